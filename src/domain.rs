@@ -1,0 +1,10 @@
+//! The exam's rules, pure: no IO, no clock, no randomness of their own.
+//!
+//! Time and seeds come in as arguments, so everything here is tested by
+//! examples and by properties, and replays the same on every machine.
+//! Start reading at [`attempt`]: it is the state machine that the rest serves.
+
+pub mod attempt;
+pub mod exam;
+pub mod id;
+pub mod time;

@@ -1,0 +1,95 @@
+//! Identifiers, each a type of its own so that none is taken for another.
+
+use std::{fmt, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+/// An attempt. A decimal number on the wire (as a string) and in the stores.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct AttemptId(pub i64);
+
+impl fmt::Display for AttemptId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+impl std::str::FromStr for AttemptId {
+    type Err = std::num::ParseIntError;
+
+    /// # Errors
+    /// Where the text is no decimal 64-bit number.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
+}
+
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub Arc<str>);
+
+        impl $name {
+            /// The id as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(formatter)
+            }
+        }
+
+        impl From<&str> for $name {
+            fn from(text: &str) -> Self {
+                Self(text.into())
+            }
+        }
+
+        impl From<String> for $name {
+            fn from(text: String) -> Self {
+                Self(text.into())
+            }
+        }
+    };
+}
+
+text_id!(
+    /// A person: the roster's `id`.
+    PersonId
+);
+text_id!(
+    /// An exam, by its `code`.
+    ExamCode
+);
+text_id!(
+    /// The frozen content of an exam: `sha256:` and the hash of its definition.
+    ExamVersion
+);
+text_id!(
+    /// A question, unique within its exam.
+    QuestionId
+);
+text_id!(
+    /// An option, an item, a left or a right side, unique within its question.
+    OptionId
+);
+text_id!(
+    /// A section, unique within its exam.
+    SectionId
+);
+text_id!(
+    /// One session of a candidate: the numbers of its commands begin at 1.
+    SessionId
+);
+text_id!(
+    /// A node of the engine.
+    NodeId
+);

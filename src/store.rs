@@ -1,0 +1,459 @@
+//! What must last: the traits that the engine and the web layer need, no wider.
+//!
+//! Two adapters stand behind them, [`sqlite`] for one machine and [`postgres`]
+//! for servers, and one conformance suite (`tests/store_conformance.rs`) runs
+//! on both. Adapters hold no rules: what a row means is decided in `domain`.
+//!
+//! The one thing that may surprise: an attempt has a single writer. Whoever
+//! [takes](AttemptStore::take) it gets a higher epoch, and every
+//! [`AttemptWrite`] names the epoch of its writer; the store commits it only
+//! while that is still the attempt's, checked under a row lock that taking
+//! conflicts with.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use rust_decimal::Decimal;
+
+use crate::domain::{
+    attempt::Status,
+    id::{AttemptId, ExamCode, ExamVersion, NodeId, PersonId, QuestionId, SessionId},
+    time::Timestamp,
+};
+
+/// Why the store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The store cannot be reached, is full, or asks to try again: the same
+    /// call may succeed later, and its outcome is unknown.
+    #[error("{operation}: the store is not available")]
+    Unavailable {
+        /// What was tried, as a verb phrase: "save batch".
+        operation: &'static str,
+        /// The driver's error.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The store refuses this data for good: trying again does not help.
+    #[error("{operation}: the store refuses the data")]
+    Rejected {
+        /// What was tried.
+        operation: &'static str,
+        /// The driver's error.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The store holds the schema of another version of the program.
+    /// The sentence is meant for the operator.
+    #[error("{0}")]
+    Schema(String),
+}
+
+/// What an attempt is, from its start on; nothing of it ever changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Given by the store.
+    pub id: AttemptId,
+    /// The exam's code.
+    pub exam: ExamCode,
+    /// The frozen content that the attempt is about.
+    pub exam_version: ExamVersion,
+    /// Whose attempt.
+    pub candidate: PersonId,
+    /// 1 for the person's first attempt at the exam.
+    pub number: u16,
+    /// Draws the paper's order.
+    pub seed: u64,
+    /// Multiplies the duration, 1 or more.
+    pub time_factor: Decimal,
+    /// Added to the duration.
+    pub extra_time: Duration,
+    /// When it was started (not: first entered).
+    pub started_at: Timestamp,
+}
+
+/// An attempt to be made. See [`AttemptStore::start`].
+#[derive(Debug, Clone)]
+pub struct NewAttempt {
+    /// `id` and `number` are given by the store and ignored here.
+    pub identity: Identity,
+    /// The most attempts that the person may have at the exam.
+    pub max_attempts: u16,
+    /// Where the start came from; for the record only.
+    pub address: std::net::IpAddr,
+    /// State of an attempt nobody has entered.
+    pub control: ControlRow,
+}
+
+/// What became of [`AttemptStore::start`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Started {
+    /// A new attempt.
+    Created(Identity),
+    /// The person's open attempt at this exam.
+    Open(Identity),
+    /// All attempts are used.
+    NoneLeft,
+}
+
+/// The attempt's state besides answers: everything that staff or time change.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ControlRow {
+    /// `domain::attempt::Control` as JSON; the truth. The other fields mirror
+    /// it for queries.
+    pub state: Arc<str>,
+    /// Where the attempt stands.
+    pub status: Status,
+    /// When it is first entered, the clock's beginning.
+    pub entered_at: Option<Timestamp>,
+    /// End of the candidate's time; none while nobody has entered.
+    pub deadline_at: Option<Timestamp>,
+    /// When the engine must look at it even if nobody is connected; none while
+    /// paused or once it is over.
+    pub close_at: Option<Timestamp>,
+    /// When no more answers are taken; from then on the person may start another.
+    pub closed_at: Option<Timestamp>,
+}
+
+/// How far the candidate's session is durable.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// Number of the newest change to the record; orders all writes of an attempt,
+    /// over sessions and owners.
+    pub version: u64,
+    /// The session that owns the attempt.
+    pub session: Option<SessionId>,
+    /// The highest command number of that session that is dealt with.
+    pub last_seq: u64,
+    /// The highest event number of that session that is dealt with.
+    pub last_event: u64,
+    /// When the candidate was last heard.
+    pub last_activity_at: Timestamp,
+}
+
+/// One answer (or flag) as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AnswerRow {
+    /// Which question.
+    pub question: QuestionId,
+    /// JSON as the protocol has it; none: cleared, or only flagged.
+    pub value: Option<Arc<str>>,
+    /// Marked for review by the candidate.
+    pub flagged: bool,
+    /// Accepted answers so far.
+    pub rev: u32,
+    /// [`Progress::version`] of this change: a lower one never overwrites.
+    pub version: u64,
+    /// When it was accepted.
+    pub answered_at: Timestamp,
+    /// Time on the question, as the client counts, summed up.
+    pub spent_ms: u64,
+}
+
+/// One entry of the attempt's timeline.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TimelineRow {
+    /// Unique within the attempt and rising; the cursor.
+    pub number: u64,
+    /// When it happened, by the engine's clock.
+    pub at: Timestamp,
+    /// Stable name, such as `answer`, `connected`, `refused`, `focus_lost`.
+    pub kind: String,
+    /// A JSON object.
+    pub data: Arc<str>,
+}
+
+/// What a hand-in makes durable besides the last answers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HandInRow {
+    /// When it was handed in.
+    pub submitted_at: Timestamp,
+    /// `candidate`, `time` or `staff`.
+    pub handed_in_by: &'static str,
+    /// Whether an answer or the hand-in came after the deadline.
+    pub late: bool,
+    /// The attempt's sums.
+    pub totals: Totals,
+    /// One for each question that has an answer.
+    pub grades: Vec<GradeRow>,
+    /// The signed receipt, JSON.
+    pub receipt: Arc<str>,
+}
+
+/// An attempt's sums, rounded as they are shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Totals {
+    /// Points after floor and late penalty, 2 decimals.
+    pub score: Decimal,
+    /// Sum of the questions' points, 2 decimals.
+    pub max_score: Decimal,
+    /// 0 to 100, 2 decimals.
+    pub percentage: Decimal,
+    /// Whether the exact percentage reaches the passing score; none while a person has to mark.
+    pub passed: Option<bool>,
+    /// Letter; none while a person has to mark or without a scale.
+    pub grade: Option<String>,
+    /// Points that the late penalty took, 2 decimals.
+    pub penalty: Decimal,
+    /// Whether a person has to mark something.
+    pub needs_marking: bool,
+}
+
+/// The mark of one answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GradeRow {
+    /// Which question.
+    pub question: QuestionId,
+    /// 2 decimals; none where a person has to mark it.
+    pub points_earned: Option<Decimal>,
+    /// The question's points.
+    pub points_possible: Decimal,
+}
+
+/// Everything about one attempt that must become durable together.
+#[derive(Debug, Clone)]
+pub struct AttemptWrite {
+    /// Which attempt.
+    pub attempt: AttemptId,
+    /// The writer's epoch.
+    pub epoch: u64,
+    /// The attempt's exam, so that an adapter can find its question keys.
+    pub exam_version: ExamVersion,
+    /// Always written.
+    pub progress: Progress,
+    /// Where it changed.
+    pub control: Option<ControlRow>,
+    /// At most one for each question, the newest.
+    pub answers: Vec<AnswerRow>,
+    /// Appended; a number that is already there is left as it is.
+    pub timeline: Vec<TimelineRow>,
+    /// Where the attempt is handed in.
+    pub hand_in: Option<HandInRow>,
+}
+
+/// What became of one [`AttemptWrite`] of a batch that was committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    /// Durable.
+    Saved,
+    /// Nothing of it was written: the epoch is no longer the attempt's.
+    Fenced,
+}
+
+/// An attempt as its new owner needs it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Taken {
+    /// The owner's epoch, higher than any before.
+    pub epoch: u64,
+    /// What it is.
+    pub identity: Identity,
+    /// `domain::attempt::Control` as JSON.
+    pub control: Arc<str>,
+    /// How far it is durable.
+    pub progress: Progress,
+    /// Every stored answer, by question.
+    pub answers: Vec<AnswerRow>,
+}
+
+/// An attempt seen from outside, without taking it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Summary {
+    /// What it is.
+    pub identity: Identity,
+    /// Where it stands, as last written.
+    pub control: ControlRow,
+    /// How far it is durable.
+    pub progress: Progress,
+    /// Answers that are not null.
+    pub answered: u32,
+    /// When it was handed in.
+    pub submitted_at: Option<Timestamp>,
+    /// Whether it was late; false before the hand-in.
+    pub late: bool,
+    /// After the hand-in.
+    pub totals: Option<Totals>,
+}
+
+/// A line of an exam's results.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ResultLine {
+    /// The attempt.
+    pub summary: Summary,
+    /// The candidate's name.
+    pub candidate_name: String,
+}
+
+/// What is known of a staff command's id. See [`AttemptStore::begin_command`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CommandState {
+    /// Never seen, or begun and not ended: do it (attempts skip what they did).
+    Begun,
+    /// Done: its result, JSON.
+    Done(Arc<str>),
+    /// The id was used for another command.
+    Conflict,
+}
+
+/// What the attempt engine needs.
+#[async_trait]
+pub trait AttemptStore: Send + Sync {
+    /// Makes an attempt, or finds the person's open one. Two calls at once
+    /// make one attempt, and never more than `max_attempts`.
+    async fn start(&self, new: NewAttempt) -> Result<Started, Error>;
+
+    /// Takes an attempt: raises its epoch, names the owner, then reads it.
+    /// None where there is no such attempt.
+    async fn take(&self, attempt: AttemptId, node: &NodeId) -> Result<Option<Taken>, Error>;
+
+    /// Writes a batch in one durable transaction: all of it or, on an error,
+    /// nothing. A fenced write does not hinder the others. At most one write an
+    /// attempt. Writing the same batch twice changes nothing.
+    async fn save(&self, batch: &[AttemptWrite]) -> Result<Vec<Written>, Error>;
+
+    /// Attempts whose `close_at` is at or before `now`, earliest first.
+    async fn overdue(&self, now: Timestamp, limit: u32) -> Result<Vec<AttemptId>, Error>;
+
+    /// Looks at an attempt without taking it.
+    async fn summary(&self, attempt: AttemptId) -> Result<Option<Summary>, Error>;
+
+    /// All attempts of a person, oldest first.
+    async fn attempts_of(&self, person: &PersonId) -> Result<Vec<Summary>, Error>;
+
+    /// The attempts of an exam that can still be changed.
+    async fn open_attempts(&self, exam: &ExamCode) -> Result<Vec<AttemptId>, Error>;
+
+    /// All attempts of an exam, by candidate and number.
+    async fn results(&self, exam: &ExamCode) -> Result<Vec<ResultLine>, Error>;
+
+    /// Stored answers with their marks (none before the hand-in).
+    async fn graded_answers(
+        &self,
+        attempt: AttemptId,
+    ) -> Result<Vec<(AnswerRow, Option<GradeRow>)>, Error>;
+
+    /// The signed receipt, JSON.
+    async fn receipt(&self, attempt: AttemptId) -> Result<Option<Arc<str>>, Error>;
+
+    /// Timeline entries with a number over `after`, oldest first.
+    async fn timeline(
+        &self,
+        attempt: AttemptId,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<TimelineRow>, Error>;
+
+    /// Registers a staff command's id for a person, or says what is known of it.
+    /// `body` is a hash of the command.
+    async fn begin_command(
+        &self,
+        person: &PersonId,
+        command: &str,
+        body: &[u8; 32],
+    ) -> Result<CommandState, Error>;
+
+    /// Keeps the result of a command that was begun.
+    async fn end_command(&self, person: &PersonId, command: &str, result: &str)
+    -> Result<(), Error>;
+
+    /// Says that the node lives, and names the latest instant before at which
+    /// any node did.
+    async fn node_alive(&self, node: &NodeId, now: Timestamp) -> Result<Option<Timestamp>, Error>;
+
+    /// Keeps an interval in which no node was alive. A repeat changes nothing.
+    async fn record_outage(&self, from: Timestamp, until: Timestamp) -> Result<(), Error>;
+
+    /// All recorded outages, oldest first, as (from, until).
+    async fn outages(&self) -> Result<Vec<(Timestamp, Timestamp)>, Error>;
+
+    /// Whether the store answers; for readiness.
+    async fn ping(&self) -> Result<(), Error>;
+}
+
+/// What a person may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the names are the roster's own")]
+pub enum Role {
+    Candidate,
+    Proctor,
+    Teacher,
+    Admin,
+}
+
+/// Which exams a person reaches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ExamScope {
+    /// Every exam, later ones too.
+    All,
+    /// Those named.
+    Some(Vec<ExamCode>),
+}
+
+/// A person of the roster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Person {
+    /// Unique.
+    pub id: PersonId,
+    /// Shown to people.
+    pub name: String,
+    /// May be empty.
+    pub email: String,
+    /// What the person may do.
+    pub role: Role,
+    /// Which exams the person may take or watch.
+    pub exams: ExamScope,
+    /// Multiplies the duration, 1 or more.
+    pub time_factor: Decimal,
+    /// Added to the duration.
+    pub extra_time: Duration,
+}
+
+/// An exam as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredExam {
+    /// Unique.
+    pub code: ExamCode,
+    /// Hash of `definition`.
+    pub version: ExamVersion,
+    /// For listings.
+    pub title: String,
+    /// The exam file's content as canonical JSON.
+    pub definition: Arc<str>,
+}
+
+/// People, exams, log-ins and secrets.
+#[async_trait]
+pub trait Catalog: Send + Sync {
+    /// Adds or replaces exams by code, all or none. Versions that attempts are
+    /// about stay readable. `questions` of each definition get their keys here.
+    async fn put_exams(&self, exams: &[StoredExam]) -> Result<(), Error>;
+
+    /// The newest version of every exam, by code.
+    async fn exams(&self) -> Result<Vec<StoredExam>, Error>;
+
+    /// One frozen version.
+    async fn exam_version(&self, version: &ExamVersion) -> Result<Option<StoredExam>, Error>;
+
+    /// Adds or replaces people by id, all or none, with the keyed hash of the
+    /// access code of each.
+    async fn put_people(&self, people: &[(Person, [u8; 32])]) -> Result<(), Error>;
+
+    /// One person, with the hash of the access code.
+    async fn person(&self, id: &PersonId) -> Result<Option<(Person, [u8; 32])>, Error>;
+
+    /// Keeps a log-in by the hash of its token.
+    async fn put_login(
+        &self,
+        token: &[u8; 32],
+        person: &PersonId,
+        expires_at: Timestamp,
+    ) -> Result<(), Error>;
+
+    /// Whose log-in a token is, while it is valid.
+    async fn login(&self, token: &[u8; 32], now: Timestamp) -> Result<Option<Person>, Error>;
+
+    /// Ends a log-in.
+    async fn end_login(&self, token: &[u8; 32]) -> Result<(), Error>;
+
+    /// The secret of this name; the first caller's `fresh` becomes it.
+    async fn secret(&self, name: &str, fresh: &[u8; 32]) -> Result<[u8; 32], Error>;
+}

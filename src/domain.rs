@@ -8,3 +8,5 @@ pub mod attempt;
 pub mod exam;
 pub mod id;
 pub mod time;
+pub mod timing;
+pub mod value;

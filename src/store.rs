@@ -15,6 +15,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use rust_decimal::Decimal;
 
+pub use crate::domain::attempt::Identity;
 use crate::domain::{
     attempt::Status,
     id::{AttemptId, ExamCode, ExamVersion, NodeId, PersonId, QuestionId, SessionId},
@@ -47,29 +48,6 @@ pub enum Error {
     /// The sentence is meant for the operator.
     #[error("{0}")]
     Schema(String),
-}
-
-/// What an attempt is, from its start on; nothing of it ever changes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
-    /// Given by the store.
-    pub id: AttemptId,
-    /// The exam's code.
-    pub exam: ExamCode,
-    /// The frozen content that the attempt is about.
-    pub exam_version: ExamVersion,
-    /// Whose attempt.
-    pub candidate: PersonId,
-    /// 1 for the person's first attempt at the exam.
-    pub number: u16,
-    /// Draws the paper's order.
-    pub seed: u64,
-    /// Multiplies the duration, 1 or more.
-    pub time_factor: Decimal,
-    /// Added to the duration.
-    pub extra_time: Duration,
-    /// When it was started (not: first entered).
-    pub started_at: Timestamp,
 }
 
 /// An attempt to be made. See [`AttemptStore::start`].
@@ -352,8 +330,12 @@ pub trait AttemptStore: Send + Sync {
     ) -> Result<CommandState, Error>;
 
     /// Keeps the result of a command that was begun.
-    async fn end_command(&self, person: &PersonId, command: &str, result: &str)
-    -> Result<(), Error>;
+    async fn end_command(
+        &self,
+        person: &PersonId,
+        command: &str,
+        result: &str,
+    ) -> Result<(), Error>;
 
     /// Says that the node lives, and names the latest instant before at which
     /// any node did.

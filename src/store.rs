@@ -10,6 +10,11 @@
 //! while that is still the attempt's, checked under a row lock that taking
 //! conflicts with.
 
+mod convert;
+mod outline;
+pub mod postgres;
+pub mod sqlite;
+
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
@@ -43,7 +48,8 @@ pub enum Error {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The store holds the schema of another version of the program.
+    /// The store cannot be used as it stands: it has the schema of another
+    /// version of the program, or its directory is in use or not writable.
     /// The sentence is meant for the operator.
     #[error("{0}")]
     Schema(String),
@@ -352,8 +358,12 @@ pub trait AttemptStore: Send + Sync {
     ) -> Result<CommandState, Error>;
 
     /// Keeps the result of a command that was begun.
-    async fn end_command(&self, person: &PersonId, command: &str, result: &str)
-    -> Result<(), Error>;
+    async fn end_command(
+        &self,
+        person: &PersonId,
+        command: &str,
+        result: &str,
+    ) -> Result<(), Error>;
 
     /// Says that the node lives, and names the latest instant before at which
     /// any node did.

@@ -175,18 +175,49 @@ pub struct Question {
 #[derive(Debug, Clone, PartialEq)]
 #[expect(missing_docs, reason = "the names are the exam file's own")]
 pub enum Body {
-    SingleChoice { options: Vec<Choice>, answer: OptionId },
-    MultipleChoice { options: Vec<Choice>, answer: Vec<OptionId> },
-    TrueFalse { answer: bool },
-    FillBlank { blanks: Vec<Vec<Accepted>>, case_sensitive: bool },
+    SingleChoice {
+        options: Vec<Choice>,
+        answer: OptionId,
+    },
+    MultipleChoice {
+        options: Vec<Choice>,
+        answer: Vec<OptionId>,
+    },
+    TrueFalse {
+        answer: bool,
+    },
+    FillBlank {
+        blanks: Vec<Vec<Accepted>>,
+        case_sensitive: bool,
+    },
     /// `accepted` is none where a person marks it.
-    ShortAnswer { accepted: Option<Vec<Accepted>>, case_sensitive: bool, rubric: Option<String> },
-    Essay { rubric: Option<String> },
+    ShortAnswer {
+        accepted: Option<Vec<Accepted>>,
+        case_sensitive: bool,
+        rubric: Option<String>,
+    },
+    Essay {
+        rubric: Option<String>,
+    },
     /// An empty list of languages: any.
-    Coding { languages: Vec<String>, rubric: Option<String> },
-    Matching { left: Vec<Choice>, right: Vec<Choice>, answer: BTreeMap<OptionId, OptionId> },
-    Ordering { items: Vec<Choice>, answer: Vec<OptionId> },
-    Hotspot { image: String, answer: Vec<Region>, multiple: bool },
+    Coding {
+        languages: Vec<String>,
+        rubric: Option<String>,
+    },
+    Matching {
+        left: Vec<Choice>,
+        right: Vec<Choice>,
+        answer: BTreeMap<OptionId, OptionId>,
+    },
+    Ordering {
+        items: Vec<Choice>,
+        answer: Vec<OptionId>,
+    },
+    Hotspot {
+        image: String,
+        answer: Vec<Region>,
+        multiple: bool,
+    },
 }
 
 /// Something to choose, to match or to order.

@@ -169,6 +169,19 @@ pub struct Control {
     pub commands: Vec<CommandKey>,
 }
 
+impl Control {
+    /// Where the attempt stands.
+    pub const fn status(&self) -> Status {
+        match self.phase {
+            Phase::Waiting => Status::Started,
+            Phase::Taking if self.ledger.paused_since.is_some() => Status::Paused,
+            Phase::Taking => Status::InProgress,
+            Phase::HandedIn { status, .. } => status,
+            Phase::Cancelled { .. } => Status::Cancelled,
+        }
+    }
+}
+
 /// One question's answer as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
@@ -443,13 +456,7 @@ impl Attempt {
 
     /// Where the attempt stands.
     pub const fn status(&self) -> Status {
-        match self.control.phase {
-            Phase::Waiting => Status::Started,
-            Phase::Taking if self.control.ledger.paused_since.is_some() => Status::Paused,
-            Phase::Taking => Status::InProgress,
-            Phase::HandedIn { status, .. } => status,
-            Phase::Cancelled { .. } => Status::Cancelled,
-        }
+        self.control.status()
     }
 
     /// What it is.

@@ -81,6 +81,17 @@ pub enum Numbered {
     Submit,
 }
 
+impl Numbered {
+    /// The command's name on the wire.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Answer { .. } => "answer",
+            Self::Flag { .. } => "flag",
+            Self::Submit => "submit",
+        }
+    }
+}
+
 /// What a client noticed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Observation {

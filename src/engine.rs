@@ -1,0 +1,320 @@
+//! The live part: attempts as actors, and what they need to be durable.
+//!
+//! [`Engine`] is the door for the web layer. Behind it: `registry` (which
+//! attempts are in memory), `actor` (one attempt), `slot` and `writer` (the way
+//! to the store), `outbox` (the way to the candidate), `sweeper` (attempts that
+//! nobody watches). No HTTP and no SQL here. Authorization is the web layer's;
+//! the engine decides admission, because it must be decided where attempts are
+//! made.
+
+mod actor;
+mod clock;
+mod command;
+mod content;
+mod hand_in;
+mod load;
+mod outbox;
+mod read;
+mod registry;
+mod shared;
+mod slot;
+mod start;
+mod sweeper;
+mod writer;
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub use self::{
+    actor::{ExchangeRefusal, Handle, Opened, Opening, OpeningRefusal, StaffRefusal},
+    clock::Clock,
+    command::CommandError,
+    content::{Content, PaperBody},
+    outbox::{Closing, Outbox, Outgoing},
+    shared::Limits,
+    start::{StartError, StartedAttempt},
+    writer::Flush,
+};
+use self::{
+    actor::message::Message, content::Contents, hand_in::Keys, registry::Registry, shared::Shared,
+    writer::Writer,
+};
+use crate::{
+    domain::{
+        id::{AttemptId, NodeId},
+        time::{Timestamp, duration_ms},
+    },
+    store::{self, AttemptStore, Catalog},
+    telemetry::{chain, metrics::Metrics},
+};
+use invigil_protocol::{code::CloseCode, exchange};
+use tokio::sync::oneshot;
+
+/// How often a node says that it lives. What lies between its last word and the
+/// next start is an outage, so this is also how exactly outages are known.
+const ALIVE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long a caller without a socket waits for a commit before it is told to
+/// try again.
+const COMMIT_PATIENCE: Duration = Duration::from_secs(20);
+
+/// A wall clock that is further behind what the store has seen is wrong.
+const CLOCK_BEHIND_MAX: Duration = Duration::from_secs(5);
+
+/// Why the engine could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The store failed.
+    #[error("the store failed")]
+    Store(#[from] store::Error),
+    /// Stored data is not what this program writes.
+    #[error("attempt {attempt}: the stored {what} cannot be read")]
+    Damaged {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// What of it.
+        what: &'static str,
+    },
+    /// The exam version of an attempt is not in the store, or not valid.
+    #[error("exam version {0} cannot be read")]
+    Content(String),
+    /// The store did not commit in time; the same again later.
+    #[error("the store did not commit in time")]
+    Timeout,
+    /// The system gives no random bytes.
+    #[error("the system gives no random bytes")]
+    Random(#[from] getrandom::Error),
+    /// The wall clock is behind what the store has seen.
+    #[error(
+        "the system clock is {behind_seconds} s behind the last time that was recorded here; \
+         set the clock and start again"
+    )]
+    ClockBehind {
+        /// By how much.
+        behind_seconds: i64,
+    },
+}
+
+/// Settings of the engine.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// This node's name.
+    pub node: NodeId,
+    /// What a connection may ask.
+    pub limits: Limits,
+    /// The writer's.
+    pub flush: Flush,
+    /// An interruption of the engine shorter than this is bridged by clients.
+    pub outage_min: Duration,
+}
+
+/// A store with everything that the engine needs of it.
+pub trait Store: AttemptStore + Catalog + 'static {}
+
+impl<T: AttemptStore + Catalog + 'static> Store for T {}
+
+/// The engine. A clone is another handle to the same one.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    shared: Arc<Shared>,
+    registry: Arc<Registry>,
+    contents: Arc<Contents>,
+    attempts: Arc<dyn AttemptStore>,
+    actors: TaskTracker,
+    background: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Engine {
+    /// Starts the engine on a store.
+    ///
+    /// # Errors
+    /// Where the store fails, or its past lies in this machine's future.
+    pub async fn start_up<S: Store>(
+        store: Arc<S>,
+        settings: Settings,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, Error> {
+        let attempts: Arc<dyn AttemptStore> = Arc::clone(&store) as Arc<dyn AttemptStore>;
+        let clock = Clock::system();
+        note_outage(&*attempts, &settings, clock.now()).await?;
+        let keys = Arc::new(Keys::from_store(&*store).await?);
+        let shared = Arc::new(Shared {
+            node: settings.node,
+            clock,
+            writer: Writer::new(),
+            metrics,
+            limits: settings.limits,
+            keys: Arc::clone(&keys),
+            outages: attempts.outages().await?.into(),
+        });
+        let contents = Arc::new(Contents::new(store, keys));
+        let actors = TaskTracker::new();
+        let registry = Registry::new(
+            Arc::clone(&shared),
+            Arc::clone(&contents),
+            Arc::clone(&attempts),
+            actors.clone(),
+        );
+        let (background, stop) = (TaskTracker::new(), CancellationToken::new());
+        let engine = Self {
+            inner: Arc::new(Inner {
+                shared,
+                registry,
+                contents,
+                attempts,
+                actors,
+                background,
+                stop,
+            }),
+        };
+        engine.spawn_background(settings.flush);
+        Ok(engine)
+    }
+
+    fn spawn_background(&self, flush: Flush) {
+        let Inner { shared, registry, attempts, background, stop, .. } = &*self.inner;
+        let (writer, store) = (Arc::clone(shared), Arc::clone(attempts));
+        background.spawn(async move {
+            writer.writer.run(store, flush, Arc::clone(&writer.metrics)).await;
+        });
+        background.spawn(sweeper::run(
+            Arc::clone(registry),
+            Arc::clone(attempts),
+            Arc::clone(shared),
+            stop.clone(),
+        ));
+        background.spawn(shared.clock.watch(stop.clone()));
+        background.spawn(say_alive(Arc::clone(attempts), Arc::clone(shared), stop.clone()));
+    }
+
+    /// The instant that it is.
+    pub fn now(&self) -> Timestamp {
+        self.inner.shared.clock.now()
+    }
+
+    /// What a connection may ask.
+    pub fn limits(&self) -> &Limits {
+        &self.inner.shared.limits
+    }
+
+    /// Opens a connection of a candidate. The handle is for what follows on it.
+    ///
+    /// # Errors
+    /// The closing to send, where the connection is not taken.
+    pub async fn open(
+        &self,
+        attempt: AttemptId,
+        opening: Opening,
+    ) -> Result<(Handle, Opened), OpeningRefusal> {
+        let overloaded = || OpeningRefusal(Closing::new(CloseCode::Overloaded));
+        let registry = &self.inner.registry;
+        let mut opening = Box::new(opening);
+        loop {
+            let handle = match registry.get(attempt).await {
+                Ok(Some(handle)) => handle,
+                Ok(None) => return Err(OpeningRefusal(Closing::new(CloseCode::Unauthorized))),
+                Err(error) => {
+                    tracing::warn!(attempt.id = %attempt, error = chain(&error), "cannot load");
+                    return Err(overloaded());
+                }
+            };
+            let (reply, opened) = oneshot::channel();
+            match handle.deliver(Message::Open(opening, reply)).await {
+                Ok(()) => {
+                    let opened = opened.await.map_err(|_ended| overloaded())??;
+                    return Ok((handle, opened));
+                }
+                Err(Message::Open(returned, _)) => opening = returned,
+                Err(_) => return Err(overloaded()),
+            }
+        }
+    }
+
+    /// Commands without a socket. Answers once they are durable.
+    ///
+    /// # Errors
+    /// Why nothing was done, or that it is not known to be durable.
+    pub async fn exchange(
+        &self,
+        attempt: AttemptId,
+        request: exchange::Request,
+        address: IpAddr,
+    ) -> Result<Box<exchange::Reply>, ExchangeRefusal> {
+        let (reply, answer) = oneshot::channel();
+        let message = Message::Exchange(Box::new((request, address)), reply);
+        match self.inner.registry.deliver(attempt, message).await {
+            Ok(true) => {}
+            Ok(false) => return Err(ExchangeRefusal::Closed),
+            Err(error) => {
+                tracing::warn!(attempt.id = %attempt, error = chain(&error), "cannot load");
+                return Err(ExchangeRefusal::Unavailable);
+            }
+        }
+        tokio::time::timeout(COMMIT_PATIENCE, answer)
+            .await
+            .ok()
+            .and_then(Result::ok)
+            .unwrap_or(Err(ExchangeRefusal::Unavailable))
+    }
+
+    /// Whether the store answers.
+    ///
+    /// # Errors
+    /// Where it does not.
+    pub async fn ping(&self) -> Result<(), Error> {
+        Ok(self.inner.attempts.ping().await?)
+    }
+
+    /// Shuts down: closes every connection, writes what waits, and ends all
+    /// tasks. What is not durable within `patience` stays with the clients.
+    pub async fn drain(&self, patience: Duration) {
+        let Inner { registry, actors, background, shared, stop, .. } = &*self.inner;
+        stop.cancel();
+        registry.tell_all(|| Message::Drain).await;
+        shared.writer.stop();
+        background.close();
+        actors.close();
+        if tokio::time::timeout(patience, background.wait()).await.is_err() {
+            tracing::error!("the store did not take everything in time; clients send it again");
+        }
+    }
+}
+
+/// Records how long no node was alive before this one.
+async fn note_outage(
+    store: &dyn AttemptStore,
+    settings: &Settings,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let Some(last) = store.node_alive(&settings.node, now).await? else {
+        return Ok(());
+    };
+    let behind_ms = last.as_ms() - now.as_ms();
+    if behind_ms > duration_ms(CLOCK_BEHIND_MAX) {
+        return Err(Error::ClockBehind { behind_seconds: behind_ms / 1_000 });
+    }
+    if now.since(last) >= settings.outage_min {
+        store.record_outage(last, now).await?;
+    }
+    Ok(())
+}
+
+async fn say_alive(store: Arc<dyn AttemptStore>, shared: Arc<Shared>, stop: CancellationToken) {
+    let mut interval = tokio::time::interval(ALIVE_INTERVAL);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = interval.tick() => {}
+        }
+        if let Err(error) = store.node_alive(&shared.node, shared.clock.now()).await {
+            tracing::debug!(error = chain(&error), "cannot say that this node lives");
+        }
+    }
+}

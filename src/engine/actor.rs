@@ -1,0 +1,398 @@
+//! The actor of one live attempt: a thin shell around the pure state machine.
+//!
+//! It receives, decides, applies, and carries the effects out. Nothing outside
+//! this folder sees its mailbox. Two edges could close a cycle of waiting, and
+//! neither does: the actor never waits for the writer (a [`Slot`] takes changes
+//! without waiting) nor for a connection (an [`Outbox`] closes who is slow).
+//!
+//! An attempt without a connection leaves memory after [`IDLE_STOP`] once all
+//! of it is durable; whoever needs it again loads it. Its deadline is then the
+//! sweeper's.
+
+mod client;
+mod exchange;
+pub(super) mod message;
+mod outgoing;
+mod persist;
+mod staff;
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::Instant,
+};
+
+pub use self::message::{
+    ExchangeRefusal, Handle, Opened, Opening, OpeningRefusal, StaffRefusal,
+};
+use self::message::{ConnectionId, Message};
+use super::{
+    outbox::{Closing, Outbox},
+    shared::Shared,
+    slot::{Change, Durable, Fate, Slot},
+};
+use crate::{
+    domain::{
+        attempt::{Attempt, Command, Event, Refusal},
+        id::AttemptId,
+        time::Timestamp,
+    },
+    engine::content::Content,
+};
+use invigil_protocol::{
+    candidate::{Refused, TimingReason},
+    code::CloseCode,
+};
+
+/// How long an attempt without a connection stays in memory: longer than the
+/// longest pause of a client that reconnects (20 s), so that a break costs no
+/// load. Stopping is safe at any time: nothing waits, the store has it all.
+const IDLE_STOP: Duration = Duration::from_secs(45);
+
+/// An attempt that is over stays long enough for a client that lost its
+/// connection at the hand-in to come back for the receipt.
+const OVER_STOP: Duration = Duration::from_secs(5);
+
+/// Messages that may wait for an actor. One connection sends one at a time and
+/// REST calls are few, so a full mailbox means a stuck actor; senders wait.
+const MAILBOX: usize = 16;
+
+/// The actor. Built by the registry, which also spawns [`Actor::run`].
+pub struct Actor {
+    shared: Arc<Shared>,
+    content: Arc<Content>,
+    attempt: Attempt,
+    slot: Arc<Slot>,
+    mailbox: mpsc::Receiver<Message>,
+    connection: Option<Connection>,
+    connections: u64,
+    /// What follows a commit, in the order of the versions that it waits for.
+    waiting: VecDeque<(u64, After)>,
+    available: watch::Receiver<bool>,
+    idle_since: Instant,
+    /// The refusal of the last command, where no connection waits for it.
+    refusal: Option<Refused>,
+}
+
+/// What follows once a version is durable.
+enum After {
+    /// The deadline moved.
+    Timing(TimingReason),
+    /// The status changed.
+    Status(Option<String>),
+    /// A notice for the candidate.
+    Notice(crate::domain::attempt::Notice),
+    /// The attempt is handed in.
+    Finish(Option<String>),
+    /// The attempt is void.
+    Void(Option<String>),
+    /// A staff command is done.
+    Staff(oneshot::Sender<Result<(), StaffRefusal>>),
+    /// An exchange is done.
+    Exchange(Box<exchange::Exchanged>),
+}
+
+/// The one connection that a candidate has.
+struct Connection {
+    id: ConnectionId,
+    outbox: Arc<Outbox>,
+    last_pulse: Option<Instant>,
+    events: client::EventBudget,
+    /// Events dropped and not yet told.
+    dropped: u64,
+}
+
+impl Drop for Connection {
+    /// Whatever ends the actor, a panic too, no socket is left without one. The
+    /// first closing counts, so this is the last word only.
+    fn drop(&mut self) {
+        self.outbox.close(Closing::new(CloseCode::InternalError));
+    }
+}
+
+impl Actor {
+    /// An actor for an attempt that was just taken, and the way to reach it.
+    pub fn new(
+        shared: Arc<Shared>,
+        content: Arc<Content>,
+        attempt: Attempt,
+        epoch: u64,
+    ) -> (Self, Handle) {
+        let (sender, mailbox) = mpsc::channel(MAILBOX);
+        let durable = Durable {
+            version: attempt.version(),
+            session: attempt.session().map(|session| session.id.clone()),
+            seq: attempt.session().map_or(0, |session| session.applied_seq),
+        };
+        let identity = attempt.identity();
+        let slot = Slot::new(identity.id, epoch, identity.exam_version.clone(), durable);
+        let available = shared.writer.available();
+        let actor = Self {
+            shared,
+            content,
+            attempt,
+            slot: Arc::new(slot),
+            mailbox,
+            connection: None,
+            connections: 0,
+            waiting: VecDeque::new(),
+            available,
+            idle_since: Instant::now(),
+            refusal: None,
+        };
+        (actor, Handle::new(sender))
+    }
+
+    /// Which attempt.
+    pub fn attempt_id(&self) -> AttemptId {
+        self.attempt.identity().id
+    }
+
+    /// Lives until the attempt may leave memory. Returns messages that came too
+    /// late: they are for the next actor of this attempt.
+    pub async fn run(mut self) -> Vec<Message> {
+        self.give_back_outages();
+        self.catch_up();
+        let timer = tokio::time::sleep_until(self.wake_at());
+        tokio::pin!(timer);
+        // All branches are cancel-safe: a message, a permit of the slot and a
+        // change of the watch are taken only when their branch wins.
+        loop {
+            timer.as_mut().reset(self.wake_at());
+            tokio::select! {
+                biased;
+                () = self.slot.settled() => {
+                    if self.slot.fate() != Fate::Live {
+                        self.give_up();
+                        break;
+                    }
+                    self.after_commit();
+                }
+                message = self.mailbox.recv() => match message {
+                    Some(message) => {
+                        self.catch_up();
+                        self.handle(message);
+                    }
+                    None => break,
+                },
+                Ok(()) = self.available.changed() => self.tell_health(),
+                () = &mut timer => {
+                    self.catch_up();
+                    if self.may_stop() {
+                        break;
+                    }
+                }
+            }
+        }
+        self.mailbox.close();
+        let mut unread = Vec::new();
+        while let Ok(message) = self.mailbox.try_recv() {
+            unread.push(message);
+        }
+        unread
+    }
+
+    fn handle(&mut self, message: Message) {
+        match message {
+            Message::Open(opening, reply) => {
+                // A connection that gave up waiting closes its outbox; the next
+                // message of the actor finds out.
+                reply.send(self.open(*opening)).ok();
+            }
+            Message::Gone(connection) => self.gone(connection),
+            Message::Client(connection, message) => self.client(connection, *message),
+            Message::Exchange(request, reply) => {
+                let (request, address) = *request;
+                self.exchange(request, address, reply);
+            }
+            Message::Staff(command, reply) => self.staff(*command, reply),
+            Message::Look(reply) => {
+                reply.send(self.look()).ok();
+            }
+            Message::Drain => self.drain(),
+        }
+    }
+
+    /// Gives back the time in which no node was alive.
+    fn give_back_outages(&mut self) {
+        let now = self.shared.clock.now();
+        for (from, until) in Arc::clone(&self.shared.outages).iter().copied() {
+            // Already given back, or not in this attempt's time: no events.
+            self.perform(now, &Command::Outage { from, until }, Change::default()).ok();
+        }
+    }
+
+    /// Does what time asks for, before anything else is looked at: a slow timer
+    /// lends nobody time.
+    fn catch_up(&mut self) {
+        let now = self.shared.clock.now();
+        // One tick may lead to the next: the exam opens, a section ends.
+        while self.attempt.next_deadline().is_some_and(|at| at <= now) {
+            let before = self.attempt.version();
+            self.perform(now, &Command::Tick, Change::default()).ok();
+            if self.attempt.version() == before {
+                break;
+            }
+        }
+    }
+
+    /// Decides, applies, and puts what changed on its way to the store.
+    fn perform(
+        &mut self,
+        now: Timestamp,
+        command: &Command,
+        mut change: Change,
+    ) -> Result<(), Refusal> {
+        let events = self.attempt.decide(now, command)?;
+        if events.is_empty() {
+            return Ok(());
+        }
+        for event in &events {
+            self.attempt.apply(event);
+            self.record(now, event, &mut change);
+            self.follow(now, event, &mut change);
+        }
+        self.put(now, change);
+        Ok(())
+    }
+
+    fn put(&mut self, now: Timestamp, mut change: Change) {
+        change.progress = self.progress(now);
+        change.wakes_actor |= !self.waiting.is_empty();
+        if self.slot.put(change, Instant::now()) {
+            self.shared.writer.enqueue(Arc::clone(&self.slot));
+        }
+    }
+
+    /// Plans what an event leads to besides being stored. What depends on the
+    /// store waits for the commit; what time alone decides does not, so that an
+    /// exam opens while the store is away.
+    fn follow(&mut self, now: Timestamp, event: &Event, change: &mut Change) {
+        let after = match event {
+            Event::ClockStarted { .. } => return self.tell_open(now),
+            Event::SectionChanged { .. } => return self.tell_section(now),
+            Event::Compensated { .. } => After::Timing(TimingReason::Compensated),
+            Event::Extended { .. } => After::Timing(TimingReason::Extended),
+            Event::Paused { reason, .. } => After::Status(reason.clone()),
+            Event::Resumed { reason, .. } => {
+                self.after_this(After::Timing(TimingReason::Resumed));
+                After::Status(reason.clone())
+            }
+            Event::Noticed { .. } => match self.attempt.control().notices.last() {
+                Some(notice) => After::Notice(notice.clone()),
+                None => return,
+            },
+            Event::HandedIn { reason, by, .. } => {
+                self.shared.metrics.handed_in(by.as_str());
+                change.hand_in = self.hand_in_row();
+                After::Finish(reason.clone())
+            }
+            Event::Cancelled { reason, .. } => After::Void(reason.clone()),
+            Event::Refused { code, .. } => return self.shared.metrics.refused(code.as_str()),
+            Event::SessionOpened { .. }
+            | Event::SessionResumed
+            | Event::Left { .. }
+            | Event::Answered { .. }
+            | Event::QuestionFlagged { .. }
+            | Event::Observed { .. }
+            | Event::NoticesSent
+            | Event::NoticeAcknowledged { .. }
+            | Event::Flagged { .. }
+            | Event::Unflagged { .. }
+            | Event::Released { .. }
+            | Event::CommandDone { .. } => return,
+        };
+        self.after_this(after);
+        change.wakes_actor = true;
+    }
+
+    /// Plans something for when the present version is durable.
+    fn after_this(&mut self, after: After) {
+        self.waiting.push_back((self.attempt.version(), after));
+    }
+
+    /// Waits for everything so far, though nothing changed: a repeat must not be
+    /// confirmed before the first one is durable.
+    fn after_all(&mut self, now: Timestamp, after: After) {
+        self.after_this(after);
+        if self.slot.is_clean(self.attempt.version()) {
+            self.after_commit();
+        } else {
+            self.put(now, Change { wakes_actor: true, ..Change::default() });
+        }
+    }
+
+    fn after_commit(&mut self) {
+        let durable = self.slot.durable();
+        while let Some((version, _)) = self.waiting.front()
+            && *version <= durable.version
+        {
+            if let Some((_, after)) = self.waiting.pop_front() {
+                self.carry_out(after);
+            }
+        }
+    }
+
+    /// Commands of the present session that are durable.
+    fn saved_seq(&self) -> u64 {
+        let durable = self.slot.durable();
+        match self.attempt.session() {
+            Some(session) if durable.session.as_ref() == Some(&session.id) => durable.seq,
+            Some(_) | None => 0,
+        }
+    }
+
+    fn wake_at(&self) -> Instant {
+        let deadline = self.attempt.next_deadline().map(|at| self.shared.clock.instant(at));
+        let idle = self.connection.is_none().then(|| self.stop_at());
+        // With a connection and nothing due, the next message wakes the actor.
+        let never = Instant::now() + Duration::from_secs(3_600);
+        [deadline, idle].into_iter().flatten().min().unwrap_or(never)
+    }
+
+    fn stop_at(&self) -> Instant {
+        let grace = if self.attempt.is_over() { OVER_STOP } else { IDLE_STOP };
+        let earliest = self.idle_since + grace;
+        if self.slot.is_clean(self.attempt.version()) {
+            earliest
+        } else {
+            // Nothing says when the store comes back; look again.
+            earliest.max(Instant::now() + Duration::from_secs(1))
+        }
+    }
+
+    fn may_stop(&self) -> bool {
+        self.connection.is_none()
+            && self.waiting.is_empty()
+            && self.slot.is_clean(self.attempt.version())
+            && self.stop_at() <= Instant::now()
+    }
+
+    /// Another owner has the attempt, or the store refuses it: what is in memory
+    /// is worth nothing any more.
+    fn give_up(&mut self) {
+        let code = match self.slot.fate() {
+            Fate::Fenced => CloseCode::Moved,
+            Fate::Rejected | Fate::Live => CloseCode::InternalError,
+        };
+        tracing::warn!(attempt.id = %self.attempt.identity().id, ?code, "the attempt is given up");
+        self.close_connection(Closing::new(code));
+    }
+
+    fn drain(&mut self) {
+        let retry_ms = self.shared.drain_retry_ms();
+        self.close_connection(Closing {
+            code: CloseCode::Draining,
+            detail: None,
+            retry_ms: Some(retry_ms),
+        });
+    }
+
+    fn close_connection(&mut self, closing: Closing) {
+        if let Some(connection) = self.connection.take() {
+            connection.outbox.close(closing);
+            self.idle_since = Instant::now();
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! What a connected candidate does: entering, commands, signals, leaving.
+
+use std::{net::IpAddr, time::Duration};
+
+use invigil_protocol::{
+    candidate::{self, ClientMessage, Refused, ServerMessage},
+    code::{CloseCode, ErrorCode},
+};
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::{
+    Actor, After, Connection,
+    message::{ConnectionId, Opened, Opening, OpeningRefusal},
+};
+use crate::{
+    domain::{
+        admission,
+        attempt::{
+            Command, Event, Phase, Refusal,
+            command::{Numbered, Observation},
+        },
+        time::Timestamp,
+    },
+    engine::{
+        outbox::Closing,
+        slot::{Change, TIMELINE_PENDING_MAX},
+    },
+};
+
+/// Heartbeats oftener than this get no answer each.
+const PULSE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Events of one connection that are stored in any one second.
+const EVENTS_PER_SECOND: u32 = 50;
+
+/// What a client may count as time on one answer: a day, the longest exam.
+const SPENT_MAX: Duration = Duration::from_hours(24);
+
+/// How many events a connection may still store in this second.
+#[derive(Debug)]
+pub(super) struct EventBudget {
+    second: Instant,
+    used: u32,
+}
+
+impl EventBudget {
+    fn new() -> Self {
+        Self { second: Instant::now(), used: 0 }
+    }
+
+    fn spend(&mut self) -> bool {
+        if self.second.elapsed() >= Duration::from_secs(1) {
+            *self = Self::new();
+        }
+        self.used += 1;
+        self.used <= EVENTS_PER_SECOND
+    }
+}
+
+impl Actor {
+    /// Takes a connection over from whoever had the attempt.
+    pub(super) fn open(&mut self, opening: Opening) -> Result<Opened, OpeningRefusal> {
+        let now = self.shared.clock.now();
+        let Opening { resume, address, outbox } = opening;
+        self.admit(now, address).map_err(|refusal| {
+            refuse(CloseCode::Forbidden, Some(refusal.code().to_owned()))
+        })?;
+        let owner = self.attempt.session().map(|session| session.id.clone());
+        let resumes = resume.as_ref().filter(|(session, _)| Some(session) == owner.as_ref());
+        if let Some((_, next_seq)) = resumes
+            && *next_seq <= self.saved_seq()
+        {
+            let detail = "next_seq is saved already: start a new session".to_owned();
+            return Err(refuse(CloseCode::BadMessage, Some(detail)));
+        }
+        let over = self.attempt.is_over();
+        let resumed = resumes.is_some();
+        if over {
+            let handed_in = matches!(self.attempt.control().phase, Phase::HandedIn { .. });
+            if !(handed_in && resumed) {
+                return Err(refuse(CloseCode::Closed, None));
+            }
+        } else {
+            let resume = resumes.map(|(session, _)| session.clone());
+            self.enter(now, resume)?;
+        }
+        self.close_connection(Closing::new(CloseCode::Superseded));
+        self.connections += 1;
+        let connection = Connection {
+            id: self.connections,
+            outbox,
+            last_pulse: None,
+            events: EventBudget::new(),
+            dropped: 0,
+        };
+        let id = connection.id;
+        if over {
+            self.connection = Some(connection);
+            self.after_all(now, After::Finish(None));
+        } else {
+            let welcome = self.welcome(now, resumed);
+            // Ahead of everything that the outbox may get from here on.
+            connection.outbox.acknowledge(ServerMessage::Welcome(Box::new(welcome)));
+            self.connection = Some(connection);
+            if self.attempt.control().notices.iter().any(|notice| !notice.ack) {
+                self.note(now, Event::NoticesSent);
+            }
+        }
+        Ok(Opened {
+            connection: id,
+            applied_seq: self.attempt.session().map_or(0, |session| session.applied_seq),
+            saved_seq: self.saved_seq(),
+            heartbeat: self.attempt.plan().exam().proctoring.heartbeat,
+        })
+    }
+
+    /// Whether the exam's access rules let the candidate in from here.
+    pub(super) fn admit(
+        &self,
+        now: Timestamp,
+        address: IpAddr,
+    ) -> Result<(), admission::Refusal> {
+        if self.attempt.is_over() {
+            // What is over lets nobody in, but says why by itself.
+            return Ok(());
+        }
+        let entered_at = self.attempt.control().ledger.entered_at;
+        admission::may_enter(self.attempt.plan().exam(), address, now, entered_at)
+    }
+
+    /// Enters the attempt, in the session to go on with or in a new one.
+    pub(super) fn enter(
+        &mut self,
+        now: Timestamp,
+        resume: Option<crate::domain::id::SessionId>,
+    ) -> Result<(), OpeningRefusal> {
+        let fresh = self.shared.fresh_session().map_err(|error| {
+            tracing::error!(%error, "the system gives no random bytes");
+            refuse(CloseCode::InternalError, None)
+        })?;
+        self.perform(now, &Command::Enter { resume, fresh }, Change::default()).map_err(
+            |refusal| match refusal {
+                Refusal::AnotherDevice => {
+                    refuse(CloseCode::Forbidden, Some("another_device".to_owned()))
+                }
+                Refusal::Closed
+                | Refusal::Gap { .. }
+                | Refusal::AfterHandIn
+                | Refusal::NotPaused
+                | Refusal::AlreadyPaused
+                | Refusal::NotStarted => refuse(CloseCode::Closed, None),
+            },
+        )
+    }
+
+    /// A connection is gone; if it is still the attempt's, the candidate is away.
+    pub(super) fn gone(&mut self, id: ConnectionId) {
+        if self.connection.as_ref().is_some_and(|connection| connection.id == id) {
+            self.connection = None;
+            self.leave();
+        }
+    }
+
+    /// Nobody is connected any more.
+    pub(super) fn leave(&mut self) {
+        self.idle_since = Instant::now();
+        let now = self.shared.clock.now();
+        self.perform(now, &Command::Leave, Change::default()).ok();
+    }
+
+    /// Something that the client of a connection said. What comes from an
+    /// earlier connection is dropped: it will come again, or is another tab's.
+    pub(super) fn client(&mut self, id: ConnectionId, message: ClientMessage) {
+        if self.connection.as_ref().is_none_or(|connection| connection.id != id) {
+            return;
+        }
+        let now = self.shared.clock.now();
+        match message {
+            ClientMessage::Answer(_) | ClientMessage::Flag(_) | ClientMessage::Submit(_) => {
+                if let Some((seq, what)) = numbered(message) {
+                    self.numbered(now, seq, what);
+                }
+            }
+            ClientMessage::Heartbeat(heartbeat) => self.pulse(now, heartbeat.n),
+            ClientMessage::Event(event) => self.event(now, event),
+            ClientMessage::NoticeAck(ack) => self.acknowledge_notice(now, ack.id),
+            ClientMessage::Hello(_) => {
+                let detail = Some("a second hello".to_owned());
+                let code = CloseCode::BadMessage;
+                self.close_connection(Closing { code, detail, retry_ms: None });
+                self.leave();
+            }
+        }
+    }
+
+    fn numbered(&mut self, now: Timestamp, seq: u64, what: Numbered) {
+        self.shared.metrics.command(what.name());
+        let Some(connection) = &self.connection else { return };
+        let outbox = connection.outbox.clone();
+        let known = self.attempt.version();
+        let change = Change { outbox: Some(outbox.clone()), saved: true, ..Change::default() };
+        match self.perform(now, &Command::Numbered { seq, what }, change) {
+            Ok(()) if self.attempt.version() == known => {
+                // A repeat: covered by the next `saved`, which comes at once
+                // where the first one is durable.
+                if self.slot.is_clean(known) {
+                    outbox.saved(self.saved_seq());
+                } else {
+                    let outbox = Some(outbox);
+                    self.put(now, Change { outbox, saved: true, ..Change::default() });
+                }
+            }
+            Ok(()) => {}
+            Err(Refusal::Gap { expected }) => outbox.acknowledge(gap(seq, expected)),
+            Err(refusal) => tracing::error!(?refusal, "a numbered command cannot be refused so"),
+        }
+    }
+
+    fn pulse(&mut self, now: Timestamp, n: u64) {
+        let saved_seq = self.saved_seq();
+        let remaining_ms = self.remaining_ms(now);
+        let section = self.running_section(now);
+        if let Some(connection) = &mut self.connection {
+            if connection.last_pulse.is_some_and(|last| last.elapsed() < PULSE_INTERVAL) {
+                return;
+            }
+            connection.last_pulse = Some(Instant::now());
+            connection.outbox.send(ServerMessage::Pulse(candidate::Pulse {
+                n,
+                now_at: now.as_ms(),
+                remaining_ms,
+                saved_seq,
+                section,
+            }));
+        }
+    }
+
+    fn event(&mut self, now: Timestamp, event: candidate::Event) {
+        let full = self.slot.timeline_pending() >= TIMELINE_PENDING_MAX;
+        let Some(connection) = &mut self.connection else { return };
+        let known = self.attempt.session().map_or(0, |session| session.applied_event);
+        let outbox = Some(connection.outbox.clone());
+        let mut change = Change { outbox, event: true, ..Change::default() };
+        if event.n <= known {
+            // A repeat, covered by the next acknowledgement.
+            self.put(now, change);
+            return;
+        }
+        if let Some(field) = event.bad_field {
+            connection.outbox.send(ServerMessage::Error(candidate::Error {
+                code: ErrorCode::BadEvent,
+                detail: Some(format!("{field} of event {} makes no sense", event.n)),
+            }));
+        }
+        // What is over the limits is counted, not stored.
+        if full || event.bad_field.is_some() || !connection.events.spend() {
+            change.dropped = 1;
+        }
+        let observation = observation(event);
+        self.perform(now, &Command::Observe(observation), change).ok();
+    }
+
+    fn acknowledge_notice(&mut self, now: Timestamp, id: String) {
+        self.perform(now, &Command::AcknowledgeNotice { id }, Change::default()).ok();
+    }
+}
+
+/// A candidate's numbered command in the domain's terms; none for a signal.
+pub(super) fn numbered(message: ClientMessage) -> Option<(u64, Numbered)> {
+    match message {
+        ClientMessage::Answer(answer) => Some((
+            answer.seq,
+            Numbered::Answer {
+                question: answer.q.into(),
+                value: answer.value.into_json(),
+                base_rev: answer.base_rev,
+                spent: spent(answer.spent_ms),
+                bad_field: answer.bad_field,
+            },
+        )),
+        ClientMessage::Flag(flag) => {
+            Some((flag.seq, Numbered::Flag { question: flag.q.into(), on: flag.on }))
+        }
+        ClientMessage::Submit(submit) => Some((submit.seq, Numbered::Submit)),
+        ClientMessage::Hello(_)
+        | ClientMessage::Heartbeat(_)
+        | ClientMessage::Event(_)
+        | ClientMessage::NoticeAck(_) => None,
+    }
+}
+
+/// Time on an answer as a client counts it, within reason.
+fn spent(ms: Option<i64>) -> Duration {
+    let ms = ms.and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0);
+    Duration::from_millis(ms).min(SPENT_MAX)
+}
+
+/// A client's event in the domain's terms.
+pub(super) fn observation(event: candidate::Event) -> Observation {
+    Observation {
+        n: event.n,
+        kind: event.kind,
+        client_at: Timestamp::from_ms(event.at),
+        data: event.data.map_or(Value::Null, Value::Object),
+    }
+}
+
+/// The one refusal that does not use up its number.
+fn gap(seq: u64, expected: u64) -> ServerMessage {
+    ServerMessage::Refused(Refused::gap(seq, expected, None))
+}
+
+fn refuse(code: CloseCode, detail: Option<String>) -> OpeningRefusal {
+    OpeningRefusal(Closing { code, detail, retry_ms: None })
+}

@@ -1,0 +1,169 @@
+//! Commands without a socket: the same actor, rules and numbers.
+
+use std::net::IpAddr;
+
+use invigil_protocol::{
+    candidate::{ClientMessage, EventAck, Refused},
+    code::CloseCode,
+    exchange::{Reply, Request},
+};
+use tokio::sync::oneshot;
+
+use super::{
+    Actor, After,
+    client::{numbered, observation},
+    message::ExchangeRefusal,
+};
+use crate::{
+    domain::{
+        attempt::{Command, Refusal},
+        id::SessionId,
+        time::Timestamp,
+    },
+    engine::{outbox::Closing, shared::wire_status, slot::Change},
+};
+
+/// Exchanges that may wait for one attempt's commits. A client has one under
+/// way; more are repeats of one whose answer did not arrive.
+const WAITING_MAX: usize = 32;
+
+/// An exchange whose commands are applied and wait for their commit.
+pub(super) struct Exchanged {
+    resumed: bool,
+    refused: Vec<Refused>,
+    event_ack: Option<u64>,
+    reply: oneshot::Sender<Result<Box<Reply>, ExchangeRefusal>>,
+}
+
+impl Actor {
+    /// Applies an exchange; the answer follows the commit.
+    pub(super) fn exchange(
+        &mut self,
+        request: Request,
+        address: IpAddr,
+        reply: oneshot::Sender<Result<Box<Reply>, ExchangeRefusal>>,
+    ) {
+        if self.waiting.len() >= WAITING_MAX {
+            reply.send(Err(ExchangeRefusal::Unavailable)).ok();
+            return;
+        }
+        let now = self.shared.clock.now();
+        let begun = self.admit(now, address).map_err(ExchangeRefusal::Forbidden);
+        match begun.and_then(|()| self.begin_exchange(now, &request)) {
+            Err(refusal) => {
+                reply.send(Err(refusal)).ok();
+            }
+            Ok(resumed) => {
+                let refused = self.exchange_commands(now, request.commands);
+                let event_ack = self.exchange_signals(now, request.signals);
+                if self.connection.is_none() {
+                    self.leave();
+                }
+                let done = Exchanged { resumed, refused, event_ack, reply };
+                self.after_all(now, After::Exchange(Box::new(done)));
+            }
+        }
+    }
+
+    /// Checks the session or begins one. True: the session goes on.
+    fn begin_exchange(
+        &mut self,
+        now: Timestamp,
+        request: &Request,
+    ) -> Result<bool, ExchangeRefusal> {
+        let Some(session) = request.session.as_deref().map(SessionId::from) else {
+            if self.attempt.is_over() {
+                return Err(ExchangeRefusal::Closed);
+            }
+            self.enter_by_exchange(now, None)?;
+            self.close_connection(Closing::new(CloseCode::Superseded));
+            return Ok(false);
+        };
+        if self.attempt.session().map(|owner| &owner.id) != Some(&session) {
+            return Err(ExchangeRefusal::Superseded);
+        }
+        // Whoever uses the exchange alone is back with each one.
+        if self.connection.is_none() && !self.attempt.is_over() {
+            self.enter_by_exchange(now, Some(session))?;
+        }
+        Ok(true)
+    }
+
+    fn enter_by_exchange(
+        &mut self,
+        now: Timestamp,
+        resume: Option<SessionId>,
+    ) -> Result<(), ExchangeRefusal> {
+        self.enter(now, resume).map_err(|refusal| match refusal.0.code {
+            CloseCode::Forbidden => ExchangeRefusal::AnotherDevice,
+            CloseCode::InternalError => ExchangeRefusal::Unavailable,
+            _ => ExchangeRefusal::Closed,
+        })
+    }
+
+    fn exchange_commands(
+        &mut self,
+        now: Timestamp,
+        commands: Vec<ClientMessage>,
+    ) -> Vec<Refused> {
+        let mut refused = Vec::new();
+        for (seq, what) in commands.into_iter().filter_map(numbered) {
+            self.shared.metrics.command(what.name());
+            let before = self.attempt.version();
+            match self.perform(now, &Command::Numbered { seq, what }, Change::default()) {
+                Ok(()) if self.attempt.version() > before => refused.extend(self.refusal.take()),
+                Err(Refusal::Gap { expected }) => refused.push(Refused::gap(seq, expected, None)),
+                Ok(()) | Err(_) => {}
+            }
+        }
+        refused
+    }
+
+    fn exchange_signals(&mut self, now: Timestamp, signals: Vec<ClientMessage>) -> Option<u64> {
+        let mut last = None;
+        for signal in signals {
+            match signal {
+                ClientMessage::Event(event) => {
+                    last = last.max(Some(event.n));
+                    if event.bad_field.is_none() {
+                        let command = Command::Observe(observation(event));
+                        self.perform(now, &command, Change::default()).ok();
+                    }
+                }
+                ClientMessage::NoticeAck(ack) => {
+                    let command = Command::AcknowledgeNotice { id: ack.id };
+                    self.perform(now, &command, Change::default()).ok();
+                }
+                // Heartbeats say that the candidate is there, which the
+                // exchange itself says; the rest is no signal.
+                ClientMessage::Heartbeat(_)
+                | ClientMessage::Hello(_)
+                | ClientMessage::Answer(_)
+                | ClientMessage::Flag(_)
+                | ClientMessage::Submit(_) => {}
+            }
+        }
+        last
+    }
+
+    /// The commit is done: answers with where the attempt stands by now.
+    pub(super) fn end_exchange(&mut self, done: Exchanged) {
+        let now = self.shared.clock.now();
+        let Some(session) = self.attempt.session() else { return };
+        let (session_id, applied_seq) = (session.id.to_string(), session.applied_seq);
+        let reply = Reply {
+            session: session_id,
+            resumed: done.resumed,
+            saved_seq: self.saved_seq(),
+            applied_seq,
+            refused: done.refused,
+            event_ack: done.event_ack.map(|n| EventAck { n, dropped: None }),
+            status: wire_status(self.attempt.status()),
+            deadline_at: self.expected_deadline(now).as_ms(),
+            remaining_ms: self.remaining_ms(now),
+            timing_rev: self.attempt.control().ledger.timing_rev,
+            notices: self.notices(),
+        };
+        done.reply.send(Ok(Box::new(reply))).ok();
+    }
+}

@@ -1,0 +1,169 @@
+//! How the rest of the engine speaks to an actor.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use invigil_protocol::{candidate::ClientMessage, exchange};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    domain::{
+        admission,
+        attempt::{Answer, Control, Identity, command::{Action, CommandKey}},
+        id::{QuestionId, SessionId},
+    },
+    engine::outbox::{Closing, Outbox},
+};
+
+/// One connection of one attempt, counted from 1.
+pub type ConnectionId = u64;
+
+/// What an actor can be told.
+pub enum Message {
+    /// A candidate connects.
+    Open(Box<Opening>, oneshot::Sender<Result<Opened, OpeningRefusal>>),
+    /// A connection is gone.
+    Gone(ConnectionId),
+    /// A connection's client says something.
+    Client(ConnectionId, Box<ClientMessage>),
+    /// A candidate sends commands without a socket.
+    Exchange(
+        Box<(exchange::Request, IpAddr)>,
+        oneshot::Sender<Result<Box<exchange::Reply>, ExchangeRefusal>>,
+    ),
+    /// A member of staff acts.
+    Staff(Box<(CommandKey, Action)>, oneshot::Sender<Result<(), StaffRefusal>>),
+    /// Someone wants to see the attempt.
+    Look(oneshot::Sender<Look>),
+    /// The node shuts down: the connection is closed, the rest is flushed.
+    Drain,
+}
+
+/// What a candidate's `hello` asks for.
+#[derive(Debug)]
+pub struct Opening {
+    /// The session to go on with, and the number of its next command.
+    pub resume: Option<(SessionId, u64)>,
+    /// Where the client is.
+    pub address: IpAddr,
+    /// Where the answers to this connection go.
+    pub outbox: Arc<Outbox>,
+}
+
+/// A connection that the actor has taken.
+#[derive(Debug, Clone, Copy)]
+pub struct Opened {
+    /// Names the connection to the actor.
+    pub connection: ConnectionId,
+    /// Every command up to this number is dealt with.
+    pub applied_seq: u64,
+    /// Every command up to this number is durable.
+    pub saved_seq: u64,
+    /// How often the exam wants to hear from its candidates.
+    pub heartbeat: Duration,
+}
+
+/// Why a connection is not taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpeningRefusal(pub Closing);
+
+/// Why an exchange did nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExchangeRefusal {
+    /// Another session owns the attempt.
+    Superseded,
+    /// The attempt is over.
+    Closed,
+    /// The exam refuses a second device.
+    AnotherDevice,
+    /// The access rules say no.
+    Forbidden(admission::Refusal),
+    /// The numbers make no sense.
+    BadRequest(&'static str),
+    /// The store is away, or the engine too busy; the same again later.
+    Unavailable,
+}
+
+/// Why a staff command had no effect on an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StaffRefusal {
+    /// The attempt is over.
+    Closed,
+    /// It is not paused.
+    NotPaused,
+    /// It is paused.
+    AlreadyPaused,
+    /// Its clock has not begun.
+    NotStarted,
+    /// The store is away, or another node has it; the same again later.
+    Unavailable,
+}
+
+impl StaffRefusal {
+    /// The code in `result.failed`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::NotPaused => "not_paused",
+            Self::AlreadyPaused => "already_paused",
+            Self::NotStarted => "not_started",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+/// An attempt as it is in memory.
+#[derive(Debug, Clone)]
+pub struct Look {
+    /// What it is.
+    pub identity: Arc<Identity>,
+    /// What staff and time did.
+    pub control: Control,
+    /// The attempt's version.
+    pub version: u64,
+    /// Commands of the present session that are durable.
+    pub saved_seq: u64,
+    /// Answers and flags, by question.
+    pub answers: Vec<(QuestionId, Answer)>,
+}
+
+/// The way to reach an actor.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    mailbox: mpsc::Sender<Message>,
+}
+
+impl Handle {
+    pub(super) const fn new(mailbox: mpsc::Sender<Message>) -> Self {
+        Self { mailbox }
+    }
+
+    /// Delivers a message, waiting while the mailbox is full.
+    ///
+    /// # Errors
+    /// Gives the message back where the actor has ended; its successor may be
+    /// asked.
+    pub async fn deliver(&self, message: Message) -> Result<(), Message> {
+        self.mailbox.send(message).await.map_err(|error| error.0)
+    }
+
+    /// Tells the actor that a connection is gone. Where the actor has ended,
+    /// nobody is left to care.
+    pub async fn gone(&self, connection: ConnectionId) {
+        self.mailbox.send(Message::Gone(connection)).await.ok();
+    }
+
+    /// Hands the actor what a client said. False: the actor has ended.
+    pub async fn client(&self, connection: ConnectionId, message: ClientMessage) -> bool {
+        self.mailbox.send(Message::Client(connection, Box::new(message))).await.is_ok()
+    }
+
+    /// Whether the actor has ended.
+    pub fn is_closed(&self) -> bool {
+        self.mailbox.is_closed()
+    }
+
+    /// Whether two handles reach the same actor.
+    pub fn same_actor(&self, other: &Self) -> bool {
+        self.mailbox.same_channel(&other.mailbox)
+    }
+}

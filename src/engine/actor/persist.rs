@@ -1,0 +1,220 @@
+//! What becomes durable of each event: rows for the store.
+
+use std::sync::Arc;
+
+use invigil_protocol::candidate::Refused;
+use serde_json::{Value, json};
+
+use super::Actor;
+use crate::{
+    domain::{
+        attempt::{Event, Phase, Status},
+        time::Timestamp,
+        timing::whole_ms,
+    },
+    engine::{hand_in, shared::wire_refusal, slot::Change},
+    store::{AnswerRow, ControlRow, HandInRow, Progress, TimelineRow},
+};
+
+impl Actor {
+    /// Adds to a change what an event, just applied, makes durable.
+    pub(super) fn record(&mut self, now: Timestamp, event: &Event, change: &mut Change) {
+        match event {
+            Event::Answered { question, .. } | Event::QuestionFlagged { question, .. } => {
+                let entry = self.entry(now, event);
+                if let (Some(row), Some(entry)) = (self.answer_row(*question), entry) {
+                    change.answer = Some((*question, row, entry));
+                }
+            }
+            Event::Observed { .. } if change.dropped > 0 => {}
+            _ => change.timeline.extend(self.entry(now, event)),
+        }
+        if let Event::Refused { .. } = event {
+            let refused = refused_message(event);
+            if change.outbox.is_some() {
+                change.refused = refused;
+            } else {
+                self.refusal = refused;
+            }
+        }
+        if self.changes_control(event) {
+            change.control = Some(self.control_row());
+        }
+    }
+
+    /// Applies an event that no rule decides, and puts it on its way.
+    pub(super) fn note(&mut self, now: Timestamp, event: Event) {
+        self.attempt.apply(&event);
+        let mut change = Change::default();
+        self.record(now, &event, &mut change);
+        self.put(now, change);
+    }
+
+    /// How far the session is.
+    pub(super) fn progress(&self, now: Timestamp) -> Progress {
+        let session = self.attempt.session();
+        Progress {
+            version: self.attempt.version(),
+            session: session.map(|session| session.id.clone()),
+            last_seq: session.map_or(0, |session| session.applied_seq),
+            last_event: session.map_or(0, |session| session.applied_event),
+            last_activity_at: now,
+        }
+    }
+
+    fn control_row(&self) -> ControlRow {
+        let control = self.attempt.control();
+        let state = serde_json::to_string(control).expect("control is plain JSON");
+        ControlRow {
+            state: state.into(),
+            status: self.attempt.status(),
+            entered_at: control.ledger.entered_at,
+            deadline_at: self.attempt.deadline(self.shared.clock.now()),
+            close_at: self.attempt.close_at(),
+            closed_at: match control.phase {
+                Phase::HandedIn { at, .. } | Phase::Cancelled { at } => Some(at),
+                Phase::Waiting | Phase::Taking => None,
+            },
+        }
+    }
+
+    /// What the hand-in, just applied, makes durable.
+    pub(super) fn hand_in_row(&self) -> Option<HandInRow> {
+        hand_in::row(&self.attempt, &self.content, &self.shared.keys)
+    }
+
+    fn answer_row(&self, number: u16) -> Option<AnswerRow> {
+        let answer = self.attempt.answers().get(&number)?;
+        Some(AnswerRow {
+            question: self.attempt.plan().question(number).id.clone(),
+            value: answer.value.clone(),
+            flagged: answer.flagged,
+            rev: answer.rev,
+            version: answer.version,
+            answered_at: answer.answered_at,
+            spent_ms: whole_ms(answer.spent),
+        })
+    }
+
+    fn changes_control(&self, event: &Event) -> bool {
+        match event {
+            Event::Answered { late, .. } => *late,
+            Event::SessionOpened { .. } | Event::SessionResumed | Event::Left { .. } => {
+                // Only then do they touch anything but the session.
+                let exam = self.attempt.plan().exam();
+                exam.compensate_up_to.is_some()
+                    || exam.session_policy == crate::domain::exam::SessionPolicy::Reject
+            }
+            Event::QuestionFlagged { .. } | Event::Refused { .. } | Event::Observed { .. } => false,
+            Event::ClockStarted { .. }
+            | Event::Noticed { .. }
+            | Event::NoticesSent
+            | Event::NoticeAcknowledged { .. }
+            | Event::Paused { .. }
+            | Event::Resumed { .. }
+            | Event::Extended { .. }
+            | Event::Compensated { .. }
+            | Event::SectionChanged { .. }
+            | Event::Flagged { .. }
+            | Event::Unflagged { .. }
+            | Event::Released { .. }
+            | Event::CommandDone { .. }
+            | Event::Cancelled { .. }
+            | Event::HandedIn { .. } => true,
+        }
+    }
+
+    /// The timeline's entry for an event that was just applied; none for what
+    /// nobody needs to see again.
+    fn entry(&self, now: Timestamp, event: &Event) -> Option<TimelineRow> {
+        let (kind, data) = self.describe(event)?;
+        Some(TimelineRow {
+            number: self.attempt.version(),
+            at: now,
+            kind: kind.to_owned(),
+            data: Arc::from(data.to_string()),
+        })
+    }
+
+    #[expect(clippy::too_many_lines, reason = "one short arm an event reads best in one place")]
+    fn describe<'a>(&self, event: &'a Event) -> Option<(&'a str, Value)> {
+        let question = |number: u16| &self.attempt.plan().question(number).id.0;
+        let described = match event {
+            Event::ClockStarted { at } => ("clock_started", json!({ "entered_at": at })),
+            Event::SessionOpened { session } => ("session_opened", json!({ "session": session })),
+            Event::SessionResumed => ("session_resumed", json!({})),
+            Event::Left { .. } => ("disconnected", json!({})),
+            Event::Answered { seq, question: number, value, late, .. } => {
+                let rev = self.attempt.answers().get(number).map_or(0, |answer| answer.rev);
+                let data = json!({
+                    "seq": seq, "q": question(*number), "rev": rev,
+                    "value": json_of(value.as_deref()), "late": late,
+                });
+                ("answer", data)
+            }
+            Event::QuestionFlagged { seq, question: number, on, .. } => {
+                ("question_flagged", json!({ "seq": seq, "q": question(*number), "on": on }))
+            }
+            Event::Refused { seq, code, question, kept, .. } => {
+                let data = json!({
+                    "seq": seq, "code": code.as_str(), "q": question,
+                    "value": json_of(kept.as_deref()),
+                });
+                ("refused", data)
+            }
+            Event::Observed { n, kind, client_at, data } => {
+                (kind.as_str(), json!({ "n": n, "client_at": client_at, "data": data }))
+            }
+            Event::Noticed { text, level, ack, from } => {
+                ("notice", json!({ "text": text, "level": level, "ack": ack, "from": from }))
+            }
+            Event::NoticeAcknowledged { id } => ("notice_acknowledged", json!({ "id": id })),
+            Event::Paused { reason, .. } => ("paused", json!({ "reason": reason })),
+            Event::Resumed { reason, .. } => ("resumed", json!({ "reason": reason })),
+            Event::Extended { by, reason, .. } => {
+                ("extended", json!({ "ms": whole_ms(*by), "reason": reason }))
+            }
+            Event::Compensated { from, by, cause } => {
+                ("compensated", json!({ "from": from, "ms": whole_ms(*by), "cause": cause }))
+            }
+            Event::SectionChanged { section } => {
+                ("section", json!({ "section": section.map(|index| self.section_id(index)) }))
+            }
+            Event::Flagged { reason } => ("flagged", json!({ "reason": reason })),
+            Event::Unflagged { reason } => ("unflagged", json!({ "reason": reason })),
+            Event::Released { reason } => ("released", json!({ "reason": reason })),
+            Event::CommandDone { key } => {
+                ("command", json!({ "person": key.person, "id": key.command }))
+            }
+            Event::Cancelled { reason, .. } => ("cancelled", json!({ "reason": reason })),
+            Event::HandedIn { at, by, status, late, reason, .. } => {
+                let status: &Status = status;
+                let data = json!({
+                    "submitted_at": at, "handed_in": by, "status": status, "late": late,
+                    "reason": reason,
+                });
+                ("handed_in", data)
+            }
+            Event::NoticesSent => return None,
+        };
+        Some(described)
+    }
+}
+
+/// The refusal of a numbered command, for its client.
+fn refused_message(event: &Event) -> Option<Refused> {
+    let Event::Refused { seq, code, detail, question, stored, .. } = event else {
+        return None;
+    };
+    let q = question.as_ref().map(ToString::to_string);
+    if let (Some((rev, value)), Some(q)) = (stored, &q) {
+        return Some(Refused::conflict(*seq, q.clone(), *rev, json_of(value.as_deref())));
+    }
+    let mut refused = Refused::new(*seq, wire_refusal(*code), q);
+    refused.detail.insert("reason".to_owned(), Value::from(*detail));
+    Some(refused)
+}
+
+fn json_of(text: Option<&str>) -> Value {
+    text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+}

@@ -1,0 +1,62 @@
+//! What staff do to an attempt, and what a look at it shows.
+
+use tokio::sync::oneshot;
+
+use super::{
+    Actor, After,
+    message::{Look, StaffRefusal},
+};
+use crate::{
+    domain::attempt::{
+        Command, Refusal,
+        command::{Action, CommandKey},
+    },
+    engine::slot::Change,
+};
+
+impl Actor {
+    /// Does a staff command once; the answer follows the commit.
+    pub(super) fn staff(
+        &mut self,
+        command: (CommandKey, Action),
+        reply: oneshot::Sender<Result<(), StaffRefusal>>,
+    ) {
+        let now = self.shared.clock.now();
+        let (key, action) = command;
+        match self.perform(now, &Command::Staff { key, action }, Change::default()) {
+            Ok(()) => self.after_all(now, After::Staff(reply)),
+            Err(refusal) => {
+                reply.send(Err(refusal_of(refusal))).ok();
+            }
+        }
+    }
+
+    /// The attempt as it is in memory.
+    pub(super) fn look(&self) -> Look {
+        let plan = self.attempt.plan();
+        Look {
+            identity: self.attempt.identity().clone(),
+            control: self.attempt.control().clone(),
+            version: self.attempt.version(),
+            saved_seq: self.saved_seq(),
+            answers: self
+                .attempt
+                .answers()
+                .iter()
+                .map(|(number, answer)| (plan.question(*number).id.clone(), answer.clone()))
+                .collect(),
+        }
+    }
+}
+
+const fn refusal_of(refusal: Refusal) -> StaffRefusal {
+    match refusal {
+        Refusal::NotPaused => StaffRefusal::NotPaused,
+        Refusal::AlreadyPaused => StaffRefusal::AlreadyPaused,
+        Refusal::NotStarted => StaffRefusal::NotStarted,
+        Refusal::AfterHandIn
+        | Refusal::Closed
+        | Refusal::AnotherDevice
+        | Refusal::Gap { .. } => StaffRefusal::Closed,
+    }
+}

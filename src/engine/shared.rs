@@ -1,0 +1,163 @@
+//! What every actor of a node shares.
+
+use std::{sync::Arc, time::Duration};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use invigil_protocol::{
+    candidate::{self, AttemptStatus, HandedIn, Health},
+    code::RefusalCode,
+};
+
+use super::{clock::Clock, hand_in::Keys, writer::Writer};
+use crate::{
+    domain::{
+        attempt::{HandedInBy, Notice, Status, Void, command::NoticeLevel},
+        id::{NodeId, SessionId},
+        time::{Timestamp, duration_ms},
+    },
+    telemetry::metrics::Metrics,
+};
+
+/// The health that clients are told while the store takes what it is given.
+const HEALTH_FULL: u8 = 10;
+
+/// The health while it does not: low enough that clients hold back events.
+const HEALTH_STORE_AWAY: u8 = 3;
+
+/// How much heartbeats are stretched while the store is away.
+const HEARTBEAT_STRETCH: u32 = 3;
+
+/// Over how long the clients of a node that shuts down come back.
+const DRAIN_SPREAD_MS: u64 = 2_000;
+
+/// What a connection may ask of the engine.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// The largest frame from a client, bytes.
+    pub frame_bytes: usize,
+    /// The largest answer, bytes of JSON.
+    pub answer_bytes: usize,
+    /// Commands a second on one connection, in the long run.
+    pub commands_per_second: u32,
+    /// Commands that may come at once.
+    pub burst: u32,
+    /// Commands that may wait unsaved.
+    pub unsaved: u32,
+}
+
+impl Limits {
+    /// As `welcome` tells them.
+    pub fn on_the_wire(&self, heartbeat: Duration) -> candidate::Limits {
+        candidate::Limits {
+            heartbeat_ms: duration_ms(heartbeat),
+            frame_bytes: self.frame_bytes as u64,
+            answer_bytes: self.answer_bytes as u64,
+            commands_per_s: self.commands_per_second,
+            burst: self.burst,
+            unsaved: self.unsaved,
+        }
+    }
+}
+
+/// What every actor of a node shares.
+#[derive(Debug)]
+pub struct Shared {
+    /// This node.
+    pub node: NodeId,
+    /// The only clock that decides anything.
+    pub clock: Clock,
+    /// Makes changes durable.
+    pub writer: Writer,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    /// What a connection may ask.
+    pub limits: Limits,
+    /// Signs receipts, seals papers.
+    pub keys: Arc<Keys>,
+    /// Intervals in which no node was alive, before this one started.
+    pub outages: Arc<[(Timestamp, Timestamp)]>,
+}
+
+impl Shared {
+    /// An id that nobody can guess.
+    ///
+    /// # Errors
+    /// Where the system gives no random bytes.
+    pub fn fresh_session(&self) -> Result<SessionId, getrandom::Error> {
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes)?;
+        Ok(URL_SAFE_NO_PAD.encode(bytes).into())
+    }
+
+    /// How well the engine is, and how often it wants to hear from clients.
+    pub fn health(&self, heartbeat: Duration) -> Health {
+        let available = *self.writer.available().borrow();
+        let (level, heartbeat) = if available {
+            (HEALTH_FULL, heartbeat)
+        } else {
+            (HEALTH_STORE_AWAY, heartbeat * HEARTBEAT_STRETCH)
+        };
+        Health { level, heartbeat_ms: duration_ms(heartbeat) }
+    }
+
+    /// When a client of a node that shuts down should come back: spread, so that
+    /// ten thousand do not come at once.
+    pub fn drain_retry_ms(&self) -> u64 {
+        // Without randomness they come back at once, which is no harm.
+        getrandom::u64().map_or(0, |random| random % DRAIN_SPREAD_MS)
+    }
+}
+
+/// A refusal as the protocol has it.
+pub const fn wire_refusal(void: Void) -> RefusalCode {
+    match void {
+        Void::NotOpen => RefusalCode::NotOpen,
+        Void::Conflict => RefusalCode::Conflict,
+        Void::UnknownQuestion => RefusalCode::UnknownQuestion,
+        Void::BadValue => RefusalCode::BadValue,
+        Void::TooLarge => RefusalCode::TooLarge,
+        Void::Paused => RefusalCode::Paused,
+        Void::TimeOver => RefusalCode::TimeOver,
+        Void::Closed => RefusalCode::Closed,
+        Void::Locked => RefusalCode::Locked,
+    }
+}
+
+/// A notice as the protocol has it.
+pub fn wire_notice(notice: &Notice) -> candidate::Notice {
+    candidate::Notice {
+        id: notice.id.clone(),
+        level: match notice.level {
+            NoticeLevel::Info => candidate::NoticeLevel::Info,
+            NoticeLevel::Warning => candidate::NoticeLevel::Warning,
+            NoticeLevel::Urgent => candidate::NoticeLevel::Urgent,
+        },
+        text: notice.text.clone(),
+        from: Some(notice.from.clone()),
+        ack: notice.ack,
+    }
+}
+
+/// A status as the protocol has it.
+pub const fn wire_status(status: Status) -> AttemptStatus {
+    match status {
+        Status::Started => AttemptStatus::Started,
+        Status::InProgress => AttemptStatus::InProgress,
+        Status::Paused => AttemptStatus::Paused,
+        Status::Submitted => AttemptStatus::Submitted,
+        Status::AutoSubmitted => AttemptStatus::AutoSubmitted,
+        Status::Graded => AttemptStatus::Graded,
+        Status::Reviewed => AttemptStatus::Reviewed,
+        Status::Cancelled => AttemptStatus::Cancelled,
+        Status::Flagged => AttemptStatus::Flagged,
+    }
+}
+
+/// Who handed in, as the protocol has it.
+pub const fn wire_handed_in(by: HandedInBy) -> HandedIn {
+    match by {
+        HandedInBy::Candidate => HandedIn::Candidate,
+        HandedInBy::Time => HandedIn::Time,
+        HandedInBy::Staff => HandedIn::Staff,
+    }
+}

@@ -1,0 +1,335 @@
+//! What one attempt has changed and not yet made durable, and how far it is.
+//!
+//! A slot lies between an actor, which puts changes in, and the writer, which
+//! takes them out whole. Changes coalesce: of each question only the newest
+//! answer waits, so a slot is bounded by the attempt's paper however long the
+//! store is away. The writer acknowledges straight to the connection's outbox,
+//! without waking the actor; only where something else hangs on the commit
+//! (a hand-in, a staff command, an exchange) is the actor woken.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use invigil_protocol::candidate::{Refused, ServerMessage};
+use tokio::{sync::Notify, time::Instant};
+
+use super::outbox::Outbox;
+use crate::{
+    domain::id::{AttemptId, ExamVersion, SessionId},
+    store::{AnswerRow, AttemptWrite, ControlRow, HandInRow, Progress, TimelineRow},
+};
+
+/// Timeline entries that may wait besides those of answers, which coalesce.
+/// Beyond it integrity events are dropped and counted; at the allowed 50 a
+/// second this is some seconds of a client that floods while the store is away.
+pub const TIMELINE_PENDING_MAX: usize = 512;
+
+/// The place where an attempt's changes wait.
+#[derive(Debug)]
+pub struct Slot {
+    attempt: AttemptId,
+    epoch: u64,
+    exam_version: ExamVersion,
+    state: Mutex<State>,
+    settled: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    pending: Option<Box<Pending>>,
+    /// Whether the writer has the slot in its queue.
+    queued: bool,
+    durable: Durable,
+    fate: Fate,
+}
+
+/// Whether the slot's changes can still become durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// Yes.
+    Live,
+    /// No: another owner has the attempt.
+    Fenced,
+    /// No: the store refuses the data.
+    Rejected,
+}
+
+/// What is durable of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Durable {
+    /// The attempt's version.
+    pub version: u64,
+    /// The session that the numbers below are of.
+    pub session: Option<SessionId>,
+    /// Every command of it up to this number.
+    pub seq: u64,
+}
+
+/// Changes that wait.
+#[derive(Debug)]
+pub struct Pending {
+    progress: Progress,
+    control: Option<ControlRow>,
+    answers: BTreeMap<u16, PendingAnswer>,
+    timeline: Vec<TimelineRow>,
+    hand_in: Option<HandInRow>,
+    wakes_actor: bool,
+    since: Instant,
+    reply: Reply,
+}
+
+/// The newest answer to a question, and the newest timeline entry about it.
+#[derive(Debug)]
+struct PendingAnswer {
+    row: AnswerRow,
+    entry: TimelineRow,
+}
+
+/// What the client is told once the changes are durable.
+#[derive(Debug, Default)]
+struct Reply {
+    outbox: Option<Arc<Outbox>>,
+    refused: Vec<Refused>,
+    saved: bool,
+    events: bool,
+    dropped: u64,
+}
+
+/// What one command changed. See [`Slot::put`].
+#[derive(Debug, Default)]
+pub struct Change {
+    /// How far the session is with it.
+    pub progress: Progress,
+    /// The new control state, where it changed.
+    pub control: Option<ControlRow>,
+    /// The answer that changed, by question number, and its timeline entry.
+    pub answer: Option<(u16, AnswerRow, TimelineRow)>,
+    /// Other timeline entries.
+    pub timeline: Vec<TimelineRow>,
+    /// The hand-in.
+    pub hand_in: Option<HandInRow>,
+    /// Whether the actor waits for the commit.
+    pub wakes_actor: bool,
+    /// The connection to acknowledge to.
+    pub outbox: Option<Arc<Outbox>>,
+    /// A refusal to send with the acknowledgement.
+    pub refused: Option<Refused>,
+    /// Whether a numbered command is to be acknowledged.
+    pub saved: bool,
+    /// Whether an event is to be acknowledged.
+    pub event: bool,
+    /// Events dropped since the last acknowledgement of events.
+    pub dropped: u64,
+}
+
+/// What follows the commit of a slot's changes.
+#[derive(Debug)]
+pub struct Settlement {
+    slot: Arc<Slot>,
+    durable: Durable,
+    last_event: u64,
+    since: Instant,
+    wakes_actor: bool,
+    reply: Reply,
+}
+
+impl Slot {
+    /// The slot of an attempt that was just taken under an epoch.
+    pub fn new(
+        attempt: AttemptId,
+        epoch: u64,
+        exam_version: ExamVersion,
+        durable: Durable,
+    ) -> Self {
+        Self {
+            attempt,
+            epoch,
+            exam_version,
+            state: Mutex::new(State {
+                pending: None,
+                queued: false,
+                durable,
+                fate: Fate::Live,
+            }),
+            settled: Notify::new(),
+        }
+    }
+
+    /// Which attempt.
+    pub const fn attempt(&self) -> AttemptId {
+        self.attempt
+    }
+
+    /// Adds a change. True: the slot must now be queued with the writer.
+    #[must_use]
+    pub fn put(&self, change: Change, now: Instant) -> bool {
+        let mut state = self.lock();
+        let pending = state.pending.get_or_insert_with(|| Box::new(Pending::new(now)));
+        pending.add(change);
+        !std::mem::replace(&mut state.queued, true)
+    }
+
+    /// Takes everything that waits, for a batch.
+    pub fn take(self: &Arc<Self>) -> Option<(AttemptWrite, Settlement)> {
+        let mut state = self.lock();
+        state.queued = false;
+        let pending = state.pending.take()?;
+        if state.fate != Fate::Live {
+            return None;
+        }
+        drop(state);
+        Some(pending.into_flight(self))
+    }
+
+    /// What is durable.
+    pub fn durable(&self) -> Durable {
+        self.lock().durable.clone()
+    }
+
+    /// Whether changes can still become durable.
+    pub fn fate(&self) -> Fate {
+        self.lock().fate
+    }
+
+    /// Whether nothing waits and nothing is on its way.
+    pub fn is_clean(&self, version: u64) -> bool {
+        let state = self.lock();
+        state.pending.is_none() && state.durable.version >= version
+    }
+
+    /// How many timeline entries wait.
+    pub fn timeline_pending(&self) -> usize {
+        self.lock().pending.as_ref().map_or(0, |pending| pending.timeline.len())
+    }
+
+    /// Resolves after a commit that the actor waits for, and when the slot's
+    /// fate is sealed.
+    ///
+    /// # Cancel safety
+    /// A notification that was not received is kept for the next call.
+    pub async fn settled(&self) {
+        self.settled.notified().await;
+    }
+
+    /// Nothing of this slot can become durable any more.
+    pub fn seal(&self, fate: Fate) {
+        let mut state = self.lock();
+        state.fate = fate;
+        state.pending = None;
+        drop(state);
+        self.settled.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // No holder of this lock can panic half-way through a change.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pending {
+    fn new(since: Instant) -> Self {
+        Self {
+            progress: Progress::default(),
+            control: None,
+            answers: BTreeMap::new(),
+            timeline: Vec::new(),
+            hand_in: None,
+            wakes_actor: false,
+            since,
+            reply: Reply::default(),
+        }
+    }
+
+    fn add(&mut self, change: Change) {
+        self.progress = change.progress;
+        self.control = change.control.or(self.control.take());
+        self.hand_in = change.hand_in.or(self.hand_in.take());
+        if let Some((question, row, entry)) = change.answer {
+            self.answers.insert(question, PendingAnswer { row, entry });
+        }
+        self.timeline.extend(change.timeline);
+        self.wakes_actor |= change.wakes_actor;
+        let reply = &mut self.reply;
+        if change.outbox.is_some() {
+            let same = match (&reply.outbox, &change.outbox) {
+                (Some(old), Some(new)) => Arc::ptr_eq(old, new),
+                (None, _) | (_, None) => true,
+            };
+            if !same {
+                // Another connection: what the old one was to hear, it hears
+                // by `welcome` of the new one.
+                *reply = Reply::default();
+            }
+            reply.outbox = change.outbox;
+        }
+        reply.refused.extend(change.refused);
+        reply.saved |= change.saved;
+        reply.events |= change.event;
+        reply.dropped += change.dropped;
+    }
+
+    fn into_flight(self: Box<Self>, slot: &Arc<Slot>) -> (AttemptWrite, Settlement) {
+        let mut timeline = self.timeline;
+        let mut answers = Vec::with_capacity(self.answers.len());
+        for (_, PendingAnswer { row, entry }) in self.answers {
+            answers.push(row);
+            timeline.push(entry);
+        }
+        let Progress { version, last_seq, last_event, .. } = self.progress;
+        let session = self.progress.session.clone();
+        let write = AttemptWrite {
+            attempt: slot.attempt,
+            epoch: slot.epoch,
+            exam_version: slot.exam_version.clone(),
+            progress: self.progress,
+            control: self.control,
+            answers,
+            timeline,
+            hand_in: self.hand_in,
+        };
+        let settlement = Settlement {
+            slot: Arc::clone(slot),
+            durable: Durable { version, session, seq: last_seq },
+            last_event,
+            since: self.since,
+            wakes_actor: self.wakes_actor,
+            reply: self.reply,
+        };
+        (write, settlement)
+    }
+}
+
+impl Settlement {
+    /// Where the changes came from.
+    pub const fn slot(&self) -> &Arc<Slot> {
+        &self.slot
+    }
+
+    /// When the oldest of the changes was put in.
+    pub const fn since(&self) -> Instant {
+        self.since
+    }
+
+    /// The commit is done: remembers how far the attempt is durable, then tells
+    /// the client, then the actor.
+    pub fn settle(self) {
+        let seq = self.durable.seq;
+        self.slot.lock().durable = self.durable;
+        if let Some(outbox) = self.reply.outbox {
+            for refused in self.reply.refused {
+                outbox.acknowledge(ServerMessage::Refused(refused));
+            }
+            if self.reply.saved {
+                outbox.saved(seq);
+            }
+            if self.reply.events {
+                outbox.events_stored(self.last_event, self.reply.dropped);
+            }
+        }
+        if self.wakes_actor {
+            self.slot.settled.notify_one();
+        }
+    }
+}

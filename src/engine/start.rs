@@ -1,0 +1,119 @@
+//! Starting an attempt: the one place where attempts are made.
+
+use std::{net::IpAddr, sync::Arc};
+
+use super::{Engine, Error};
+use crate::{
+    domain::{
+        admission::{self, History, Refusal, Start},
+        attempt::{Control, Identity, Status},
+        exam::Exam,
+        id::{AttemptId, ExamCode},
+        person::Person,
+        time::Timestamp,
+    },
+    store::{ControlRow, NewAttempt, Started},
+};
+
+/// An attempt that a candidate may enter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StartedAttempt {
+    /// What it is.
+    pub identity: Identity,
+    /// Where it stands.
+    pub status: Status,
+    /// False where it was open already.
+    pub created: bool,
+}
+
+/// Why no attempt was made.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The exam's rules.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// There is no such exam.
+    #[error("there is no such exam")]
+    NoSuchExam,
+    /// The engine.
+    #[error(transparent)]
+    Failed(#[from] Error),
+}
+
+impl Engine {
+    /// Makes an attempt, or finds the person's open one. However many ask at
+    /// once, one is made.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn start(
+        &self,
+        person: &Person,
+        code: &ExamCode,
+        password: Option<&str>,
+        address: IpAddr,
+    ) -> Result<StartedAttempt, StartError> {
+        let exam = self.inner.contents.exam(code).await?.ok_or(StartError::NoSuchExam)?;
+        let now = self.now();
+        let history = self.history(person, code).await?;
+        let start = Start { person, now, address, password, history };
+        admission::may_start(&exam, &start)?;
+        let new = new_attempt(&exam, person, address, now)?;
+        let (identity, created) = match self.inner.attempts.start(new).await.map_err(Error::from)? {
+            Started::Created(identity) => (identity, true),
+            Started::Open(identity) => (identity, false),
+            Started::NoneLeft => return Err(Refusal::NoAttemptsLeft.into()),
+        };
+        let status = if created { Status::Started } else { self.status(identity.id).await? };
+        Ok(StartedAttempt { identity, status, created })
+    }
+
+    async fn history(&self, person: &Person, code: &ExamCode) -> Result<History, Error> {
+        let attempts = self.inner.attempts.attempts_of(&person.id).await?;
+        let mut over = 0;
+        for attempt in attempts.iter().filter(|attempt| attempt.identity.exam == *code) {
+            if attempt.control.closed_at.is_none() {
+                return Ok(History::Open);
+            }
+            over += 1;
+        }
+        Ok(History::Over(over))
+    }
+
+    async fn status(&self, attempt: AttemptId) -> Result<Status, Error> {
+        let summary = self.summary(attempt).await?;
+        Ok(summary.map_or(Status::Started, |summary| summary.control.status))
+    }
+}
+
+fn new_attempt(
+    exam: &Arc<Exam>,
+    person: &Person,
+    address: IpAddr,
+    now: Timestamp,
+) -> Result<NewAttempt, Error> {
+    let state = serde_json::to_string(&Control::default()).expect("control is plain JSON");
+    Ok(NewAttempt {
+        identity: Identity {
+            id: AttemptId(0),
+            exam: exam.code.clone(),
+            exam_version: exam.version.clone(),
+            candidate: person.id.clone(),
+            number: 0,
+            seed: getrandom::u64()?,
+            time_factor: person.time_factor,
+            extra_time: person.extra_time,
+            started_at: now,
+        },
+        max_attempts: exam.max_attempts,
+        address,
+        control: ControlRow {
+            state: state.into(),
+            status: Status::Started,
+            entered_at: None,
+            deadline_at: None,
+            close_at: exam.available_until,
+            closed_at: None,
+        },
+    })
+}

@@ -1,0 +1,274 @@
+//! The life of one candidate's connection: `hello`, then messages both ways
+//! until one side ends it.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use invigil_protocol::{
+    candidate::{self, ClientMessage, Hello, ServerMessage},
+    code::{CloseCode, ErrorCode},
+};
+use tokio::time::Instant;
+
+use super::{
+    pace::{HELD_MAX, Pace, Verdict},
+    wire::{Incoming, Wire},
+};
+use crate::{
+    engine::{Closing, Handle, Opened, Opening, Outbox, Outgoing},
+    web::AppState,
+};
+
+/// How long a client may take to say `hello`.
+const HELLO_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Heartbeat intervals of silence after which the engine asks.
+const PING_AFTER: u32 = 2;
+
+/// Heartbeat intervals of silence after which nobody is there.
+const IDLE_AFTER: u32 = 3;
+
+/// Runs a connection to its end.
+pub(super) async fn run(app: AppState, mut wire: Wire, address: IpAddr) {
+    let closing = match greet(&app, &mut wire, address).await {
+        Ok(connection) => connection.run(&mut wire).await,
+        Err(closing) => closing,
+    };
+    if let Some(closing) = closing {
+        wire.close(closing).await;
+    }
+}
+
+/// Waits for `hello` and opens the attempt. An error of none: the client left.
+async fn greet(
+    app: &AppState,
+    wire: &mut Wire,
+    address: IpAddr,
+) -> Result<Connection, Option<Closing>> {
+    let hello = tokio::select! {
+        () = app.stop.cancelled() => return Err(Some(Closing::new(CloseCode::Draining))),
+        hello = tokio::time::timeout(HELLO_PATIENCE, first(wire)) => hello,
+    };
+    let hello = match hello {
+        Ok(hello) => hello?,
+        Err(_elapsed) => {
+            app.limits.hello_failed(address);
+            return Err(Some(explain(CloseCode::Unauthorized, "no hello in time")));
+        }
+    };
+    let token = app.tokens.verify(&hello.token, app.engine.now()).map_err(|error| {
+        app.limits.hello_failed(address);
+        Some(explain(CloseCode::Unauthorized, &error.to_string()))
+    })?;
+    let outbox = Arc::new(Outbox::default());
+    let opening = Opening {
+        resume: hello.resume.map(|resume| (resume.session.into(), resume.next_seq)),
+        address,
+        outbox: Arc::clone(&outbox),
+    };
+    let opened = app.engine.open(token.attempt, opening).await;
+    let (handle, opened) = opened.map_err(|refusal| Some(refusal.0))?;
+    let now = Instant::now();
+    let pace = Pace::new(*app.engine.limits(), opened.applied_seq, opened.saved_seq, now);
+    Ok(Connection {
+        guard: Guard { app: Arc::clone(app), handle, opened },
+        outbox,
+        pace,
+        heard_at: now,
+        pinged: false,
+        read_from: now,
+        held: None,
+    })
+}
+
+/// The first frame, which must be `hello`.
+async fn first(wire: &mut Wire) -> Result<Hello, Option<Closing>> {
+    loop {
+        match wire.receive().await {
+            Incoming::Message(ClientMessage::Hello(hello)) => return Ok(hello),
+            Incoming::Message(_) | Incoming::Unknown(_) => {
+                let detail = "the first message must be hello";
+                return Err(Some(explain(CloseCode::BadMessage, detail)));
+            }
+            Incoming::Alive => {}
+            Incoming::Violation(closing) => return Err(Some(closing)),
+            Incoming::Gone => return Err(None),
+        }
+    }
+}
+
+/// An open connection.
+struct Connection {
+    guard: Guard,
+    outbox: Arc<Outbox>,
+    pace: Pace,
+    heard_at: Instant,
+    /// Whether the client was asked since it was last heard.
+    pinged: bool,
+    /// Not before is the next frame read.
+    read_from: Instant,
+    /// A command that waits because too many are unsaved, and since when.
+    held: Option<(ClientMessage, u64, Instant)>,
+}
+
+/// Tells the actor that the connection is gone, however it ends.
+struct Guard {
+    app: AppState,
+    handle: Handle,
+    opened: Opened,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let (handle, connection) = (self.handle.clone(), self.opened.connection);
+        self.app.tasks.spawn(async move { handle.gone(connection).await });
+    }
+}
+
+impl Connection {
+    /// Runs until one side ends it. None: the client is gone already.
+    async fn run(mut self, wire: &mut Wire) -> Option<Closing> {
+        let timer = tokio::time::sleep_until(self.wake_at());
+        tokio::pin!(timer);
+        // `next` and `receive` take something only when their branch wins, and
+        // sending happens outside of the branches: nothing is lost to a race.
+        loop {
+            timer.as_mut().reset(self.wake_at());
+            let reading = self.held.is_none() && self.read_from <= Instant::now();
+            tokio::select! {
+                biased;
+                outgoing = self.outbox.next() => match outgoing {
+                    Outgoing::Message(message) => {
+                        self.note_saved(&message);
+                        if !wire.send(&message).await {
+                            return Some(Closing::new(CloseCode::SlowConsumer));
+                        }
+                        self.retry_held().await;
+                    }
+                    Outgoing::Close(closing) => return Some(closing),
+                },
+                incoming = wire.receive(), if reading => {
+                    if let Err(closing) = self.take(incoming).await {
+                        return closing;
+                    }
+                }
+                () = &mut timer => {
+                    if let Some(closing) = self.look_at_the_clock(wire).await {
+                        return Some(closing);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Deals with what came in. An error ends the connection.
+    async fn take(&mut self, incoming: Incoming) -> Result<(), Option<Closing>> {
+        let now = Instant::now();
+        self.heard_at = now;
+        self.pinged = false;
+        match self.pace.frame(now) {
+            Verdict::Fine => {}
+            Verdict::Warn => self.complain(ErrorCode::RateLimited, "too many frames a second"),
+            Verdict::Close => return Err(Some(Closing::new(CloseCode::RateLimited))),
+        }
+        match incoming {
+            Incoming::Message(message) => {
+                self.message(message, now).await;
+                Ok(())
+            }
+            Incoming::Unknown(name) => {
+                self.complain(ErrorCode::UnknownMessage, &format!("there is no message {name:?}"));
+                Ok(())
+            }
+            Incoming::Alive => Ok(()),
+            Incoming::Violation(closing) => Err(Some(closing)),
+            Incoming::Gone => Err(None),
+        }
+    }
+
+    async fn message(&mut self, message: ClientMessage, now: Instant) {
+        if let Some(seq) = message.seq() {
+            if self.pace.must_wait(seq) {
+                self.held = Some((message, seq, now));
+                return;
+            }
+            if let Some(later) = self.pace.command(seq, now) {
+                self.read_from = later;
+            }
+        }
+        // Where the actor has ended, the outbox says how to close.
+        self.guard.handle.client(self.guard.opened.connection, message).await;
+    }
+
+    /// Passes on the command that waited, where it may go.
+    async fn retry_held(&mut self) {
+        if let Some((message, seq, since)) = self.held.take() {
+            if self.pace.must_wait(seq) {
+                self.held = Some((message, seq, since));
+            } else {
+                let now = Instant::now();
+                self.heard_at = now;
+                self.message(message, now).await;
+            }
+        }
+    }
+
+    fn note_saved(&mut self, message: &ServerMessage) {
+        match message {
+            ServerMessage::Saved(saved) => self.pace.saved(saved.seq),
+            ServerMessage::Pulse(pulse) => self.pace.saved(pulse.saved_seq),
+            ServerMessage::Welcome(_)
+            | ServerMessage::Refused(_)
+            | ServerMessage::EventAck(_)
+            | ServerMessage::Open(_)
+            | ServerMessage::Timing(_)
+            | ServerMessage::Health(_)
+            | ServerMessage::Status(_)
+            | ServerMessage::Notice(_)
+            | ServerMessage::Submitted(_)
+            | ServerMessage::Error(_)
+            | ServerMessage::Bye(_) => {}
+        }
+    }
+
+    /// Asks a silent client, and ends what stays silent or floods.
+    async fn look_at_the_clock(&mut self, wire: &mut Wire) -> Option<Closing> {
+        let now = Instant::now();
+        if let Some((_, _, since)) = &self.held {
+            let over = now.duration_since(*since) >= HELD_MAX;
+            return over.then(|| {
+                explain(CloseCode::RateLimited, "too many commands are under way unsaved")
+            });
+        }
+        let silent = now.duration_since(self.heard_at);
+        let heartbeat = self.guard.opened.heartbeat;
+        if silent >= heartbeat * IDLE_AFTER {
+            return Some(Closing::new(CloseCode::Idle));
+        }
+        if silent >= heartbeat * PING_AFTER && !self.pinged {
+            self.pinged = true;
+            if !wire.ping().await {
+                return Some(Closing::new(CloseCode::SlowConsumer));
+            }
+        }
+        None
+    }
+
+    fn wake_at(&self) -> Instant {
+        if let Some((_, _, since)) = &self.held {
+            return *since + HELD_MAX;
+        }
+        let intervals = if self.pinged { IDLE_AFTER } else { PING_AFTER };
+        let silence = self.heard_at + self.guard.opened.heartbeat * intervals;
+        let now = Instant::now();
+        if self.read_from > now { self.read_from.min(silence) } else { silence }
+    }
+
+    fn complain(&self, code: ErrorCode, detail: &str) {
+        let detail = Some(detail.to_owned());
+        self.outbox.send(ServerMessage::Error(candidate::Error { code, detail }));
+    }
+}
+
+fn explain(code: CloseCode, detail: &str) -> Closing {
+    Closing { code, detail: Some(detail.to_owned()), retry_ms: None }
+}

@@ -6,6 +6,7 @@
 
 pub mod attempt;
 pub mod exam;
+pub mod grading;
 pub mod id;
 pub mod time;
 pub mod timing;

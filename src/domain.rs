@@ -7,6 +7,7 @@
 pub mod attempt;
 pub mod exam;
 pub mod id;
+pub mod release;
 pub mod time;
 pub mod timing;
 pub mod value;

@@ -182,7 +182,9 @@ pub struct Faults(Vec<String>);
 impl fmt::Display for Faults {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("the settings are not right:")?;
-        self.0.iter().try_for_each(|fault| write!(formatter, "\n  {fault}"))
+        self.0
+            .iter()
+            .try_for_each(|fault| write!(formatter, "\n  {fault}"))
     }
 }
 
@@ -275,13 +277,19 @@ impl Config {
                 failures_per_address: reader.integer("login.failures_per_address", 1..=1_000_000),
                 window: reader.seconds("login.window_seconds", 1..=86_400),
             },
-            timing: Timing { outage_min: reader.seconds("timing.outage_min_seconds", 1..=3600) },
-            idle: Idle { stop_after: reader.seconds("idle.stop_after_seconds", 1..=86_400) },
+            timing: Timing {
+                outage_min: reader.seconds("timing.outage_min_seconds", 1..=3600),
+            },
+            idle: Idle {
+                stop_after: reader.seconds("idle.stop_after_seconds", 1..=86_400),
+            },
             log: Log {
                 format: reader.log_format("log.format"),
                 level: reader.log_level("log.level"),
             },
-            drain: Drain { time: reader.seconds("drain.seconds", 0..=300) },
+            drain: Drain {
+                time: reader.seconds("drain.seconds", 0..=300),
+            },
             effective,
         }
     }
@@ -289,8 +297,9 @@ impl Config {
     /// What is in effect, as TOML, with secrets masked.
     pub fn to_masked_toml(&self) -> String {
         let mut effective = self.effective.clone();
-        if let Some(toml::Value::String(url)) =
-            effective.get_mut("database").and_then(|section| section.get_mut("url"))
+        if let Some(toml::Value::String(url)) = effective
+            .get_mut("database")
+            .and_then(|section| section.get_mut("url"))
         {
             *url = mask(url);
         }
@@ -318,8 +327,10 @@ mod tests {
     use super::*;
 
     fn load(file: &str, environment: &[(&str, &str)]) -> Result<Config, Faults> {
-        let environment =
-            environment.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
+        let environment = environment
+            .iter()
+            .map(|&(key, value)| (key.to_owned(), value.to_owned()))
+            .collect();
         Config::from_layers(Some(file), Some(environment))
     }
 
@@ -353,7 +364,10 @@ mod tests {
         assert_eq!(config.server.connections_max, 7);
         assert_eq!(config.server.trusted_proxies.len(), 2);
         assert!(config.server.secure_cookies);
-        assert_eq!(config.database.url.unwrap().expose_secret(), "postgres://u:p@h/d");
+        assert_eq!(
+            config.database.url.unwrap().expose_secret(),
+            "postgres://u:p@h/d"
+        );
     }
 
     #[test]
@@ -403,7 +417,10 @@ mod tests {
         let url = "postgres://someone:secret@db.example:5432/exams?password=secret";
         let config = load("", &[("INVIGIL__DATABASE__URL", url)]).unwrap();
         let printed = config.to_masked_toml();
-        assert!(printed.contains("postgres://***@db.example:5432/exams"), "{printed}");
+        assert!(
+            printed.contains("postgres://***@db.example:5432/exams"),
+            "{printed}"
+        );
         assert!(!printed.contains("secret\""), "{printed}");
         assert!(!format!("{:?}", config.database).contains("secret@"));
         assert_eq!(mask("nonsense"), "://***@");

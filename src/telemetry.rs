@@ -8,7 +8,7 @@ pub mod metrics;
 
 use std::{error::Error, fmt::Write as _, io};
 
-use tracing_subscriber::{EnvFilter, fmt::time::UtcTime};
+use tracing_subscriber::EnvFilter;
 
 use crate::config::{Log, LogFormat};
 

@@ -20,7 +20,10 @@ pub(super) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub(super) fn new(effective: &'a Table) -> Self {
-        Self { effective, faults: Vec::new() }
+        Self {
+            effective,
+            faults: Vec::new(),
+        }
     }
 
     pub(super) fn faults(self) -> Vec<String> {
@@ -60,7 +63,9 @@ impl<'a> Reader<'a> {
         placeholder: impl FnOnce() -> T,
         read: impl FnOnce(&'a Value) -> Option<T>,
     ) -> T {
-        let Some(value) = self.value(key) else { return placeholder() };
+        let Some(value) = self.value(key) else {
+            return placeholder();
+        };
         read(value).unwrap_or_else(|| {
             self.fault(key, format_args!("must be {expected}"));
             placeholder()
@@ -96,44 +101,60 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn text(&mut self, key: &str) -> &'a str {
-        self.read(key, "a text that is not empty", || "", |value| {
-            value.as_str().filter(|text| !text.is_empty())
-        })
+        self.read(
+            key,
+            "a text that is not empty",
+            || "",
+            |value| value.as_str().filter(|text| !text.is_empty()),
+        )
     }
 
     pub(super) fn address(&mut self, key: &str) -> SocketAddr {
         let placeholder = || SocketAddr::from(([0; 4], 0));
-        self.read(key, "an address and port such as 0.0.0.0:8080", placeholder, |value| {
-            value.as_str()?.parse().ok()
-        })
+        self.read(
+            key,
+            "an address and port such as 0.0.0.0:8080",
+            placeholder,
+            |value| value.as_str()?.parse().ok(),
+        )
     }
 
     pub(super) fn log_format(&mut self, key: &str) -> LogFormat {
-        self.read(key, "text or json", || LogFormat::Text, |value| match value.as_str()? {
-            "text" => Some(LogFormat::Text),
-            "json" => Some(LogFormat::Json),
-            _ => None,
-        })
+        self.read(
+            key,
+            "text or json",
+            || LogFormat::Text,
+            |value| match value.as_str()? {
+                "text" => Some(LogFormat::Text),
+                "json" => Some(LogFormat::Json),
+                _ => None,
+            },
+        )
     }
 
     pub(super) fn log_level(&mut self, key: &str) -> String {
         self.read(key, "a log filter such as info", String::new, |value| {
-            let text = value.as_str().filter(|text| EnvFilter::try_new(text).is_ok())?;
+            let text = value
+                .as_str()
+                .filter(|text| EnvFilter::try_new(text).is_ok())?;
             Some(text.to_owned())
         })
     }
 
     /// None where it is empty, which means the embedded store.
     pub(super) fn database_url(&mut self, key: &str) -> Option<SecretString> {
-        self.read(key, "empty or begin with postgres://", || None, |value| {
-            match value.as_str()? {
+        self.read(
+            key,
+            "empty or begin with postgres://",
+            || None,
+            |value| match value.as_str()? {
                 "" => Some(None),
                 url if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
                     Some(Some(url.into()))
                 }
                 _ => None,
-            }
-        })
+            },
+        )
     }
 
     pub(super) fn origins(&mut self, key: &str) -> Vec<Origin> {
@@ -141,12 +162,19 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn networks(&mut self, key: &str) -> Vec<IpNet> {
-        self.list(key, "a network such as 10.0.0.0/8", |text| text.parse().ok())
+        self.list(key, "a network such as 10.0.0.0/8", |text| {
+            text.parse().ok()
+        })
     }
 
     /// Empty entries are skipped: an empty variable is an empty list.
     fn list<T>(&mut self, key: &str, expected: &str, read: impl Fn(&str) -> Option<T>) -> Vec<T> {
-        let values = self.read(key, "a list", || &[][..], |value| value.as_array().map(Vec::as_slice));
+        let values = self.read(
+            key,
+            "a list",
+            || &[][..],
+            |value| value.as_array().map(Vec::as_slice),
+        );
         let mut list = Vec::new();
         for value in values.iter().filter(|value| value.as_str() != Some("")) {
             match value.as_str().and_then(&read) {

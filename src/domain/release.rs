@@ -8,9 +8,12 @@ use super::{attempt::Status, exam::Exam, time::Timestamp};
 pub fn is_released(exam: &Exam, status: Status, now: Timestamp) -> bool {
     let is_over = exam.available_until.is_some_and(|until| until <= now);
     match status {
-        Status::Started | Status::InProgress | Status::Paused | Status::Cancelled => false,
-        // What is held for an integrity review is not shown before its end.
-        Status::Flagged => false,
+        // What is flagged is held until a person has looked it over.
+        Status::Started
+        | Status::InProgress
+        | Status::Paused
+        | Status::Cancelled
+        | Status::Flagged => false,
         Status::Reviewed => exam.show_results_immediately || exam.allow_review,
         Status::Submitted | Status::AutoSubmitted | Status::Graded => {
             exam.show_results_immediately || (exam.allow_review && is_over)

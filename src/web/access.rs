@@ -53,7 +53,12 @@ pub fn require_staff(person: &Person, exam: &ExamCode, least: Standing) -> Resul
     }
 }
 
-fn standing(caller: &Caller, attempt: AttemptId, of: &PersonId, exam: &ExamCode) -> Option<Standing> {
+fn standing(
+    caller: &Caller,
+    attempt: AttemptId,
+    of: &PersonId,
+    exam: &ExamCode,
+) -> Option<Standing> {
     match caller {
         Caller::Attempt(token) => (token.attempt == attempt).then_some(Standing::Owner),
         Caller::Person(person) if person.id == *of => Some(Standing::Owner),
@@ -76,7 +81,9 @@ impl App {
         let summary = self.engine.summary(id).await?.ok_or(Problem::NotFound)?;
         let identity = &summary.identity;
         let standing = standing(caller, id, &identity.candidate, &identity.exam);
-        standing.map(|standing| (standing, summary)).ok_or(Problem::NotFound)
+        standing
+            .map(|standing| (standing, summary))
+            .ok_or(Problem::NotFound)
     }
 
     /// Lets only the owner through. The token of the attempt itself is believed
@@ -115,7 +122,11 @@ mod tests {
 
     fn token(attempt: i64) -> Caller {
         let expires_at = Timestamp::from_ms(0);
-        Caller::Attempt(AttemptToken { attempt: AttemptId(attempt), person: "ann".into(), expires_at })
+        Caller::Attempt(AttemptToken {
+            attempt: AttemptId(attempt),
+            person: "ann".into(),
+            expires_at,
+        })
     }
 
     #[test]
@@ -137,7 +148,15 @@ mod tests {
                 format!("{id} of {exam}: {standing:?}")
             })
             .collect();
-        expect![[r#""#]].assert_eq(&list.join("\n"));
+        expect![[r#"
+            ann of E1: Some(Owner)
+            bob of E1: None
+            pat of E1: Some(Proctor)
+            pat of E2: None
+            tom of E1: Some(Teacher)
+            tom of E2: None
+            ada of E1: Some(Teacher)"#]]
+        .assert_eq(&list.join("\n"));
         assert_eq!(check(token(1)), Some(Standing::Owner));
         assert_eq!(check(token(2)), None);
     }
@@ -148,11 +167,23 @@ mod tests {
             require_staff(&person("x", role, &["E1"]), &exam.into(), least)
         };
         assert_eq!(check(Role::Proctor, "E1", Standing::Proctor), Ok(()));
-        assert_eq!(check(Role::Proctor, "E1", Standing::Teacher), Err(Problem::Forbidden));
+        assert_eq!(
+            check(Role::Proctor, "E1", Standing::Teacher),
+            Err(Problem::Forbidden)
+        );
         assert_eq!(check(Role::Teacher, "E1", Standing::Proctor), Ok(()));
         assert_eq!(check(Role::Teacher, "E1", Standing::Teacher), Ok(()));
-        assert_eq!(check(Role::Teacher, "E2", Standing::Teacher), Err(Problem::NotFound));
-        assert_eq!(check(Role::Candidate, "E1", Standing::Proctor), Err(Problem::Forbidden));
-        assert_eq!(check(Role::Candidate, "E2", Standing::Proctor), Err(Problem::NotFound));
+        assert_eq!(
+            check(Role::Teacher, "E2", Standing::Teacher),
+            Err(Problem::NotFound)
+        );
+        assert_eq!(
+            check(Role::Candidate, "E1", Standing::Proctor),
+            Err(Problem::Forbidden)
+        );
+        assert_eq!(
+            check(Role::Candidate, "E2", Standing::Proctor),
+            Err(Problem::NotFound)
+        );
     }
 }

@@ -142,7 +142,10 @@ async fn result(
     Path(id): Path<AttemptId>,
 ) -> Result<impl IntoResponse, Problem> {
     let (standing, summary) = app.attempt(&caller, id).await?;
-    let exam = app.engine.exam_version(&summary.identity.exam_version).await?;
+    let exam = app
+        .engine
+        .exam_version(&summary.identity.exam_version)
+        .await?;
     let exam = exam.ok_or(Problem::NotFound)?;
     let show_answers = match standing {
         Standing::Proctor => return Err(Problem::Forbidden),
@@ -174,7 +177,10 @@ async fn receipt(
 ) -> Result<impl IntoResponse, Problem> {
     app.attempt(&caller, id).await?;
     let receipt = app.engine.receipt(id).await?.ok_or(Problem::NotHandedIn)?;
-    Ok(([(header::CONTENT_TYPE, "application/json")], receipt.to_string()))
+    Ok((
+        [(header::CONTENT_TYPE, "application/json")],
+        receipt.to_string(),
+    ))
 }
 
 /// A part of a timeline.
@@ -213,7 +219,12 @@ impl TimelineEvent {
     fn new(row: TimelineRow) -> Self {
         // The store holds objects only; null would show that it does not.
         let data = RawValue::from_string(row.data.to_string()).unwrap_or_default();
-        Self { number: row.number, at: row.at.as_ms(), kind: row.kind, data }
+        Self {
+            number: row.number,
+            at: row.at.as_ms(),
+            kind: row.kind,
+            data,
+        }
     }
 }
 
@@ -238,9 +249,15 @@ async fn timeline(
         Standing::Owner => return Err(Problem::Forbidden),
         Standing::Proctor | Standing::Teacher => {}
     }
-    let limit = query.limit.unwrap_or(TIMELINE_DEFAULT).clamp(1, TIMELINE_MAX);
+    let limit = query
+        .limit
+        .unwrap_or(TIMELINE_DEFAULT)
+        .clamp(1, TIMELINE_MAX);
     let rows = app.engine.timeline(id, query.after, limit).await?;
     let full = rows.len() >= limit as usize;
     let next = rows.last().map(|row| row.number).filter(|_| full);
-    Ok(Json(Timeline { events: rows.into_iter().map(TimelineEvent::new).collect(), next }))
+    Ok(Json(Timeline {
+        events: rows.into_iter().map(TimelineEvent::new).collect(),
+        next,
+    }))
 }

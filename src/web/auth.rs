@@ -38,7 +38,9 @@ const COOKIE: &str = "invigil_session";
 const CREDENTIAL_BYTES_MAX: usize = 256;
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(login)).routes(routes!(logout))
+    OpenApiRouter::new()
+        .routes(routes!(login))
+        .routes(routes!(logout))
 }
 
 /// Who sends a request.
@@ -61,10 +63,16 @@ impl FromRequestParts<AppState> for Caller {
         let token = shown_token(parts).ok_or(Problem::Unauthorized)?;
         let now = app.engine.now();
         if token::is_attempt_token(&token) {
-            let token = app.tokens.verify(&token, now).map_err(|_| Problem::Unauthorized)?;
+            let token = app
+                .tokens
+                .verify(&token, now)
+                .map_err(|_| Problem::Unauthorized)?;
             return Ok(Self::Attempt(token));
         }
-        let person = app.catalog.login(&token::login_token_hash(&token), now).await?;
+        let person = app
+            .catalog
+            .login(&token::login_token_hash(&token), now)
+            .await?;
         person.map(Self::Person).ok_or(Problem::Unauthorized)
     }
 }
@@ -85,7 +93,9 @@ fn shown_token(parts: &Parts) -> Option<String> {
     match parts.headers.get(header::AUTHORIZATION) {
         Some(value) => {
             let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
-            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+            scheme
+                .eq_ignore_ascii_case("bearer")
+                .then(|| token.trim().to_owned())
         }
         None => {
             let jar = CookieJar::from_headers(&parts.headers);
@@ -147,7 +157,9 @@ async fn login(
     ClientAddress(address): ClientAddress,
     Json(credentials): Json<Credentials>,
 ) -> Result<Response, Problem> {
-    let count = |outcome| app.metrics.logins.get_or_create(&Outcome { outcome }).inc();
+    let count = |outcome| {
+        app.metrics.logins.get_or_create(&Outcome { outcome }).inc();
+    };
     if credentials.id.len().max(credentials.code.len()) > CREDENTIAL_BYTES_MAX {
         return Err(Problem::WrongCredentials);
     }
@@ -189,30 +201,36 @@ async fn verified(app: &AppState, credentials: Credentials) -> Result<Option<Per
 
 async fn log_in(app: &AppState, person: Person) -> Result<Response, Problem> {
     let (token, hash) = token::new_login_token().map_err(|error| {
-        tracing::error!(error = crate::telemetry::chain(&error), "no random bytes for a log-in");
+        tracing::error!(
+            error = crate::telemetry::chain(&error),
+            "no random bytes for a log-in"
+        );
         Problem::Internal
     })?;
     let lifetime = app.config.session.login;
     let expires_at = app.engine.now() + lifetime;
     app.catalog.put_login(&hash, &person.id, expires_at).await?;
-    let max_age = i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX);
-    let cookie = session_cookie(app, token.clone(), max_age);
+    let cookie = session_cookie(app, token.clone());
     let user = User {
         id: person.id.to_string(),
         name: person.name,
         roles: [role_name(person.role)],
     };
-    let body = Json(LoggedIn { token, expires_at: expires_at.as_ms(), user });
+    let body = Json(LoggedIn {
+        token,
+        expires_at: expires_at.as_ms(),
+        user,
+    });
     Ok((CookieJar::new().add(cookie), body).into_response())
 }
 
-fn session_cookie(app: &AppState, value: String, max_age_seconds: i64) -> Cookie<'static> {
+/// It ends with the browser: in an exam room the next person sits there.
+fn session_cookie(app: &AppState, value: String) -> Cookie<'static> {
     let mut cookie = Cookie::new(COOKIE, value);
     cookie.set_path("/");
     cookie.set_http_only(true);
     cookie.set_same_site(SameSite::Strict);
     cookie.set_secure(app.config.server.secure_cookies);
-    cookie.set_max_age(cookie::time::Duration::seconds(max_age_seconds));
     cookie
 }
 
@@ -224,8 +242,11 @@ fn session_cookie(app: &AppState, value: String, max_age_seconds: i64) -> Cookie
 )]
 async fn logout(State(app): State<AppState>, parts: Parts) -> Result<Response, Problem> {
     if let Some(token) = shown_token(&parts).filter(|token| !token::is_attempt_token(token)) {
-        app.catalog.end_login(&token::login_token_hash(&token)).await?;
+        app.catalog
+            .end_login(&token::login_token_hash(&token))
+            .await?;
     }
-    let gone = session_cookie(&app, String::new(), 0);
+    let mut gone = session_cookie(&app, String::new());
+    gone.make_removal();
     Ok((StatusCode::NO_CONTENT, CookieJar::new().add(gone)).into_response())
 }

@@ -29,10 +29,15 @@ impl<S: Sync> FromRequestParts<S> for ClientAddress {
 pub(super) fn address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> ClientAddress {
     let mut address = peer.to_canonical();
     let hops = headers.get_all("x-forwarded-for");
-    let mut hops: Vec<&str> =
-        hops.iter().filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(',')).collect();
+    let mut hops: Vec<&str> = hops
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|text| text.split(','))
+        .collect();
     while trusted.iter().any(|network| network.contains(&address)) {
-        let Some(hop) = hops.pop().and_then(|hop| hop.trim().parse::<IpAddr>().ok()) else { break };
+        let Some(hop) = hops.pop().and_then(|hop| hop.trim().parse::<IpAddr>().ok()) else {
+            break;
+        };
         address = hop.to_canonical();
     }
     ClientAddress(address)

@@ -37,7 +37,10 @@ impl Compressed {
         if let Ok(tag) = tag.try_into() {
             headers.insert(header::ETAG, tag);
         }
-        headers.append(header::VARY, HeaderValue::from_name(header::ACCEPT_ENCODING));
+        headers.append(
+            header::VARY,
+            HeaderValue::from_name(header::ACCEPT_ENCODING),
+        );
         response
     }
 
@@ -47,8 +50,14 @@ impl Compressed {
         }
         // Two first askers may both compress: cheaper than one waiting for the other.
         let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-        encoder.write_all(plain).expect("a vector takes all that is written");
-        let compressed = Bytes::from(encoder.finish().expect("a vector takes all that is written"));
+        encoder
+            .write_all(plain)
+            .expect("a vector takes all that is written");
+        let compressed = Bytes::from(
+            encoder
+                .finish()
+                .expect("a vector takes all that is written"),
+        );
         let mut kept = self.kept.lock();
         if kept.len() >= KEPT_MAX {
             kept.clear();
@@ -60,21 +69,29 @@ impl Compressed {
 
 fn takes_gzip(request: &HeaderMap) -> bool {
     let accepted = request.get_all(header::ACCEPT_ENCODING);
-    accepted.iter().filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(',')).any(
-        |coding| {
+    accepted
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|text| text.split(','))
+        .any(|coding| {
             let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
             name.trim().eq_ignore_ascii_case("gzip") && !is_zero(weight)
-        },
-    )
+        })
 }
 
 /// Whether a weight such as `q=0` says that a coding is not wanted.
 fn is_zero(weight: &str) -> bool {
-    weight.trim().strip_prefix("q=").and_then(|q| q.parse::<f32>().ok()) == Some(0.0)
+    weight
+        .trim()
+        .strip_prefix("q=")
+        .and_then(|q| q.parse::<f32>().ok())
+        == Some(0.0)
 }
 
 fn is_current(request: &HeaderMap, tag: &str) -> bool {
-    let known = request.get(header::IF_NONE_MATCH).and_then(|known| known.to_str().ok());
+    let known = request
+        .get(header::IF_NONE_MATCH)
+        .and_then(|known| known.to_str().ok());
     known.is_some_and(|known| known.split(',').any(|known| known.trim() == tag))
 }
 
@@ -93,7 +110,10 @@ mod tests {
         let plain = Bytes::from("paper ".repeat(100));
         let response = Compressed::default().respond(&request, "v1", plain);
         let (parts, body) = response.into_parts();
-        (Response::from_parts(parts, ()), to_bytes(body, 10_000).await.unwrap())
+        (
+            Response::from_parts(parts, ()),
+            to_bytes(body, 10_000).await.unwrap(),
+        )
     }
 
     #[tokio::test]
@@ -102,7 +122,9 @@ mod tests {
             let (response, body) = check(accepted, "").await;
             assert_eq!(response.headers()[header::CONTENT_ENCODING], "gzip");
             let mut plain = String::new();
-            flate2::read::GzDecoder::new(&body[..]).read_to_string(&mut plain).unwrap();
+            flate2::read::GzDecoder::new(&body[..])
+                .read_to_string(&mut plain)
+                .unwrap();
             assert_eq!(plain, "paper ".repeat(100));
         }
     }

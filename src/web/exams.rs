@@ -110,7 +110,11 @@ impl ExamView {
             closes_at: exam.available_until.map(Timestamp::as_ms),
             lobby_ms,
             duration_ms: crate::domain::time::duration_ms(exam.duration),
-            questions: exam.sections.iter().map(|section| section.questions.len()).sum(),
+            questions: exam
+                .sections
+                .iter()
+                .map(|section| section.questions.len())
+                .sum(),
             max_attempts: exam.max_attempts,
             password: exam.password.is_some(),
             attempts: attempts
@@ -217,7 +221,10 @@ async fn start(
     if !reaches(&person, &code) {
         return Err(Problem::NotEnrolled);
     }
-    let started = app.engine.start(&person, &code, body.password.as_deref(), address).await?;
+    let started = app
+        .engine
+        .start(&person, &code, body.password.as_deref(), address)
+        .await?;
     let id = started.identity.id;
     let body = StartResponse {
         attempt: id.to_string(),
@@ -225,7 +232,11 @@ async fn start(
         status: started.status.as_str(),
         socket: "/ws/v1/attempt",
     };
-    let status = if started.created { StatusCode::CREATED } else { StatusCode::OK };
+    let status = if started.created {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
     Ok((status, Json(body)).into_response())
 }
 
@@ -294,10 +305,17 @@ async fn exam_results(
     let lines = app.engine.results(&code).await?;
     let rows = lines.iter().map(ResultRow::new).collect();
     match query.format {
-        Format::Json => Ok(Json(Results { exam: code.to_string(), results: rows }).into_response()),
+        Format::Json => Ok(Json(Results {
+            exam: code.to_string(),
+            results: rows,
+        })
+        .into_response()),
         Format::Csv => {
             let csv = results::csv(rows).map_err(|error| {
-                tracing::error!(error = crate::telemetry::chain(&error), "results are no CSV");
+                tracing::error!(
+                    error = crate::telemetry::chain(&error),
+                    "results are no CSV"
+                );
                 Problem::Internal
             })?;
             Ok(([(header::CONTENT_TYPE, "text/csv; charset=utf-8")], csv).into_response())

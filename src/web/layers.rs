@@ -40,9 +40,18 @@ const SECURITY_HEADERS: [(HeaderName, &str); 7] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::X_FRAME_OPTIONS, "DENY"),
     (header::REFERRER_POLICY, "no-referrer"),
-    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
-    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
-    (HeaderName::from_static("permissions-policy"), "geolocation=(), payment=(), usb=()"),
+    (
+        HeaderName::from_static("cross-origin-opener-policy"),
+        "same-origin",
+    ),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        "same-origin",
+    ),
+    (
+        HeaderName::from_static("permissions-policy"),
+        "geolocation=(), payment=(), usb=()",
+    ),
 ];
 
 pub(super) fn wrap(routes: Router<AppState>, app: &AppState) -> Router<AppState> {
@@ -67,9 +76,15 @@ async fn observe(State(app): State<AppState>, mut request: Request, next: Next) 
     let began = Instant::now();
     let id = request_id(request.headers());
     let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str);
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or("none", MatchedPath::as_str);
     let route = route.to_owned();
-    if let Some(ConnectInfo(peer)) = request.extensions().get::<ConnectInfo<SocketAddr>>().copied()
+    if let Some(ConnectInfo(peer)) = request
+        .extensions()
+        .get::<ConnectInfo<SocketAddr>>()
+        .copied()
     {
         let trusted = &app.config.server.trusted_proxies;
         let address = client::address(peer.ip(), request.headers(), trusted);
@@ -86,7 +101,10 @@ async fn observe(State(app): State<AppState>, mut request: Request, next: Next) 
         400.. => tracing::info!(%method, route, status, ms, "request"),
         _ => tracing::debug!(%method, route, status, ms, "request"),
     });
-    app.metrics.http_requests.get_or_create(&metrics::Request { route, status }).inc();
+    app.metrics
+        .http_requests
+        .get_or_create(&metrics::Request { route, status })
+        .inc();
     response.headers_mut().insert(REQUEST_ID, id);
     response
 }
@@ -127,8 +145,10 @@ async fn check_origin(State(app): State<AppState>, request: Request, next: Next)
 /// Lets pages of the configured origins use the REST interface with a token.
 fn cors(app: &AppState) -> Option<CorsLayer> {
     let origins = &app.config.server.allowed_origins;
-    let origins: Vec<HeaderValue> =
-        origins.iter().filter_map(|origin| origin.to_string().try_into().ok()).collect();
+    let origins: Vec<HeaderValue> = origins
+        .iter()
+        .filter_map(|origin| origin.to_string().try_into().ok())
+        .collect();
     (!origins.is_empty()).then(|| {
         CorsLayer::new()
             .allow_origin(AllowOrigin::list(origins))
@@ -144,13 +164,18 @@ async fn secure(mut response: Response) -> Response {
     for (name, value) in SECURITY_HEADERS {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
     response
 }
 
 fn after_panic(panic: Box<dyn Any + Send + 'static>) -> Response {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    tracing::error!(panic = text.unwrap_or("of an unknown kind"), "a request panicked");
+    tracing::error!(
+        panic = text.unwrap_or("of an unknown kind"),
+        "a request panicked"
+    );
     Problem::Internal.into_response()
 }

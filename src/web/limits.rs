@@ -27,8 +27,8 @@ pub struct Limits {
 impl Limits {
     /// With these settings.
     pub fn new(login: &config::Login, limits: &config::Limits) -> Self {
-        let sockets = Quota::per_second(limits.connections_per_second)
-            .allow_burst(limits.connections_burst);
+        let sockets =
+            Quota::per_second(limits.connections_per_second).allow_burst(limits.connections_burst);
         Self {
             names: Failures::new(login.failures_per_name, login.window),
             addresses: Failures::new(login.failures_per_address, login.window),
@@ -45,9 +45,17 @@ impl Limits {
     /// right code is refused then as well.
     pub fn begin_login(&self, name: &str, address: IpAddr) -> Result<LoginAttempt<'_>, Problem> {
         let address = network(address);
-        self.addresses.check(&address).map_err(Problem::RateLimited)?;
-        self.names.add(name.to_owned()).map_err(Problem::RateLimited)?;
-        Ok(LoginAttempt { limits: self, name: name.to_owned(), address })
+        self.addresses
+            .check(&address)
+            .map_err(Problem::RateLimited)?;
+        self.names
+            .add(name.to_owned())
+            .map_err(Problem::RateLimited)?;
+        Ok(LoginAttempt {
+            limits: self,
+            name: name.to_owned(),
+            address,
+        })
     }
 
     /// Counts a new socket.
@@ -105,9 +113,7 @@ impl LoginAttempt<'_> {
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => {
-            std::net::Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into()
-        }
+        IpAddr::V6(address) => std::net::Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
     }
 }
 
@@ -131,7 +137,10 @@ mod tests {
             tokio::time::advance(Duration::from_secs(10)).await;
         }
         let refused = limits.begin_login("ann", SCHOOL).err();
-        assert_eq!(refused, Some(Problem::RateLimited(Duration::from_secs(200))));
+        assert_eq!(
+            refused,
+            Some(Problem::RateLimited(Duration::from_secs(200)))
+        );
         limits.begin_login("bob", SCHOOL).unwrap().forgive();
         tokio::time::advance(Duration::from_secs(200)).await;
         limits.begin_login("ann", SCHOOL).unwrap().forgive();
@@ -141,10 +150,17 @@ mod tests {
     async fn an_address_is_locked_after_three_hundred_failures() {
         let limits = limits();
         for name in 0..300 {
-            limits.begin_login(&name.to_string(), SCHOOL).unwrap().fail();
+            limits
+                .begin_login(&name.to_string(), SCHOOL)
+                .unwrap()
+                .fail();
         }
         assert!(limits.begin_login("ann", SCHOOL).is_err());
-        assert!(limits.begin_login("ann", "192.0.2.2".parse().unwrap()).is_ok());
+        assert!(
+            limits
+                .begin_login("ann", "192.0.2.2".parse().unwrap())
+                .is_ok()
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -158,7 +174,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn tries_at_the_same_time_are_counted() {
         let limits = limits();
-        let open: Vec<_> = (0..10).map(|_| limits.begin_login("ann", SCHOOL).unwrap()).collect();
+        let open: Vec<_> = (0..10)
+            .map(|_| limits.begin_login("ann", SCHOOL).unwrap())
+            .collect();
         assert!(limits.begin_login("ann", SCHOOL).is_err());
         open.into_iter().for_each(LoginAttempt::forgive);
         assert!(limits.begin_login("ann", SCHOOL).is_ok());

@@ -49,7 +49,9 @@ impl Modify for Security {
 
 /// The routes, and their description.
 pub(super) fn split(routes: OpenApiRouter<AppState>) -> (Router<AppState>, openapi::OpenApi) {
-    OpenApiRouter::with_openapi(Description::openapi()).merge(routes).split_for_parts()
+    OpenApiRouter::with_openapi(Description::openapi())
+        .merge(routes)
+        .split_for_parts()
 }
 
 /// The addresses at which descriptions can be read.

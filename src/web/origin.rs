@@ -25,7 +25,11 @@ impl Origin {
             _ => return None,
         };
         let (host, port) = host_and_port(authority)?;
-        Some(Self { https, host, port: port.unwrap_or(default_port(https)) })
+        Some(Self {
+            https,
+            host,
+            port: port.unwrap_or(default_port(https)),
+        })
     }
 
     /// Whether the page came from where the `Host` header points.
@@ -52,19 +56,26 @@ const fn default_port(https: bool) -> u16 {
 }
 
 fn host_and_port(text: &str) -> Option<(String, Option<u16>)> {
-    let authority: Authority = text.parse().ok()?;
-    let plain = !text.contains('@') && !authority.host().is_empty() && !text.ends_with(':');
-    let port = authority.port();
-    let port_fits = port.is_none() || authority.port_u16().is_some();
-    (plain && port_fits).then(|| (authority.host().to_ascii_lowercase(), authority.port_u16()))
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port.parse().ok()?)),
+        _ => (text, None),
+    };
+    let is_host = !host.contains('@') && host.parse::<Authority>().is_ok();
+    is_host.then(|| (host.to_ascii_lowercase(), port))
 }
 
 /// Whether the page that sent these headers, if one did, is of this origin or
 /// of an `allowed` one.
 pub fn is_allowed(headers: &HeaderMap, allowed: &[Origin]) -> bool {
-    let Some(origin) = headers.get(header::ORIGIN) else { return true };
-    let Some(origin) = origin.to_str().ok().and_then(Origin::parse) else { return false };
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let Some(origin) = headers.get(header::ORIGIN) else {
+        return true;
+    };
+    let Some(origin) = origin.to_str().ok().and_then(Origin::parse) else {
+        return false;
+    };
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
     allowed.contains(&origin) || host.is_some_and(|host| origin.is_of_host(host))
 }
 
@@ -77,7 +88,11 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(header::ORIGIN, origin.parse().unwrap());
         headers.insert(header::HOST, host.parse().unwrap());
-        assert_eq!(is_allowed(&headers, &allowed), expected, "{origin} at {host}");
+        assert_eq!(
+            is_allowed(&headers, &allowed),
+            expected,
+            "{origin} at {host}"
+        );
     }
 
     #[test]

@@ -25,15 +25,28 @@ const NOT_BUILT: &str = "The pages were not built with this program. \
 
 pub(super) fn routes() -> Router<AppState> {
     Router::new()
-        .route("/", get(async |app, headers| page(app, headers, "index.html")))
-        .route("/attempt", get(async |app, headers| page(app, headers, "attempt.html")))
-        .route("/favicon.svg", get(async |app, headers| file(app, headers, "favicon.svg")))
+        .route(
+            "/",
+            get(async |app, headers| page(app, headers, "index.html")),
+        )
+        .route(
+            "/attempt",
+            get(async |app, headers| page(app, headers, "attempt.html")),
+        )
+        .route(
+            "/favicon.svg",
+            get(async |app, headers| file(app, headers, "favicon.svg")),
+        )
         .route("/assets/{*name}", get(asset))
 }
 
 /// A page of its own file, or of the one file that has all pages.
 fn page(app: State<AppState>, headers: HeaderMap, name: &str) -> Response {
-    let name = if Dist::get(name).is_some() { name } else { "index.html" };
+    let name = if Dist::get(name).is_some() {
+        name
+    } else {
+        "index.html"
+    };
     match Dist::get(name) {
         Some(file) => respond(&app, &headers, name, file, ASK_AGAIN),
         None => NOT_BUILT.into_response(),
@@ -73,7 +86,9 @@ fn respond(
         }
         (media_type, false) => ([(header::CONTENT_TYPE, media_type)], content).into_response(),
     };
-    response.headers_mut().insert(header::CACHE_CONTROL, caching);
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, caching);
     response
 }
 

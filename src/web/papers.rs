@@ -18,7 +18,9 @@ use super::{
 use crate::{domain::id::AttemptId, engine::PaperBody};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(paper)).routes(routes!(own_paper))
+    OpenApiRouter::new()
+        .routes(routes!(paper))
+        .routes(routes!(own_paper))
 }
 
 /// The paper of the attempt whose token is sent; sealed before the exam opens.
@@ -42,16 +44,33 @@ async fn paper(
     Path(version): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let Caller::Attempt(token) = caller else { return Err(Problem::Forbidden) };
+    let Caller::Attempt(token) = caller else {
+        return Err(Problem::Forbidden);
+    };
     let version = version.replacen("sha256-", "sha256:", 1);
-    let paper = app.engine.paper(&version, token.attempt).await?.ok_or(Problem::NotFound)?;
+    let paper = app
+        .engine
+        .paper(&version, token.attempt)
+        .await?
+        .ok_or(Problem::NotFound)?;
     let PaperBody { bytes, sealed } = paper;
-    let name = if sealed { format!("{version}-sealed") } else { version };
+    let name = if sealed {
+        format!("{version}-sealed")
+    } else {
+        version
+    };
     let mut response = app.compressed.respond(&headers, &name, bytes);
     // A sealed paper is asked for again after the opening, when it is open.
-    let caching = if sealed { "private, no-cache" } else { "private, max-age=31536000, immutable" };
+    let caching = if sealed {
+        "private, no-cache"
+    } else {
+        "private, max-age=31536000, immutable"
+    };
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(caching));
     headers.append(header::VARY, HeaderValue::from_name(header::AUTHORIZATION));
     Ok(response)

@@ -101,45 +101,65 @@ impl Problem {
         match self {
             Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad_request", "Bad request"),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", "Not signed in"),
-            Self::WrongCredentials => {
-                (StatusCode::UNAUTHORIZED, "wrong_credentials", "Wrong name or access code")
-            }
+            Self::WrongCredentials => (
+                StatusCode::UNAUTHORIZED,
+                "wrong_credentials",
+                "Wrong name or access code",
+            ),
             Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden", "Not allowed"),
             Self::NotOpen => (StatusCode::FORBIDDEN, "not_open", "Not open yet"),
             Self::Closed => (StatusCode::FORBIDDEN, "closed", "Closed"),
-            Self::NoAttemptsLeft => {
-                (StatusCode::FORBIDDEN, "no_attempts_left", "No attempts left")
-            }
+            Self::NoAttemptsLeft => (
+                StatusCode::FORBIDDEN,
+                "no_attempts_left",
+                "No attempts left",
+            ),
             Self::WrongPassword => (StatusCode::FORBIDDEN, "wrong_password", "Wrong password"),
-            Self::AddressNotAllowed => {
-                (StatusCode::FORBIDDEN, "address_not_allowed", "Address not allowed")
-            }
+            Self::AddressNotAllowed => (
+                StatusCode::FORBIDDEN,
+                "address_not_allowed",
+                "Address not allowed",
+            ),
             Self::NotEnrolled => (StatusCode::FORBIDDEN, "not_enrolled", "Not enrolled"),
             Self::AnotherDevice => (StatusCode::FORBIDDEN, "another_device", "Open elsewhere"),
-            Self::OriginNotAllowed => {
-                (StatusCode::FORBIDDEN, "origin_not_allowed", "Origin not allowed")
-            }
+            Self::OriginNotAllowed => (
+                StatusCode::FORBIDDEN,
+                "origin_not_allowed",
+                "Origin not allowed",
+            ),
             Self::NotReleased => (StatusCode::FORBIDDEN, "not_released", "Result not released"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found", "Not found"),
             Self::NotHandedIn => (StatusCode::NOT_FOUND, "not_handed_in", "Not handed in"),
-            Self::MethodNotAllowed => {
-                (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed")
-            }
+            Self::MethodNotAllowed => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "Method not allowed",
+            ),
             Self::TimedOut => (StatusCode::REQUEST_TIMEOUT, "timed_out", "Took too long"),
             Self::Superseded => (StatusCode::CONFLICT, "superseded", "Superseded"),
             Self::Conflict => (StatusCode::CONFLICT, "conflict", "Conflict"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too_large", "Body too large"),
-            Self::UnsupportedMediaType => {
-                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "Not JSON")
-            }
-            Self::RateLimited(_) => {
-                (StatusCode::TOO_MANY_REQUESTS, "rate_limited", "Too many tries")
-            }
-            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Engine fault"),
+            Self::UnsupportedMediaType => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
+                "Not JSON",
+            ),
+            Self::RateLimited(_) => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "rate_limited",
+                "Too many tries",
+            ),
+            Self::Internal => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal",
+                "Engine fault",
+            ),
             Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded", "Overloaded"),
-            Self::Unavailable => {
-                (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Store not available")
-            }
+            Self::Unavailable => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "unavailable",
+                "Store not available",
+            ),
         }
     }
 
@@ -202,7 +222,10 @@ impl Problem {
 
 /// Whole seconds, rounded up: a client that waits as told is not too early.
 fn seconds(wait: Duration) -> u64 {
-    wait.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX)
+    wait.as_millis()
+        .div_ceil(1000)
+        .try_into()
+        .unwrap_or(u64::MAX)
 }
 
 impl IntoResponse for Problem {

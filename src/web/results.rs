@@ -31,7 +31,8 @@ impl ResultRow {
     /// The row of an attempt; figures are there after the hand-in.
     pub fn new(line: &ResultLine) -> Self {
         let summary = &line.summary;
-        let figure = |of: fn(&Totals) -> Decimal| summary.totals.as_ref().and_then(|t| of(t).to_f64());
+        let figure =
+            |of: fn(&Totals) -> Decimal| summary.totals.as_ref().and_then(|t| of(t).to_f64());
         Self {
             attempt: summary.identity.id.to_string(),
             candidate_id: summary.identity.candidate.to_string(),
@@ -42,7 +43,10 @@ impl ResultRow {
             score: figure(|totals| totals.score),
             max_score: figure(|totals| totals.max_score),
             percentage: figure(|totals| totals.percentage),
-            grade: summary.totals.as_ref().and_then(|totals| totals.grade.clone()),
+            grade: summary
+                .totals
+                .as_ref()
+                .and_then(|totals| totals.grade.clone()),
             passed: summary.totals.as_ref().and_then(|totals| totals.passed),
             late: summary.late,
         }
@@ -65,7 +69,9 @@ impl ResultRow {
 /// # Errors
 /// Never for rows that [`ResultRow::new`] made; the CSV writer cannot know that.
 pub fn csv(rows: Vec<ResultRow>) -> Result<String, csv::Error> {
-    let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
+    let mut writer = csv::WriterBuilder::new()
+        .has_headers(false)
+        .from_writer(Vec::new());
     writer.write_record([
         "attempt",
         "candidate_id",
@@ -113,7 +119,11 @@ mod tests {
     #[test]
     fn results_are_a_table_for_spreadsheets() {
         let rows = vec![row("Ann \"The Pen\" Smith, jr."), row("=HYPERLINK(1)")];
-        expect![[r#""#]].assert_eq(&csv(rows).unwrap());
+        expect![[r#"
+            attempt,candidate_id,candidate_name,status,started_at,submitted_at,score,max_score,percentage,grade,passed,late
+            17,ann,"Ann ""The Pen"" Smith, jr.",graded,1,2,12.5,20.0,62.5,,true,false
+            17,ann,'=HYPERLINK(1),graded,1,2,12.5,20.0,62.5,,true,false
+        "#]].assert_eq(&csv(rows).unwrap());
     }
 
     #[test]

@@ -56,7 +56,11 @@ const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
 /// # Errors
 /// Where the system refuses: the port is taken, say.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
@@ -97,7 +101,8 @@ async fn accept(listener: TcpListener, app: &AppState) {
                     continue;
                 };
                 let connection = Connection::new(stream, place, app.metrics.connections.clone());
-                app.tasks.spawn(converse(connection, peer, router.clone(), Arc::clone(app)));
+                app.tasks
+                    .spawn(converse(connection, peer, router.clone(), Arc::clone(app)));
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -145,7 +150,11 @@ impl Connection {
         // that is gone already, which shows at the first read.
         stream.set_nodelay(true).ok();
         count.inc();
-        Self { stream: TokioIo::new(stream), count, _place: place }
+        Self {
+            stream: TokioIo::new(stream),
+            count,
+            _place: place,
+        }
     }
 
     fn stream(self: Pin<&mut Self>) -> Pin<&mut TokioIo<TcpStream>> {

@@ -58,10 +58,19 @@ impl Tokens {
 
     /// A token for a candidate's attempt.
     pub fn sign(&self, attempt: AttemptId, person: PersonId, now: Timestamp) -> String {
-        let token = AttemptToken { attempt, person, expires_at: now + self.lifetime };
+        let token = AttemptToken {
+            attempt,
+            person,
+            expires_at: now + self.lifetime,
+        };
         let content = serde_json::to_vec(&token).expect("a token is plain JSON");
         let content = URL_SAFE_NO_PAD.encode(content);
-        let signature = self.key.clone().chain_update(&content).finalize().into_bytes();
+        let signature = self
+            .key
+            .clone()
+            .chain_update(&content)
+            .finalize()
+            .into_bytes();
         format!("{content}.{}", URL_SAFE_NO_PAD.encode(signature))
     }
 
@@ -73,11 +82,19 @@ impl Tokens {
         let verified = || {
             let (content, signature) = token.split_once('.')?;
             let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
-            self.key.clone().chain_update(content).verify_slice(&signature).ok()?;
+            self.key
+                .clone()
+                .chain_update(content)
+                .verify_slice(&signature)
+                .ok()?;
             serde_json::from_slice::<AttemptToken>(&URL_SAFE_NO_PAD.decode(content).ok()?).ok()
         };
         let token = verified().ok_or(TokenError::Invalid)?;
-        if token.expires_at <= now { Err(TokenError::Expired) } else { Ok(token) }
+        if token.expires_at <= now {
+            Err(TokenError::Expired)
+        } else {
+            Ok(token)
+        }
     }
 }
 
@@ -142,8 +159,15 @@ mod tests {
     #[test]
     fn a_token_ends() {
         let signed = tokens().sign(AttemptId(42), "ann".into(), NOW);
-        assert!(tokens().verify(&signed, NOW + HOUR - Duration::from_millis(1)).is_ok());
-        assert_eq!(tokens().verify(&signed, NOW + HOUR), Err(TokenError::Expired));
+        assert!(
+            tokens()
+                .verify(&signed, NOW + HOUR - Duration::from_millis(1))
+                .is_ok()
+        );
+        assert_eq!(
+            tokens().verify(&signed, NOW + HOUR),
+            Err(TokenError::Expired)
+        );
     }
 
     #[test]
@@ -159,7 +183,11 @@ mod tests {
             let mut changed = signed.clone().into_bytes();
             changed[index] = if changed[index] == b'A' { b'B' } else { b'A' };
             let changed = String::from_utf8(changed).unwrap();
-            assert_eq!(tokens().verify(&changed, NOW), Err(TokenError::Invalid), "at {index}");
+            assert_eq!(
+                tokens().verify(&changed, NOW),
+                Err(TokenError::Invalid),
+                "at {index}"
+            );
         }
     }
 

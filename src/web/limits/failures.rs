@@ -23,7 +23,11 @@ struct Count {
 
 impl<K: Hash + Eq> Failures<K> {
     pub(super) fn new(max: u32, window: Duration) -> Self {
-        Self { max, window, keys: Mutex::default() }
+        Self {
+            max,
+            window,
+            keys: Mutex::default(),
+        }
     }
 
     /// The time until the key may try again, where it is locked.
@@ -42,7 +46,12 @@ impl<K: Hash + Eq> Failures<K> {
         let mut keys = self.keys.lock();
         if let Some(count) = keys.get_mut(&key) {
             match self.left(count) {
-                Duration::ZERO => *count = Count { since: Instant::now(), failures: 1 },
+                Duration::ZERO => {
+                    *count = Count {
+                        since: Instant::now(),
+                        failures: 1,
+                    }
+                }
                 left if count.failures >= self.max => return Err(left),
                 _ => count.failures += 1,
             }
@@ -51,7 +60,13 @@ impl<K: Hash + Eq> Failures<K> {
                 keys.retain(|_, count| !self.left(count).is_zero());
             }
             if keys.len() < KEYS_MAX {
-                keys.insert(key, Count { since: Instant::now(), failures: 1 });
+                keys.insert(
+                    key,
+                    Count {
+                        since: Instant::now(),
+                        failures: 1,
+                    },
+                );
             }
         }
         Ok(())
@@ -83,7 +98,10 @@ impl<K: Hash + Eq> Failures<K> {
 impl<K> fmt::Debug for Failures<K> {
     /// Without the keys, which are names and addresses.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Failures").field("max", &self.max).finish_non_exhaustive()
+        formatter
+            .debug_struct("Failures")
+            .field("max", &self.max)
+            .finish_non_exhaustive()
     }
 }
 

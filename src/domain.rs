@@ -4,10 +4,16 @@
 //! examples and by properties, and replays the same on every machine.
 //! Start reading at [`attempt`]: it is the state machine that the rest serves.
 
+pub mod admission;
 pub mod attempt;
 pub mod exam;
+pub mod fault;
 pub mod id;
+mod named;
+pub mod paper;
+pub mod person;
 pub mod release;
+pub mod roster;
 pub mod time;
 pub mod timing;
 pub mod value;

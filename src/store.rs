@@ -10,12 +10,15 @@
 //! while that is still the attempt's, checked under a row lock that taking
 //! conflicts with.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use rust_decimal::Decimal;
 
-pub use crate::domain::attempt::Identity;
+pub use crate::domain::{
+    attempt::Identity,
+    person::{ExamScope, Person, Role},
+};
 use crate::domain::{
     attempt::Status,
     id::{AttemptId, ExamCode, ExamVersion, NodeId, PersonId, QuestionId, SessionId},
@@ -349,44 +352,6 @@ pub trait AttemptStore: Send + Sync {
 
     /// Whether the store answers; for readiness.
     async fn ping(&self) -> Result<(), Error>;
-}
-
-/// What a person may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "the names are the roster's own")]
-pub enum Role {
-    Candidate,
-    Proctor,
-    Teacher,
-    Admin,
-}
-
-/// Which exams a person reaches.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ExamScope {
-    /// Every exam, later ones too.
-    All,
-    /// Those named.
-    Some(Vec<ExamCode>),
-}
-
-/// A person of the roster.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Person {
-    /// Unique.
-    pub id: PersonId,
-    /// Shown to people.
-    pub name: String,
-    /// May be empty.
-    pub email: String,
-    /// What the person may do.
-    pub role: Role,
-    /// Which exams the person may take or watch.
-    pub exams: ExamScope,
-    /// Multiplies the duration, 1 or more.
-    pub time_factor: Decimal,
-    /// Added to the duration.
-    pub extra_time: Duration,
 }
 
 /// An exam as it is kept.

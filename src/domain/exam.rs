@@ -11,11 +11,30 @@ use rust_decimal::Decimal;
 
 use super::{
     id::{ExamCode, ExamVersion, OptionId, QuestionId, SectionId},
+    named::named,
     time::Timestamp,
 };
 
+pub mod definition;
+mod limits;
+mod schema;
+mod shape;
+mod table;
+mod tree;
+
+pub use self::{limits::*, schema::exam_schema};
+
+/// Whether text has the form of an exam's code.
+pub fn is_code(text: &str) -> bool {
+    (1..=CODE_CHARS_MAX).contains(&text.chars().count()) && (table::CODE_RULE.holds)(text)
+}
+
 /// An exam, validated.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent settings of the exam file"
+)]
 pub struct Exam {
     /// Hash of the whole definition: two exams with one version are the same.
     pub version: ExamVersion,
@@ -71,6 +90,39 @@ pub struct Exam {
     pub sections: Vec<Section>,
 }
 
+impl Exam {
+    /// Every question, in the file's order.
+    pub fn questions(&self) -> impl Iterator<Item = &Question> {
+        self.sections.iter().flat_map(|section| &section.questions)
+    }
+
+    /// The question of this id. Walks the exam: what looks up often keeps
+    /// [`Exam::index`].
+    pub fn question(&self, id: &QuestionId) -> Option<&Question> {
+        self.questions().find(|question| question.id == *id)
+    }
+
+    /// Where each question stands: (section, position in the section).
+    pub fn index(&self) -> BTreeMap<QuestionId, (usize, usize)> {
+        self.sections
+            .iter()
+            .enumerate()
+            .flat_map(|(section, content)| {
+                content
+                    .questions
+                    .iter()
+                    .enumerate()
+                    .map(move |(position, question)| (question.id.clone(), (section, position)))
+            })
+            .collect()
+    }
+
+    /// The sum of all questions' points.
+    pub fn max_score(&self) -> Decimal {
+        self.questions().map(|question| question.points).sum()
+    }
+}
+
 /// What an exam is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names are the field's own")]
@@ -83,6 +135,15 @@ pub enum ExamKind {
     Practice,
 }
 
+named!(ExamKind {
+    Quiz = "quiz",
+    Assignment = "assignment",
+    Midterm = "midterm",
+    Final = "final",
+    Certification = "certification",
+    Practice = "practice",
+});
+
 /// What happens when a candidate opens the attempt on a second device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SessionPolicy {
@@ -91,6 +152,11 @@ pub enum SessionPolicy {
     /// The second is refused until a proctor releases the attempt.
     Reject,
 }
+
+named!(SessionPolicy {
+    Takeover = "takeover",
+    Reject = "reject",
+});
 
 /// How attempts of an exam are watched.
 #[derive(Debug, Clone, PartialEq)]
@@ -128,6 +194,13 @@ pub enum Severity {
     Critical,
 }
 
+named!(Severity {
+    Low = "low",
+    Medium = "medium",
+    High = "high",
+    Critical = "critical",
+});
+
 /// What follows from a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names are the field's own")]
@@ -138,6 +211,14 @@ pub enum Consequence {
     Pause,
     Cancel,
 }
+
+named!(Consequence {
+    Note = "note",
+    Warn = "warn",
+    Flag = "flag",
+    Pause = "pause",
+    Cancel = "cancel",
+});
 
 /// A part of an exam.
 #[derive(Debug, Clone, PartialEq)]
@@ -219,6 +300,53 @@ pub enum Body {
         multiple: bool,
     },
 }
+
+impl Body {
+    /// Which of the ten types it is.
+    pub const fn kind(&self) -> QuestionType {
+        match self {
+            Self::SingleChoice { .. } => QuestionType::SingleChoice,
+            Self::MultipleChoice { .. } => QuestionType::MultipleChoice,
+            Self::TrueFalse { .. } => QuestionType::TrueFalse,
+            Self::FillBlank { .. } => QuestionType::FillBlank,
+            Self::ShortAnswer { .. } => QuestionType::ShortAnswer,
+            Self::Essay { .. } => QuestionType::Essay,
+            Self::Coding { .. } => QuestionType::Coding,
+            Self::Matching { .. } => QuestionType::Matching,
+            Self::Ordering { .. } => QuestionType::Ordering,
+            Self::Hotspot { .. } => QuestionType::Hotspot,
+        }
+    }
+}
+
+/// The ten types of question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the names are the exam file's own")]
+pub enum QuestionType {
+    SingleChoice,
+    MultipleChoice,
+    TrueFalse,
+    FillBlank,
+    ShortAnswer,
+    Essay,
+    Coding,
+    Matching,
+    Ordering,
+    Hotspot,
+}
+
+named!(QuestionType {
+    SingleChoice = "single_choice",
+    MultipleChoice = "multiple_choice",
+    TrueFalse = "true_false",
+    FillBlank = "fill_blank",
+    ShortAnswer = "short_answer",
+    Essay = "essay",
+    Coding = "coding",
+    Matching = "matching",
+    Ordering = "ordering",
+    Hotspot = "hotspot",
+});
 
 /// Something to choose, to match or to order.
 #[derive(Debug, Clone, PartialEq, Eq)]

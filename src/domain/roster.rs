@@ -1,0 +1,301 @@
+//! The roster: who may take and watch which exams, a CSV file with a header.
+//!
+//! `id,name,email,role,code,exams,time_factor,extra_minutes`, in any order of
+//! columns; `email`, `time_factor` and `extra_minutes` may be left out. Like an
+//! exam file it is read to the end, and every fault is reported with its line
+//! and column. Which of the exams exist is for the caller to check.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use csv::StringRecord;
+use rust_decimal::Decimal;
+
+use super::{
+    exam,
+    fault::{Fault, Faults},
+    id::{ExamCode, PersonId},
+    person::{ExamScope, Person, Role},
+};
+
+/// Bytes of a roster.
+pub const FILE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// People of a roster.
+pub const PEOPLE_MAX: usize = 100_000;
+/// Characters of a field; `exams` may have more, see [`SCOPE_CHARS_MAX`].
+pub const FIELD_CHARS_MAX: usize = 255;
+/// Characters of the list of exams.
+pub const SCOPE_CHARS_MAX: usize = 20_000;
+/// The most that a candidate's time may be multiplied with.
+pub const TIME_FACTOR_MAX: i64 = 10;
+/// The most minutes that may be added: a day.
+pub const EXTRA_MINUTES_MAX: u64 = 1_440;
+
+const COLUMNS: [&str; 8] = [
+    "id",
+    "name",
+    "email",
+    "role",
+    "code",
+    "exams",
+    "time_factor",
+    "extra_minutes",
+];
+const REQUIRED: [&str; 5] = ["id", "name", "role", "code", "exams"];
+
+/// A line of the roster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RosterEntry {
+    /// The person.
+    pub person: Person,
+    /// The access code, in clear: it is hashed before it is kept anywhere.
+    pub code: String,
+}
+
+/// Reads a roster.
+///
+/// # Errors
+/// Everything that is wrong with it, at least one fault.
+pub fn parse(text: &str) -> Result<Vec<RosterEntry>, Vec<Fault>> {
+    let mut faults = Faults::default();
+    let entries = read(text, &mut faults);
+    match entries {
+        Some(entries) if faults.is_empty() => Ok(entries),
+        _ => Err(faults.into_list()),
+    }
+}
+
+fn read(text: &str, faults: &mut Faults) -> Option<Vec<RosterEntry>> {
+    if text.len() > FILE_BYTES_MAX {
+        let mebibytes = FILE_BYTES_MAX / (1024 * 1024);
+        fault(
+            faults,
+            None,
+            "",
+            format!("the roster is over {mebibytes} MiB"),
+        );
+        return None;
+    }
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut reader = csv::ReaderBuilder::new()
+        .flexible(true)
+        .trim(csv::Trim::All)
+        .from_reader(text.as_bytes());
+    let columns = match reader.headers() {
+        Ok(header) => read_header(header, faults)?,
+        Err(error) => {
+            fault(faults, Some(1), "", error.to_string());
+            return None;
+        }
+    };
+    let mut entries = Vec::new();
+    let mut lines: BTreeMap<PersonId, u32> = BTreeMap::new();
+    for record in reader.records() {
+        let record = match record {
+            Ok(record) => record,
+            Err(error) => {
+                fault(faults, None, "", error.to_string());
+                return None;
+            }
+        };
+        let line = record
+            .position()
+            .and_then(|position| u32::try_from(position.line()).ok());
+        if entries.len() >= PEOPLE_MAX {
+            fault(
+                faults,
+                line,
+                "",
+                format!("the roster has over {PEOPLE_MAX} people"),
+            );
+            return None;
+        }
+        if record.len() != columns.len() {
+            let (has, needs) = (record.len(), columns.len());
+            fault(
+                faults,
+                line,
+                "",
+                format!("has {has} fields, the header has {needs}"),
+            );
+            continue;
+        }
+        let mut row = Row {
+            columns: &columns,
+            record: &record,
+            line,
+            faults,
+        };
+        let entry = row.read();
+        if let Some(id) = row.id() {
+            match lines.get(&id) {
+                Some(first) => row.fault("id", format!("used twice, first in line {first}")),
+                None => drop(lines.insert(id, line.unwrap_or_default())),
+            }
+        }
+        entries.extend(entry);
+    }
+    Some(entries)
+}
+
+/// Where each column stands.
+fn read_header(header: &StringRecord, faults: &mut Faults) -> Option<Vec<&'static str>> {
+    let mut columns = Vec::new();
+    for name in header {
+        match COLUMNS.into_iter().find(|known| *known == name) {
+            Some(column) if columns.contains(&column) => {
+                fault(faults, Some(1), column, "the header names it twice");
+            }
+            Some(column) => columns.push(column),
+            None => {
+                let name: String = name.chars().take(64).collect();
+                let known = COLUMNS.join(",");
+                fault(
+                    faults,
+                    Some(1),
+                    &name,
+                    format!("is no column; there are {known}"),
+                );
+            }
+        }
+    }
+    for column in REQUIRED {
+        if !columns.contains(&column) {
+            fault(faults, Some(1), column, "is missing from the header");
+        }
+    }
+    faults.is_empty().then_some(columns)
+}
+
+fn fault(faults: &mut Faults, line: Option<u32>, column: &str, message: impl Into<String>) {
+    faults.push(Fault {
+        path: column.to_owned(),
+        message: message.into(),
+        line,
+    });
+}
+
+/// One person's line.
+struct Row<'a> {
+    columns: &'a [&'static str],
+    record: &'a StringRecord,
+    line: Option<u32>,
+    faults: &'a mut Faults,
+}
+
+impl Row<'_> {
+    fn field(&self, column: &str) -> &str {
+        self.columns
+            .iter()
+            .position(|known| *known == column)
+            .and_then(|index| self.record.get(index))
+            .unwrap_or_default()
+    }
+
+    fn id(&self) -> Option<PersonId> {
+        let id = self.field("id");
+        (!id.is_empty()).then(|| id.into())
+    }
+
+    fn fault(&mut self, column: &str, message: impl Into<String>) {
+        fault(self.faults, self.line, column, message);
+    }
+
+    fn read(&mut self) -> Option<RosterEntry> {
+        for column in COLUMNS {
+            self.check_text(column);
+        }
+        let role = Role::from_name(self.field("role"));
+        if role.is_none() && !self.field("role").is_empty() {
+            self.fault("role", format!("must be one of {}", Role::NAMES.join(", ")));
+        }
+        let exams = self.exams();
+        let time_factor = self.time_factor();
+        let extra_time = self.extra_time();
+        Some(RosterEntry {
+            person: Person {
+                id: self.id()?,
+                name: self.field("name").to_owned(),
+                email: self.field("email").to_owned(),
+                role: role?,
+                exams,
+                time_factor: time_factor?,
+                extra_time: extra_time?,
+            },
+            code: self.field("code").to_owned(),
+        })
+    }
+
+    fn check_text(&mut self, column: &str) {
+        let text = self.field(column);
+        let max = match column {
+            "exams" => SCOPE_CHARS_MAX,
+            _ => FIELD_CHARS_MAX,
+        };
+        if text.is_empty() && REQUIRED.contains(&column) && column != "exams" {
+            self.fault(column, "must not be empty");
+        } else if text.chars().count() > max {
+            self.fault(column, format!("must have at most {max} characters"));
+        } else if text.contains(char::is_control) {
+            self.fault(column, "must not hold control characters");
+        }
+    }
+
+    fn exams(&mut self) -> ExamScope {
+        let text = self.field("exams");
+        if text == "*" {
+            return ExamScope::All;
+        }
+        let codes: BTreeSet<ExamCode> = text
+            .split(';')
+            .map(str::trim)
+            .filter(|code| !code.is_empty())
+            .map(ExamCode::from)
+            .collect();
+        for code in &codes {
+            if !exam::is_code(code.as_str()) {
+                let code: String = code.as_str().chars().take(64).collect();
+                self.fault("exams", format!("`{code}` is no exam code"));
+            }
+        }
+        ExamScope::Some(codes.into_iter().collect())
+    }
+
+    fn time_factor(&mut self) -> Option<Decimal> {
+        let text = self.field("time_factor");
+        if text.is_empty() {
+            return Some(Decimal::ONE);
+        }
+        let factor = Decimal::from_str_exact(text)
+            .ok()
+            .map(|factor| factor.normalize())
+            .filter(|factor| factor.scale() <= 4)
+            .filter(|factor| (Decimal::ONE..=TIME_FACTOR_MAX.into()).contains(factor));
+        if factor.is_none() {
+            let message = format!("must be from 1 to {TIME_FACTOR_MAX}, at most 4 decimals");
+            self.fault("time_factor", message);
+        }
+        factor
+    }
+
+    fn extra_time(&mut self) -> Option<Duration> {
+        let text = self.field("extra_minutes");
+        if text.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let minutes = text
+            .parse::<u64>()
+            .ok()
+            .filter(|minutes| *minutes <= EXTRA_MINUTES_MAX);
+        if minutes.is_none() {
+            let message = format!("must be a whole number from 0 to {EXTRA_MINUTES_MAX}");
+            self.fault("extra_minutes", message);
+        }
+        minutes.map(|minutes| Duration::from_secs(60 * minutes))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::{
     domain::{
+        admission::Refusal,
         attempt::Status,
         exam::Exam,
         id::{AttemptId, ExamCode, ExamVersion, PersonId},
@@ -28,17 +29,8 @@ pub struct StartedAttempt {
     pub created: bool,
 }
 
-pub enum AdmissionRefusal {
-    NotOpen,
-    Closed,
-    NoAttemptsLeft,
-    WrongPassword,
-    AddressNotAllowed,
-    NotEnrolled,
-}
-
 pub enum StartError {
-    Refused(AdmissionRefusal),
+    Refused(Refusal),
     NoSuchExam,
     Store(store::Error),
     Overloaded,

@@ -6,8 +6,11 @@
 
 use super::{App, auth::Caller, problem::Problem};
 use crate::{
-    domain::id::{AttemptId, ExamCode, PersonId},
-    store::{ExamScope, Person, Role, Summary},
+    domain::{
+        id::{AttemptId, ExamCode, PersonId},
+        person::{Person, Role},
+    },
+    store::Summary,
 };
 
 /// What a caller is to an attempt.
@@ -21,14 +24,6 @@ pub enum Standing {
     Teacher,
 }
 
-/// Whether a person's exams include this one.
-pub fn reaches(person: &Person, exam: &ExamCode) -> bool {
-    match &person.exams {
-        ExamScope::All => true,
-        ExamScope::Some(codes) => codes.contains(exam),
-    }
-}
-
 /// What a person is to the staff side of an exam. None: nothing.
 pub fn staff_standing(person: &Person, exam: &ExamCode) -> Option<Standing> {
     let standing = match person.role {
@@ -36,7 +31,7 @@ pub fn staff_standing(person: &Person, exam: &ExamCode) -> Option<Standing> {
         Role::Proctor => Standing::Proctor,
         Role::Teacher | Role::Admin => Standing::Teacher,
     };
-    reaches(person, exam).then_some(standing)
+    person.exams.contains(exam).then_some(standing)
 }
 
 /// Lets staff of the exam through, `teachers_only` or proctors too.
@@ -48,7 +43,7 @@ pub fn require_staff(person: &Person, exam: &ExamCode, least: Standing) -> Resul
     match staff_standing(person, exam) {
         Some(standing) if standing == least || standing == Standing::Teacher => Ok(()),
         Some(_) => Err(Problem::Forbidden),
-        None if reaches(person, exam) => Err(Problem::Forbidden),
+        None if person.exams.contains(exam) => Err(Problem::Forbidden),
         None => Err(Problem::NotFound),
     }
 }
@@ -106,7 +101,10 @@ mod tests {
     use expect_test::expect;
 
     use super::*;
-    use crate::{domain::time::Timestamp, web::token::AttemptToken};
+    use crate::{
+        domain::{person::ExamScope, time::Timestamp},
+        web::token::AttemptToken,
+    };
 
     fn person(id: &str, role: Role, exams: &[&str]) -> Person {
         Person {

@@ -26,8 +26,7 @@ use super::{
     token::{self, AttemptToken},
 };
 use crate::{
-    domain::id::PersonId,
-    store::{Person, Role},
+    domain::{id::PersonId, person::Person},
     telemetry::metrics::Outcome,
 };
 
@@ -132,16 +131,6 @@ struct User {
     roles: [&'static str; 1],
 }
 
-/// The name of a role on the wire.
-pub(super) const fn role_name(role: Role) -> &'static str {
-    match role {
-        Role::Candidate => "candidate",
-        Role::Proctor => "proctor",
-        Role::Teacher => "teacher",
-        Role::Admin => "admin",
-    }
-}
-
 /// Signs in with an access code; sets the session cookie too.
 #[utoipa::path(
     post, path = "/api/v1/login", tag = "people", request_body = Credentials,
@@ -214,7 +203,7 @@ async fn log_in(app: &AppState, person: Person) -> Result<Response, Problem> {
     let user = User {
         id: person.id.to_string(),
         name: person.name,
-        roles: [role_name(person.role)],
+        roles: [person.role.as_str()],
     };
     let body = Json(LoggedIn {
         token,

@@ -80,7 +80,10 @@ impl std::error::Error for BadUsage {}
 /// Reads the command line and does what it says.
 pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return report(&anyhow::Error::new(error).context("start the runtime")),
     };
@@ -112,7 +115,11 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 fn report(error: &anyhow::Error) -> ExitCode {
     // Without standard error there is nobody to tell.
     writeln!(io::stderr(), "invigil: {error:#}").ok();
-    if error.is::<BadUsage>() { ExitCode::from(2) } else { ExitCode::FAILURE }
+    if error.is::<BadUsage>() {
+        ExitCode::from(2)
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 /// Prints to standard output. A reader that went away is no failure.

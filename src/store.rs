@@ -10,6 +10,11 @@
 //! while that is still the attempt's, checked under a row lock that taking
 //! conflicts with.
 
+mod convert;
+mod outline;
+pub mod postgres;
+pub mod sqlite;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -47,7 +52,8 @@ pub enum Error {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The store holds the schema of another version of the program.
+    /// The store cannot be used as it stands: it has the schema of another
+    /// version of the program, or its directory is in use or not writable.
     /// The sentence is meant for the operator.
     #[error("{0}")]
     Schema(String),

@@ -23,7 +23,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         } else if let Some(parsed) = faults.take(path, files::read_exam(path)) {
             let exam = &parsed.exam;
             let questions: usize = exam.sections.iter().map(|part| part.questions.len()).sum();
-            writeln!(report, "{shown}: exam {} of {questions} questions", exam.code)?;
+            writeln!(
+                report,
+                "{shown}: exam {} of {questions} questions",
+                exam.code
+            )?;
             for note in &parsed.notes {
                 writeln!(report, "{shown}: note: {note}")?;
             }

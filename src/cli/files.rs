@@ -29,7 +29,9 @@ pub(super) struct Faults(Vec<String>);
 impl fmt::Display for Faults {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("the files are not right:")?;
-        self.0.iter().try_for_each(|fault| write!(formatter, "\n  {fault}"))
+        self.0
+            .iter()
+            .try_for_each(|fault| write!(formatter, "\n  {fault}"))
     }
 }
 
@@ -39,7 +41,11 @@ impl Faults {
     /// What a file holds, or nothing and its faults here.
     pub(super) fn take<T>(&mut self, path: &Path, read: Result<T, Vec<Fault>>) -> Option<T> {
         read.map_err(|faults| {
-            self.0.extend(faults.iter().map(|fault| format!("{}: {fault}", path.display())));
+            self.0.extend(
+                faults
+                    .iter()
+                    .map(|fault| format!("{}: {fault}", path.display())),
+            );
         })
         .ok()
     }
@@ -55,7 +61,8 @@ pub(super) fn is_roster(path: &Path) -> bool {
 }
 
 fn has_ending(path: &Path, ending: &str) -> bool {
-    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(ending))
+    path.extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case(ending))
 }
 
 pub(super) fn read_roster(path: &Path) -> Result<Vec<RosterEntry>, Vec<Fault>> {
@@ -63,7 +70,11 @@ pub(super) fn read_roster(path: &Path) -> Result<Vec<RosterEntry>, Vec<Fault>> {
 }
 
 pub(super) fn read_exam(path: &Path) -> Result<Parsed, Vec<Fault>> {
-    let format = if has_ending(path, "json") { Format::Json } else { Format::Yaml };
+    let format = if has_ending(path, "json") {
+        Format::Json
+    } else {
+        Format::Yaml
+    };
     definition::parse(&read(path)?, format)
 }
 
@@ -73,7 +84,9 @@ pub(super) fn read_exams(paths: &[PathBuf]) -> Result<Vec<Parsed>, Faults> {
     let mut exams: Vec<Parsed> = Vec::new();
     let mut first = HashMap::new();
     for path in paths {
-        let Some(parsed) = faults.take(path, read_exam(path)) else { continue };
+        let Some(parsed) = faults.take(path, read_exam(path)) else {
+            continue;
+        };
         match first.insert(parsed.exam.code.clone(), path) {
             None => exams.push(parsed),
             Some(other) => faults.0.push(format!(
@@ -91,7 +104,8 @@ pub(super) fn read_exams(paths: &[PathBuf]) -> Result<Vec<Parsed>, Faults> {
 /// The text of a file, without the mark that some editors put before it.
 fn read(path: &Path) -> Result<String, Vec<Fault>> {
     let mut text = String::new();
-    let read = File::open(path).and_then(|file| file.take(READ_BYTES_MAX).read_to_string(&mut text));
+    let read =
+        File::open(path).and_then(|file| file.take(READ_BYTES_MAX).read_to_string(&mut text));
     match read {
         Ok(_) => Ok(text.trim_start_matches('\u{feff}').to_owned()),
         Err(error) => Err(vec![Fault {

@@ -33,17 +33,26 @@ pub(super) async fn run(command: Command, config: &Config) -> anyhow::Result<Exi
             let exams = files::read_exams(&files)?;
             let stored: Vec<_> = exams.iter().map(files::to_store).collect();
             let stores = Stores::open(&config.database).await?;
-            stores.catalog().put_exams(&stored).await.context("cannot import the exams")?;
+            stores
+                .catalog()
+                .put_exams(&stored)
+                .await
+                .context("cannot import the exams")?;
             super::print(&format!("{} exams imported\n", stored.len()))?;
         }
         Command::Roster { file } => {
             let mut faults = Faults::default();
-            let entries = faults.take(&file, files::read_roster(&file)).unwrap_or_default();
+            let entries = faults
+                .take(&file, files::read_roster(&file))
+                .unwrap_or_default();
             faults.into_result()?;
             let stores = Stores::open(&config.database).await?;
             let catalog = stores.catalog();
             let people = files::people(entries, &access_code_key(&*catalog).await?);
-            catalog.put_people(&people).await.context("cannot import the roster")?;
+            catalog
+                .put_people(&people)
+                .await
+                .context("cannot import the roster")?;
             super::print(&format!("{} people imported\n", people.len()))?;
         }
     }

@@ -10,7 +10,9 @@ use super::stores::database_url;
 
 pub(super) async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     let url = database_url(config)?;
-    Postgres::migrate(url.expose_secret()).await.context("cannot migrate the database")?;
+    Postgres::migrate(url.expose_secret())
+        .await
+        .context("cannot migrate the database")?;
     super::print("the database has this version's schema\n")?;
     Ok(ExitCode::SUCCESS)
 }

@@ -34,11 +34,19 @@ pub(super) async fn run(args: Args, mut config: Config) -> anyhow::Result<ExitCo
     config.database.data = args.data.unwrap_or(config.database.data);
     let exam = ExamCode::from(args.exam);
     let stores = Stores::open(&config.database).await?;
-    let exams = stores.catalog().exams().await.context("cannot read the exams")?;
+    let exams = stores
+        .catalog()
+        .exams()
+        .await
+        .context("cannot read the exams")?;
     if !exams.iter().any(|known| known.code == exam) {
         bail!("there is no exam {exam}");
     }
-    let lines = stores.attempts().results(&exam).await.context("cannot read the results")?;
+    let lines = stores
+        .attempts()
+        .results(&exam)
+        .await
+        .context("cannot read the results")?;
     stores.close().await;
     let rows: Vec<_> = lines.iter().map(ResultRow::new).collect();
     let text = match args.format {

@@ -59,16 +59,25 @@ pub(super) async fn run(args: Args, mut config: Config) -> anyhow::Result<ExitCo
     }
     let exams = files::read_exams(&args.exam)?;
     let mut faults = Faults::default();
-    let roster = args.roster.as_deref().map(|path| faults.take(path, files::read_roster(path)));
+    let roster = args
+        .roster
+        .as_deref()
+        .map(|path| faults.take(path, files::read_roster(path)));
     faults.into_result()?;
 
     let stores = Stores::open(&config.database).await?;
     let catalog = stores.catalog();
     let exams: Vec<_> = exams.iter().map(files::to_store).collect();
-    catalog.put_exams(&exams).await.context("cannot store the exams")?;
+    catalog
+        .put_exams(&exams)
+        .await
+        .context("cannot store the exams")?;
     if let Some(entries) = roster.flatten() {
         let people = files::people(entries, &access_code_key(&*catalog).await?);
-        catalog.put_people(&people).await.context("cannot store the roster")?;
+        catalog
+            .put_people(&people)
+            .await
+            .context("cannot store the roster")?;
     }
     run_engine(stores, config, |_| Ok(())).await
 }
@@ -87,7 +96,7 @@ pub(super) async fn run_engine(
 
     let stop = CancellationToken::new();
     let metrics = Arc::new(Metrics::default());
-    let engine = Engine::start(
+    let engine = Engine::start_up(
         stores.attempts(),
         stores.catalog(),
         Arc::clone(&metrics),

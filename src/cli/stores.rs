@@ -54,7 +54,7 @@ impl Stores {
     pub(super) async fn close(self) {
         match self {
             Self::Embedded(store) => store.close().await,
-            Self::Servers(store) => store.close().await,
+            Self::Servers(store) => drop(store),
         }
     }
 }

@@ -21,13 +21,7 @@ use super::{
     results::{self, ResultRow},
 };
 use crate::{
-    domain::{
-        admission,
-        exam::Exam,
-        id::ExamCode,
-        person::Role,
-        time::Timestamp,
-    },
+    domain::{admission, exam::Exam, id::ExamCode, person::Role, time::Timestamp},
     engine::{CommandError, StartError},
     store::Summary,
 };

@@ -1,0 +1,3 @@
+DROP TABLE exam_version_questions;
+DROP TABLE exams;
+DROP TABLE exam_versions;

@@ -1,0 +1,252 @@
+//! The attempt store's calls, each under its name, and the engine's own rows.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use super::{
+    Postgres, read,
+    rows::{instant, to_column},
+    save, start,
+};
+use crate::{
+    domain::{
+        id::{AttemptId, ExamCode, NodeId, PersonId},
+        time::Timestamp,
+    },
+    store::{
+        AnswerRow, AttemptStore, AttemptWrite, CommandState, Error, GradeRow, NewAttempt,
+        ResultLine, Started, Summary, Taken, TimelineRow, Written, convert::refuse,
+    },
+};
+
+#[async_trait]
+impl AttemptStore for Postgres {
+    async fn start(&self, new: NewAttempt) -> Result<Started, Error> {
+        self.call("start attempt", async |db| start::start(db, &new).await)
+            .await
+    }
+
+    async fn take(&self, attempt: AttemptId, node: &NodeId) -> Result<Option<Taken>, Error> {
+        self.call("take attempt", async |db| {
+            start::take(db, attempt, node).await
+        })
+        .await
+    }
+
+    async fn save(&self, batch: &[AttemptWrite]) -> Result<Vec<Written>, Error> {
+        if batch.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.call("save batch", async |db| {
+            save::save(db, &self.question_keys, batch).await
+        })
+        .await
+    }
+
+    async fn overdue(&self, now: Timestamp, limit: u32) -> Result<Vec<AttemptId>, Error> {
+        self.call("find overdue attempts", async |db| {
+            read::overdue(db, now, limit).await
+        })
+        .await
+    }
+
+    async fn summary(&self, attempt: AttemptId) -> Result<Option<Summary>, Error> {
+        self.call("read attempt", async |db| read::summary(db, attempt).await)
+            .await
+    }
+
+    async fn attempts_of(&self, person: &PersonId) -> Result<Vec<Summary>, Error> {
+        self.call("read attempts of a person", async |db| {
+            read::attempts_of(db, person).await
+        })
+        .await
+    }
+
+    async fn open_attempts(&self, exam: &ExamCode) -> Result<Vec<AttemptId>, Error> {
+        self.call("find open attempts", async |db| {
+            read::open_attempts(db, exam).await
+        })
+        .await
+    }
+
+    async fn results(&self, exam: &ExamCode) -> Result<Vec<ResultLine>, Error> {
+        self.call("read results", async |db| read::results(db, exam).await)
+            .await
+    }
+
+    async fn graded_answers(
+        &self,
+        attempt: AttemptId,
+    ) -> Result<Vec<(AnswerRow, Option<GradeRow>)>, Error> {
+        self.call("read answers", async |db| {
+            read::graded_answers(db, attempt).await
+        })
+        .await
+    }
+
+    async fn receipt(&self, attempt: AttemptId) -> Result<Option<Arc<str>>, Error> {
+        self.call("read receipt", async |db| read::receipt(db, attempt).await)
+            .await
+    }
+
+    async fn timeline(
+        &self,
+        attempt: AttemptId,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<TimelineRow>, Error> {
+        self.call("read timeline", async |db| {
+            read::timeline(db, attempt, after, limit).await
+        })
+        .await
+    }
+
+    async fn begin_command(
+        &self,
+        person: &PersonId,
+        command: &str,
+        body: &[u8; 32],
+    ) -> Result<CommandState, Error> {
+        self.call("begin command", async |db| {
+            begin_command(db, person, command, body).await
+        })
+        .await
+    }
+
+    async fn end_command(
+        &self,
+        person: &PersonId,
+        command: &str,
+        result: &str,
+    ) -> Result<(), Error> {
+        self.call("end command", async |db| {
+            end_command(db, person, command, result).await
+        })
+        .await
+    }
+
+    async fn node_alive(&self, node: &NodeId, now: Timestamp) -> Result<Option<Timestamp>, Error> {
+        self.call("tell that the node lives", async |db| {
+            node_alive(db, node, now).await
+        })
+        .await
+    }
+
+    async fn record_outage(&self, from: Timestamp, until: Timestamp) -> Result<(), Error> {
+        self.call("record outage", async |db| {
+            record_outage(db, from, until).await
+        })
+        .await
+    }
+
+    async fn outages(&self) -> Result<Vec<(Timestamp, Timestamp)>, Error> {
+        self.call("read outages", outages).await
+    }
+
+    async fn ping(&self) -> Result<(), Error> {
+        self.call("ping", async |db| sqlx::Connection::ping(db).await)
+            .await
+    }
+}
+
+async fn begin_command(
+    connection: &mut PgConnection,
+    person: &PersonId,
+    command: &str,
+    body: &[u8; 32],
+) -> Result<CommandState, sqlx::Error> {
+    // The update changes nothing: it makes RETURNING give the row that is there.
+    let known: Option<(Vec<u8>, Option<String>)> = sqlx::query_as(
+        "INSERT INTO staff_commands AS c (user_id, command_id, body_sha256)
+         SELECT u.id, $2, $3 FROM users AS u WHERE u.username = $1
+         ON CONFLICT (user_id, command_id) DO UPDATE SET body_sha256 = c.body_sha256
+         RETURNING body_sha256, result::text",
+    )
+    .bind(person.as_str())
+    .bind(command)
+    .bind(body.as_slice())
+    .fetch_optional(connection)
+    .await?;
+    match known {
+        None => Err(refuse("no such person")),
+        Some((known, _)) if known != body => Ok(CommandState::Conflict),
+        Some((_, None)) => Ok(CommandState::Begun),
+        Some((_, Some(result))) => Ok(CommandState::Done(result.into())),
+    }
+}
+
+async fn end_command(
+    connection: &mut PgConnection,
+    person: &PersonId,
+    command: &str,
+    result: &str,
+) -> Result<(), sqlx::Error> {
+    // The first result stays: it is what somebody was told.
+    sqlx::query(
+        "UPDATE staff_commands AS c
+         SET result = $3::text::json, ended_at = now()
+         FROM users AS u
+         WHERE u.username = $1 AND c.user_id = u.id AND c.command_id = $2 AND c.result IS NULL",
+    )
+    .bind(person.as_str())
+    .bind(command)
+    .bind(result)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn node_alive(
+    connection: &mut PgConnection,
+    node: &NodeId,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, sqlx::Error> {
+    // The reading part sees the table as it was before the writing part.
+    let before: Option<DateTime<Utc>> = sqlx::query_scalar(
+        "WITH alive AS (
+             INSERT INTO engine_nodes AS n (node_id, last_alive_at)
+             VALUES ($1, $2)
+             ON CONFLICT (node_id) DO UPDATE
+             SET last_alive_at = greatest(n.last_alive_at, excluded.last_alive_at)
+         )
+         SELECT max(last_alive_at) FROM engine_nodes",
+    )
+    .bind(node.as_str())
+    .bind(to_column(now)?)
+    .fetch_one(connection)
+    .await?;
+    Ok(before.map(instant))
+}
+
+async fn record_outage(
+    connection: &mut PgConnection,
+    from: Timestamp,
+    until: Timestamp,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO engine_outages (from_at, until_at)
+         VALUES ($1, $2)
+         ON CONFLICT (from_at, until_at) DO NOTHING",
+    )
+    .bind(to_column(from)?)
+    .bind(to_column(until)?)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn outages(
+    connection: &mut PgConnection,
+) -> Result<Vec<(Timestamp, Timestamp)>, sqlx::Error> {
+    let rows: Vec<(DateTime<Utc>, DateTime<Utc>)> =
+        sqlx::query_as("SELECT from_at, until_at FROM engine_outages ORDER BY from_at, until_at")
+            .fetch_all(connection)
+            .await?;
+    Ok(rows
+        .into_iter()
+        .map(|(from, until)| (instant(from), instant(until)))
+        .collect())
+}

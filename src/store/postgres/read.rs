@@ -1,0 +1,158 @@
+//! Attempts, looked at.
+
+use std::sync::Arc;
+
+use sqlx::PgConnection;
+
+use super::rows::{StoredAnswer, StoredEntry, SummaryRow, to_column as instant};
+use crate::{
+    domain::{
+        id::{AttemptId, ExamCode, PersonId},
+        time::Timestamp,
+    },
+    store::{AnswerRow, GradeRow, ResultLine, Summary, TimelineRow, convert::to_column},
+};
+
+type Result<T> = std::result::Result<T, sqlx::Error>;
+
+/// Attempts that the engine must look at, earliest first.
+pub(super) async fn overdue(
+    connection: &mut PgConnection,
+    now: Timestamp,
+    limit: u32,
+) -> Result<Vec<AttemptId>> {
+    let ids: Vec<i64> = sqlx::query_scalar(
+        "SELECT id FROM exam_attempts WHERE close_at <= $1 ORDER BY close_at, id LIMIT $2",
+    )
+    .bind(instant(now)?)
+    .bind(i64::from(limit))
+    .fetch_all(connection)
+    .await?;
+    Ok(ids.into_iter().map(AttemptId).collect())
+}
+
+/// One attempt.
+pub(super) async fn summary(
+    connection: &mut PgConnection,
+    attempt: AttemptId,
+) -> Result<Option<Summary>> {
+    let row: Option<SummaryRow> =
+        sqlx::query_as("SELECT * FROM attempt_summaries WHERE attempt_id = $1")
+            .bind(attempt.0)
+            .fetch_optional(connection)
+            .await?;
+    row.map(Summary::try_from).transpose()
+}
+
+/// A person's attempts, oldest first.
+pub(super) async fn attempts_of(
+    connection: &mut PgConnection,
+    person: &PersonId,
+) -> Result<Vec<Summary>> {
+    let rows: Vec<SummaryRow> =
+        sqlx::query_as("SELECT * FROM attempt_summaries WHERE candidate = $1 ORDER BY attempt_id")
+            .bind(person.as_str())
+            .fetch_all(connection)
+            .await?;
+    rows.into_iter().map(Summary::try_from).collect()
+}
+
+/// An exam's attempts that are not closed.
+pub(super) async fn open_attempts(
+    connection: &mut PgConnection,
+    exam: &ExamCode,
+) -> Result<Vec<AttemptId>> {
+    let ids: Vec<i64> = sqlx::query_scalar(
+        "SELECT k.attempt_id
+         FROM exam_attempt_keys AS k
+         JOIN exams AS e ON e.id = k.exam_id
+         WHERE e.code = $1 AND k.closed_at IS NULL
+         ORDER BY k.attempt_id",
+    )
+    .bind(exam.as_str())
+    .fetch_all(connection)
+    .await?;
+    Ok(ids.into_iter().map(AttemptId).collect())
+}
+
+/// An exam's attempts, by candidate and number.
+pub(super) async fn results(
+    connection: &mut PgConnection,
+    exam: &ExamCode,
+) -> Result<Vec<ResultLine>> {
+    let rows: Vec<SummaryRow> = sqlx::query_as(
+        "SELECT * FROM attempt_summaries WHERE exam = $1 ORDER BY candidate, attempt_no",
+    )
+    .bind(exam.as_str())
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .map(|mut row| {
+            let candidate_name = std::mem::take(&mut row.candidate_name);
+            Ok(ResultLine {
+                summary: row.try_into()?,
+                candidate_name,
+            })
+        })
+        .collect()
+}
+
+/// An attempt's answers with their marks, by question.
+pub(super) async fn graded_answers(
+    connection: &mut PgConnection,
+    attempt: AttemptId,
+) -> Result<Vec<(AnswerRow, Option<GradeRow>)>> {
+    let rows: Vec<StoredAnswer> = sqlx::query_as(
+        "SELECT q.question_key, a.user_answer::text AS user_answer, a.flagged, a.rev, a.seq,
+                a.answered_at, a.spent_ms, a.points_earned, a.points_possible
+         FROM exam_attempt_keys AS k
+         JOIN answers AS a ON a.attempt_id = k.attempt_id
+         JOIN exam_version_questions AS q
+           ON q.exam_version_id = k.exam_version_id AND q.question_id = a.question_id
+         WHERE k.attempt_id = $1
+         ORDER BY q.question_key",
+    )
+    .bind(attempt.0)
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(TryInto::try_into).collect()
+}
+
+/// An attempt's receipt.
+pub(super) async fn receipt(
+    connection: &mut PgConnection,
+    attempt: AttemptId,
+) -> Result<Option<Arc<str>>> {
+    let receipt: Option<Option<String>> = sqlx::query_scalar(
+        "SELECT receipt::text
+         FROM exam_attempts
+         WHERE id = $1
+           AND started_at = (SELECT started_at FROM exam_attempt_keys WHERE attempt_id = $1)",
+    )
+    .bind(attempt.0)
+    .fetch_optional(connection)
+    .await?;
+    Ok(receipt.flatten().map(Into::into))
+}
+
+/// A part of an attempt's timeline, oldest first.
+pub(super) async fn timeline(
+    connection: &mut PgConnection,
+    attempt: AttemptId,
+    after: u64,
+    limit: u32,
+) -> Result<Vec<TimelineRow>> {
+    let rows: Vec<StoredEntry> = sqlx::query_as(
+        "SELECT entry_no, at, kind, data::text AS data
+         FROM attempt_timeline
+         WHERE attempt_id = $1 AND entry_no > $2
+         ORDER BY entry_no
+         LIMIT $3",
+    )
+    .bind(attempt.0)
+    .bind(to_column(after)?)
+    .bind(i64::from(limit))
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(TryInto::try_into).collect()
+}

@@ -1,0 +1,166 @@
+//! What changes an attempt's state: controls and hand-ins of a batch.
+//!
+//! Both run after the batch's fence, in its transaction, with the directory
+//! rows locked. A write whose record version is no longer the row's is a
+//! repeat of an older one, and changes nothing.
+
+use std::sync::Arc;
+
+use sqlx::PgConnection;
+
+use super::{
+    keys::{Numbers, number},
+    rows::to_column as instant,
+};
+use crate::store::{AttemptWrite, ControlRow, HandInRow, convert::to_column};
+
+type Write<'a> = (&'a AttemptWrite, Arc<Numbers>);
+
+const CONTROLS: &str = "
+WITH w AS (
+    SELECT k.attempt_id, k.started_at, n.status, n.control, n.entered_at, n.deadline_at, n.close_at, n.closed_at
+    FROM unnest(
+        $1::bigint[], $2::bigint[], $3::text[], $4::text[],
+        $5::timestamptz[], $6::timestamptz[], $7::timestamptz[], $8::timestamptz[]
+    ) AS n (attempt_id, version, status, control, entered_at, deadline_at, close_at, closed_at)
+    JOIN exam_attempt_keys AS k ON k.attempt_id = n.attempt_id AND k.record_version = n.version
+),
+closed AS (
+    UPDATE exam_attempt_keys AS k
+    SET closed_at = w.closed_at
+    FROM w
+    WHERE k.attempt_id = w.attempt_id AND k.closed_at IS DISTINCT FROM w.closed_at
+)
+UPDATE exam_attempts AS a
+SET status = w.status,
+    control = w.control::json,
+    entered_at = w.entered_at,
+    deadline_at = w.deadline_at,
+    close_at = w.close_at,
+    updated_at = now()
+FROM w
+WHERE a.id = w.attempt_id AND a.started_at = w.started_at";
+
+/// Writes the controls of a batch.
+pub(super) async fn controls(
+    connection: &mut PgConnection,
+    writes: &[Write<'_>],
+) -> Result<(), sqlx::Error> {
+    let rows: Vec<(&AttemptWrite, &ControlRow)> = writes
+        .iter()
+        .filter_map(|(write, _)| Some((*write, write.control.as_ref()?)))
+        .collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let optional = |at: Option<_>| at.map(instant).transpose();
+    sqlx::query(CONTROLS)
+        .bind(column(&rows, |(write, _)| Ok(write.attempt.0))?)
+        .bind(column(&rows, |(write, _)| {
+            to_column(write.progress.version)
+        })?)
+        .bind(column(&rows, |(_, control)| Ok(control.status.as_str()))?)
+        .bind(column(&rows, |(_, control)| Ok(&*control.state))?)
+        .bind(column(&rows, |(_, control)| optional(control.entered_at))?)
+        .bind(column(&rows, |(_, control)| optional(control.deadline_at))?)
+        .bind(column(&rows, |(_, control)| optional(control.close_at))?)
+        .bind(column(&rows, |(_, control)| optional(control.closed_at))?)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+const HAND_INS: &str = "
+UPDATE exam_attempts AS a
+SET submitted_at = n.submitted_at,
+    handed_in_by = n.handed_in_by,
+    late = n.late,
+    score = n.score,
+    max_score = n.max_score,
+    percentage = n.percentage,
+    passed = n.passed,
+    grade = n.grade,
+    penalty = n.penalty,
+    needs_marking = n.needs_marking,
+    receipt = n.receipt::json,
+    updated_at = now()
+FROM unnest(
+    $1::bigint[], $2::bigint[], $3::timestamptz[], $4::text[], $5::boolean[], $6::numeric[], $7::numeric[],
+    $8::numeric[], $9::boolean[], $10::text[], $11::numeric[], $12::boolean[], $13::text[]
+) AS n (
+    attempt_id, version, submitted_at, handed_in_by, late, score, max_score,
+    percentage, passed, grade, penalty, needs_marking, receipt
+)
+JOIN exam_attempt_keys AS k ON k.attempt_id = n.attempt_id AND k.record_version = n.version
+WHERE a.id = k.attempt_id AND a.started_at = k.started_at";
+
+const GRADES: &str = "
+UPDATE answers AS a
+SET points_earned = n.points_earned,
+    points_possible = n.points_possible
+FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::numeric[], $5::numeric[])
+    AS n (attempt_id, version, question_id, points_earned, points_possible)
+JOIN exam_attempt_keys AS k ON k.attempt_id = n.attempt_id AND k.record_version = n.version
+WHERE a.attempt_id = n.attempt_id AND a.question_id = n.question_id";
+
+/// Writes the hand-ins of a batch, with the marks of their answers.
+pub(super) async fn hand_ins(
+    connection: &mut PgConnection,
+    writes: &[Write<'_>],
+) -> Result<(), sqlx::Error> {
+    let rows: Vec<(&AttemptWrite, &HandInRow)> = writes
+        .iter()
+        .filter_map(|(write, _)| Some((*write, write.hand_in.as_ref()?)))
+        .collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(HAND_INS)
+        .bind(column(&rows, |(write, _)| Ok(write.attempt.0))?)
+        .bind(column(&rows, |(write, _)| {
+            to_column(write.progress.version)
+        })?)
+        .bind(column(&rows, |(_, hand_in)| instant(hand_in.submitted_at))?)
+        .bind(column(&rows, |(_, hand_in)| Ok(hand_in.handed_in_by))?)
+        .bind(column(&rows, |(_, hand_in)| Ok(hand_in.late))?)
+        .bind(column(&rows, |(_, hand_in)| Ok(hand_in.totals.score))?)
+        .bind(column(&rows, |(_, hand_in)| Ok(hand_in.totals.max_score))?)
+        .bind(column(&rows, |(_, hand_in)| Ok(hand_in.totals.percentage))?)
+        .bind(column(&rows, |(_, hand_in)| Ok(hand_in.totals.passed))?)
+        .bind(column(&rows, |(_, hand_in)| {
+            Ok(hand_in.totals.grade.as_deref())
+        })?)
+        .bind(column(&rows, |(_, hand_in)| Ok(hand_in.totals.penalty))?)
+        .bind(column(&rows, |(_, hand_in)| {
+            Ok(hand_in.totals.needs_marking)
+        })?)
+        .bind(column(&rows, |(_, hand_in)| Ok(&*hand_in.receipt))?)
+        .execute(&mut *connection)
+        .await?;
+
+    let mut grades = Vec::new();
+    for (write, numbers) in writes {
+        for grade in write.hand_in.iter().flat_map(|hand_in| &hand_in.grades) {
+            grades.push((*write, number(numbers, &grade.question)?, grade));
+        }
+    }
+    sqlx::query(GRADES)
+        .bind(column(&grades, |(write, ..)| Ok(write.attempt.0))?)
+        .bind(column(&grades, |(write, ..)| {
+            to_column(write.progress.version)
+        })?)
+        .bind(column(&grades, |(_, question, _)| Ok(*question))?)
+        .bind(column(&grades, |(.., grade)| Ok(grade.points_earned))?)
+        .bind(column(&grades, |(.., grade)| Ok(grade.points_possible))?)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// One column of some rows, as `unnest` takes it.
+fn column<'a, R, T>(
+    rows: &'a [R],
+    value: impl Fn(&'a R) -> Result<T, sqlx::Error>,
+) -> Result<Vec<T>, sqlx::Error> {
+    rows.iter().map(value).collect()
+}

@@ -1,0 +1,149 @@
+//! Making attempts, and taking them.
+
+use sqlx::{Connection, FromRow, PgConnection};
+
+use super::{
+    read,
+    rows::{SummaryRow, to_column as instant},
+};
+use crate::{
+    domain::id::{AttemptId, NodeId},
+    store::{
+        Identity, NewAttempt, Started, Summary, Taken,
+        convert::{duration_to_column, from_column, refuse},
+    },
+};
+
+#[derive(FromRow)]
+struct Keys {
+    exam_id: i64,
+    exam_version_id: i64,
+    user_id: i64,
+}
+
+const MAKE: &str = "
+WITH key AS (
+    INSERT INTO exam_attempt_keys
+        (exam_id, exam_version_id, user_id, attempt_no, started_at, closed_at, last_activity_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $5)
+    RETURNING attempt_id, started_at
+)
+INSERT INTO exam_attempts
+    (id, started_at, exam_id, user_id, seed, time_factor, extra_time_ms, ip_address,
+     status, control, entered_at, deadline_at, close_at)
+SELECT key.attempt_id, key.started_at, $1, $3, $7, $8, $9, $10::text::inet,
+       $11, $12::text::json, $13, $14, $15
+FROM key
+RETURNING id";
+
+/// Makes an attempt or finds the open one. The person's row is locked first,
+/// so that two starts come one after the other, and the second one's reading
+/// (a statement, so a snapshot of its own) sees what the first one made.
+pub(super) async fn start(
+    connection: &mut PgConnection,
+    new: &NewAttempt,
+) -> Result<Started, sqlx::Error> {
+    let wanted = &new.identity;
+    let mut transaction = connection.begin().await?;
+    let keys: Keys = sqlx::query_as(
+        "SELECT e.id AS exam_id, v.id AS exam_version_id, u.id AS user_id
+         FROM users AS u
+         CROSS JOIN exams AS e
+         JOIN exam_versions AS v ON v.exam_id = e.id
+         WHERE u.username = $1 AND e.code = $2 AND v.version = $3
+         FOR NO KEY UPDATE OF u",
+    )
+    .bind(wanted.candidate.as_str())
+    .bind(wanted.exam.as_str())
+    .bind(wanted.exam_version.as_str())
+    .fetch_optional(&mut *transaction)
+    .await?
+    .ok_or_else(|| refuse("no such person, exam or version of the exam"))?;
+
+    let attempts: Vec<SummaryRow> = sqlx::query_as(
+        "SELECT * FROM attempt_summaries WHERE exam = $1 AND candidate = $2 ORDER BY attempt_no",
+    )
+    .bind(wanted.exam.as_str())
+    .bind(wanted.candidate.as_str())
+    .fetch_all(&mut *transaction)
+    .await?;
+    let mut number = 1;
+    for row in attempts {
+        let attempt = Summary::try_from(row)?;
+        if attempt.control.closed_at.is_none() {
+            return Ok(Started::Open(attempt.identity));
+        }
+        number = attempt.identity.number + 1;
+    }
+    if number > new.max_attempts {
+        return Ok(Started::NoneLeft);
+    }
+    let id = make(&mut transaction, new, &keys, number).await?;
+    transaction.commit().await?;
+    Ok(Started::Created(Identity {
+        id: AttemptId(id),
+        number,
+        ..wanted.clone()
+    }))
+}
+
+async fn make(
+    connection: &mut PgConnection,
+    new: &NewAttempt,
+    keys: &Keys,
+    number: u16,
+) -> Result<i64, sqlx::Error> {
+    let (wanted, control) = (&new.identity, &new.control);
+    let optional = |at: Option<_>| at.map(instant).transpose();
+    sqlx::query_scalar(MAKE)
+        .bind(keys.exam_id)
+        .bind(keys.exam_version_id)
+        .bind(keys.user_id)
+        .bind(i16::try_from(number).map_err(|_| refuse("too many attempts"))?)
+        .bind(instant(wanted.started_at)?)
+        .bind(optional(control.closed_at)?)
+        .bind(wanted.seed.cast_signed())
+        .bind(wanted.time_factor)
+        .bind(duration_to_column(wanted.extra_time))
+        .bind(new.address.to_string())
+        .bind(control.status.as_str())
+        .bind(&*control.state)
+        .bind(optional(control.entered_at)?)
+        .bind(optional(control.deadline_at)?)
+        .bind(optional(control.close_at)?)
+        .fetch_one(connection)
+        .await
+}
+
+/// Takes an attempt. The first statement waits for a batch in flight; the
+/// others begin after it is committed, so they see what that batch wrote (the
+/// first one's own snapshot would not), and nobody with a lower epoch writes
+/// any more.
+pub(super) async fn take(
+    connection: &mut PgConnection,
+    attempt: AttemptId,
+    node: &NodeId,
+) -> Result<Option<Taken>, sqlx::Error> {
+    let epoch: Option<i64> = sqlx::query_scalar(
+        "UPDATE exam_attempt_keys
+         SET owner_epoch = owner_epoch + 1, owner_node = $2
+         WHERE attempt_id = $1
+         RETURNING owner_epoch",
+    )
+    .bind(attempt.0)
+    .bind(node.as_str())
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some(epoch) = epoch else { return Ok(None) };
+    let Some(summary) = read::summary(connection, attempt).await? else {
+        return Ok(None);
+    };
+    let answers = read::graded_answers(connection, attempt).await?;
+    Ok(Some(Taken {
+        epoch: from_column(epoch)?,
+        identity: summary.identity,
+        control: summary.control.state,
+        progress: summary.progress,
+        answers: answers.into_iter().map(|(answer, _)| answer).collect(),
+    }))
+}

@@ -1,0 +1,242 @@
+//! The attempt store's calls, each under its name, and the engine's own rows.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use sqlx::SqliteConnection;
+
+use super::{Sqlite, read, save, start};
+use crate::{
+    domain::{
+        id::{AttemptId, ExamCode, NodeId, PersonId},
+        time::Timestamp,
+    },
+    store::{
+        AnswerRow, AttemptStore, AttemptWrite, CommandState, Error, GradeRow, NewAttempt,
+        ResultLine, Started, Summary, Taken, TimelineRow, Written,
+    },
+};
+
+#[async_trait]
+impl AttemptStore for Sqlite {
+    async fn start(&self, new: NewAttempt) -> Result<Started, Error> {
+        self.write("start attempt", async |db| start::start(db, &new).await)
+            .await
+    }
+
+    async fn take(&self, attempt: AttemptId, node: &NodeId) -> Result<Option<Taken>, Error> {
+        self.write("take attempt", async |db| {
+            start::take(db, attempt, node).await
+        })
+        .await
+    }
+
+    async fn save(&self, batch: &[AttemptWrite]) -> Result<Vec<Written>, Error> {
+        if batch.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.write("save batch", async |db| save::save(db, batch).await)
+            .await
+    }
+
+    async fn overdue(&self, now: Timestamp, limit: u32) -> Result<Vec<AttemptId>, Error> {
+        self.read("find overdue attempts", async |db| {
+            read::overdue(db, now, limit).await
+        })
+        .await
+    }
+
+    async fn summary(&self, attempt: AttemptId) -> Result<Option<Summary>, Error> {
+        self.read("read attempt", async |db| read::summary(db, attempt).await)
+            .await
+    }
+
+    async fn attempts_of(&self, person: &PersonId) -> Result<Vec<Summary>, Error> {
+        self.read("read attempts of a person", async |db| {
+            read::attempts_of(db, person).await
+        })
+        .await
+    }
+
+    async fn open_attempts(&self, exam: &ExamCode) -> Result<Vec<AttemptId>, Error> {
+        self.read("find open attempts", async |db| {
+            read::open_attempts(db, exam).await
+        })
+        .await
+    }
+
+    async fn results(&self, exam: &ExamCode) -> Result<Vec<ResultLine>, Error> {
+        self.read("read results", async |db| read::results(db, exam).await)
+            .await
+    }
+
+    async fn graded_answers(
+        &self,
+        attempt: AttemptId,
+    ) -> Result<Vec<(AnswerRow, Option<GradeRow>)>, Error> {
+        self.read("read answers", async |db| {
+            read::graded_answers(db, attempt).await
+        })
+        .await
+    }
+
+    async fn receipt(&self, attempt: AttemptId) -> Result<Option<Arc<str>>, Error> {
+        self.read("read receipt", async |db| read::receipt(db, attempt).await)
+            .await
+    }
+
+    async fn timeline(
+        &self,
+        attempt: AttemptId,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<TimelineRow>, Error> {
+        self.read("read timeline", async |db| {
+            read::timeline(db, attempt, after, limit).await
+        })
+        .await
+    }
+
+    async fn begin_command(
+        &self,
+        person: &PersonId,
+        command: &str,
+        body: &[u8; 32],
+    ) -> Result<CommandState, Error> {
+        self.write("begin command", async |db| {
+            begin_command(db, person, command, body).await
+        })
+        .await
+    }
+
+    async fn end_command(
+        &self,
+        person: &PersonId,
+        command: &str,
+        result: &str,
+    ) -> Result<(), Error> {
+        self.write("end command", async |db| {
+            end_command(db, person, command, result).await
+        })
+        .await
+    }
+
+    async fn node_alive(&self, node: &NodeId, now: Timestamp) -> Result<Option<Timestamp>, Error> {
+        self.write("tell that the node lives", async |db| {
+            node_alive(db, node, now).await
+        })
+        .await
+    }
+
+    async fn record_outage(&self, from: Timestamp, until: Timestamp) -> Result<(), Error> {
+        self.write("record outage", async |db| {
+            record_outage(db, from, until).await
+        })
+        .await
+    }
+
+    async fn outages(&self) -> Result<Vec<(Timestamp, Timestamp)>, Error> {
+        self.read("read outages", outages).await
+    }
+
+    async fn ping(&self) -> Result<(), Error> {
+        self.read("ping", async |db| sqlx::Connection::ping(db).await)
+            .await
+    }
+}
+
+async fn begin_command(
+    connection: &mut SqliteConnection,
+    person: &PersonId,
+    command: &str,
+    body: &[u8; 32],
+) -> Result<CommandState, sqlx::Error> {
+    // The update changes nothing: it makes RETURNING give the row that is there.
+    let known: (Vec<u8>, Option<String>) = sqlx::query_as(
+        "INSERT INTO staff_commands (username, command_id, body_sha256)
+         VALUES (?1, ?2, ?3)
+         ON CONFLICT (username, command_id) DO UPDATE SET body_sha256 = body_sha256
+         RETURNING body_sha256, result",
+    )
+    .bind(person.as_str())
+    .bind(command)
+    .bind(body.as_slice())
+    .fetch_one(connection)
+    .await?;
+    match known {
+        (known, _) if known != body => Ok(CommandState::Conflict),
+        (_, None) => Ok(CommandState::Begun),
+        (_, Some(result)) => Ok(CommandState::Done(result.into())),
+    }
+}
+
+async fn end_command(
+    connection: &mut SqliteConnection,
+    person: &PersonId,
+    command: &str,
+    result: &str,
+) -> Result<(), sqlx::Error> {
+    // The first result stays: it is what somebody was told.
+    sqlx::query(
+        "UPDATE staff_commands
+         SET result = ?3
+         WHERE username = ?1 AND command_id = ?2 AND result IS NULL",
+    )
+    .bind(person.as_str())
+    .bind(command)
+    .bind(result)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn node_alive(
+    connection: &mut SqliteConnection,
+    node: &NodeId,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, sqlx::Error> {
+    let before: Option<i64> = sqlx::query_scalar("SELECT max(last_alive_at) FROM engine_nodes")
+        .fetch_one(&mut *connection)
+        .await?;
+    sqlx::query(
+        "INSERT INTO engine_nodes (node_id, last_alive_at)
+         VALUES (?1, ?2)
+         ON CONFLICT (node_id) DO UPDATE
+         SET last_alive_at = max(last_alive_at, excluded.last_alive_at)",
+    )
+    .bind(node.as_str())
+    .bind(now.as_ms())
+    .execute(connection)
+    .await?;
+    Ok(before.map(Timestamp::from_ms))
+}
+
+async fn record_outage(
+    connection: &mut SqliteConnection,
+    from: Timestamp,
+    until: Timestamp,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO engine_outages (from_at, until_at)
+         VALUES (?1, ?2)
+         ON CONFLICT (from_at, until_at) DO NOTHING",
+    )
+    .bind(from.as_ms())
+    .bind(until.as_ms())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn outages(
+    connection: &mut SqliteConnection,
+) -> Result<Vec<(Timestamp, Timestamp)>, sqlx::Error> {
+    let rows: Vec<(i64, i64)> =
+        sqlx::query_as("SELECT from_at, until_at FROM engine_outages ORDER BY from_at, until_at")
+            .fetch_all(connection)
+            .await?;
+    Ok(rows
+        .into_iter()
+        .map(|(from, until)| (Timestamp::from_ms(from), Timestamp::from_ms(until)))
+        .collect())
+}

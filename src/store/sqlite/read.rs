@@ -1,0 +1,147 @@
+//! Attempts, looked at.
+
+use std::sync::Arc;
+
+use sqlx::SqliteConnection;
+
+use super::rows::{StoredAnswer, StoredEntry, SummaryRow};
+use crate::{
+    domain::{
+        id::{AttemptId, ExamCode, PersonId},
+        time::Timestamp,
+    },
+    store::{AnswerRow, GradeRow, ResultLine, Summary, TimelineRow, convert::to_column},
+};
+
+type Result<T> = std::result::Result<T, sqlx::Error>;
+
+/// Attempts that the engine must look at, earliest first.
+pub(super) async fn overdue(
+    connection: &mut SqliteConnection,
+    now: Timestamp,
+    limit: u32,
+) -> Result<Vec<AttemptId>> {
+    let ids: Vec<i64> = sqlx::query_scalar(
+        "SELECT id FROM exam_attempts WHERE close_at <= ?1 ORDER BY close_at, id LIMIT ?2",
+    )
+    .bind(now.as_ms())
+    .bind(i64::from(limit))
+    .fetch_all(connection)
+    .await?;
+    Ok(ids.into_iter().map(AttemptId).collect())
+}
+
+/// One attempt.
+pub(super) async fn summary(
+    connection: &mut SqliteConnection,
+    attempt: AttemptId,
+) -> Result<Option<Summary>> {
+    let row: Option<SummaryRow> =
+        sqlx::query_as("SELECT * FROM attempt_summaries WHERE attempt_id = ?1")
+            .bind(attempt.0)
+            .fetch_optional(connection)
+            .await?;
+    row.map(Summary::try_from).transpose()
+}
+
+/// A person's attempts, oldest first.
+pub(super) async fn attempts_of(
+    connection: &mut SqliteConnection,
+    person: &PersonId,
+) -> Result<Vec<Summary>> {
+    let rows: Vec<SummaryRow> =
+        sqlx::query_as("SELECT * FROM attempt_summaries WHERE candidate = ?1 ORDER BY attempt_id")
+            .bind(person.as_str())
+            .fetch_all(connection)
+            .await?;
+    rows.into_iter().map(Summary::try_from).collect()
+}
+
+/// An exam's attempts that are not closed.
+pub(super) async fn open_attempts(
+    connection: &mut SqliteConnection,
+    exam: &ExamCode,
+) -> Result<Vec<AttemptId>> {
+    let ids: Vec<i64> = sqlx::query_scalar(
+        "SELECT id FROM exam_attempts WHERE exam = ?1 AND closed_at IS NULL ORDER BY id",
+    )
+    .bind(exam.as_str())
+    .fetch_all(connection)
+    .await?;
+    Ok(ids.into_iter().map(AttemptId).collect())
+}
+
+/// An exam's attempts, by candidate and number.
+pub(super) async fn results(
+    connection: &mut SqliteConnection,
+    exam: &ExamCode,
+) -> Result<Vec<ResultLine>> {
+    let rows: Vec<SummaryRow> = sqlx::query_as(
+        "SELECT * FROM attempt_summaries WHERE exam = ?1 ORDER BY candidate, attempt_no",
+    )
+    .bind(exam.as_str())
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .map(|mut row| {
+            let candidate_name = std::mem::take(&mut row.candidate_name);
+            Ok(ResultLine {
+                summary: row.try_into()?,
+                candidate_name,
+            })
+        })
+        .collect()
+}
+
+/// An attempt's answers with their marks, by question.
+pub(super) async fn graded_answers(
+    connection: &mut SqliteConnection,
+    attempt: AttemptId,
+) -> Result<Vec<(AnswerRow, Option<GradeRow>)>> {
+    let rows: Vec<StoredAnswer> = sqlx::query_as(
+        "SELECT question_key, user_answer, flagged, rev, seq, answered_at, spent_ms,
+                points_earned, points_possible
+         FROM answers
+         WHERE attempt_id = ?1
+         ORDER BY question_key",
+    )
+    .bind(attempt.0)
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(TryInto::try_into).collect()
+}
+
+/// An attempt's receipt.
+pub(super) async fn receipt(
+    connection: &mut SqliteConnection,
+    attempt: AttemptId,
+) -> Result<Option<Arc<str>>> {
+    let receipt: Option<Option<String>> =
+        sqlx::query_scalar("SELECT receipt FROM exam_attempts WHERE id = ?1")
+            .bind(attempt.0)
+            .fetch_optional(connection)
+            .await?;
+    Ok(receipt.flatten().map(Into::into))
+}
+
+/// A part of an attempt's timeline, oldest first.
+pub(super) async fn timeline(
+    connection: &mut SqliteConnection,
+    attempt: AttemptId,
+    after: u64,
+    limit: u32,
+) -> Result<Vec<TimelineRow>> {
+    let rows: Vec<StoredEntry> = sqlx::query_as(
+        "SELECT entry_no, at, kind, data
+         FROM attempt_timeline
+         WHERE attempt_id = ?1 AND entry_no > ?2
+         ORDER BY entry_no
+         LIMIT ?3",
+    )
+    .bind(attempt.0)
+    .bind(to_column(after)?)
+    .bind(i64::from(limit))
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(TryInto::try_into).collect()
+}

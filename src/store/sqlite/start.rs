@@ -1,0 +1,111 @@
+//! Making attempts, and taking them. Both run alone: nobody else writes.
+
+use sqlx::SqliteConnection;
+
+use super::{read, rows::SummaryRow};
+use crate::{
+    domain::{
+        id::{AttemptId, NodeId},
+        time::Timestamp,
+    },
+    store::{
+        Identity, NewAttempt, Started, Summary, Taken,
+        convert::{duration_to_column, from_column},
+    },
+};
+
+/// Makes an attempt or finds the open one.
+pub(super) async fn start(
+    connection: &mut SqliteConnection,
+    new: &NewAttempt,
+) -> Result<Started, sqlx::Error> {
+    let wanted = &new.identity;
+    let attempts: Vec<SummaryRow> = sqlx::query_as(
+        "SELECT * FROM attempt_summaries WHERE exam = ?1 AND candidate = ?2 ORDER BY attempt_no",
+    )
+    .bind(wanted.exam.as_str())
+    .bind(wanted.candidate.as_str())
+    .fetch_all(&mut *connection)
+    .await?;
+    let mut number = 1;
+    for row in attempts {
+        let attempt = Summary::try_from(row)?;
+        if attempt.control.closed_at.is_none() {
+            return Ok(Started::Open(attempt.identity));
+        }
+        number = attempt.identity.number + 1;
+    }
+    if number > new.max_attempts {
+        return Ok(Started::NoneLeft);
+    }
+    let id = make(connection, new, number).await?;
+    Ok(Started::Created(Identity {
+        id: AttemptId(id),
+        number,
+        ..wanted.clone()
+    }))
+}
+
+async fn make(
+    connection: &mut SqliteConnection,
+    new: &NewAttempt,
+    number: u16,
+) -> Result<i64, sqlx::Error> {
+    let (wanted, control) = (&new.identity, &new.control);
+    let ms = |at: Option<Timestamp>| at.map(Timestamp::as_ms);
+    sqlx::query_scalar(
+        "INSERT INTO exam_attempts
+             (exam, exam_version, candidate, attempt_no, seed, time_factor, extra_time_ms,
+              started_at, last_activity_at, ip_address, status, control, entered_at, deadline_at,
+              close_at, closed_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
+         RETURNING id",
+    )
+    .bind(wanted.exam.as_str())
+    .bind(wanted.exam_version.as_str())
+    .bind(wanted.candidate.as_str())
+    .bind(number)
+    .bind(wanted.seed.cast_signed())
+    .bind(wanted.time_factor.to_string())
+    .bind(duration_to_column(wanted.extra_time))
+    .bind(wanted.started_at.as_ms())
+    .bind(new.address.to_string())
+    .bind(control.status.as_str())
+    .bind(&*control.state)
+    .bind(ms(control.entered_at))
+    .bind(ms(control.deadline_at))
+    .bind(ms(control.close_at))
+    .bind(ms(control.closed_at))
+    .fetch_one(connection)
+    .await
+}
+
+/// Takes an attempt.
+pub(super) async fn take(
+    connection: &mut SqliteConnection,
+    attempt: AttemptId,
+    node: &NodeId,
+) -> Result<Option<Taken>, sqlx::Error> {
+    let epoch: Option<i64> = sqlx::query_scalar(
+        "UPDATE exam_attempts
+         SET owner_epoch = owner_epoch + 1, owner_node = ?2
+         WHERE id = ?1
+         RETURNING owner_epoch",
+    )
+    .bind(attempt.0)
+    .bind(node.as_str())
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some(epoch) = epoch else { return Ok(None) };
+    let Some(summary) = read::summary(connection, attempt).await? else {
+        return Ok(None);
+    };
+    let answers = read::graded_answers(connection, attempt).await?;
+    Ok(Some(Taken {
+        epoch: from_column(epoch)?,
+        identity: summary.identity,
+        control: summary.control.state,
+        progress: summary.progress,
+        answers: answers.into_iter().map(|(answer, _)| answer).collect(),
+    }))
+}

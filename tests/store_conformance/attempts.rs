@@ -1,0 +1,260 @@
+//! Starting, taking, finding and listing attempts, and the engine's own rows.
+
+use std::sync::Arc;
+
+use invigil::{
+    domain::{id::AttemptId, time::Timestamp},
+    store::{CommandState, ControlRow, Error, Identity, Started},
+};
+
+use crate::fixture::{
+    QUESTIONS, Store, answer, at, closed, entry, exam, furnish, hand_in, new_attempt, node, start,
+    started_and_taken, totals, untouched, version, write,
+};
+
+pub async fn an_attempt_is_made_as_it_was_asked_for(store: Arc<dyn Store>) {
+    furnish(&*store).await;
+    let wanted = new_attempt("ann");
+    let Started::Created(made) = store.start(wanted.clone()).await.unwrap() else {
+        panic!("the first start makes an attempt");
+    };
+    assert_eq!(
+        made,
+        Identity {
+            id: made.id,
+            number: 1,
+            ..wanted.identity
+        }
+    );
+    let summary = store.summary(made.id).await.unwrap().unwrap();
+    assert_eq!(
+        (summary.identity, summary.control),
+        (made.clone(), wanted.control)
+    );
+    assert_eq!(
+        (summary.answered, summary.submitted_at, summary.totals),
+        (0, None, None)
+    );
+    assert_eq!(
+        store.start(new_attempt("ann")).await.unwrap(),
+        Started::Open(made)
+    );
+    assert_eq!(store.summary(AttemptId(-1)).await.unwrap(), None);
+}
+
+pub async fn twenty_starts_at_once_make_one_attempt(store: Arc<dyn Store>) {
+    furnish(&*store).await;
+    let starts = (0..20).map(|_| store.start(new_attempt("ann")));
+    let mut made = 0;
+    let mut ids = Vec::new();
+    for started in futures_util::future::join_all(starts).await {
+        match started.unwrap() {
+            Started::Created(identity) => {
+                made += 1;
+                ids.push(identity.id);
+            }
+            Started::Open(identity) => ids.push(identity.id),
+            Started::NoneLeft => panic!("one attempt is left"),
+        }
+    }
+    ids.dedup();
+    assert_eq!((made, ids.len()), (1, 1));
+}
+
+pub async fn a_person_has_no_more_attempts_than_allowed(store: Arc<dyn Store>) {
+    furnish(&*store).await;
+    for number in 1..=2 {
+        let (attempt, epoch) = started_and_taken(&*store, "ann").await;
+        assert_eq!(
+            store
+                .summary(attempt)
+                .await
+                .unwrap()
+                .unwrap()
+                .identity
+                .number,
+            number
+        );
+        let mut last = write(attempt, epoch, 1);
+        last.control = Some(closed(at(9)));
+        store.save(&[last]).await.unwrap();
+    }
+    assert_eq!(
+        store.start(new_attempt("ann")).await.unwrap(),
+        Started::NoneLeft
+    );
+    start(&*store, "bob").await;
+    let numbers = |summaries: Vec<invigil::store::Summary>| {
+        summaries
+            .iter()
+            .map(|summary| summary.identity.number)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        numbers(store.attempts_of(&"ann".into()).await.unwrap()),
+        [1, 2]
+    );
+    assert!(store.attempts_of(&"cy".into()).await.unwrap().is_empty());
+}
+
+pub async fn a_start_of_what_is_not_there_is_refused(store: Arc<dyn Store>) {
+    furnish(&*store).await;
+    let mut version_missing = new_attempt("ann");
+    version_missing.identity.exam_version = version("HIST", 2);
+    for new in [new_attempt("nobody"), version_missing] {
+        let outcome = store.start(new).await;
+        assert!(
+            matches!(outcome, Err(Error::Rejected { .. })),
+            "{outcome:?}"
+        );
+    }
+}
+
+pub async fn taking_raises_the_epoch(store: Arc<dyn Store>) {
+    furnish(&*store).await;
+    let attempt = start(&*store, "ann").await;
+    let first = store.take(attempt, &node()).await.unwrap().unwrap();
+    let second = store
+        .take(attempt, &"node-2".into())
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(second.epoch > first.epoch);
+    assert_eq!(
+        (&first.control, first.answers.len()),
+        (&untouched().state, 0)
+    );
+    assert_eq!((first.progress.version, first.progress.session), (0, None));
+    assert_eq!(first.identity, second.identity);
+    assert_eq!(store.take(AttemptId(-1), &node()).await.unwrap(), None);
+}
+
+pub async fn overdue_attempts_come_earliest_first(store: Arc<dyn Store>) {
+    furnish(&*store).await;
+    let mut due = Vec::new();
+    for (candidate, close_at) in [("ann", Some(at(30))), ("bob", Some(at(10))), ("cy", None)] {
+        let (attempt, epoch) = started_and_taken(&*store, candidate).await;
+        let mut change = write(attempt, epoch, 1);
+        change.control = Some(ControlRow {
+            close_at,
+            ..untouched()
+        });
+        store.save(&[change]).await.unwrap();
+        due.push(attempt);
+    }
+    assert_eq!(store.overdue(at(9), 10).await.unwrap(), []);
+    assert_eq!(store.overdue(at(10), 10).await.unwrap(), [due[1]]);
+    assert_eq!(store.overdue(at(99), 10).await.unwrap(), [due[1], due[0]]);
+    assert_eq!(store.overdue(at(99), 1).await.unwrap(), [due[1]]);
+}
+
+pub async fn an_exam_lists_its_attempts(store: Arc<dyn Store>) {
+    furnish(&*store).await;
+    let bob = start(&*store, "bob").await;
+    let (ann, epoch) = started_and_taken(&*store, "ann").await;
+    assert_eq!(
+        store.open_attempts(&"HIST".into()).await.unwrap(),
+        [bob, ann]
+    );
+    let mut last = write(ann, epoch, 1);
+    last.answers = vec![
+        answer(QUESTIONS[0], Some("1"), 1),
+        answer(QUESTIONS[1], None, 1),
+    ];
+    last.control = Some(closed(at(9)));
+    last.hand_in = Some(hand_in());
+    store.save(&[last]).await.unwrap();
+    assert_eq!(store.open_attempts(&"HIST".into()).await.unwrap(), [bob]);
+    let again = start(&*store, "ann").await;
+
+    let lines = store.results(&"HIST".into()).await.unwrap();
+    let ids: Vec<_> = lines.iter().map(|line| line.summary.identity.id).collect();
+    assert_eq!(ids, [ann, again, bob]);
+    assert_eq!(lines[0].candidate_name, "Name of ann");
+    assert_eq!(lines[0].summary, store.summary(ann).await.unwrap().unwrap());
+    assert_eq!(
+        (lines[0].summary.answered, &lines[0].summary.totals),
+        (1, &Some(totals()))
+    );
+    assert_eq!(store.results(&"OTHER".into()).await.unwrap(), []);
+    assert_eq!(store.open_attempts(&"OTHER".into()).await.unwrap(), []);
+}
+
+pub async fn a_timeline_is_read_by_cursor(store: Arc<dyn Store>) {
+    furnish(&*store).await;
+    let (attempt, epoch) = started_and_taken(&*store, "ann").await;
+    let mut change = write(attempt, epoch, 1);
+    change.timeline = (1..=5).map(|number| entry(number, "{}")).collect();
+    store.save(&[change]).await.unwrap();
+    let numbers = async |after, limit| {
+        let entries = store.timeline(attempt, after, limit).await.unwrap();
+        entries.iter().map(|entry| entry.number).collect::<Vec<_>>()
+    };
+    assert_eq!(numbers(0, 2).await, [1, 2]);
+    assert_eq!(numbers(2, 9).await, [3, 4, 5]);
+    assert!(numbers(5, 9).await.is_empty());
+}
+
+pub async fn an_attempt_is_about_its_version_for_good(store: Arc<dyn Store>) {
+    furnish(&*store).await;
+    let attempt = start(&*store, "ann").await;
+    store.put_exams(&[exam("HIST", 2)]).await.unwrap();
+    let summary = store.summary(attempt).await.unwrap().unwrap();
+    assert_eq!(summary.identity.exam_version, version("HIST", 1));
+    assert_eq!(
+        store.exam_version(&version("HIST", 1)).await.unwrap(),
+        Some(exam("HIST", 1))
+    );
+}
+
+pub async fn a_command_is_done_once(store: Arc<dyn Store>) {
+    furnish(&*store).await;
+    let (ann, bob) = ("ann".into(), "bob".into());
+    let begin = async |person, body| store.begin_command(person, "c-\u{e9}", &[body; 32]).await;
+    assert_eq!(begin(&ann, 1).await.unwrap(), CommandState::Begun);
+    assert_eq!(begin(&ann, 1).await.unwrap(), CommandState::Begun);
+    assert_eq!(begin(&ann, 2).await.unwrap(), CommandState::Conflict);
+    assert_eq!(begin(&bob, 2).await.unwrap(), CommandState::Begun);
+    store
+        .end_command(&ann, "c-\u{e9}", r#"{"done": 1}"#)
+        .await
+        .unwrap();
+    store
+        .end_command(&ann, "c-\u{e9}", r#"{"done": 2}"#)
+        .await
+        .unwrap();
+    assert_eq!(
+        begin(&ann, 1).await.unwrap(),
+        CommandState::Done(r#"{"done": 1}"#.into())
+    );
+    assert_eq!(begin(&ann, 2).await.unwrap(), CommandState::Conflict);
+    assert_eq!(begin(&bob, 2).await.unwrap(), CommandState::Begun);
+    let outcome = begin(&"nobody".into(), 1).await;
+    assert!(
+        matches!(outcome, Err(Error::Rejected { .. })),
+        "{outcome:?}"
+    );
+}
+
+pub async fn outages_are_measured_between_signs_of_life(store: Arc<dyn Store>) {
+    let (one, two) = ("node-1".into(), "node-2".into());
+    assert_eq!(store.node_alive(&one, at(10)).await.unwrap(), None);
+    assert_eq!(store.node_alive(&two, at(20)).await.unwrap(), Some(at(10)));
+    assert_eq!(store.node_alive(&one, at(15)).await.unwrap(), Some(at(20)));
+    assert_eq!(store.node_alive(&one, at(5)).await.unwrap(), Some(at(20)));
+
+    let early = Timestamp::from_ms(-62_135_596_800_000);
+    store.record_outage(at(20), at(30)).await.unwrap();
+    store.record_outage(early, at(1)).await.unwrap();
+    store.record_outage(at(20), at(30)).await.unwrap();
+    assert_eq!(
+        store.outages().await.unwrap(),
+        [(early, at(1)), (at(20), at(30))]
+    );
+    let backwards = store.record_outage(at(2), at(1)).await;
+    assert!(
+        matches!(backwards, Err(Error::Rejected { .. })),
+        "{backwards:?}"
+    );
+    store.ping().await.unwrap();
+}

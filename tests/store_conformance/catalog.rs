@@ -1,0 +1,134 @@
+//! People, exams, log-ins and secrets.
+
+use std::{sync::Arc, time::Duration};
+
+use invigil::store::{Error, ExamScope, Person, Role, StoredExam};
+use rust_decimal::Decimal;
+
+use crate::fixture::{MORNING, Store, at, exam, furnish, person, version};
+
+pub async fn the_newest_version_of_every_exam_is_listed(store: Arc<dyn Store>) {
+    assert_eq!(store.exams().await.unwrap(), []);
+    store
+        .put_exams(&[exam("MATH", 1), exam("HIST", 1)])
+        .await
+        .unwrap();
+    store.put_exams(&[exam("HIST", 2)]).await.unwrap();
+    assert_eq!(
+        store.exams().await.unwrap(),
+        [exam("HIST", 2), exam("MATH", 1)]
+    );
+    assert_eq!(
+        store.exam_version(&version("HIST", 1)).await.unwrap(),
+        Some(exam("HIST", 1))
+    );
+    assert_eq!(store.exam_version(&version("HIST", 3)).await.unwrap(), None);
+    store.put_exams(&[exam("HIST", 1)]).await.unwrap();
+    assert_eq!(
+        store.exams().await.unwrap(),
+        [exam("HIST", 1), exam("MATH", 1)]
+    );
+    store.put_exams(&[]).await.unwrap();
+}
+
+pub async fn exams_go_in_all_or_none(store: Arc<dyn Store>) {
+    let broken = StoredExam {
+        definition: r#"{"sections": 1}"#.into(),
+        ..exam("ZOO", 1)
+    };
+    let outcome = store.put_exams(&[exam("ART", 1), broken]).await;
+    assert!(
+        matches!(outcome, Err(Error::Rejected { .. })),
+        "{outcome:?}"
+    );
+    assert_eq!(store.exams().await.unwrap(), []);
+    assert_eq!(store.exam_version(&version("ART", 1)).await.unwrap(), None);
+}
+
+pub async fn people_are_added_and_replaced(store: Arc<dyn Store>) {
+    let full = Person {
+        id: "\u{8003}\u{751f}-1 \u{1f600}'\"".into(),
+        name: "A \u{202e}name, with 'quotes' and \\".to_owned(),
+        email: "a@example.org".to_owned(),
+        role: Role::Teacher,
+        exams: ExamScope::Some(vec!["Z".into(), "A".into(), "\u{e9}".into()]),
+        time_factor: Decimal::new(13_333_333, 7),
+        extra_time: Duration::from_millis(1),
+    };
+    let none = Person {
+        exams: ExamScope::Some(Vec::new()),
+        role: Role::Admin,
+        ..person("none")
+    };
+    let proctor = Person {
+        role: Role::Proctor,
+        ..person("proctor")
+    };
+    let people = [(full.clone(), [1; 32]), (none, [2; 32]), (proctor, [3; 32])];
+    store.put_people(&people).await.unwrap();
+    for row in &people {
+        assert_eq!(store.person(&row.0.id).await.unwrap().as_ref(), Some(row));
+    }
+    let renamed = Person {
+        name: "new".to_owned(),
+        exams: ExamScope::All,
+        ..full.clone()
+    };
+    store
+        .put_people(&[(full, [8; 32]), (renamed.clone(), [9; 32])])
+        .await
+        .unwrap();
+    assert_eq!(
+        store.person(&renamed.id).await.unwrap(),
+        Some((renamed, [9; 32]))
+    );
+    assert_eq!(store.person(&"PROCTOR".into()).await.unwrap(), None);
+    store.put_people(&[]).await.unwrap();
+}
+
+pub async fn people_go_in_all_or_none(store: Arc<dyn Store>) {
+    let outcome = store
+        .put_people(&[(person("ann"), [1; 32]), (person(""), [1; 32])])
+        .await;
+    assert!(
+        matches!(outcome, Err(Error::Rejected { .. })),
+        "{outcome:?}"
+    );
+    assert_eq!(store.person(&"ann".into()).await.unwrap(), None);
+}
+
+pub async fn a_login_holds_until_it_expires_or_is_ended(store: Arc<dyn Store>) {
+    furnish(&*store).await;
+    let ann = "ann".into();
+    store.put_login(&[1; 32], &ann, at(100)).await.unwrap();
+    store.put_login(&[2; 32], &ann, at(100)).await.unwrap();
+    assert_eq!(
+        store.login(&[1; 32], at(99)).await.unwrap(),
+        Some(person("ann"))
+    );
+    assert_eq!(store.login(&[1; 32], at(100)).await.unwrap(), None);
+    assert_eq!(store.login(&[3; 32], MORNING).await.unwrap(), None);
+    store.end_login(&[1; 32]).await.unwrap();
+    store.end_login(&[1; 32]).await.unwrap();
+    assert_eq!(store.login(&[1; 32], MORNING).await.unwrap(), None);
+    assert_eq!(
+        store.login(&[2; 32], MORNING).await.unwrap(),
+        Some(person("ann"))
+    );
+    let outcome = store.put_login(&[4; 32], &"nobody".into(), at(1)).await;
+    assert!(
+        matches!(outcome, Err(Error::Rejected { .. })),
+        "{outcome:?}"
+    );
+}
+
+pub async fn the_first_secret_of_a_name_stays(store: Arc<dyn Store>) {
+    let fresh: Vec<[u8; 32]> = (1..=8).map(|byte| [byte; 32]).collect();
+    let calls = fresh.iter().map(|secret| store.secret("pepper", secret));
+    let kept = futures_util::future::join_all(calls).await;
+    let first = *kept[0].as_ref().unwrap();
+    assert!(fresh.contains(&first));
+    assert!(kept.iter().all(|secret| *secret.as_ref().unwrap() == first));
+    assert_eq!(store.secret("pepper", &[99; 32]).await.unwrap(), first);
+    assert_eq!(store.secret("other", &[99; 32]).await.unwrap(), [99; 32]);
+}

@@ -1,0 +1,213 @@
+//! Two exams, some people, and writes to fill in.
+
+use std::{sync::Arc, time::Duration};
+
+use invigil::{
+    domain::{
+        attempt::Status,
+        id::{AttemptId, ExamCode, ExamVersion, NodeId, PersonId},
+        time::Timestamp,
+    },
+    store::{
+        AnswerRow, AttemptStore, AttemptWrite, Catalog, ControlRow, ExamScope, HandInRow, Identity,
+        NewAttempt, Person, Progress, Role, Started, StoredExam, TimelineRow, Totals,
+    },
+};
+use rust_decimal::Decimal;
+
+/// Either adapter.
+pub trait Store: AttemptStore + Catalog {}
+impl<T: AttemptStore + Catalog> Store for T {}
+
+/// Eight in the morning of an exam day.
+pub const MORNING: Timestamp = Timestamp::from_ms(1_795_420_800_123);
+
+/// Questions of [`exam`]; the second id is not ASCII.
+pub const QUESTIONS: [&str; 3] = ["q1", "\u{9898}-2", "q3"];
+
+/// The node that takes attempts here.
+pub fn node() -> NodeId {
+    "node-1".into()
+}
+
+/// So many milliseconds into the morning.
+pub fn at(ms: u64) -> Timestamp {
+    MORNING + Duration::from_millis(ms)
+}
+
+/// An exam with three questions.
+pub fn exam(code: &str, edition: u32) -> StoredExam {
+    let definition = serde_json::json!({
+        "code": code,
+        "edition": edition,
+        "sections": [
+            {"id": "s1", "questions": [
+                {"id": QUESTIONS[0], "type": "essay", "points": 2, "content": "2 > 1?"},
+                {"id": QUESTIONS[1], "type": "fill_blank", "points": 0.125},
+            ]},
+            {"id": "s2", "questions": [
+                {"id": QUESTIONS[2], "type": "true_false", "points": 1, "edition": edition},
+            ]},
+        ],
+    });
+    StoredExam {
+        code: code.into(),
+        version: version(code, edition),
+        title: format!("{code} \u{8a66}\u{9a13} {edition}"),
+        definition: definition.to_string().into(),
+    }
+}
+
+/// Stands for the hash of [`exam`].
+pub fn version(code: &str, edition: u32) -> ExamVersion {
+    format!("sha256:{code}-{edition}").into()
+}
+
+/// A candidate of every exam.
+pub fn person(id: &str) -> Person {
+    Person {
+        id: id.into(),
+        name: format!("Name of {id}"),
+        email: String::new(),
+        role: Role::Candidate,
+        exams: ExamScope::All,
+        time_factor: Decimal::ONE,
+        extra_time: Duration::ZERO,
+    }
+}
+
+/// The exam HIST and the candidates ann, bob and cy.
+pub async fn furnish(store: &dyn Store) {
+    store.put_exams(&[exam("HIST", 1)]).await.unwrap();
+    let people = ["ann", "bob", "cy"].map(|id| (person(id), [7; 32]));
+    store.put_people(&people).await.unwrap();
+}
+
+/// The state of an attempt that nobody has entered.
+pub fn untouched() -> ControlRow {
+    ControlRow {
+        state: r#"{"phase": "started"}"#.into(),
+        status: Status::Started,
+        entered_at: None,
+        deadline_at: None,
+        close_at: Some(at(3_600_000)),
+        closed_at: None,
+    }
+}
+
+/// The state of an attempt that is over.
+pub fn closed(closed_at: Timestamp) -> ControlRow {
+    ControlRow {
+        state: r#"{"phase":"over","why":"\u0000 \ud83d\ude00"}"#.into(),
+        status: Status::Graded,
+        entered_at: Some(at(1)),
+        deadline_at: Some(at(3_600_001)),
+        close_at: None,
+        closed_at: Some(closed_at),
+    }
+}
+
+/// A start of HIST, at most two attempts.
+pub fn new_attempt(candidate: &str) -> NewAttempt {
+    NewAttempt {
+        identity: Identity {
+            id: AttemptId(0),
+            exam: ExamCode::from("HIST"),
+            exam_version: version("HIST", 1),
+            candidate: PersonId::from(candidate),
+            number: 0,
+            seed: u64::MAX - 3,
+            time_factor: Decimal::new(125, 2),
+            extra_time: Duration::from_millis(600_001),
+            started_at: MORNING,
+        },
+        max_attempts: 2,
+        address: "2001:db8::7".parse().unwrap(),
+        control: untouched(),
+    }
+}
+
+/// Starts an attempt at HIST.
+pub async fn start(store: &dyn Store, candidate: &str) -> AttemptId {
+    match store.start(new_attempt(candidate)).await.unwrap() {
+        Started::Created(identity) => identity.id,
+        other => panic!("{candidate} has an attempt already: {other:?}"),
+    }
+}
+
+/// Starts an attempt and takes it; its epoch.
+pub async fn started_and_taken(store: &dyn Store, candidate: &str) -> (AttemptId, u64) {
+    let attempt = start(store, candidate).await;
+    (
+        attempt,
+        store.take(attempt, &node()).await.unwrap().unwrap().epoch,
+    )
+}
+
+/// A write of progress alone.
+pub fn write(attempt: AttemptId, epoch: u64, version_number: u64) -> AttemptWrite {
+    AttemptWrite {
+        attempt,
+        epoch,
+        exam_version: version("HIST", 1),
+        progress: Progress {
+            version: version_number,
+            session: Some("session-1".into()),
+            last_seq: version_number,
+            last_event: 2,
+            last_activity_at: at(version_number),
+        },
+        control: None,
+        answers: Vec::new(),
+        timeline: Vec::new(),
+        hand_in: None,
+    }
+}
+
+/// An answer.
+pub fn answer(question: &str, value: Option<&str>, version_number: u64) -> AnswerRow {
+    AnswerRow {
+        question: question.into(),
+        value: value.map(Arc::from),
+        flagged: version_number.is_multiple_of(2),
+        rev: 3,
+        version: version_number,
+        answered_at: at(version_number),
+        spent_ms: 40_000,
+    }
+}
+
+/// A timeline entry.
+pub fn entry(number: u64, data: &str) -> TimelineRow {
+    TimelineRow {
+        number,
+        at: at(number),
+        kind: "answer".to_owned(),
+        data: data.into(),
+    }
+}
+
+/// A hand-in, marked but for an essay.
+pub fn hand_in() -> HandInRow {
+    HandInRow {
+        submitted_at: at(50),
+        handed_in_by: "candidate",
+        late: true,
+        totals: totals(),
+        grades: Vec::new(),
+        receipt: r#"{"content": {"a": "\u0000"},   "signature":"x"}"#.into(),
+    }
+}
+
+/// The sums of [`hand_in`].
+pub fn totals() -> Totals {
+    Totals {
+        score: Decimal::new(150, 2),
+        max_score: Decimal::new(313, 2),
+        percentage: Decimal::new(4_792, 2),
+        passed: None,
+        grade: None,
+        penalty: Decimal::new(15, 2),
+        needs_marking: true,
+    }
+}

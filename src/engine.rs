@@ -26,6 +26,10 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use self::{
+    actor::message::Message, content::Contents, hand_in::Keys, registry::Registry, shared::Shared,
+    writer::Writer,
+};
 pub use self::{
     actor::{ExchangeRefusal, Handle, Opened, Opening, OpeningRefusal, StaffRefusal},
     clock::Clock,
@@ -35,10 +39,6 @@ pub use self::{
     shared::Limits,
     start::{StartError, StartedAttempt},
     writer::Flush,
-};
-use self::{
-    actor::message::Message, content::Contents, hand_in::Keys, registry::Registry, shared::Shared,
-    writer::Writer,
 };
 use crate::{
     domain::{
@@ -79,9 +79,6 @@ pub enum Error {
     /// The exam version of an attempt is not in the store, or not valid.
     #[error("exam version {0} cannot be read")]
     Content(String),
-    /// The store did not commit in time; the same again later.
-    #[error("the store did not commit in time")]
-    Timeout,
     /// The system gives no random bytes.
     #[error("the system gives no random bytes")]
     Random(#[from] getrandom::Error),
@@ -107,12 +104,9 @@ pub struct Settings {
     pub flush: Flush,
     /// An interruption of the engine shorter than this is bridged by clients.
     pub outage_min: Duration,
+    /// How long an attempt without a connection stays in memory.
+    pub idle_stop: Duration,
 }
-
-/// A store with everything that the engine needs of it.
-pub trait Store: AttemptStore + Catalog + 'static {}
-
-impl<T: AttemptStore + Catalog + 'static> Store for T {}
 
 /// The engine. A clone is another handle to the same one.
 #[derive(Clone)]
@@ -135,25 +129,26 @@ impl Engine {
     ///
     /// # Errors
     /// Where the store fails, or its past lies in this machine's future.
-    pub async fn start_up<S: Store>(
-        store: Arc<S>,
+    pub async fn start_up(
+        attempts: Arc<dyn AttemptStore>,
+        catalog: Arc<dyn Catalog>,
         settings: Settings,
         metrics: Arc<Metrics>,
     ) -> Result<Self, Error> {
-        let attempts: Arc<dyn AttemptStore> = Arc::clone(&store) as Arc<dyn AttemptStore>;
         let clock = Clock::system();
         note_outage(&*attempts, &settings, clock.now()).await?;
-        let keys = Arc::new(Keys::from_store(&*store).await?);
+        let keys = Arc::new(Keys::from_store(&*catalog).await?);
         let shared = Arc::new(Shared {
             node: settings.node,
             clock,
             writer: Writer::new(),
             metrics,
             limits: settings.limits,
+            idle_stop: settings.idle_stop,
             keys: Arc::clone(&keys),
             outages: attempts.outages().await?.into(),
         });
-        let contents = Arc::new(Contents::new(store, keys));
+        let contents = Arc::new(Contents::new(catalog, keys));
         let actors = TaskTracker::new();
         let registry = Registry::new(
             Arc::clone(&shared),
@@ -178,10 +173,20 @@ impl Engine {
     }
 
     fn spawn_background(&self, flush: Flush) {
-        let Inner { shared, registry, attempts, background, stop, .. } = &*self.inner;
+        let Inner {
+            shared,
+            registry,
+            attempts,
+            background,
+            stop,
+            ..
+        } = &*self.inner;
         let (writer, store) = (Arc::clone(shared), Arc::clone(attempts));
         background.spawn(async move {
-            writer.writer.run(store, flush, Arc::clone(&writer.metrics)).await;
+            writer
+                .writer
+                .run(store, flush, Arc::clone(&writer.metrics))
+                .await;
         });
         background.spawn(sweeper::run(
             Arc::clone(registry),
@@ -190,7 +195,11 @@ impl Engine {
             stop.clone(),
         ));
         background.spawn(shared.clock.watch(stop.clone()));
-        background.spawn(say_alive(Arc::clone(attempts), Arc::clone(shared), stop.clone()));
+        background.spawn(say_alive(
+            Arc::clone(attempts),
+            Arc::clone(shared),
+            stop.clone(),
+        ));
     }
 
     /// The instant that it is.
@@ -274,13 +283,23 @@ impl Engine {
     /// Shuts down: closes every connection, writes what waits, and ends all
     /// tasks. What is not durable within `patience` stays with the clients.
     pub async fn drain(&self, patience: Duration) {
-        let Inner { registry, actors, background, shared, stop, .. } = &*self.inner;
+        let Inner {
+            registry,
+            actors,
+            background,
+            shared,
+            stop,
+            ..
+        } = &*self.inner;
         stop.cancel();
         registry.tell_all(|| Message::Drain).await;
         shared.writer.stop();
         background.close();
         actors.close();
-        if tokio::time::timeout(patience, background.wait()).await.is_err() {
+        if tokio::time::timeout(patience, background.wait())
+            .await
+            .is_err()
+        {
             tracing::error!("the store did not take everything in time; clients send it again");
         }
     }
@@ -297,7 +316,9 @@ async fn note_outage(
     };
     let behind_ms = last.as_ms() - now.as_ms();
     if behind_ms > duration_ms(CLOCK_BEHIND_MAX) {
-        return Err(Error::ClockBehind { behind_seconds: behind_ms / 1_000 });
+        return Err(Error::ClockBehind {
+            behind_seconds: behind_ms / 1_000,
+        });
     }
     if now.since(last) >= settings.outage_min {
         store.record_outage(last, now).await?;

@@ -1,4 +1,8 @@
 //! Invigil, a real-time exam engine. The map of the house, in reading order.
 
+pub mod config;
 pub mod domain;
+pub mod engine;
 pub mod store;
+pub mod telemetry;
+pub mod web;

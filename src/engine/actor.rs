@@ -5,8 +5,8 @@
 //! neither does: the actor never waits for the writer (a [`Slot`] takes changes
 //! without waiting) nor for a connection (an [`Outbox`] closes who is slow).
 //!
-//! An attempt without a connection leaves memory after [`IDLE_STOP`] once all
-//! of it is durable; whoever needs it again loads it. Its deadline is then the
+//! An attempt without a connection leaves memory after a while, once all of it
+//! is durable; whoever needs it again loads it. Its deadline is then the
 //! sweeper's.
 
 mod client;
@@ -23,10 +23,8 @@ use tokio::{
     time::Instant,
 };
 
-pub use self::message::{
-    ExchangeRefusal, Handle, Opened, Opening, OpeningRefusal, StaffRefusal,
-};
 use self::message::{ConnectionId, Message};
+pub use self::message::{ExchangeRefusal, Handle, Opened, Opening, OpeningRefusal, StaffRefusal};
 use super::{
     outbox::{Closing, Outbox},
     shared::Shared,
@@ -44,11 +42,6 @@ use invigil_protocol::{
     candidate::{Refused, TimingReason},
     code::CloseCode,
 };
-
-/// How long an attempt without a connection stays in memory: longer than the
-/// longest pause of a client that reconnects (20 s), so that a break costs no
-/// load. Stopping is safe at any time: nothing waits, the store has it all.
-const IDLE_STOP: Duration = Duration::from_secs(45);
 
 /// An attempt that is over stays long enough for a client that lost its
 /// connection at the hand-in to come back for the receipt.
@@ -219,7 +212,8 @@ impl Actor {
         let now = self.shared.clock.now();
         for (from, until) in Arc::clone(&self.shared.outages).iter().copied() {
             // Already given back, or not in this attempt's time: no events.
-            self.perform(now, &Command::Outage { from, until }, Change::default()).ok();
+            self.perform(now, &Command::Outage { from, until }, Change::default())
+                .ok();
         }
     }
 
@@ -319,7 +313,13 @@ impl Actor {
         if self.slot.is_clean(self.attempt.version()) {
             self.after_commit();
         } else {
-            self.put(now, Change { wakes_actor: true, ..Change::default() });
+            self.put(
+                now,
+                Change {
+                    wakes_actor: true,
+                    ..Change::default()
+                },
+            );
         }
     }
 
@@ -344,15 +344,26 @@ impl Actor {
     }
 
     fn wake_at(&self) -> Instant {
-        let deadline = self.attempt.next_deadline().map(|at| self.shared.clock.instant(at));
+        let deadline = self
+            .attempt
+            .next_deadline()
+            .map(|at| self.shared.clock.instant(at));
         let idle = self.connection.is_none().then(|| self.stop_at());
         // With a connection and nothing due, the next message wakes the actor.
         let never = Instant::now() + Duration::from_secs(3_600);
-        [deadline, idle].into_iter().flatten().min().unwrap_or(never)
+        [deadline, idle]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(never)
     }
 
     fn stop_at(&self) -> Instant {
-        let grace = if self.attempt.is_over() { OVER_STOP } else { IDLE_STOP };
+        let grace = if self.attempt.is_over() {
+            OVER_STOP
+        } else {
+            self.shared.idle_stop
+        };
         let earliest = self.idle_since + grace;
         if self.slot.is_clean(self.attempt.version()) {
             earliest

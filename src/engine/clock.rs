@@ -34,7 +34,10 @@ impl Clock {
 
     /// A clock that shows `anchor` and goes on from there.
     pub fn at(anchor: Timestamp) -> Self {
-        Self { anchor, started: Instant::now() }
+        Self {
+            anchor,
+            started: Instant::now(),
+        }
     }
 
     /// The instant that it is.
@@ -70,7 +73,10 @@ impl Clock {
 }
 
 /// What the wall clock shows.
-#[expect(clippy::disallowed_methods, reason = "this is the clock that the others are given")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the clock that the others are given"
+)]
 fn wall_clock() -> Timestamp {
     let since_epoch = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)

@@ -80,17 +80,28 @@ impl Engine {
         match begun.map_err(Error::from)? {
             CommandState::Conflict => return Err(CommandError::Conflict),
             CommandState::Done(result) => {
-                return serde_json::from_str(&result)
-                    .map_err(|_| Error::Content(format!("result of command {}", command.id)).into());
+                return serde_json::from_str(&result).map_err(|_| {
+                    Error::Content(format!("result of command {}", command.id)).into()
+                });
             }
             CommandState::Begun => {}
         }
-        self.inner.shared.metrics.staff_command(name(command.action));
+        self.inner
+            .shared
+            .metrics
+            .staff_command(name(command.action));
         let attempts = self.targets(exam, &command.target).await?;
-        let key = CommandKey { person: person.id.to_string(), command: command.id.clone() };
+        let key = CommandKey {
+            person: person.id.to_string(),
+            command: command.id.clone(),
+        };
         let result = self.carry_out(attempts, action.as_ref(), &key, exam).await;
         // What could not be reached may be reached by the same command again.
-        if result.failed.iter().all(|failed| failed.code != UNAVAILABLE) {
+        if result
+            .failed
+            .iter()
+            .all(|failed| failed.code != UNAVAILABLE)
+        {
             let json = serde_json::to_string(&result).expect("a result is plain JSON");
             let ended = store.end_command(&person.id, &command.id, &json).await;
             ended.map_err(Error::from)?;
@@ -132,7 +143,12 @@ impl Engine {
             .await;
         let failed: Vec<Failed> = outcomes.into_iter().flatten().collect();
         let done = total - u32::try_from(failed.len()).unwrap_or(total);
-        CommandResult { id: key.command.clone(), done, failed, total }
+        CommandResult {
+            id: key.command.clone(),
+            done,
+            failed,
+            total,
+        }
     }
 
     async fn carry_out_one(
@@ -143,7 +159,11 @@ impl Engine {
         exam: &ExamCode,
     ) -> Option<Failed> {
         let failed = |attempt: String, code: &str| {
-            Some(Failed { attempt, code: code.to_owned(), detail: None })
+            Some(Failed {
+                attempt,
+                code: code.to_owned(),
+                detail: None,
+            })
         };
         let attempt = match attempt {
             Ok(attempt) => attempt,
@@ -170,10 +190,18 @@ impl Engine {
         if summary.is_none_or(|summary| summary.identity.exam != *exam) {
             return Err(FORBIDDEN);
         }
-        let Some(action) = action else { return Err("unknown_incident") };
+        let Some(action) = action else {
+            return Err("unknown_incident");
+        };
         let (reply, done) = oneshot::channel();
         let message = Message::Staff(Box::new((key.clone(), action.clone())), reply);
-        if !self.inner.registry.deliver(attempt, message).await.map_err(unavailable)? {
+        if !self
+            .inner
+            .registry
+            .deliver(attempt, message)
+            .await
+            .map_err(unavailable)?
+        {
             return Err(FORBIDDEN);
         }
         tokio::time::timeout(COMMIT_PATIENCE, done)
@@ -210,14 +238,12 @@ const fn name(action: ActionName) -> &'static str {
 }
 
 /// The action in the domain's terms; none where it is about an incident.
-fn action(
-    name: ActionName,
-    args: &Args,
-    person: &Person,
-) -> Result<Option<Action>, CommandError> {
+fn action(name: ActionName, args: &Args, person: &Person) -> Result<Option<Action>, CommandError> {
     for text in [&args.text, &args.reason, &args.note].into_iter().flatten() {
         if text.chars().count() > TEXT_CHARS_MAX || text.contains('\0') {
-            return Err(CommandError::BadRequest("a text is too long or has a NUL in it"));
+            return Err(CommandError::BadRequest(
+                "a text is too long or has a NUL in it",
+            ));
         }
     }
     let reason = args.reason.clone();
@@ -237,7 +263,10 @@ fn action(
         },
         ActionName::Pause => Action::Pause { reason },
         ActionName::Resume => Action::Resume { reason },
-        ActionName::Extend => Action::Extend { by: extension(args.ms)?, reason },
+        ActionName::Extend => Action::Extend {
+            by: extension(args.ms)?,
+            reason,
+        },
         ActionName::Submit => Action::Submit { reason },
         ActionName::Cancel => Action::Cancel { reason },
         ActionName::Flag => Action::Flag { reason },

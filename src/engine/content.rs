@@ -86,8 +86,15 @@ impl Content {
     /// The paper as it may be seen at `now`.
     pub fn paper(&self, now: Timestamp) -> PaperBody {
         let sealed = self.is_sealed(now);
-        let json = if sealed { &self.sealed } else { self.paper.document() };
-        PaperBody { json: Arc::clone(json), sealed }
+        let json = if sealed {
+            &self.sealed
+        } else {
+            self.paper.document()
+        };
+        PaperBody {
+            json: Arc::clone(json),
+            sealed,
+        }
     }
 
     /// The paper with a candidate's own order in it.
@@ -97,7 +104,10 @@ impl Content {
             .expect("an order is plain JSON");
         // Both documents are objects with at least one member.
         let body = json.strip_suffix('}').unwrap_or(&json);
-        PaperBody { json: format!(r#"{body},"order":{order}}}"#).into(), sealed }
+        PaperBody {
+            json: format!(r#"{body},"order":{order}}}"#).into(),
+            sealed,
+        }
     }
 
     /// What `welcome` says of the paper.
@@ -151,7 +161,12 @@ pub(super) struct Contents {
 impl Contents {
     /// Nothing seen yet.
     pub(super) fn new(store: Arc<dyn Catalog>, keys: Arc<Keys>) -> Self {
-        Self { store, keys, versions: DashMap::new(), list: Mutex::default() }
+        Self {
+            store,
+            keys,
+            versions: DashMap::new(),
+            list: Mutex::default(),
+        }
     }
 
     /// A frozen version.
@@ -177,7 +192,11 @@ impl Contents {
     /// Where the store fails.
     pub(super) async fn exams(&self) -> Result<Arc<[Arc<Exam>]>, Error> {
         let now = Instant::now();
-        let known = self.list.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let known = self
+            .list
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         if let Some((at, list)) = known
             && now.duration_since(at) < LIST_FRESH
         {
@@ -206,7 +225,12 @@ impl Contents {
     /// # Errors
     /// Where the store fails.
     pub(super) async fn exam(&self, code: &ExamCode) -> Result<Option<Arc<Exam>>, Error> {
-        Ok(self.exams().await?.iter().find(|exam| exam.code == *code).cloned())
+        Ok(self
+            .exams()
+            .await?
+            .iter()
+            .find(|exam| exam.code == *code)
+            .cloned())
     }
 }
 

@@ -35,20 +35,25 @@ impl Keys {
     ///
     /// # Errors
     /// Where the store or the system's randomness fails.
-    pub(super) async fn from_store(store: &impl Catalog) -> Result<Self, Error> {
+    pub(super) async fn from_store(store: &dyn Catalog) -> Result<Self, Error> {
         let mut fresh = [0; 32];
         getrandom::fill(&mut fresh)?;
         let receipt = store.secret("receipt-signing-key", &fresh).await?;
         getrandom::fill(&mut fresh)?;
         let paper = store.secret("paper-seal", &fresh).await?;
-        Ok(Self { receipt: SigningKey::from_bytes(&receipt), paper })
+        Ok(Self {
+            receipt: SigningKey::from_bytes(&receipt),
+            paper,
+        })
     }
 }
 
 /// What a hand-in makes durable; none before it.
 pub(super) fn row(attempt: &Attempt, content: &Content, keys: &Keys) -> Option<HandInRow> {
     let control = attempt.control();
-    let Phase::HandedIn { at, by, .. } = control.phase else { return None };
+    let Phase::HandedIn { at, by, .. } = control.phase else {
+        return None;
+    };
     let Grading { rows, totals, .. } = grade(attempt);
     Some(HandInRow {
         submitted_at: at,
@@ -71,7 +76,10 @@ pub(super) fn result(attempt: &Attempt, key: Key) -> Value {
     };
     let standing = |question: &QuestionId| {
         let grade = rows.iter().find(|row| row.question == *question)?;
-        Some(Standing { value: value(attempt, question)?, points_earned: grade.points_earned })
+        Some(Standing {
+            value: value(attempt, question)?,
+            points_earned: grade.points_earned,
+        })
     };
     let view = grading::result_view(attempt.plan().exam(), head, standing, key);
     serde_json::to_value(view).expect("a result is plain JSON")
@@ -79,7 +87,11 @@ pub(super) fn result(attempt: &Attempt, key: Key) -> Value {
 
 fn grade(attempt: &Attempt) -> Grading {
     let exam = attempt.plan().exam();
-    grading::grade_attempt(exam, |question| value(attempt, question), attempt.control().late)
+    grading::grade_attempt(
+        exam,
+        |question| value(attempt, question),
+        attempt.control().late,
+    )
 }
 
 fn value<'a>(attempt: &'a Attempt, question: &QuestionId) -> Option<&'a str> {

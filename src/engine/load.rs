@@ -34,7 +34,13 @@ pub(super) fn attempt(
         }),
         answers,
     };
-    Ok(Attempt::load(taken.identity, plan, answer_size_max, taken.epoch, stored))
+    Ok(Attempt::load(
+        taken.identity,
+        plan,
+        answer_size_max,
+        taken.epoch,
+        stored,
+    ))
 }
 
 /// Reads a control state.

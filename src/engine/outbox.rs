@@ -36,7 +36,11 @@ pub struct Closing {
 impl Closing {
     /// A closing that needs no explanation.
     pub const fn new(code: CloseCode) -> Self {
-        Self { code, detail: None, retry_ms: None }
+        Self {
+            code,
+            detail: None,
+            retry_ms: None,
+        }
     }
 }
 
@@ -147,7 +151,10 @@ impl State {
         }
         if let Some((n, dropped)) = self.events.take() {
             let dropped = Some(dropped).filter(|count| *count > 0);
-            return Some(Outgoing::Message(ServerMessage::EventAck(EventAck { n, dropped })));
+            return Some(Outgoing::Message(ServerMessage::EventAck(EventAck {
+                n,
+                dropped,
+            })));
         }
         if let Some(message) = self.rest.pop_front() {
             return Some(Outgoing::Message(message));
@@ -160,6 +167,7 @@ impl State {
     fn close_slow_consumer(&mut self) {
         self.acknowledgements.clear();
         self.rest.clear();
-        self.closing.get_or_insert(Closing::new(CloseCode::SlowConsumer));
+        self.closing
+            .get_or_insert(Closing::new(CloseCode::SlowConsumer));
     }
 }

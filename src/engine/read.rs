@@ -51,7 +51,9 @@ impl Engine {
     /// # Errors
     /// Where the store fails or does not have it.
     pub async fn exam_version(&self, version: &ExamVersion) -> Result<Arc<Exam>, Error> {
-        Ok(Arc::clone(self.inner.contents.version(version).await?.exam()))
+        Ok(Arc::clone(
+            self.inner.contents.version(version).await?.exam(),
+        ))
     }
 
     /// An attempt seen from outside. None where there is no such attempt.
@@ -76,21 +78,46 @@ impl Engine {
     /// Where the store fails.
     pub async fn view(&self, attempt: AttemptId) -> Result<Option<AttemptView>, Error> {
         if let Some(look) = self.look(attempt).await {
-            let content = self.inner.contents.version(&look.identity.exam_version).await?;
+            let content = self
+                .inner
+                .contents
+                .version(&look.identity.exam_version)
+                .await?;
             let allowance = allowance(&content, &look.identity);
-            let answered = look.answers.iter().filter(|(_, answer)| answer.value.is_some());
+            let answered = look
+                .answers
+                .iter()
+                .filter(|(_, answer)| answer.value.is_some());
             let answered = u32::try_from(answered.count()).unwrap_or(u32::MAX);
             let status = look.control.status();
             let view = (attempt, look.identity.started_at, status, answered);
-            return Ok(Some(self.build_view(&content, &allowance, &look.control, view)));
+            return Ok(Some(self.build_view(
+                &content,
+                &allowance,
+                &look.control,
+                view,
+            )));
         }
-        let Some(summary) = self.summary(attempt).await? else { return Ok(None) };
-        let content = self.inner.contents.version(&summary.identity.exam_version).await?;
+        let Some(summary) = self.summary(attempt).await? else {
+            return Ok(None);
+        };
+        let content = self
+            .inner
+            .contents
+            .version(&summary.identity.exam_version)
+            .await?;
         let allowance = allowance(&content, &summary.identity);
-        let control = load::control(&summary.control.state)
-            .ok_or(Error::Damaged { attempt, what: "control state" })?;
+        let control = load::control(&summary.control.state).ok_or(Error::Damaged {
+            attempt,
+            what: "control state",
+        })?;
         let status = summary.control.status;
-        let view = (attempt, summary.identity.started_at, status, summary.answered);
+        let view = (
+            attempt,
+            summary.identity.started_at,
+            status,
+            summary.answered,
+        );
         Ok(Some(self.build_view(&content, &allowance, &control, view)))
     }
 
@@ -112,7 +139,10 @@ impl Engine {
             id: attempt.to_string(),
             status,
             started_at: started_at.as_ms(),
-            deadline_at: control.ledger.deadline(allowance, now).map(Timestamp::as_ms),
+            deadline_at: control
+                .ledger
+                .deadline(allowance, now)
+                .map(Timestamp::as_ms),
             remaining_ms: Some(remaining),
             timing_rev: control.ledger.timing_rev,
             answered,
@@ -133,13 +163,18 @@ impl Engine {
                 answers: answers.collect(),
             }));
         }
-        let Some(summary) = self.summary(attempt).await? else { return Ok(None) };
+        let Some(summary) = self.summary(attempt).await? else {
+            return Ok(None);
+        };
         let rows = self.inner.attempts.graded_answers(attempt).await?;
         let answers = rows.into_iter().map(|(row, _)| {
             let question = row.question.to_string();
             (question, wire(&load::answer(row)))
         });
-        Ok(Some(StoredAnswers { saved_seq: summary.progress.last_seq, answers: answers.collect() }))
+        Ok(Some(StoredAnswers {
+            saved_seq: summary.progress.last_seq,
+            answers: answers.collect(),
+        }))
     }
 
     /// A paper by its version, where the attempt is about it.
@@ -151,8 +186,14 @@ impl Engine {
         version: &str,
         attempt: AttemptId,
     ) -> Result<Option<PaperBody>, Error> {
-        let Some(summary) = self.summary(attempt).await? else { return Ok(None) };
-        let content = self.inner.contents.version(&summary.identity.exam_version).await?;
+        let Some(summary) = self.summary(attempt).await? else {
+            return Ok(None);
+        };
+        let content = self
+            .inner
+            .contents
+            .version(&summary.identity.exam_version)
+            .await?;
         let body = (content.paper_version() == version).then(|| content.paper(self.now()));
         Ok(body)
     }
@@ -162,8 +203,14 @@ impl Engine {
     /// # Errors
     /// Where the store fails.
     pub async fn own_paper(&self, attempt: AttemptId) -> Result<Option<PaperBody>, Error> {
-        let Some(summary) = self.summary(attempt).await? else { return Ok(None) };
-        let content = self.inner.contents.version(&summary.identity.exam_version).await?;
+        let Some(summary) = self.summary(attempt).await? else {
+            return Ok(None);
+        };
+        let content = self
+            .inner
+            .contents
+            .version(&summary.identity.exam_version)
+            .await?;
         Ok(Some(content.own_paper(&summary.identity, self.now())))
     }
 
@@ -172,15 +219,22 @@ impl Engine {
     /// # Errors
     /// Where the store fails.
     pub async fn result(&self, attempt: AttemptId, key: Key) -> Result<Option<ResultView>, Error> {
-        let Some(summary) = self.summary(attempt).await? else { return Ok(None) };
-        let Some(totals) = &summary.totals else { return Ok(None) };
+        let Some(summary) = self.summary(attempt).await? else {
+            return Ok(None);
+        };
+        let Some(totals) = &summary.totals else {
+            return Ok(None);
+        };
         let exam = self.exam_version(&summary.identity.exam_version).await?;
         let rows = self.inner.attempts.graded_answers(attempt).await?;
         let marked: BTreeMap<_, _> = rows
             .iter()
             .filter_map(|(row, grade)| {
                 let points_earned = grade.as_ref().and_then(|grade| grade.points_earned);
-                let standing = Standing { value: row.value.as_deref()?, points_earned };
+                let standing = Standing {
+                    value: row.value.as_deref()?,
+                    points_earned,
+                };
                 Some((&row.question, standing))
             })
             .collect();
@@ -190,7 +244,12 @@ impl Engine {
             late: summary.late,
             totals,
         };
-        Ok(Some(result_view(&exam, head, |question| marked.get(question).copied(), key)))
+        Ok(Some(result_view(
+            &exam,
+            head,
+            |question| marked.get(question).copied(),
+            key,
+        )))
     }
 
     /// The signed receipt of an attempt that is handed in, JSON.
@@ -238,7 +297,9 @@ fn allowance(content: &Content, identity: &crate::domain::attempt::Identity) -> 
 fn wire(answer: &Answer) -> StoredAnswer {
     let value = answer.value.as_deref();
     StoredAnswer {
-        value: value.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default(),
+        value: value
+            .and_then(|text| serde_json::from_str(text).ok())
+            .unwrap_or_default(),
         flagged: answer.flagged,
         rev: answer.rev,
     }

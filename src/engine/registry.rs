@@ -105,7 +105,9 @@ impl Registry {
     /// Where the store fails.
     pub async fn deliver(&self, attempt: AttemptId, mut message: Message) -> Result<bool, Error> {
         loop {
-            let Some(handle) = self.get(attempt).await? else { return Ok(false) };
+            let Some(handle) = self.get(attempt).await? else {
+                return Ok(false);
+            };
             match handle.deliver(message).await {
                 Ok(()) => return Ok(true),
                 Err(returned) => message = returned,
@@ -115,8 +117,11 @@ impl Registry {
 
     /// Tells every actor something.
     pub async fn tell_all(&self, message: impl Fn() -> Message) {
-        let handles: Vec<Handle> =
-            self.live.iter().filter_map(|entry| entry.value().get().cloned()).collect();
+        let handles: Vec<Handle> = self
+            .live
+            .iter()
+            .filter_map(|entry| entry.value().get().cloned())
+            .collect();
         for handle in handles {
             // One that has ended meanwhile needs to hear nothing.
             handle.deliver(message()).await.ok();
@@ -124,7 +129,11 @@ impl Registry {
     }
 
     async fn start(&self, attempt: AttemptId, entry: &Entry) -> Result<Handle, Missing> {
-        let _permit = self.loads.acquire().await.expect("the semaphore is never closed");
+        let _permit = self
+            .loads
+            .acquire()
+            .await
+            .expect("the semaphore is never closed");
         let taken = self
             .store
             .take(attempt, &self.shared.node)
@@ -155,15 +164,21 @@ impl Registry {
             async move {
                 let ended = AssertUnwindSafe(actor.run()).catch_unwind().await;
                 drop(live);
-                let Some(registry) = registry.upgrade() else { return };
+                let Some(registry) = registry.upgrade() else {
+                    return;
+                };
                 registry.live.remove_if(&attempt, |_, current| {
-                    entry.upgrade().is_some_and(|entry| Arc::ptr_eq(&entry, current))
+                    entry
+                        .upgrade()
+                        .is_some_and(|entry| Arc::ptr_eq(&entry, current))
                 });
                 match ended {
                     Ok(unread) => registry.forward(attempt, unread).await,
                     Err(_) => {
                         registry.shared.metrics.actor_panics.inc();
-                        tracing::error!("the attempt's task panicked; it is loaded again on demand");
+                        tracing::error!(
+                            "the attempt's task panicked; it is loaded again on demand"
+                        );
                     }
                 }
             }
@@ -182,7 +197,8 @@ impl Registry {
     }
 
     fn forget(&self, attempt: AttemptId, entry: &Entry) {
-        self.live.remove_if(&attempt, |_, current| Arc::ptr_eq(entry, current));
+        self.live
+            .remove_if(&attempt, |_, current| Arc::ptr_eq(entry, current));
     }
 }
 

@@ -72,6 +72,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// What a connection may ask.
     pub limits: Limits,
+    /// How long an attempt without a connection stays in memory.
+    pub idle_stop: Duration,
     /// Signs receipts, seals papers.
     pub keys: Arc<Keys>,
     /// Intervals in which no node was alive, before this one started.
@@ -97,7 +99,10 @@ impl Shared {
         } else {
             (HEALTH_STORE_AWAY, heartbeat * HEARTBEAT_STRETCH)
         };
-        Health { level, heartbeat_ms: duration_ms(heartbeat) }
+        Health {
+            level,
+            heartbeat_ms: duration_ms(heartbeat),
+        }
     }
 
     /// When a client of a node that shuts down should come back: spread, so that

@@ -166,7 +166,9 @@ impl Slot {
     #[must_use]
     pub fn put(&self, change: Change, now: Instant) -> bool {
         let mut state = self.lock();
-        let pending = state.pending.get_or_insert_with(|| Box::new(Pending::new(now)));
+        let pending = state
+            .pending
+            .get_or_insert_with(|| Box::new(Pending::new(now)));
         pending.add(change);
         !std::mem::replace(&mut state.queued, true)
     }
@@ -201,7 +203,10 @@ impl Slot {
 
     /// How many timeline entries wait.
     pub fn timeline_pending(&self) -> usize {
-        self.lock().pending.as_ref().map_or(0, |pending| pending.timeline.len())
+        self.lock()
+            .pending
+            .as_ref()
+            .map_or(0, |pending| pending.timeline.len())
     }
 
     /// Resolves after a commit that the actor waits for, and when the slot's
@@ -277,7 +282,12 @@ impl Pending {
             answers.push(row);
             timeline.push(entry);
         }
-        let Progress { version, last_seq, last_event, .. } = self.progress;
+        let Progress {
+            version,
+            last_seq,
+            last_event,
+            ..
+        } = self.progress;
         let session = self.progress.session.clone();
         let write = AttemptWrite {
             attempt: slot.attempt,
@@ -291,7 +301,11 @@ impl Pending {
         };
         let settlement = Settlement {
             slot: Arc::clone(slot),
-            durable: Durable { version, session, seq: last_seq },
+            durable: Durable {
+                version,
+                session,
+                seq: last_seq,
+            },
             last_event,
             since: self.since,
             wakes_actor: self.wakes_actor,

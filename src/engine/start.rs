@@ -53,10 +53,21 @@ impl Engine {
         password: Option<&str>,
         address: IpAddr,
     ) -> Result<StartedAttempt, StartError> {
-        let exam = self.inner.contents.exam(code).await?.ok_or(StartError::NoSuchExam)?;
+        let exam = self
+            .inner
+            .contents
+            .exam(code)
+            .await?
+            .ok_or(StartError::NoSuchExam)?;
         let now = self.now();
         let history = self.history(person, code).await?;
-        let start = Start { person, now, address, password, history };
+        let start = Start {
+            person,
+            now,
+            address,
+            password,
+            history,
+        };
         admission::may_start(&exam, &start)?;
         let new = new_attempt(&exam, person, address, now)?;
         let (identity, created) = match self.inner.attempts.start(new).await.map_err(Error::from)? {
@@ -64,14 +75,25 @@ impl Engine {
             Started::Open(identity) => (identity, false),
             Started::NoneLeft => return Err(Refusal::NoAttemptsLeft.into()),
         };
-        let status = if created { Status::Started } else { self.status(identity.id).await? };
-        Ok(StartedAttempt { identity, status, created })
+        let status = if created {
+            Status::Started
+        } else {
+            self.status(identity.id).await?
+        };
+        Ok(StartedAttempt {
+            identity,
+            status,
+            created,
+        })
     }
 
     async fn history(&self, person: &Person, code: &ExamCode) -> Result<History, Error> {
         let attempts = self.inner.attempts.attempts_of(&person.id).await?;
         let mut over = 0;
-        for attempt in attempts.iter().filter(|attempt| attempt.identity.exam == *code) {
+        for attempt in attempts
+            .iter()
+            .filter(|attempt| attempt.identity.exam == *code)
+        {
             if attempt.control.closed_at.is_none() {
                 return Ok(History::Open);
             }

@@ -103,7 +103,9 @@ impl Writer {
                 tokio::time::sleep(flush.max_delay).await;
             }
             let (batch, left) = self.collect(flush.attempts_max);
-            metrics.writer_queue_depth.set(i64::try_from(left).unwrap_or(i64::MAX));
+            metrics
+                .writer_queue_depth
+                .set(i64::try_from(left).unwrap_or(i64::MAX));
             pace.observe(batch.writes.len());
             self.commit(batch, &*store, &metrics).await;
         }
@@ -150,7 +152,9 @@ impl Writer {
             match store.save(writes).await {
                 Ok(written) => {
                     metrics.writer_batch_rows.observe(row_count(writes));
-                    metrics.writer_batch_seconds.observe(begun.elapsed().as_secs_f64());
+                    metrics
+                        .writer_batch_seconds
+                        .observe(begun.elapsed().as_secs_f64());
                     if !self.available.send_replace(true) {
                         tracing::info!("the store is back");
                     }
@@ -159,8 +163,10 @@ impl Writer {
                 Err(error @ store::Error::Unavailable { .. }) => {
                     metrics.store_failed("save batch");
                     if self.available.send_replace(false) {
-                        tracing::error!(error = chain(&error),
-                            "the store is not available, answers wait in memory");
+                        tracing::error!(
+                            error = chain(&error),
+                            "the store is not available, answers wait in memory"
+                        );
                     }
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(RETRY_LAST);
@@ -185,7 +191,10 @@ struct Batch {
 impl FromIterator<(AttemptWrite, Settlement)> for Batch {
     fn from_iter<I: IntoIterator<Item = (AttemptWrite, Settlement)>>(entries: I) -> Self {
         let (writes, settlements) = entries.into_iter().unzip();
-        Self { writes, settlements }
+        Self {
+            writes,
+            settlements,
+        }
     }
 }
 
@@ -194,7 +203,9 @@ impl Batch {
         for (settlement, written) in self.settlements.into_iter().zip(written) {
             match written {
                 Written::Saved => {
-                    metrics.save_seconds.observe(settlement.since().elapsed().as_secs_f64());
+                    metrics
+                        .save_seconds
+                        .observe(settlement.since().elapsed().as_secs_f64());
                     settlement.settle();
                 }
                 Written::Fenced => settlement.slot().seal(Fate::Fenced),
@@ -234,7 +245,10 @@ struct Pace {
 
 impl Pace {
     fn new() -> Self {
-        Self { last: Instant::now(), per_second: 0.0 }
+        Self {
+            last: Instant::now(),
+            per_second: 0.0,
+        }
     }
 
     fn observe(&mut self, attempts: usize) {

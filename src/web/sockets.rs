@@ -55,14 +55,20 @@ async fn attempt_socket(
         .max_write_buffer_size(WRITE_BUFFER_BYTES_MAX)
         .max_message_size(frame_bytes)
         .max_frame_size(frame_bytes);
-    let upgrade = if echo { upgrade.protocols([encoding.subprotocol()]) } else { upgrade };
+    let upgrade = if echo {
+        upgrade.protocols([encoding.subprotocol()])
+    } else {
+        upgrade
+    };
     Ok(upgrade
         .on_upgrade(move |socket| async move {
             let tasks = app.tasks.clone();
             let wire = Wire::new(socket, encoding, Arc::clone(&app.metrics));
             // Boxed, so that hyper's connection task, which this grows out of,
             // is not kept at the size of both.
-            tasks.track_future(Box::pin(attempt::run(app, wire, address))).await;
+            tasks
+                .track_future(Box::pin(attempt::run(app, wire, address)))
+                .await;
         })
         .into_response())
 }

@@ -88,6 +88,17 @@ pub enum Key {
     Hidden,
 }
 
+impl Key {
+    /// What a candidate of this exam may see.
+    pub const fn for_candidate(exam: &Exam) -> Self {
+        if exam.show_correct_answers {
+            Self::Shown
+        } else {
+            Self::Hidden
+        }
+    }
+}
+
 /// Puts a result together. `standing` gives a question's answer, none where
 /// it is unanswered.
 pub fn result_view<'a>(

@@ -46,7 +46,10 @@ pub(super) struct EventBudget {
 
 impl EventBudget {
     fn new() -> Self {
-        Self { second: Instant::now(), used: 0 }
+        Self {
+            second: Instant::now(),
+            used: 0,
+        }
     }
 
     fn spend(&mut self) -> bool {
@@ -62,12 +65,17 @@ impl Actor {
     /// Takes a connection over from whoever had the attempt.
     pub(super) fn open(&mut self, opening: Opening) -> Result<Opened, OpeningRefusal> {
         let now = self.shared.clock.now();
-        let Opening { resume, address, outbox } = opening;
-        self.admit(now, address).map_err(|refusal| {
-            refuse(CloseCode::Forbidden, Some(refusal.code().to_owned()))
-        })?;
+        let Opening {
+            resume,
+            address,
+            outbox,
+        } = opening;
+        self.admit(now, address)
+            .map_err(|refusal| refuse(CloseCode::Forbidden, Some(refusal.code().to_owned())))?;
         let owner = self.attempt.session().map(|session| session.id.clone());
-        let resumes = resume.as_ref().filter(|(session, _)| Some(session) == owner.as_ref());
+        let resumes = resume
+            .as_ref()
+            .filter(|(session, _)| Some(session) == owner.as_ref());
         if let Some((_, next_seq)) = resumes
             && *next_seq <= self.saved_seq()
         {
@@ -101,26 +109,33 @@ impl Actor {
         } else {
             let welcome = self.welcome(now, resumed);
             // Ahead of everything that the outbox may get from here on.
-            connection.outbox.acknowledge(ServerMessage::Welcome(Box::new(welcome)));
+            connection
+                .outbox
+                .acknowledge(ServerMessage::Welcome(Box::new(welcome)));
             self.connection = Some(connection);
-            if self.attempt.control().notices.iter().any(|notice| !notice.ack) {
+            if self
+                .attempt
+                .control()
+                .notices
+                .iter()
+                .any(|notice| !notice.ack)
+            {
                 self.note(now, Event::NoticesSent);
             }
         }
         Ok(Opened {
             connection: id,
-            applied_seq: self.attempt.session().map_or(0, |session| session.applied_seq),
+            applied_seq: self
+                .attempt
+                .session()
+                .map_or(0, |session| session.applied_seq),
             saved_seq: self.saved_seq(),
             heartbeat: self.attempt.plan().exam().proctoring.heartbeat,
         })
     }
 
     /// Whether the exam's access rules let the candidate in from here.
-    pub(super) fn admit(
-        &self,
-        now: Timestamp,
-        address: IpAddr,
-    ) -> Result<(), admission::Refusal> {
+    pub(super) fn admit(&self, now: Timestamp, address: IpAddr) -> Result<(), admission::Refusal> {
         if self.attempt.is_over() {
             // What is over lets nobody in, but says why by itself.
             return Ok(());
@@ -139,8 +154,8 @@ impl Actor {
             tracing::error!(%error, "the system gives no random bytes");
             refuse(CloseCode::InternalError, None)
         })?;
-        self.perform(now, &Command::Enter { resume, fresh }, Change::default()).map_err(
-            |refusal| match refusal {
+        self.perform(now, &Command::Enter { resume, fresh }, Change::default())
+            .map_err(|refusal| match refusal {
                 Refusal::AnotherDevice => {
                     refuse(CloseCode::Forbidden, Some("another_device".to_owned()))
                 }
@@ -150,13 +165,16 @@ impl Actor {
                 | Refusal::NotPaused
                 | Refusal::AlreadyPaused
                 | Refusal::NotStarted => refuse(CloseCode::Closed, None),
-            },
-        )
+            })
     }
 
     /// A connection is gone; if it is still the attempt's, the candidate is away.
     pub(super) fn gone(&mut self, id: ConnectionId) {
-        if self.connection.as_ref().is_some_and(|connection| connection.id == id) {
+        if self
+            .connection
+            .as_ref()
+            .is_some_and(|connection| connection.id == id)
+        {
             self.connection = None;
             self.leave();
         }
@@ -172,7 +190,11 @@ impl Actor {
     /// Something that the client of a connection said. What comes from an
     /// earlier connection is dropped: it will come again, or is another tab's.
     pub(super) fn client(&mut self, id: ConnectionId, message: ClientMessage) {
-        if self.connection.as_ref().is_none_or(|connection| connection.id != id) {
+        if self
+            .connection
+            .as_ref()
+            .is_none_or(|connection| connection.id != id)
+        {
             return;
         }
         let now = self.shared.clock.now();
@@ -188,7 +210,11 @@ impl Actor {
             ClientMessage::Hello(_) => {
                 let detail = Some("a second hello".to_owned());
                 let code = CloseCode::BadMessage;
-                self.close_connection(Closing { code, detail, retry_ms: None });
+                self.close_connection(Closing {
+                    code,
+                    detail,
+                    retry_ms: None,
+                });
                 self.leave();
             }
         }
@@ -196,10 +222,16 @@ impl Actor {
 
     fn numbered(&mut self, now: Timestamp, seq: u64, what: Numbered) {
         self.shared.metrics.command(what.name());
-        let Some(connection) = &self.connection else { return };
+        let Some(connection) = &self.connection else {
+            return;
+        };
         let outbox = connection.outbox.clone();
         let known = self.attempt.version();
-        let change = Change { outbox: Some(outbox.clone()), saved: true, ..Change::default() };
+        let change = Change {
+            outbox: Some(outbox.clone()),
+            saved: true,
+            ..Change::default()
+        };
         match self.perform(now, &Command::Numbered { seq, what }, change) {
             Ok(()) if self.attempt.version() == known => {
                 // A repeat: covered by the next `saved`, which comes at once
@@ -208,7 +240,14 @@ impl Actor {
                     outbox.saved(self.saved_seq());
                 } else {
                     let outbox = Some(outbox);
-                    self.put(now, Change { outbox, saved: true, ..Change::default() });
+                    self.put(
+                        now,
+                        Change {
+                            outbox,
+                            saved: true,
+                            ..Change::default()
+                        },
+                    );
                 }
             }
             Ok(()) => {}
@@ -222,47 +261,65 @@ impl Actor {
         let remaining_ms = self.remaining_ms(now);
         let section = self.running_section(now);
         if let Some(connection) = &mut self.connection {
-            if connection.last_pulse.is_some_and(|last| last.elapsed() < PULSE_INTERVAL) {
+            if connection
+                .last_pulse
+                .is_some_and(|last| last.elapsed() < PULSE_INTERVAL)
+            {
                 return;
             }
             connection.last_pulse = Some(Instant::now());
-            connection.outbox.send(ServerMessage::Pulse(candidate::Pulse {
-                n,
-                now_at: now.as_ms(),
-                remaining_ms,
-                saved_seq,
-                section,
-            }));
+            connection
+                .outbox
+                .send(ServerMessage::Pulse(candidate::Pulse {
+                    n,
+                    now_at: now.as_ms(),
+                    remaining_ms,
+                    saved_seq,
+                    section,
+                }));
         }
     }
 
     fn event(&mut self, now: Timestamp, event: candidate::Event) {
         let full = self.slot.timeline_pending() >= TIMELINE_PENDING_MAX;
-        let Some(connection) = &mut self.connection else { return };
-        let known = self.attempt.session().map_or(0, |session| session.applied_event);
+        let Some(connection) = &mut self.connection else {
+            return;
+        };
+        let known = self
+            .attempt
+            .session()
+            .map_or(0, |session| session.applied_event);
         let outbox = Some(connection.outbox.clone());
-        let mut change = Change { outbox, event: true, ..Change::default() };
+        let mut change = Change {
+            outbox,
+            event: true,
+            ..Change::default()
+        };
         if event.n <= known {
             // A repeat, covered by the next acknowledgement.
             self.put(now, change);
             return;
         }
         if let Some(field) = event.bad_field {
-            connection.outbox.send(ServerMessage::Error(candidate::Error {
-                code: ErrorCode::BadEvent,
-                detail: Some(format!("{field} of event {} makes no sense", event.n)),
-            }));
+            connection
+                .outbox
+                .send(ServerMessage::Error(candidate::Error {
+                    code: ErrorCode::BadEvent,
+                    detail: Some(format!("{field} of event {} makes no sense", event.n)),
+                }));
         }
         // What is over the limits is counted, not stored.
         if full || event.bad_field.is_some() || !connection.events.spend() {
             change.dropped = 1;
         }
         let observation = observation(event);
-        self.perform(now, &Command::Observe(observation), change).ok();
+        self.perform(now, &Command::Observe(observation), change)
+            .ok();
     }
 
     fn acknowledge_notice(&mut self, now: Timestamp, id: String) {
-        self.perform(now, &Command::AcknowledgeNotice { id }, Change::default()).ok();
+        self.perform(now, &Command::AcknowledgeNotice { id }, Change::default())
+            .ok();
     }
 }
 
@@ -279,9 +336,13 @@ pub(super) fn numbered(message: ClientMessage) -> Option<(u64, Numbered)> {
                 bad_field: answer.bad_field,
             },
         )),
-        ClientMessage::Flag(flag) => {
-            Some((flag.seq, Numbered::Flag { question: flag.q.into(), on: flag.on }))
-        }
+        ClientMessage::Flag(flag) => Some((
+            flag.seq,
+            Numbered::Flag {
+                question: flag.q.into(),
+                on: flag.on,
+            },
+        )),
         ClientMessage::Submit(submit) => Some((submit.seq, Numbered::Submit)),
         ClientMessage::Hello(_)
         | ClientMessage::Heartbeat(_)
@@ -312,5 +373,9 @@ fn gap(seq: u64, expected: u64) -> ServerMessage {
 }
 
 fn refuse(code: CloseCode, detail: Option<String>) -> OpeningRefusal {
-    OpeningRefusal(Closing { code, detail, retry_ms: None })
+    OpeningRefusal(Closing {
+        code,
+        detail,
+        retry_ms: None,
+    })
 }

@@ -59,7 +59,12 @@ impl Actor {
                 if self.connection.is_none() {
                     self.leave();
                 }
-                let done = Exchanged { resumed, refused, event_ack, reply };
+                let done = Exchanged {
+                    resumed,
+                    refused,
+                    event_ack,
+                    reply,
+                };
                 self.after_all(now, After::Exchange(Box::new(done)));
             }
         }
@@ -94,18 +99,15 @@ impl Actor {
         now: Timestamp,
         resume: Option<SessionId>,
     ) -> Result<(), ExchangeRefusal> {
-        self.enter(now, resume).map_err(|refusal| match refusal.0.code {
-            CloseCode::Forbidden => ExchangeRefusal::AnotherDevice,
-            CloseCode::InternalError => ExchangeRefusal::Unavailable,
-            _ => ExchangeRefusal::Closed,
-        })
+        self.enter(now, resume)
+            .map_err(|refusal| match refusal.0.code {
+                CloseCode::Forbidden => ExchangeRefusal::AnotherDevice,
+                CloseCode::InternalError => ExchangeRefusal::Unavailable,
+                _ => ExchangeRefusal::Closed,
+            })
     }
 
-    fn exchange_commands(
-        &mut self,
-        now: Timestamp,
-        commands: Vec<ClientMessage>,
-    ) -> Vec<Refused> {
+    fn exchange_commands(&mut self, now: Timestamp, commands: Vec<ClientMessage>) -> Vec<Refused> {
         let mut refused = Vec::new();
         for (seq, what) in commands.into_iter().filter_map(numbered) {
             self.shared.metrics.command(what.name());
@@ -149,7 +151,9 @@ impl Actor {
     /// The commit is done: answers with where the attempt stands by now.
     pub(super) fn end_exchange(&mut self, done: Exchanged) {
         let now = self.shared.clock.now();
-        let Some(session) = self.attempt.session() else { return };
+        let Some(session) = self.attempt.session() else {
+            return;
+        };
         let (session_id, applied_seq) = (session.id.to_string(), session.applied_seq);
         let reply = Reply {
             session: session_id,

@@ -8,7 +8,10 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     domain::{
         admission,
-        attempt::{Answer, Control, Identity, command::{Action, CommandKey}},
+        attempt::{
+            Answer, Control, Identity,
+            command::{Action, CommandKey},
+        },
         id::{QuestionId, SessionId},
     },
     engine::outbox::{Closing, Outbox},
@@ -20,7 +23,10 @@ pub type ConnectionId = u64;
 /// What an actor can be told.
 pub enum Message {
     /// A candidate connects.
-    Open(Box<Opening>, oneshot::Sender<Result<Opened, OpeningRefusal>>),
+    Open(
+        Box<Opening>,
+        oneshot::Sender<Result<Opened, OpeningRefusal>>,
+    ),
     /// A connection is gone.
     Gone(ConnectionId),
     /// A connection's client says something.
@@ -31,7 +37,10 @@ pub enum Message {
         oneshot::Sender<Result<Box<exchange::Reply>, ExchangeRefusal>>,
     ),
     /// A member of staff acts.
-    Staff(Box<(CommandKey, Action)>, oneshot::Sender<Result<(), StaffRefusal>>),
+    Staff(
+        Box<(CommandKey, Action)>,
+        oneshot::Sender<Result<(), StaffRefusal>>,
+    ),
     /// Someone wants to see the attempt.
     Look(oneshot::Sender<Look>),
     /// The node shuts down: the connection is closed, the rest is flushed.
@@ -77,8 +86,6 @@ pub enum ExchangeRefusal {
     AnotherDevice,
     /// The access rules say no.
     Forbidden(admission::Refusal),
-    /// The numbers make no sense.
-    BadRequest(&'static str),
     /// The store is away, or the engine too busy; the same again later.
     Unavailable,
 }
@@ -154,7 +161,10 @@ impl Handle {
 
     /// Hands the actor what a client said. False: the actor has ended.
     pub async fn client(&self, connection: ConnectionId, message: ClientMessage) -> bool {
-        self.mailbox.send(Message::Client(connection, Box::new(message))).await.is_ok()
+        self.mailbox
+            .send(Message::Client(connection, Box::new(message)))
+            .await
+            .is_ok()
     }
 
     /// Whether the actor has ended.

@@ -33,7 +33,9 @@ impl Actor {
         let waiting = attempt.control().phase == Phase::Waiting;
         let session = attempt.session();
         Welcome {
-            session: session.map(|session| session.id.to_string()).unwrap_or_default(),
+            session: session
+                .map(|session| session.id.to_string())
+                .unwrap_or_default(),
             resumed,
             now_at: now.as_ms(),
             attempt: AttemptInfo {
@@ -45,7 +47,10 @@ impl Actor {
                     instructions: exam.instructions.clone(),
                 },
                 started_at: identity.started_at.as_ms(),
-                opens_at: exam.available_from.filter(|_| waiting).map(Timestamp::as_ms),
+                opens_at: exam
+                    .available_from
+                    .filter(|_| waiting)
+                    .map(Timestamp::as_ms),
                 deadline_at: self.expected_deadline(now).as_ms(),
                 remaining_ms: self.remaining_ms(now),
                 timing_rev: ledger.timing_rev,
@@ -67,15 +72,25 @@ impl Actor {
 
     /// Notices that were not yet sent or not yet acknowledged.
     pub(super) fn notices(&self) -> Vec<candidate::Notice> {
-        self.attempt.control().notices.iter().map(wire_notice).collect()
+        self.attempt
+            .control()
+            .notices
+            .iter()
+            .map(wire_notice)
+            .collect()
     }
 
     /// The deadline; while the exam has not opened, the one of who waits for it.
     pub(super) fn expected_deadline(&self, now: Timestamp) -> Timestamp {
         self.attempt.deadline(now).unwrap_or_else(|| {
             let opens = self.attempt.plan().exam().available_from.unwrap_or(now);
-            let ledger = Ledger { entered_at: Some(opens.max(now)), ..Ledger::default() };
-            ledger.deadline(self.attempt.allowance(), now).unwrap_or(now)
+            let ledger = Ledger {
+                entered_at: Some(opens.max(now)),
+                ..Ledger::default()
+            };
+            ledger
+                .deadline(self.attempt.allowance(), now)
+                .unwrap_or(now)
         })
     }
 
@@ -86,11 +101,16 @@ impl Actor {
     /// The time-limited section that runs.
     pub(super) fn running_section(&self, now: Timestamp) -> Option<SectionClock> {
         let (section, left) = self.attempt.section(now)?;
-        Some(SectionClock { id: self.section_id(section), remaining_ms: duration_ms(left) })
+        Some(SectionClock {
+            id: self.section_id(section),
+            remaining_ms: duration_ms(left),
+        })
     }
 
     pub(super) fn section_id(&self, index: u16) -> String {
-        self.attempt.plan().exam().sections[usize::from(index)].id.to_string()
+        self.attempt.plan().exam().sections[usize::from(index)]
+            .id
+            .to_string()
     }
 
     fn send(&self, message: ServerMessage) {
@@ -178,7 +198,9 @@ impl Actor {
 
     /// The attempt is handed in, durably: says so, and ends the connection.
     fn finish(&mut self, reason: Option<String>) {
-        let Phase::HandedIn { at, by, status } = self.attempt.control().phase else { return };
+        let Phase::HandedIn { at, by, status } = self.attempt.control().phase else {
+            return;
+        };
         if self.connection.is_none() {
             return;
         }

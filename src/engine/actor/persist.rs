@@ -136,7 +136,10 @@ impl Actor {
         })
     }
 
-    #[expect(clippy::too_many_lines, reason = "one short arm an event reads best in one place")]
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one short arm an event reads best in one place"
+    )]
     fn describe<'a>(&self, event: &'a Event) -> Option<(&'a str, Value)> {
         let question = |number: u16| &self.attempt.plan().question(number).id.0;
         let described = match event {
@@ -144,50 +147,94 @@ impl Actor {
             Event::SessionOpened { session } => ("session_opened", json!({ "session": session })),
             Event::SessionResumed => ("session_resumed", json!({})),
             Event::Left { .. } => ("disconnected", json!({})),
-            Event::Answered { seq, question: number, value, late, .. } => {
-                let rev = self.attempt.answers().get(number).map_or(0, |answer| answer.rev);
+            Event::Answered {
+                seq,
+                question: number,
+                value,
+                late,
+                ..
+            } => {
+                let rev = self
+                    .attempt
+                    .answers()
+                    .get(number)
+                    .map_or(0, |answer| answer.rev);
                 let data = json!({
                     "seq": seq, "q": question(*number), "rev": rev,
                     "value": json_of(value.as_deref()), "late": late,
                 });
                 ("answer", data)
             }
-            Event::QuestionFlagged { seq, question: number, on, .. } => {
-                ("question_flagged", json!({ "seq": seq, "q": question(*number), "on": on }))
-            }
-            Event::Refused { seq, code, question, kept, .. } => {
+            Event::QuestionFlagged {
+                seq,
+                question: number,
+                on,
+                ..
+            } => (
+                "question_flagged",
+                json!({ "seq": seq, "q": question(*number), "on": on }),
+            ),
+            Event::Refused {
+                seq,
+                code,
+                question,
+                kept,
+                ..
+            } => {
                 let data = json!({
                     "seq": seq, "code": code.as_str(), "q": question,
                     "value": json_of(kept.as_deref()),
                 });
                 ("refused", data)
             }
-            Event::Observed { n, kind, client_at, data } => {
-                (kind.as_str(), json!({ "n": n, "client_at": client_at, "data": data }))
-            }
-            Event::Noticed { text, level, ack, from } => {
-                ("notice", json!({ "text": text, "level": level, "ack": ack, "from": from }))
-            }
+            Event::Observed {
+                n,
+                kind,
+                client_at,
+                data,
+            } => (
+                kind.as_str(),
+                json!({ "n": n, "client_at": client_at, "data": data }),
+            ),
+            Event::Noticed {
+                text,
+                level,
+                ack,
+                from,
+            } => (
+                "notice",
+                json!({ "text": text, "level": level, "ack": ack, "from": from }),
+            ),
             Event::NoticeAcknowledged { id } => ("notice_acknowledged", json!({ "id": id })),
             Event::Paused { reason, .. } => ("paused", json!({ "reason": reason })),
             Event::Resumed { reason, .. } => ("resumed", json!({ "reason": reason })),
             Event::Extended { by, reason, .. } => {
                 ("extended", json!({ "ms": whole_ms(*by), "reason": reason }))
             }
-            Event::Compensated { from, by, cause } => {
-                ("compensated", json!({ "from": from, "ms": whole_ms(*by), "cause": cause }))
-            }
-            Event::SectionChanged { section } => {
-                ("section", json!({ "section": section.map(|index| self.section_id(index)) }))
-            }
+            Event::Compensated { from, by, cause } => (
+                "compensated",
+                json!({ "from": from, "ms": whole_ms(*by), "cause": cause }),
+            ),
+            Event::SectionChanged { section } => (
+                "section",
+                json!({ "section": section.map(|index| self.section_id(index)) }),
+            ),
             Event::Flagged { reason } => ("flagged", json!({ "reason": reason })),
             Event::Unflagged { reason } => ("unflagged", json!({ "reason": reason })),
             Event::Released { reason } => ("released", json!({ "reason": reason })),
-            Event::CommandDone { key } => {
-                ("command", json!({ "person": key.person, "id": key.command }))
-            }
+            Event::CommandDone { key } => (
+                "command",
+                json!({ "person": key.person, "id": key.command }),
+            ),
             Event::Cancelled { reason, .. } => ("cancelled", json!({ "reason": reason })),
-            Event::HandedIn { at, by, status, late, reason, .. } => {
+            Event::HandedIn {
+                at,
+                by,
+                status,
+                late,
+                reason,
+                ..
+            } => {
                 let status: &Status = status;
                 let data = json!({
                     "submitted_at": at, "handed_in": by, "status": status, "late": late,
@@ -203,18 +250,34 @@ impl Actor {
 
 /// The refusal of a numbered command, for its client.
 fn refused_message(event: &Event) -> Option<Refused> {
-    let Event::Refused { seq, code, detail, question, stored, .. } = event else {
+    let Event::Refused {
+        seq,
+        code,
+        detail,
+        question,
+        stored,
+        ..
+    } = event
+    else {
         return None;
     };
     let q = question.as_ref().map(ToString::to_string);
     if let (Some((rev, value)), Some(q)) = (stored, &q) {
-        return Some(Refused::conflict(*seq, q.clone(), *rev, json_of(value.as_deref())));
+        return Some(Refused::conflict(
+            *seq,
+            q.clone(),
+            *rev,
+            json_of(value.as_deref()),
+        ));
     }
     let mut refused = Refused::new(*seq, wire_refusal(*code), q);
-    refused.detail.insert("reason".to_owned(), Value::from(*detail));
+    refused
+        .detail
+        .insert("reason".to_owned(), Value::from(*detail));
     Some(refused)
 }
 
 fn json_of(text: Option<&str>) -> Value {
-    text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+    text.and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or_default()
 }

@@ -54,9 +54,8 @@ const fn refusal_of(refusal: Refusal) -> StaffRefusal {
         Refusal::NotPaused => StaffRefusal::NotPaused,
         Refusal::AlreadyPaused => StaffRefusal::AlreadyPaused,
         Refusal::NotStarted => StaffRefusal::NotStarted,
-        Refusal::AfterHandIn
-        | Refusal::Closed
-        | Refusal::AnotherDevice
-        | Refusal::Gap { .. } => StaffRefusal::Closed,
+        Refusal::AfterHandIn | Refusal::Closed | Refusal::AnotherDevice | Refusal::Gap { .. } => {
+            StaffRefusal::Closed
+        }
     }
 }

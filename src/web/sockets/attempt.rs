@@ -55,22 +55,36 @@ async fn greet(
             return Err(Some(explain(CloseCode::Unauthorized, "no hello in time")));
         }
     };
-    let token = app.tokens.verify(&hello.token, app.engine.now()).map_err(|error| {
-        app.limits.hello_failed(address);
-        Some(explain(CloseCode::Unauthorized, &error.to_string()))
-    })?;
+    let token = app
+        .tokens
+        .verify(&hello.token, app.engine.now())
+        .map_err(|error| {
+            app.limits.hello_failed(address);
+            Some(explain(CloseCode::Unauthorized, &error.to_string()))
+        })?;
     let outbox = Arc::new(Outbox::default());
     let opening = Opening {
-        resume: hello.resume.map(|resume| (resume.session.into(), resume.next_seq)),
+        resume: hello
+            .resume
+            .map(|resume| (resume.session.into(), resume.next_seq)),
         address,
         outbox: Arc::clone(&outbox),
     };
     let opened = app.engine.open(token.attempt, opening).await;
     let (handle, opened) = opened.map_err(|refusal| Some(refusal.0))?;
     let now = Instant::now();
-    let pace = Pace::new(*app.engine.limits(), opened.applied_seq, opened.saved_seq, now);
+    let pace = Pace::new(
+        *app.engine.limits(),
+        opened.applied_seq,
+        opened.saved_seq,
+        now,
+    );
     Ok(Connection {
-        guard: Guard { app: Arc::clone(app), handle, opened },
+        guard: Guard {
+            app: Arc::clone(app),
+            handle,
+            opened,
+        },
         outbox,
         pace,
         heard_at: now,
@@ -120,7 +134,9 @@ struct Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         let (handle, connection) = (self.handle.clone(), self.opened.connection);
-        self.app.tasks.spawn(async move { handle.gone(connection).await });
+        self.app
+            .tasks
+            .spawn(async move { handle.gone(connection).await });
     }
 }
 
@@ -176,7 +192,10 @@ impl Connection {
                 Ok(())
             }
             Incoming::Unknown(name) => {
-                self.complain(ErrorCode::UnknownMessage, &format!("there is no message {name:?}"));
+                self.complain(
+                    ErrorCode::UnknownMessage,
+                    &format!("there is no message {name:?}"),
+                );
                 Ok(())
             }
             Incoming::Alive => Ok(()),
@@ -196,7 +215,10 @@ impl Connection {
             }
         }
         // Where the actor has ended, the outbox says how to close.
-        self.guard.handle.client(self.guard.opened.connection, message).await;
+        self.guard
+            .handle
+            .client(self.guard.opened.connection, message)
+            .await;
     }
 
     /// Passes on the command that waited, where it may go.
@@ -236,7 +258,10 @@ impl Connection {
         if let Some((_, _, since)) = &self.held {
             let over = now.duration_since(*since) >= HELD_MAX;
             return over.then(|| {
-                explain(CloseCode::RateLimited, "too many commands are under way unsaved")
+                explain(
+                    CloseCode::RateLimited,
+                    "too many commands are under way unsaved",
+                )
             });
         }
         let silent = now.duration_since(self.heard_at);
@@ -260,15 +285,24 @@ impl Connection {
         let intervals = if self.pinged { IDLE_AFTER } else { PING_AFTER };
         let silence = self.heard_at + self.guard.opened.heartbeat * intervals;
         let now = Instant::now();
-        if self.read_from > now { self.read_from.min(silence) } else { silence }
+        if self.read_from > now {
+            self.read_from.min(silence)
+        } else {
+            silence
+        }
     }
 
     fn complain(&self, code: ErrorCode, detail: &str) {
         let detail = Some(detail.to_owned());
-        self.outbox.send(ServerMessage::Error(candidate::Error { code, detail }));
+        self.outbox
+            .send(ServerMessage::Error(candidate::Error { code, detail }));
     }
 }
 
 fn explain(code: CloseCode, detail: &str) -> Closing {
-    Closing { code, detail: Some(detail.to_owned()), retry_ms: None }
+    Closing {
+        code,
+        detail: Some(detail.to_owned()),
+        retry_ms: None,
+    }
 }

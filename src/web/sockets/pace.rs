@@ -77,7 +77,11 @@ impl Pace {
         if self.frames > FRAMES_PER_SECOND_END || (first && self.warned) {
             return Verdict::Close;
         }
-        if std::mem::replace(&mut self.warned, true) { Verdict::Fine } else { Verdict::Warn }
+        if std::mem::replace(&mut self.warned, true) {
+            Verdict::Fine
+        } else {
+            Verdict::Warn
+        }
     }
 
     /// Whether a command must wait because too many are unsaved.
@@ -152,16 +156,30 @@ mod tests {
         let mut now = Instant::now();
         let mut pace = pace(now);
         let second: Vec<Verdict> = (0..201).map(|_| pace.frame(now)).collect();
-        assert!(second[..100].iter().all(|verdict| *verdict == Verdict::Fine));
+        assert!(
+            second[..100]
+                .iter()
+                .all(|verdict| *verdict == Verdict::Fine)
+        );
         assert_eq!(second[100], Verdict::Warn);
-        assert!(second[101..200].iter().all(|verdict| *verdict == Verdict::Fine));
+        assert!(
+            second[101..200]
+                .iter()
+                .all(|verdict| *verdict == Verdict::Fine)
+        );
         assert_eq!(second[200], Verdict::Close);
 
         let mut pace = super::tests::pace(now);
-        let warned = (0..150).filter(|_| pace.frame(now) == Verdict::Warn).count();
+        let warned = (0..150)
+            .filter(|_| pace.frame(now) == Verdict::Warn)
+            .count();
         assert_eq!(warned, 1);
         now += Duration::from_secs(1);
         let next: Vec<Verdict> = (0..101).map(|_| pace.frame(now)).collect();
-        assert_eq!(next[100], Verdict::Close, "the warning counts in the next second");
+        assert_eq!(
+            next[100],
+            Verdict::Close,
+            "the warning counts in the next second"
+        );
     }
 }

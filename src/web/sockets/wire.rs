@@ -50,7 +50,11 @@ impl Wire {
     /// Takes a socket, and counts it for as long as it lives.
     pub(super) fn new(socket: WebSocket, encoding: Encoding, metrics: Arc<Metrics>) -> Self {
         metrics.sockets.inc();
-        Self { socket, encoding, metrics }
+        Self {
+            socket,
+            encoding,
+            metrics,
+        }
     }
 
     /// The next thing that comes in.
@@ -107,11 +111,26 @@ impl Wire {
 
     /// Says `bye`, closes, and waits a moment for the client to do the same.
     pub(super) async fn close(mut self, closing: Closing) {
-        let Closing { code, detail, retry_ms } = closing;
-        let labels = Code { code: code.number().to_string() };
+        let Closing {
+            code,
+            detail,
+            retry_ms,
+        } = closing;
+        let labels = Code {
+            code: code.number().to_string(),
+        };
         self.metrics.closes.get_or_create(&labels).inc();
-        let bye = code.bye_code().map(|_| ServerMessage::Bye(Bye { code, detail, retry_ms }));
-        let close = CloseFrame { code: code.number(), reason: code.as_str().into() };
+        let bye = code.bye_code().map(|_| {
+            ServerMessage::Bye(Bye {
+                code,
+                detail,
+                retry_ms,
+            })
+        });
+        let close = CloseFrame {
+            code: code.number(),
+            reason: code.as_str().into(),
+        };
         let closed = async {
             if let Some(bye) = bye
                 && !self.send(&bye).await
@@ -135,12 +154,18 @@ impl Drop for Wire {
 
 fn violation(detail: &str) -> Incoming {
     let code = CloseCode::BadMessage;
-    Incoming::Violation(Closing { code, detail: Some(detail.to_owned()), retry_ms: None })
+    Incoming::Violation(Closing {
+        code,
+        detail: Some(detail.to_owned()),
+        retry_ms: None,
+    })
 }
 
 /// What a failed read means.
 fn broken(error: &axum::Error) -> Incoming {
-    let cause = error.source().and_then(|source| source.downcast_ref::<SocketError>());
+    let cause = error
+        .source()
+        .and_then(|source| source.downcast_ref::<SocketError>());
     match cause {
         Some(SocketError::Capacity(CapacityError::MessageTooLong { .. })) => {
             Incoming::Violation(Closing::new(CloseCode::FrameTooBig))

@@ -81,7 +81,9 @@ fn check_view(key: Key, expected: &Expect) {
 
 #[test]
 fn a_result_tells_nothing_of_the_key() {
-    check_view(Key::Hidden, &expect![[r#"
+    check_view(
+        Key::Hidden,
+        &expect![[r#"
         {"points":2,"q":"q1","score":1.33,"value":["a","b"]}
         {"points":1.5,"q":"q2","score":0,"value":null}
         {"points":1,"q":"q3","score":0,"value":null}
@@ -89,12 +91,15 @@ fn a_result_tells_nothing_of_the_key() {
         {"points":1,"q":"q5","score":0,"value":null}
         {"points":1,"q":"q6","score":1,"value":[[0.5,0.3]]}
         {"attempt":"42","grade":null,"late":true,"max_score":10.5,"needs_marking":true,"passed":null,"penalty":0.23,"percentage":20,"score":2.1,"status":"submitted"}
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_result_shows_the_key_as_the_exam_file_has_it() {
-    check_view(Key::Shown, &expect![[r#"
+    check_view(
+        Key::Shown,
+        &expect![[r#"
         {"answer":["a","b","c"],"points":2,"q":"q1","score":1.33,"value":["a","b"]}
         {"answer":{"l1":"r1","l2":"r2"},"points":1.5,"q":"q2","score":0,"value":null}
         {"answer":[[{"number":3.14,"tolerance":0.01}],["x","y"]],"points":1,"q":"q3","score":0,"value":null}
@@ -102,7 +107,8 @@ fn a_result_shows_the_key_as_the_exam_file_has_it() {
         {"answer":"a","explanation":"See chapter 3.","points":1,"q":"q5","score":0,"value":null}
         {"answer":[{"coords":[0.5,0.25,0.1],"shape":"circle"}],"points":1,"q":"q6","score":1,"value":[[0.5,0.3]]}
         {"attempt":"42","grade":null,"late":true,"max_score":10.5,"needs_marking":true,"passed":null,"penalty":0.23,"percentage":20,"score":2.1,"status":"submitted"}
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

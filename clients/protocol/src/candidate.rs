@@ -1,0 +1,9 @@
+//! What a candidate's client and the engine say to each other.
+//!
+//! [`client`] holds the client's half, [`server`] the engine's; both are
+//! reachable from here.
+
+pub mod client;
+pub mod server;
+
+pub use self::{client::*, server::*};

@@ -1,0 +1,105 @@
+//! Every golden message is what the types say, in both encodings and by schema.
+
+use std::collections::BTreeSet;
+
+use invigil_protocol::{
+    Encoding,
+    candidate::{ClientMessage, ServerMessage},
+    proctor::{ConsoleMessage, ProctorMessage},
+    schema,
+};
+use serde_json::Value;
+
+use crate::golden::{Golden, Reader};
+
+fn parse(encoding: Encoding, bytes: &[u8]) -> Value {
+    match encoding {
+        Encoding::Json => serde_json::from_slice(bytes).unwrap(),
+        Encoding::MessagePack => rmp_serde::from_slice(bytes).unwrap(),
+    }
+}
+
+#[test]
+fn golden_messages_come_through_both_codecs_unchanged() {
+    for golden in Golden::all() {
+        for encoding in golden.reader().encodings() {
+            let bytes = golden.reader().echo(*encoding, &golden.bytes(*encoding));
+            let bytes = bytes.unwrap_or_else(|error| panic!("{}: {error}", golden.name));
+            assert_eq!(
+                parse(*encoding, &bytes),
+                golden.message,
+                "{} {encoding:?}",
+                golden.name
+            );
+        }
+    }
+}
+
+#[test]
+fn there_is_a_golden_message_of_every_type() {
+    let goldens = Golden::all();
+    let groups: [(Reader, &[&str]); 4] = [
+        (Reader::Engine, &ClientMessage::TAGS),
+        (Reader::Candidate, &ServerMessage::TAGS),
+        (Reader::EngineOfProctor, &ProctorMessage::TAGS),
+        (Reader::Console, &ConsoleMessage::TAGS),
+    ];
+    for (reader, tags) in groups {
+        let of_group = goldens.iter().filter(|golden| golden.reader() == reader);
+        let mut found = BTreeSet::new();
+        for golden in of_group {
+            let tag = golden.message["t"].as_str().unwrap();
+            assert_eq!(golden.name.split('.').nth(2), Some(tag));
+            found.insert(tag);
+        }
+        assert_eq!(found, tags.iter().copied().collect());
+    }
+}
+
+/// The properties and the required ones of a message, its `$ref` followed.
+fn properties(document: &Value, schema: &Value) -> (BTreeSet<String>, BTreeSet<String>) {
+    let mut all: BTreeSet<String> = BTreeSet::new();
+    let mut required: BTreeSet<String> = BTreeSet::new();
+    if let Some(properties) = schema["properties"].as_object() {
+        all.extend(properties.keys().cloned());
+    }
+    if let Some(names) = schema["required"].as_array() {
+        required.extend(names.iter().map(|name| name.as_str().unwrap().to_owned()));
+    }
+    if let Some(reference) = schema["$ref"].as_str() {
+        let target = document.pointer(&reference[1..]).unwrap();
+        let (more, more_required) = properties(document, target);
+        all.extend(more);
+        required.extend(more_required);
+    }
+    (all, required)
+}
+
+#[test]
+fn the_schema_knows_every_field_of_the_golden_messages() {
+    let document = schema::asyncapi();
+    let mut checked = 0;
+    for golden in Golden::all() {
+        let Some(tag) = golden.message["t"].as_str() else {
+            continue;
+        };
+        let channel = golden.name.split('.').next().unwrap();
+        let message = &document["components"]["messages"][format!("{channel}.{tag}")];
+        let (all, required) = properties(&document, &message["payload"]);
+        let fields: BTreeSet<String> = golden
+            .message
+            .as_object()
+            .unwrap()
+            .keys()
+            .cloned()
+            .collect();
+        assert!(
+            fields.is_subset(&all),
+            "{}: {fields:?}, not {all:?}",
+            golden.name
+        );
+        assert!(required.is_subset(&fields), "{}: {required:?}", golden.name);
+        checked += 1;
+    }
+    assert!(checked > 50);
+}

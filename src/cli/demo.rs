@@ -1,0 +1,115 @@
+//! `invigil demo`: the embedded engine with sample exams and people. Nothing is
+//! kept unless a data directory is named, so every demo begins fresh.
+
+use std::{fmt::Write as _, net::SocketAddr, path::PathBuf, process::ExitCode};
+
+use anyhow::Context as _;
+use invigil::{
+    config::Config,
+    domain::{
+        exam::definition::{self, Format, Parsed},
+        person::Role,
+        roster::{self, RosterEntry},
+    },
+    web::access_code_key,
+};
+
+use super::{files, serve, stores::Stores};
+
+const EXAMS: [&str; 2] = [
+    include_str!("../../config/samples/demo-all.yaml"),
+    include_str!("../../config/samples/demo-quiz.yaml"),
+];
+const ROSTER: &str = include_str!("../../config/samples/roster.csv");
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Address and port; port 0 asks for a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// Directory to keep everything in [default: a temporary one]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+pub(super) async fn run(args: Args, mut config: Config) -> anyhow::Result<ExitCode> {
+    config.server.listen = args.listen;
+    config.database.url = None;
+    // Removed when this function ends, after the store is closed.
+    let temporary = tempfile::Builder::new().prefix("invigil-demo-").tempdir();
+    let temporary = temporary.context("make a temporary directory")?;
+    config.database.data = args.data.unwrap_or_else(|| temporary.path().to_owned());
+
+    let exams = samples();
+    let people = roster::parse(ROSTER).expect("the sample roster is right");
+    let greeting = greeting(&exams, &people);
+    let stores = Stores::open(&config.database).await?;
+    let catalog = stores.catalog();
+    let stored: Vec<_> = exams.iter().map(files::to_store).collect();
+    catalog
+        .put_exams(&stored)
+        .await
+        .context("cannot store the sample exams")?;
+    let people = files::people(people, &access_code_key(&*catalog).await?);
+    catalog
+        .put_people(&people)
+        .await
+        .context("cannot store the sample people")?;
+
+    serve::run_engine(stores, config, |address| {
+        super::print(&format!(
+            "\nOpen http://{address}/ and sign in.\n\n{greeting}"
+        ))
+    })
+    .await
+}
+
+fn samples() -> Vec<Parsed> {
+    EXAMS
+        .iter()
+        .map(|text| definition::parse(text, Format::Yaml).expect("the sample exams are right"))
+        .collect()
+}
+
+/// Who may sign in with which code, and to what.
+fn greeting(exams: &[Parsed], people: &[RosterEntry]) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, code: &str, what: &str| {
+        writeln!(text, "  {name:<12} {code:<14} {what}").expect("writing to a string cannot fail");
+    };
+    line("name", "access code", "");
+    for RosterEntry { person, code } in people {
+        line(person.id.as_str(), code, person.role.as_str());
+    }
+    line("", "", "");
+    line("exam", "", "");
+    for Parsed { exam, .. } in exams {
+        line(exam.code.as_str(), "", &exam.title);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_samples_are_right_and_can_be_taken_and_watched() {
+        let exams = samples();
+        let people = roster::parse(ROSTER).unwrap();
+        for role in [Role::Candidate, Role::Proctor] {
+            let of_role = people
+                .iter()
+                .find(|entry| entry.person.role == role)
+                .unwrap();
+            assert!(
+                exams
+                    .iter()
+                    .all(|parsed| of_role.person.exams.contains(&parsed.exam.code))
+            );
+        }
+        for code in ["apple-1", "DEMO-QUIZ"] {
+            assert!(greeting(&exams, &people).contains(code));
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! `invigil serve`: the engine, until it is told to stop.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use invigil::{
+    config::Config,
+    engine::{Engine, Flush, Limits, Settings},
+    store::Catalog,
+    telemetry::metrics::Metrics,
+    web::{self, App, access_code_key},
+};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    BadUsage,
+    files::{self, Faults},
+    stores::Stores,
+};
+
+/// What a process gets that was ended by a signal, as shells count.
+const ENDED_AT_ONCE: u8 = 130;
+
+/// How often the store gets its maintenance.
+const MAINTENANCE_INTERVAL: Duration = Duration::from_hours(24);
+
+#[derive(Debug, Default, clap::Args)]
+pub(super) struct Args {
+    /// Address and port; port 0 asks for a free one
+    #[arg(long, value_name = "ADDR")]
+    pub(super) listen: Option<SocketAddr>,
+    /// Exam files, without servers
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub(super) exam: Vec<PathBuf>,
+    /// People, without servers
+    #[arg(long, value_name = "FILE")]
+    pub(super) roster: Option<PathBuf>,
+    /// Directory of the embedded store [default: ./data]
+    #[arg(long, value_name = "DIR")]
+    pub(super) data: Option<PathBuf>,
+}
+
+pub(super) async fn run(args: Args, mut config: Config) -> anyhow::Result<ExitCode> {
+    config.server.listen = args.listen.unwrap_or(config.server.listen);
+    config.database.data = args.data.unwrap_or(config.database.data);
+    if config.database.url.is_some() && (!args.exam.is_empty() || args.roster.is_some()) {
+        return Err(anyhow::Error::new(BadUsage(
+            "with database.url set, exams and people come from the database: use `invigil import \
+             exam` and `invigil import roster` instead of --exam and --roster"
+                .to_owned(),
+        )));
+    }
+    let exams = files::read_exams(&args.exam)?;
+    let mut faults = Faults::default();
+    let roster = args
+        .roster
+        .as_deref()
+        .map(|path| faults.take(path, files::read_roster(path)));
+    faults.into_result()?;
+
+    let stores = Stores::open(&config.database).await?;
+    let catalog = stores.catalog();
+    let exams: Vec<_> = exams.iter().map(files::to_store).collect();
+    catalog
+        .put_exams(&exams)
+        .await
+        .context("cannot store the exams")?;
+    if let Some(entries) = roster.flatten() {
+        let people = files::people(entries, &access_code_key(&*catalog).await?);
+        catalog
+            .put_people(&people)
+            .await
+            .context("cannot store the roster")?;
+    }
+    run_engine(stores, config, |_| Ok(())).await
+}
+
+/// Runs the engine on an open store. `ready` is told where it listens.
+pub(super) async fn run_engine(
+    stores: Stores,
+    config: Config,
+    ready: impl FnOnce(SocketAddr) -> anyhow::Result<()>,
+) -> anyhow::Result<ExitCode> {
+    let mut signals = Signals::new().context("listen to signals")?;
+    let wanted = config.server.listen;
+    let listener =
+        web::server::listen(wanted).with_context(|| format!("cannot listen on {wanted}"))?;
+    let address = listener.local_addr().context("read the address")?;
+
+    let stop = CancellationToken::new();
+    let metrics = Arc::new(Metrics::default());
+    let engine = Engine::start_up(
+        stores.attempts(),
+        stores.catalog(),
+        settings(&config, address),
+        Arc::clone(&metrics),
+    )
+    .await
+    .context("cannot start the engine")?;
+    let drain = config.drain.time;
+    let app = App::new(
+        engine.clone(),
+        stores.catalog(),
+        stores.attempts(),
+        metrics,
+        config,
+        stop.clone(),
+    )
+    .await
+    .context("cannot start the engine")?;
+
+    super::print(&format!("listening on {address}\n"))?;
+    ready(address)?;
+    let serving = async {
+        let draining = async {
+            stop.cancelled().await;
+            engine.drain(drain).await;
+        };
+        tokio::select! {
+            _ = async { tokio::join!(web::server::serve(listener, app), draining) } => {}
+            () = maintain(&stores, &engine) => {}
+        }
+        stores.close().await;
+        tracing::info!("stopped");
+    };
+    let told_twice = async {
+        signals.next().await;
+        tracing::info!("stopping; a second signal ends at once");
+        stop.cancel();
+        signals.next().await;
+    };
+    tokio::select! {
+        () = serving => Ok(ExitCode::SUCCESS),
+        () = told_twice => Ok(ExitCode::from(ENDED_AT_ONCE)),
+    }
+}
+
+fn settings(config: &Config, address: SocketAddr) -> Settings {
+    let limits = &config.limits;
+    Settings {
+        node: format!("{address}/{}", std::process::id()).into(),
+        limits: Limits {
+            frame_bytes: limits.frame_bytes,
+            answer_bytes: limits.answer_bytes,
+            commands_per_second: limits.commands_per_second.get(),
+            burst: limits.burst.get(),
+            unsaved: limits.unsaved,
+        },
+        flush: Flush {
+            max_delay: config.flush.max_delay,
+            attempts_max: config.flush.max_rows,
+        },
+        outage_min: config.timing.outage_min,
+        idle_stop: config.idle.stop_after,
+    }
+}
+
+/// Never ends: a store that could not be maintained today may be tomorrow.
+async fn maintain(stores: &Stores, engine: &Engine) {
+    let mut interval = tokio::time::interval(MAINTENANCE_INTERVAL);
+    loop {
+        interval.tick().await;
+        if let Err(error) = stores.maintain(engine.now()).await {
+            let error = invigil::telemetry::chain(&error);
+            tracing::warn!(error, "the store could not be maintained");
+        }
+    }
+}
+
+/// SIGTERM and Ctrl-C.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Opens the store that the settings ask for.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use invigil::{
+    config::{self, Config},
+    domain::time::Timestamp,
+    store::{self, AttemptStore, Catalog, postgres::Postgres, sqlite::Sqlite},
+};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::BadUsage;
+
+/// An open store.
+pub(super) enum Stores {
+    Embedded(Sqlite),
+    Servers(Postgres),
+}
+
+impl Stores {
+    pub(super) async fn open(settings: &config::Database) -> anyhow::Result<Self> {
+        let opened = match &settings.url {
+            Some(url) => Postgres::connect(url.expose_secret(), settings.connections)
+                .await
+                .map(Self::Servers),
+            None => Sqlite::open(&settings.data).await.map(Self::Embedded),
+        };
+        opened.context("cannot open the store")
+    }
+
+    pub(super) fn attempts(&self) -> Arc<dyn AttemptStore> {
+        match self {
+            Self::Embedded(store) => Arc::new(store.clone()),
+            Self::Servers(store) => Arc::new(store.clone()),
+        }
+    }
+
+    pub(super) fn catalog(&self) -> Arc<dyn Catalog> {
+        match self {
+            Self::Embedded(store) => Arc::new(store.clone()),
+            Self::Servers(store) => Arc::new(store.clone()),
+        }
+    }
+
+    /// What is to be done every day.
+    pub(super) async fn maintain(&self, now: Timestamp) -> Result<(), store::Error> {
+        match self {
+            Self::Embedded(store) => store.maintain(now).await,
+            Self::Servers(store) => store.maintain(now).await,
+        }
+    }
+
+    pub(super) async fn close(self) {
+        match self {
+            Self::Embedded(store) => store.close().await,
+            Self::Servers(store) => drop(store),
+        }
+    }
+}
+
+/// The address of PostgreSQL, for the commands that are about it alone.
+pub(super) fn database_url(config: &Config) -> Result<&SecretString, BadUsage> {
+    config.database.url.as_ref().ok_or_else(|| {
+        BadUsage(
+            "this command is about PostgreSQL: set database.url, in a file for --config or as \
+             INVIGIL__DATABASE__URL"
+                .to_owned(),
+        )
+    })
+}

@@ -1,0 +1,428 @@
+//! Every setting, typed and checked once.
+//!
+//! `config/default.toml`, built into the program, names every key; a file and
+//! the environment override it. All faults are reported together. What is here
+//! is only what an operator may tune: limits that keep an exam correct are
+//! constants beside the code that they protect.
+
+mod reader;
+
+use std::{
+    collections::HashMap,
+    fmt,
+    net::SocketAddr,
+    num::NonZeroU32,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use config::{Environment, File, FileFormat};
+use ipnet::IpNet;
+use secrecy::SecretString;
+
+use self::reader::Reader;
+use crate::web::origin::Origin;
+
+/// The complete defaults, with their explanation.
+pub const DEFAULTS: &str = include_str!("../config/default.toml");
+
+/// Keys whose value in the environment is a list, separated by commas.
+const LISTS: [&str; 2] = ["server.allowed_origins", "server.trusted_proxies"];
+
+/// All settings.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// How the engine is reached.
+    pub server: Server,
+    /// Where data lasts.
+    pub database: Database,
+    /// Bounds on what clients send.
+    pub limits: Limits,
+    /// How saves are grouped.
+    pub flush: Flush,
+    /// How long tokens are valid.
+    pub session: Session,
+    /// Bounds on failed log-ins.
+    pub login: Login,
+    /// The rules of time that depend on the installation.
+    pub timing: Timing,
+    /// When attempts leave memory.
+    pub idle: Idle,
+    /// How the engine logs.
+    pub log: Log,
+    /// How the engine stops.
+    pub drain: Drain,
+    /// All layers merged, for [`Config::to_masked_toml`].
+    effective: toml::Table,
+}
+
+/// How the engine is reached.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Open connections.
+    pub connections_max: u32,
+    /// In which request headers must arrive.
+    pub header_timeout: Duration,
+    /// In which a request must be read and answered.
+    pub request_timeout: Duration,
+    /// Other origins whose pages may use the engine.
+    pub allowed_origins: Vec<Origin>,
+    /// Whether the session cookie is for HTTPS only.
+    pub secure_cookies: bool,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// Where data lasts.
+#[derive(Debug, Clone)]
+pub struct Database {
+    /// PostgreSQL; none: embedded.
+    pub url: Option<SecretString>,
+    /// Size of the pool.
+    pub connections: u32,
+    /// Directory of the embedded store.
+    pub data: PathBuf,
+}
+
+/// Bounds on what clients send.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// One frame from a client.
+    pub frame_bytes: usize,
+    /// One answer.
+    pub answer_bytes: usize,
+    /// Commands a second of one connection.
+    pub commands_per_second: NonZeroU32,
+    /// Commands at once before that counts.
+    pub burst: NonZeroU32,
+    /// Commands of one connection that wait to be saved.
+    pub unsaved: u32,
+    /// New sockets a second from one address.
+    pub connections_per_second: NonZeroU32,
+    /// New sockets at once before that counts.
+    pub connections_burst: NonZeroU32,
+    /// Sockets of one address that fail to sign in within [`Login::window`].
+    pub failed_hellos_per_address: u32,
+}
+
+/// How saves are grouped.
+#[derive(Debug, Clone)]
+pub struct Flush {
+    /// How long a save may wait for others while the store is busy.
+    pub max_delay: Duration,
+    /// Rows in one transaction.
+    pub max_rows: usize,
+}
+
+/// How long tokens are valid.
+#[derive(Debug, Clone)]
+pub struct Session {
+    /// A log-in.
+    pub login: Duration,
+    /// The token of an attempt.
+    pub attempt_token: Duration,
+}
+
+/// Bounds on failed log-ins.
+#[derive(Debug, Clone)]
+pub struct Login {
+    /// Before a name is locked.
+    pub failures_per_name: u32,
+    /// Before an address is locked.
+    pub failures_per_address: u32,
+    /// Over which failures are counted, and how long a lock lasts.
+    pub window: Duration,
+}
+
+/// The rules of time that depend on the installation.
+#[derive(Debug, Clone)]
+pub struct Timing {
+    /// A shorter time without the engine is not given back.
+    pub outage_min: Duration,
+}
+
+/// When attempts leave memory.
+#[derive(Debug, Clone)]
+pub struct Idle {
+    /// After this long without a connection.
+    pub stop_after: Duration,
+}
+
+/// How the engine logs.
+#[derive(Debug, Clone)]
+pub struct Log {
+    /// For people or for machines.
+    pub format: LogFormat,
+    /// A filter directive of `tracing-subscriber`.
+    pub level: String,
+}
+
+/// Who reads the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// How the engine stops.
+#[derive(Debug, Clone)]
+pub struct Drain {
+    /// What connections get to end by themselves.
+    pub time: Duration,
+}
+
+/// Everything that is wrong with the settings.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub struct Faults(Vec<String>);
+
+impl fmt::Display for Faults {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("the settings are not right:")?;
+        self.0
+            .iter()
+            .try_for_each(|fault| write!(formatter, "\n  {fault}"))
+    }
+}
+
+impl Config {
+    /// The settings in effect: defaults, then `file`, then the environment.
+    ///
+    /// # Errors
+    /// With everything that is wrong, each with its key.
+    pub fn load(file: Option<&Path>) -> Result<Self, Faults> {
+        let text = file.map(|path| {
+            std::fs::read_to_string(path)
+                .map_err(|error| Faults(vec![format!("{}: {error}", path.display())]))
+        });
+        Self::from_layers(text.transpose()?.as_deref(), None)
+    }
+
+    /// As [`Config::load`], from text; `environment` stands for the process's own.
+    ///
+    /// # Errors
+    /// With everything that is wrong, each with its key.
+    pub fn from_layers(
+        file: Option<&str>,
+        environment: Option<HashMap<String, String>>,
+    ) -> Result<Self, Faults> {
+        let variables = LISTS.iter().fold(
+            Environment::with_prefix("INVIGIL")
+                .prefix_separator("__")
+                .separator("__")
+                .try_parsing(true)
+                .list_separator(",")
+                .source(environment),
+            |variables, key| variables.with_list_parse_key(key),
+        );
+        let effective = config::Config::builder()
+            .add_source(File::from_str(DEFAULTS, FileFormat::Toml))
+            .add_source(File::from_str(file.unwrap_or_default(), FileFormat::Toml))
+            .add_source(variables)
+            .build()
+            .and_then(config::Config::try_deserialize::<toml::Table>)
+            .map_err(|error| Faults(vec![error.to_string()]))?;
+        let defaults = toml::from_str(DEFAULTS).expect("the built-in defaults are TOML");
+
+        let mut reader = Reader::new(&effective);
+        reader.refuse_unknown(&defaults);
+        let config = Self::read(&mut reader, effective.clone());
+        match reader.faults() {
+            faults if faults.is_empty() => Ok(config),
+            faults => Err(Faults(faults)),
+        }
+    }
+
+    fn read(reader: &mut Reader<'_>, effective: toml::Table) -> Self {
+        Self {
+            server: Server {
+                listen: reader.address("server.listen"),
+                connections_max: reader.integer("server.connections_max", 1..=1_000_000),
+                header_timeout: reader.seconds("server.header_timeout_seconds", 1..=300),
+                request_timeout: reader.seconds("server.request_timeout_seconds", 1..=3600),
+                allowed_origins: reader.origins("server.allowed_origins"),
+                secure_cookies: reader.boolean("server.secure_cookies"),
+                trusted_proxies: reader.networks("server.trusted_proxies"),
+            },
+            database: Database {
+                url: reader.database_url("database.url"),
+                connections: reader.integer("database.connections", 2..=100),
+                data: PathBuf::from(reader.text("database.data")),
+            },
+            limits: Limits {
+                frame_bytes: reader.integer("limits.frame_bytes", 1024..=65_536),
+                answer_bytes: reader.integer("limits.answer_bytes", 1024..=16_777_216),
+                commands_per_second: reader.nonzero("limits.commands_per_second", 1..=1000),
+                burst: reader.nonzero("limits.burst", 1..=10_000),
+                unsaved: reader.integer("limits.unsaved", 1..=10_000),
+                connections_per_second: reader
+                    .nonzero("limits.connections_per_second", 1..=1_000_000),
+                connections_burst: reader.nonzero("limits.connections_burst", 1..=1_000_000),
+                failed_hellos_per_address: reader
+                    .integer("limits.failed_hellos_per_address", 1..=1_000_000),
+            },
+            flush: Flush {
+                max_delay: Duration::from_millis(reader.integer("flush.max_delay_ms", 0..=1000)),
+                max_rows: reader.integer("flush.max_rows", 1..=10_000),
+            },
+            session: Session {
+                login: reader.hours("session.login_hours", 1..=720),
+                attempt_token: reader.hours("session.attempt_token_hours", 1..=720),
+            },
+            login: Login {
+                failures_per_name: reader.integer("login.failures_per_name", 1..=1000),
+                failures_per_address: reader.integer("login.failures_per_address", 1..=1_000_000),
+                window: reader.seconds("login.window_seconds", 1..=86_400),
+            },
+            timing: Timing {
+                outage_min: reader.seconds("timing.outage_min_seconds", 1..=3600),
+            },
+            idle: Idle {
+                stop_after: reader.seconds("idle.stop_after_seconds", 1..=86_400),
+            },
+            log: Log {
+                format: reader.log_format("log.format"),
+                level: reader.log_level("log.level"),
+            },
+            drain: Drain {
+                time: reader.seconds("drain.seconds", 0..=300),
+            },
+            effective,
+        }
+    }
+
+    /// What is in effect, as TOML, with secrets masked.
+    pub fn to_masked_toml(&self) -> String {
+        let mut effective = self.effective.clone();
+        if let Some(toml::Value::String(url)) = effective
+            .get_mut("database")
+            .and_then(|section| section.get_mut("url"))
+        {
+            *url = mask(url);
+        }
+        toml::to_string(&effective).expect("a TOML table can be written")
+    }
+}
+
+/// Only scheme, host and database stay readable: a password may stand before
+/// the host or in the parameters.
+fn mask(url: &str) -> String {
+    if url.is_empty() {
+        return String::new();
+    }
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", ""));
+    let place = rest.rsplit('@').next().unwrap_or_default();
+    let place = place.split('?').next().unwrap_or_default();
+    format!("{scheme}://***@{place}")
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    fn load(file: &str, environment: &[(&str, &str)]) -> Result<Config, Faults> {
+        let environment = environment
+            .iter()
+            .map(|&(key, value)| (key.to_owned(), value.to_owned()))
+            .collect();
+        Config::from_layers(Some(file), Some(environment))
+    }
+
+    #[test]
+    fn the_defaults_are_complete_and_right() {
+        let config = load("", &[]).unwrap();
+        assert_eq!(config.server.listen.to_string(), "127.0.0.1:8080");
+        assert_eq!(config.server.header_timeout, Duration::from_secs(10));
+        assert!(config.database.url.is_none());
+        assert_eq!(config.limits.answer_bytes, 1 << 20);
+    }
+
+    #[test]
+    fn the_production_example_is_right() {
+        let config = load(include_str!("../config/production.example.toml"), &[]).unwrap();
+        assert!(config.server.secure_cookies);
+        assert_eq!(config.log.format, LogFormat::Json);
+    }
+
+    #[test]
+    fn the_environment_overrides_the_file_and_the_file_the_defaults() {
+        let file = "[server]\nlisten = \"0.0.0.0:80\"\nconnections_max = 7";
+        let environment = [
+            ("INVIGIL__SERVER__LISTEN", "[::1]:81"),
+            ("INVIGIL__SERVER__TRUSTED_PROXIES", "10.0.0.0/8,::1/128"),
+            ("INVIGIL__SERVER__SECURE_COOKIES", "true"),
+            ("INVIGIL__DATABASE__URL", "postgres://u:p@h/d"),
+        ];
+        let config = load(file, &environment).unwrap();
+        assert_eq!(config.server.listen.to_string(), "[::1]:81");
+        assert_eq!(config.server.connections_max, 7);
+        assert_eq!(config.server.trusted_proxies.len(), 2);
+        assert!(config.server.secure_cookies);
+        assert_eq!(
+            config.database.url.unwrap().expose_secret(),
+            "postgres://u:p@h/d"
+        );
+    }
+
+    #[test]
+    fn all_faults_are_reported_together() {
+        let file = r#"
+            nonsense = 1
+            flush = 3
+            [server]
+            listen = "here"
+            listn = "there"
+            connections_max = 0
+            allowed_origins = ["exam.example", "https://exam.example/path"]
+            trusted_proxies = ["10.0.0.0/99"]
+            secure_cookies = "perhaps"
+            [database]
+            url = "mysql://h/d"
+            [log]
+            format = "xml"
+            level = "a=b=c"
+        "#;
+        let faults = load(file, &[("INVIGIL__LIMITS__BURST", "many")]).unwrap_err();
+        expect![[r#"
+            the settings are not right:
+              flush: is a section of settings
+              nonsense: there is no such setting
+              server.listn: there is no such setting
+              server.listen: must be an address and port such as 0.0.0.0:8080
+              server.connections_max: must be a whole number from 1 to 1000000
+              server.allowed_origins: "exam.example" is not an origin such as https://exam.example
+              server.allowed_origins: "https://exam.example/path" is not an origin such as https://exam.example
+              server.secure_cookies: must be true or false
+              server.trusted_proxies: "10.0.0.0/99" is not a network such as 10.0.0.0/8
+              database.url: must be empty or begin with postgres://
+              limits.burst: must be a whole number from 1 to 10000
+              log.format: must be text or json
+              log.level: must be a log filter such as info"#]]
+        .assert_eq(&faults.to_string());
+    }
+
+    #[test]
+    fn a_file_that_is_no_toml_is_refused() {
+        assert!(load("[server", &[]).is_err());
+    }
+
+    #[test]
+    fn secrets_are_masked() {
+        let url = "postgres://someone:secret@db.example:5432/exams?password=secret";
+        let config = load("", &[("INVIGIL__DATABASE__URL", url)]).unwrap();
+        let printed = config.to_masked_toml();
+        assert!(
+            printed.contains("postgres://***@db.example:5432/exams"),
+            "{printed}"
+        );
+        assert!(!printed.contains("secret\""), "{printed}");
+        assert!(!format!("{:?}", config.database).contains("secret@"));
+        assert_eq!(mask("nonsense"), "://***@");
+    }
+}

@@ -1,0 +1,38 @@
+//! What an operator sees: logs and metrics.
+//!
+//! Logs go to standard error, for people or as one JSON object a line. An error
+//! is logged once, where it is handled, with its whole chain. Answers, tokens,
+//! names, e-mail and network addresses are never logged.
+
+pub mod metrics;
+
+use std::{error::Error, fmt::Write as _, io};
+
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{Log, LogFormat};
+
+/// Starts logging for the whole process.
+///
+/// # Errors
+/// Where logging was started before.
+pub fn init(log: &Log) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(&log.level))
+        .with_writer(io::stderr);
+    match log.format {
+        LogFormat::Text => subscriber.with_ansi(false).try_init(),
+        LogFormat::Json => subscriber.json().flatten_event(true).try_init(),
+    }
+}
+
+/// An error and what caused it, in one line.
+pub fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        write!(text, ": {cause}").expect("writing to a string cannot fail");
+        source = cause.source();
+    }
+    text
+}

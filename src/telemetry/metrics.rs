@@ -1,0 +1,266 @@
+//! The figures that the engine shows at `/metrics`, as OpenMetrics text.
+//!
+//! One [`Metrics`] is made at the start and shared; every figure is counted
+//! where it happens. `docs/operations.md` explains each of them.
+
+use std::{fmt, sync::atomic::AtomicU64};
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::Registry,
+};
+
+/// From half a millisecond to eight seconds: around what a save may take.
+const SAVE_SECONDS: [f64; 14] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0,
+];
+
+/// Up to the largest batch that may be configured.
+const BATCH_ROWS: [f64; 12] = [
+    1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 10_000.0,
+];
+
+/// A kind of command.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Kind {
+    /// As the protocol names it.
+    pub kind: &'static str,
+}
+
+/// A stable code.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Code {
+    /// As the protocol names it; a number for a close.
+    pub code: String,
+}
+
+/// How something ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Outcome {
+    /// A short name.
+    pub outcome: &'static str,
+}
+
+/// What the store was asked.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Operation {
+    /// As [`crate::store::Error`] names it.
+    pub operation: &'static str,
+}
+
+/// A kind of HTTP request and its outcome.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Request {
+    /// The route with its parameters as names, so that there are few of them.
+    pub route: String,
+    /// The HTTP status.
+    pub status: u16,
+}
+
+/// Every figure.
+pub struct Metrics {
+    registry: Registry,
+    /// Open connections, HTTP and sockets.
+    pub connections: Gauge,
+    /// Connections turned away because there are too many.
+    pub connections_refused: Counter,
+    /// Open sockets of candidates.
+    pub sockets: Gauge,
+    /// Attempts in memory.
+    pub live_attempts: Gauge,
+    /// Commands of candidates, by kind.
+    pub commands: Family<Kind, Counter>,
+    /// Commands of staff, by action.
+    pub staff_commands: Family<Kind, Counter>,
+    /// Commands refused, by refusal code.
+    pub refusals: Family<Code, Counter>,
+    /// Sockets closed by the engine, by close code.
+    pub closes: Family<Code, Counter>,
+    /// From receiving a command to its being durable.
+    pub save_seconds: Histogram,
+    /// Rows of one batch.
+    pub writer_batch_rows: Histogram,
+    /// From handing a batch to the store to its commit.
+    pub writer_batch_seconds: Histogram,
+    /// Attempts with something that waits for the writer.
+    pub writer_queue_depth: Gauge,
+    /// Tasks of attempts that panicked.
+    pub actor_panics: Counter,
+    /// Attempts handed in, by who did it.
+    pub hand_ins: Family<Outcome, Counter>,
+    /// Calls of the store that failed, by operation.
+    pub store_errors: Family<Operation, Counter>,
+    /// HTTP requests, by route and status.
+    pub http_requests: Family<Request, Counter>,
+    /// Log-ins, by outcome: `ok`, `wrong`, `limited`.
+    pub logins: Family<Outcome, Counter>,
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("invigil");
+        let build: Family<Vec<(&str, &str)>, Gauge<i64, std::sync::atomic::AtomicI64>> =
+            Family::default();
+        build
+            .get_or_create(&vec![("version", env!("CARGO_PKG_VERSION"))])
+            .set(1);
+        registry.register("build_info", "The program's version", build);
+        let mut metrics = Self {
+            registry,
+            connections: Gauge::default(),
+            connections_refused: Counter::<u64, AtomicU64>::default(),
+            sockets: Gauge::default(),
+            live_attempts: Gauge::default(),
+            commands: Family::default(),
+            staff_commands: Family::default(),
+            refusals: Family::default(),
+            closes: Family::default(),
+            save_seconds: Histogram::new(SAVE_SECONDS),
+            writer_batch_rows: Histogram::new(BATCH_ROWS),
+            writer_batch_seconds: Histogram::new(SAVE_SECONDS),
+            writer_queue_depth: Gauge::default(),
+            actor_panics: Counter::default(),
+            hand_ins: Family::default(),
+            store_errors: Family::default(),
+            http_requests: Family::default(),
+            logins: Family::default(),
+        };
+        metrics.register();
+        metrics
+    }
+}
+
+impl Metrics {
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        macro_rules! register {
+            ($($field:ident: $help:literal,)*) => {
+                $(registry.register(stringify!($field), $help, self.$field.clone());)*
+            };
+        }
+        register! {
+            connections: "Open connections, HTTP and sockets",
+            connections_refused: "Connections turned away because there are too many",
+            sockets: "Open sockets of candidates",
+            live_attempts: "Attempts in memory",
+            commands: "Commands of candidates",
+            staff_commands: "Commands of staff",
+            refusals: "Commands refused",
+            closes: "Sockets closed by the engine",
+            save_seconds: "From receiving a command to its being durable",
+            writer_batch_rows: "Rows of one batch",
+            writer_batch_seconds: "From handing a batch to the store to its commit",
+            writer_queue_depth: "Attempts with something that waits for the writer",
+            actor_panics: "Tasks of attempts that panicked",
+            hand_ins: "Attempts handed in",
+            store_errors: "Calls of the store that failed",
+            http_requests: "HTTP requests",
+            logins: "Log-ins",
+        }
+    }
+
+    /// Counts a candidate's command.
+    pub fn command(&self, kind: &'static str) {
+        self.commands.get_or_create(&Kind { kind }).inc();
+    }
+
+    /// Counts a staff command.
+    pub fn staff_command(&self, kind: &'static str) {
+        self.staff_commands.get_or_create(&Kind { kind }).inc();
+    }
+
+    /// Counts a refused command.
+    pub fn refused(&self, code: &str) {
+        self.refusals
+            .get_or_create(&Code {
+                code: code.to_owned(),
+            })
+            .inc();
+    }
+
+    /// Counts a hand-in, by who did it.
+    pub fn handed_in(&self, outcome: &'static str) {
+        self.hand_ins.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    /// Counts a failed call of the store.
+    pub fn store_failed(&self, operation: &'static str) {
+        self.store_errors
+            .get_or_create(&Operation { operation })
+            .inc();
+    }
+
+    /// The figures as OpenMetrics text.
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        encode(&mut text, &self.registry).expect("writing to a string cannot fail");
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+
+    /// Families without a member are not shown: each gets one.
+    fn touched() -> Metrics {
+        let metrics = Metrics::default();
+        let code = String::new();
+        metrics.commands.get_or_create(&Kind { kind: "" });
+        metrics.staff_commands.get_or_create(&Kind { kind: "" });
+        metrics.refusals.get_or_create(&Code { code: code.clone() });
+        metrics.closes.get_or_create(&Code { code });
+        metrics.hand_ins.get_or_create(&Outcome { outcome: "" });
+        metrics
+            .store_errors
+            .get_or_create(&Operation { operation: "" });
+        let route = String::new();
+        metrics
+            .http_requests
+            .get_or_create(&Request { route, status: 0 });
+        metrics.logins.get_or_create(&Outcome { outcome: "" });
+        metrics
+    }
+
+    #[test]
+    fn the_list_of_metrics_is_stable() {
+        let text = touched().encode();
+        let list: Vec<_> = text
+            .lines()
+            .filter(|line| line.starts_with("# TYPE"))
+            .collect();
+        expect![[r#""#]].assert_eq(&list.join("\n"));
+    }
+
+    #[test]
+    fn figures_are_shown_with_their_labels() {
+        let metrics = Metrics::default();
+        metrics
+            .commands
+            .get_or_create(&Kind { kind: "answer" })
+            .inc_by(3);
+        metrics.save_seconds.observe(0.003);
+        let route = "/api/v1/exams".to_owned();
+        metrics
+            .http_requests
+            .get_or_create(&Request { route, status: 200 })
+            .inc();
+        let text = metrics.encode();
+        for line in [
+            "invigil_commands_total{kind=\"answer\"} 3",
+            "invigil_save_seconds_bucket{le=\"0.005\"} 1",
+            "invigil_http_requests_total{route=\"/api/v1/exams\",status=\"200\"} 1",
+        ] {
+            assert!(text.contains(line), "{line} in:\n{text}");
+        }
+    }
+}

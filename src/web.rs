@@ -1,0 +1,140 @@
+//! HTTP and sockets: routes, extractors, who may see what. No rule of the exam
+//! lives here, and nothing that waits: handlers ask the engine and answer.
+//!
+//! Start reading at [`router`]. [`server`] accepts connections, [`layers`] is
+//! what every request goes through, [`access`] says whose a thing is, and
+//! [`problem`] is the closed list of errors that a client can get.
+
+pub mod access;
+pub mod attempts;
+pub mod auth;
+pub mod client;
+pub mod compressed;
+pub mod exams;
+pub mod extract;
+pub mod layers;
+pub mod limits;
+pub mod openapi;
+pub mod origin;
+pub mod pages;
+pub mod papers;
+pub mod probes;
+pub mod problem;
+pub mod results;
+pub mod server;
+pub mod sockets;
+pub mod token;
+
+use std::sync::Arc;
+
+use axum::Router;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use self::{compressed::Compressed, limits::Limits, token::Tokens};
+use crate::{
+    config::Config,
+    engine::Engine,
+    store::{self, AttemptStore, Catalog},
+    telemetry::metrics::Metrics,
+};
+
+/// What every handler shares.
+pub struct App {
+    /// The live part.
+    pub engine: Engine,
+    /// People and log-ins.
+    pub catalog: Arc<dyn Catalog>,
+    /// Asked only whether it is there.
+    pub store: Arc<dyn AttemptStore>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// The settings.
+    pub config: Config,
+    /// How often one may try.
+    pub limits: Limits,
+    /// Signs and verifies attempt tokens.
+    pub tokens: Tokens,
+    /// The key that access codes are hashed with.
+    pub access_code_key: [u8; 32],
+    /// Documents that many ask for, compressed once.
+    pub compressed: Compressed,
+    /// Every connection and socket; the drain waits for them.
+    pub tasks: TaskTracker,
+    /// Cancelled when the engine is told to stop.
+    pub stop: CancellationToken,
+}
+
+/// Shared by all handlers.
+pub type AppState = Arc<App>;
+
+/// Why the web layer cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The secrets are in the store.
+    #[error("read the installation's secrets")]
+    Store(#[from] store::Error),
+    /// New secrets are random.
+    #[error("draw random bytes")]
+    Random(#[from] getrandom::Error),
+}
+
+impl App {
+    /// Puts the parts together; reads the secrets, or makes them.
+    ///
+    /// # Errors
+    /// Where the store does not answer.
+    pub async fn new(
+        engine: Engine,
+        catalog: Arc<dyn Catalog>,
+        store: Arc<dyn AttemptStore>,
+        metrics: Arc<Metrics>,
+        config: Config,
+        stop: CancellationToken,
+    ) -> Result<AppState, StartError> {
+        let token_secret = secret(&*catalog, "attempt-token").await?;
+        Ok(Arc::new(Self {
+            engine,
+            store,
+            metrics,
+            limits: Limits::new(&config.login, &config.limits),
+            tokens: Tokens::new(&token_secret, config.session.attempt_token),
+            access_code_key: access_code_key(&*catalog).await?,
+            compressed: Compressed::default(),
+            tasks: TaskTracker::new(),
+            stop,
+            config,
+            catalog,
+        }))
+    }
+}
+
+/// The key that access codes are hashed with, made at the first call.
+///
+/// # Errors
+/// Where the store does not answer.
+pub async fn access_code_key(catalog: &dyn Catalog) -> Result<[u8; 32], StartError> {
+    secret(catalog, "access-code").await
+}
+
+async fn secret(catalog: &dyn Catalog, name: &str) -> Result<[u8; 32], StartError> {
+    let mut fresh = [0; 32];
+    getrandom::fill(&mut fresh)?;
+    Ok(catalog.secret(name, &fresh).await?)
+}
+
+/// Everything that the engine answers.
+pub fn router(app: &AppState) -> Router {
+    let (api, description) = openapi::split(
+        auth::routes()
+            .merge(exams::routes())
+            .merge(papers::routes())
+            .merge(attempts::routes(app.config.limits.answer_bytes)),
+    );
+    let routes = Router::new()
+        .merge(api)
+        .merge(openapi::documents(description))
+        .merge(probes::routes())
+        .merge(sockets::routes())
+        .merge(pages::routes());
+    layers::wrap(routes, app).with_state(Arc::clone(app))
+}

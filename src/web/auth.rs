@@ -1,0 +1,241 @@
+//! Signing in and out, and who sends a request.
+//!
+//! A person shows an access code once and gets a log-in token: as `Bearer`, or
+//! in a browser as a cookie that scripts cannot read. An attempt token stands
+//! for its candidate, but only at its attempt.
+
+use axum::{
+    extract::{FromRequestParts, State},
+    http::{StatusCode, header, request::Parts},
+    response::{IntoResponse, Response},
+};
+use axum_extra::extract::{
+    CookieJar,
+    cookie::{Cookie, SameSite},
+};
+use serde::{Deserialize, Serialize};
+use subtle::ConstantTimeEq;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    AppState,
+    client::ClientAddress,
+    extract::Json,
+    problem::{self, Problem},
+    token::{self, AttemptToken},
+};
+use crate::{
+    domain::{id::PersonId, person::Person},
+    telemetry::metrics::Outcome,
+};
+
+/// The name of the session cookie.
+const COOKIE: &str = "invigil_session";
+
+/// Longest name and access code that are looked at, in bytes.
+const CREDENTIAL_BYTES_MAX: usize = 256;
+
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(login))
+        .routes(routes!(logout))
+}
+
+/// Who sends a request.
+#[derive(Debug, Clone)]
+pub enum Caller {
+    /// Signed in.
+    Person(Person),
+    /// A candidate, at one attempt only.
+    Attempt(AttemptToken),
+}
+
+/// A person who is signed in.
+#[derive(Debug, Clone)]
+pub struct SignedIn(pub Person);
+
+impl FromRequestParts<AppState> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, Problem> {
+        let token = shown_token(parts).ok_or(Problem::Unauthorized)?;
+        let now = app.engine.now();
+        if token::is_attempt_token(&token) {
+            let token = app
+                .tokens
+                .verify(&token, now)
+                .map_err(|_| Problem::Unauthorized)?;
+            return Ok(Self::Attempt(token));
+        }
+        let person = app
+            .catalog
+            .login(&token::login_token_hash(&token), now)
+            .await?;
+        person.map(Self::Person).ok_or(Problem::Unauthorized)
+    }
+}
+
+impl FromRequestParts<AppState> for SignedIn {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, Problem> {
+        match Caller::from_request_parts(parts, app).await? {
+            Caller::Person(person) => Ok(Self(person)),
+            Caller::Attempt(_) => Err(Problem::Forbidden),
+        }
+    }
+}
+
+/// The bearer or, where there is no `Authorization` header at all, the cookie.
+fn shown_token(parts: &Parts) -> Option<String> {
+    match parts.headers.get(header::AUTHORIZATION) {
+        Some(value) => {
+            let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+            scheme
+                .eq_ignore_ascii_case("bearer")
+                .then(|| token.trim().to_owned())
+        }
+        None => {
+            let jar = CookieJar::from_headers(&parts.headers);
+            jar.get(COOKIE).map(|cookie| cookie.value().to_owned())
+        }
+    }
+}
+
+/// Who wants to sign in.
+#[derive(Deserialize, ToSchema)]
+struct Credentials {
+    /// The roster's `id`.
+    id: String,
+    /// The access code.
+    code: String,
+}
+
+/// A log-in.
+#[derive(Serialize, ToSchema)]
+struct LoggedIn {
+    /// To be sent as `Authorization: Bearer`, and in a proctor's `hello`.
+    token: String,
+    /// When the token ends, in milliseconds since the Unix epoch.
+    expires_at: i64,
+    user: User,
+}
+
+/// A person who is signed in.
+#[derive(Serialize, ToSchema)]
+struct User {
+    id: String,
+    name: String,
+    /// `candidate`, `proctor`, `teacher` or `admin`.
+    roles: [&'static str; 1],
+}
+
+/// Signs in with an access code; sets the session cookie too.
+#[utoipa::path(
+    post, path = "/api/v1/login", tag = "people", request_body = Credentials,
+    responses(
+        (status = 200, body = LoggedIn),
+        (status = 401, body = problem::Body, content_type = problem::MEDIA_TYPE),
+        (status = 429, description = "After repeated failures", body = problem::Body,
+            content_type = problem::MEDIA_TYPE),
+    ),
+)]
+async fn login(
+    State(app): State<AppState>,
+    ClientAddress(address): ClientAddress,
+    Json(credentials): Json<Credentials>,
+) -> Result<Response, Problem> {
+    let count = |outcome| {
+        app.metrics.logins.get_or_create(&Outcome { outcome }).inc();
+    };
+    if credentials.id.len().max(credentials.code.len()) > CREDENTIAL_BYTES_MAX {
+        return Err(Problem::WrongCredentials);
+    }
+    let attempt = app
+        .limits
+        .begin_login(&credentials.id, address)
+        .inspect_err(|_| count("limited"))?;
+    match verified(&app, credentials).await {
+        Ok(Some(person)) => {
+            attempt.forgive();
+            let response = log_in(&app, person).await?;
+            count("ok");
+            Ok(response)
+        }
+        Ok(None) => {
+            attempt.fail();
+            count("wrong");
+            Err(Problem::WrongCredentials)
+        }
+        Err(problem) => {
+            attempt.forgive();
+            Err(problem)
+        }
+    }
+}
+
+/// The person whose code this is. An unknown name costs the same work as a
+/// wrong code.
+async fn verified(app: &AppState, credentials: Credentials) -> Result<Option<Person>, Problem> {
+    let id = PersonId::from(credentials.id);
+    let shown = token::access_code_hash(&app.access_code_key, &id, &credentials.code);
+    let (person, hash) = match app.catalog.person(&id).await? {
+        Some((person, hash)) => (Some(person), hash),
+        None => (None, [0; 32]),
+    };
+    let equal = bool::from(hash.ct_eq(&shown));
+    Ok(person.filter(|_| equal))
+}
+
+async fn log_in(app: &AppState, person: Person) -> Result<Response, Problem> {
+    let (token, hash) = token::new_login_token().map_err(|error| {
+        tracing::error!(
+            error = crate::telemetry::chain(&error),
+            "no random bytes for a log-in"
+        );
+        Problem::Internal
+    })?;
+    let lifetime = app.config.session.login;
+    let expires_at = app.engine.now() + lifetime;
+    app.catalog.put_login(&hash, &person.id, expires_at).await?;
+    let cookie = session_cookie(app, token.clone());
+    let user = User {
+        id: person.id.to_string(),
+        name: person.name,
+        roles: [person.role.as_str()],
+    };
+    let body = Json(LoggedIn {
+        token,
+        expires_at: expires_at.as_ms(),
+        user,
+    });
+    Ok((CookieJar::new().add(cookie), body).into_response())
+}
+
+/// It ends with the browser: in an exam room the next person sits there.
+fn session_cookie(app: &AppState, value: String) -> Cookie<'static> {
+    let mut cookie = Cookie::new(COOKIE, value);
+    cookie.set_path("/");
+    cookie.set_http_only(true);
+    cookie.set_same_site(SameSite::Strict);
+    cookie.set_secure(app.config.server.secure_cookies);
+    cookie
+}
+
+/// Ends the log-in whose token is sent; a repeat does no harm.
+#[utoipa::path(
+    post, path = "/api/v1/logout", tag = "people",
+    responses((status = 204, description = "Signed out")),
+    security(("token" = []), ("cookie" = [])),
+)]
+async fn logout(State(app): State<AppState>, parts: Parts) -> Result<Response, Problem> {
+    if let Some(token) = shown_token(&parts).filter(|token| !token::is_attempt_token(token)) {
+        app.catalog
+            .end_login(&token::login_token_hash(&token))
+            .await?;
+    }
+    let mut gone = session_cookie(&app, String::new());
+    gone.make_removal();
+    Ok((StatusCode::NO_CONTENT, CookieJar::new().add(gone)).into_response())
+}

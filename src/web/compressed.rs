@@ -1,0 +1,157 @@
+//! Documents that thousands ask for in the same second are compressed once.
+
+use std::{collections::HashMap, io::Write as _};
+
+use axum::{
+    body::Bytes,
+    http::{HeaderMap, HeaderValue, header},
+    response::{IntoResponse, Response},
+};
+use flate2::{Compression, write::GzEncoder};
+use parking_lot::Mutex;
+
+/// Documents kept: the pages' files and the papers of some exams at a time.
+/// Where there are more, all are forgotten and compressed again when asked for.
+const KEPT_MAX: usize = 256;
+
+/// Compressed documents by a name that changes with their content.
+#[derive(Default)]
+pub struct Compressed {
+    kept: Mutex<HashMap<String, Bytes>>,
+}
+
+impl Compressed {
+    /// The document as a response, compressed where the client takes that.
+    /// `name` also is its `ETag`.
+    pub fn respond(&self, request: &HeaderMap, name: &str, plain: Bytes) -> Response {
+        let tag = format!("W/\"{name}\"");
+        let mut response = if is_current(request, &tag) {
+            axum::http::StatusCode::NOT_MODIFIED.into_response()
+        } else if takes_gzip(request) {
+            let headers = [(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"))];
+            (headers, self.gzip(name, &plain)).into_response()
+        } else {
+            plain.into_response()
+        };
+        let headers = response.headers_mut();
+        if let Ok(tag) = tag.try_into() {
+            headers.insert(header::ETAG, tag);
+        }
+        headers.append(
+            header::VARY,
+            HeaderValue::from_name(header::ACCEPT_ENCODING),
+        );
+        response
+    }
+
+    fn gzip(&self, name: &str, plain: &[u8]) -> Bytes {
+        if let Some(kept) = self.kept.lock().get(name) {
+            return kept.clone();
+        }
+        // Two first askers may both compress: cheaper than one waiting for the other.
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder
+            .write_all(plain)
+            .expect("a vector takes all that is written");
+        let compressed = Bytes::from(
+            encoder
+                .finish()
+                .expect("a vector takes all that is written"),
+        );
+        let mut kept = self.kept.lock();
+        if kept.len() >= KEPT_MAX {
+            kept.clear();
+        }
+        kept.insert(name.to_owned(), compressed.clone());
+        compressed
+    }
+}
+
+fn takes_gzip(request: &HeaderMap) -> bool {
+    let accepted = request.get_all(header::ACCEPT_ENCODING);
+    accepted
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|text| text.split(','))
+        .any(|coding| {
+            let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+            name.trim().eq_ignore_ascii_case("gzip") && !is_zero(weight)
+        })
+}
+
+/// Whether a weight such as `q=0` says that a coding is not wanted.
+fn is_zero(weight: &str) -> bool {
+    weight
+        .trim()
+        .strip_prefix("q=")
+        .and_then(|q| q.parse::<f32>().ok())
+        == Some(0.0)
+}
+
+fn is_current(request: &HeaderMap, tag: &str) -> bool {
+    let known = request
+        .get(header::IF_NONE_MATCH)
+        .and_then(|known| known.to_str().ok());
+    known.is_some_and(|known| known.split(',').any(|known| known.trim() == tag))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use axum::{body::to_bytes, http::StatusCode};
+
+    use super::*;
+
+    async fn check(accepted: &str, known: &str) -> (Response<()>, Bytes) {
+        let mut request = HeaderMap::new();
+        request.insert(header::ACCEPT_ENCODING, accepted.parse().unwrap());
+        request.insert(header::IF_NONE_MATCH, known.parse().unwrap());
+        let plain = Bytes::from("paper ".repeat(100));
+        let response = Compressed::default().respond(&request, "v1", plain);
+        let (parts, body) = response.into_parts();
+        (
+            Response::from_parts(parts, ()),
+            to_bytes(body, 10_000).await.unwrap(),
+        )
+    }
+
+    #[tokio::test]
+    async fn clients_that_take_gzip_get_it() {
+        for accepted in ["gzip", "br, GZIP;q=0.5", "gzip, deflate"] {
+            let (response, body) = check(accepted, "").await;
+            assert_eq!(response.headers()[header::CONTENT_ENCODING], "gzip");
+            let mut plain = String::new();
+            flate2::read::GzDecoder::new(&body[..])
+                .read_to_string(&mut plain)
+                .unwrap();
+            assert_eq!(plain, "paper ".repeat(100));
+        }
+    }
+
+    #[tokio::test]
+    async fn others_get_the_plain_document() {
+        for accepted in ["", "br", "gzip;q=0", "gzip; q=0.0"] {
+            let (response, body) = check(accepted, "").await;
+            assert!(!response.headers().contains_key(header::CONTENT_ENCODING));
+            assert_eq!(body.len(), 600);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_client_holds_is_not_sent_again() {
+        let (response, body) = check("gzip", "W/\"v0\", W/\"v1\"").await;
+        assert_eq!(response.status(), StatusCode::NOT_MODIFIED);
+        assert!(body.is_empty());
+        assert_eq!(check("gzip", "W/\"v0\"").await.0.status(), StatusCode::OK);
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let compressed = Compressed::default();
+        for name in 0..KEPT_MAX * 2 + 1 {
+            compressed.gzip(&name.to_string(), b"paper");
+        }
+        assert!(compressed.kept.lock().len() <= KEPT_MAX);
+    }
+}

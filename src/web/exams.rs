@@ -1,0 +1,348 @@
+//! Exams: what a person may take or watch, starting an attempt, and for staff
+//! results and commands.
+
+use axum::{
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use invigil_protocol::proctor::{Command, CommandResult};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    AppState,
+    access::{Standing, require_staff},
+    auth::SignedIn,
+    client::ClientAddress,
+    extract::{Json, JsonOrDefault, Path, Query},
+    problem::{self, Problem},
+    results::{self, ResultRow},
+};
+use crate::{
+    domain::{admission, exam::Exam, id::ExamCode, person::Role, time::Timestamp},
+    engine::{CommandError, StartError},
+    store::Summary,
+};
+
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(start))
+        .routes(routes!(exam_results))
+        .routes(routes!(command))
+}
+
+/// The exams of a person.
+#[derive(Serialize, ToSchema)]
+struct Exams {
+    exams: Vec<ExamView>,
+}
+
+/// An exam that a person may take or watch. Times are milliseconds since the
+/// Unix epoch.
+#[derive(Serialize, ToSchema)]
+struct ExamView {
+    code: String,
+    title: String,
+    /// Markdown.
+    instructions: String,
+    /// `quiz`, `assignment`, `midterm`, `final`, `certification` or `practice`.
+    r#type: &'static str,
+    /// `upcoming`, `lobby` (may be entered to wait), `open` or `closed`.
+    status: &'static str,
+    /// When answers are first taken; null: from the beginning of time.
+    opens_at: Option<i64>,
+    /// When the exam can last be entered; null: never ends.
+    closes_at: Option<i64>,
+    /// How long before `opens_at` it may be entered.
+    lobby_ms: i64,
+    /// Time of a candidate without accommodations.
+    duration_ms: i64,
+    questions: usize,
+    max_attempts: u16,
+    /// Whether starting asks for a password.
+    password: bool,
+    /// The person's own, oldest first; empty for staff.
+    attempts: Vec<OwnAttempt>,
+}
+
+/// An attempt of the person who asks.
+#[derive(Serialize, ToSchema)]
+struct OwnAttempt {
+    id: String,
+    /// 1 for the first.
+    number: u16,
+    status: &'static str,
+    started_at: i64,
+    deadline_at: Option<i64>,
+    submitted_at: Option<i64>,
+}
+
+impl OwnAttempt {
+    fn new(summary: &Summary) -> Self {
+        Self {
+            id: summary.identity.id.to_string(),
+            number: summary.identity.number,
+            status: summary.control.status.as_str(),
+            started_at: summary.identity.started_at.as_ms(),
+            deadline_at: summary.control.deadline_at.map(Timestamp::as_ms),
+            submitted_at: summary.submitted_at.map(Timestamp::as_ms),
+        }
+    }
+}
+
+impl ExamView {
+    fn new(exam: &Exam, now: Timestamp, attempts: &[Summary]) -> Self {
+        let lobby_ms = crate::domain::time::duration_ms(exam.lobby);
+        Self {
+            code: exam.code.to_string(),
+            title: exam.title.clone(),
+            instructions: exam.instructions.clone(),
+            r#type: exam.kind.as_str(),
+            status: window_status(exam, now),
+            opens_at: exam.available_from.map(Timestamp::as_ms),
+            closes_at: exam.available_until.map(Timestamp::as_ms),
+            lobby_ms,
+            duration_ms: crate::domain::time::duration_ms(exam.duration),
+            questions: exam
+                .sections
+                .iter()
+                .map(|section| section.questions.len())
+                .sum(),
+            max_attempts: exam.max_attempts,
+            password: exam.password.is_some(),
+            attempts: attempts
+                .iter()
+                .filter(|summary| summary.identity.exam == exam.code)
+                .map(OwnAttempt::new)
+                .collect(),
+        }
+    }
+}
+
+fn window_status(exam: &Exam, now: Timestamp) -> &'static str {
+    if exam.available_until.is_some_and(|until| until <= now) {
+        return "closed";
+    }
+    match exam.available_from {
+        Some(from) if now < from - exam.lobby => "upcoming",
+        Some(from) if now < from => "lobby",
+        Some(_) | None => "open",
+    }
+}
+
+/// The exams that the person may take or watch.
+#[utoipa::path(
+    get, path = "/api/v1/exams", tag = "exams",
+    responses(
+        (status = 200, body = Exams),
+        (status = 401, body = problem::Body, content_type = problem::MEDIA_TYPE),
+    ),
+    security(("token" = []), ("cookie" = [])),
+)]
+async fn list(
+    State(app): State<AppState>,
+    SignedIn(person): SignedIn,
+) -> Result<Json<Exams>, Problem> {
+    let now = app.engine.now();
+    let exams = app.engine.exams().await?;
+    let attempts = match person.role {
+        Role::Candidate => app.engine.attempts_of(&person.id).await?,
+        Role::Proctor | Role::Teacher | Role::Admin => Vec::new(),
+    };
+    let exams = exams
+        .iter()
+        .filter(|exam| person.exams.contains(&exam.code))
+        .map(|exam| ExamView::new(exam, now, &attempts))
+        .collect();
+    Ok(Json(Exams { exams }))
+}
+
+/// What starting an attempt may need.
+#[derive(Default, Deserialize, ToSchema)]
+struct StartRequest {
+    /// Where the exam asks for one.
+    password: Option<String>,
+}
+
+/// An attempt that may be entered.
+#[derive(Serialize, ToSchema)]
+struct StartResponse {
+    attempt: String,
+    /// The attempt token, for the socket's `hello` and as Bearer.
+    token: String,
+    status: &'static str,
+    /// Where the socket is.
+    #[schema(example = "/ws/v1/attempt")]
+    socket: &'static str,
+}
+
+/// Starts an attempt, or finds the one that is live.
+#[utoipa::path(
+    post, path = "/api/v1/exams/{code}/attempts", tag = "exams",
+    params(("code" = String, Path, description = "The exam")),
+    request_body = Option<StartRequest>,
+    responses(
+        (status = 201, body = StartResponse),
+        (status = 200, description = "The attempt that is live", body = StartResponse),
+        (status = 403, description = "`not_open`, `closed`, `no_attempts_left`, `wrong_password`, \
+            `address_not_allowed`, `not_enrolled`",
+            body = problem::Body, content_type = problem::MEDIA_TYPE),
+    ),
+    security(("token" = []), ("cookie" = [])),
+)]
+async fn start(
+    State(app): State<AppState>,
+    SignedIn(person): SignedIn,
+    ClientAddress(address): ClientAddress,
+    Path(code): Path<ExamCode>,
+    JsonOrDefault(body): JsonOrDefault<StartRequest>,
+) -> Result<Response, Problem> {
+    // Said before looking: it must not tell whether the exam exists.
+    if person.role != Role::Candidate || !person.exams.contains(&code) {
+        return Err(Problem::NotEnrolled);
+    }
+    let started = app
+        .engine
+        .start(&person, &code, body.password.as_deref(), address)
+        .await?;
+    let id = started.identity.id;
+    let body = StartResponse {
+        attempt: id.to_string(),
+        token: app.tokens.sign(id, person.id, app.engine.now()),
+        status: started.status.as_str(),
+        socket: "/ws/v1/attempt",
+    };
+    let status = if started.created {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
+    Ok((status, Json(body)).into_response())
+}
+
+impl From<admission::Refusal> for Problem {
+    fn from(refusal: admission::Refusal) -> Self {
+        match refusal {
+            admission::Refusal::NotOpen => Self::NotOpen,
+            admission::Refusal::Closed => Self::Closed,
+            admission::Refusal::NoAttemptsLeft => Self::NoAttemptsLeft,
+            admission::Refusal::WrongPassword => Self::WrongPassword,
+            admission::Refusal::AddressNotAllowed => Self::AddressNotAllowed,
+            admission::Refusal::NotEnrolled => Self::NotEnrolled,
+        }
+    }
+}
+
+impl From<StartError> for Problem {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Refused(refusal) => refusal.into(),
+            StartError::NoSuchExam => Self::NotFound,
+            StartError::Failed(error) => error.into(),
+        }
+    }
+}
+
+/// How results are wanted.
+#[derive(Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct ResultsQuery {
+    /// `json` (default) or `csv`.
+    #[serde(default)]
+    format: Format,
+}
+
+/// A format of results.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Format {
+    #[default]
+    Json,
+    Csv,
+}
+
+/// The results of an exam.
+#[derive(Serialize, ToSchema)]
+struct Results {
+    exam: String,
+    results: Vec<ResultRow>,
+}
+
+/// Every attempt at an exam, for its teachers and administrators.
+#[utoipa::path(
+    get, path = "/api/v1/exams/{code}/results", tag = "exams",
+    params(("code" = String, Path, description = "The exam")),
+    responses(
+        (status = 200, content((Results = "application/json"), (String = "text/csv"))),
+        (status = 403, body = problem::Body, content_type = problem::MEDIA_TYPE),
+        (status = 404, body = problem::Body, content_type = problem::MEDIA_TYPE),
+    ),
+    security(("token" = []), ("cookie" = [])),
+)]
+async fn exam_results(
+    State(app): State<AppState>,
+    SignedIn(person): SignedIn,
+    Path(code): Path<ExamCode>,
+    Query(query): Query<ResultsQuery>,
+) -> Result<Response, Problem> {
+    require_staff(&person, &code, Standing::Teacher)?;
+    app.engine.exam(&code).await?.ok_or(Problem::NotFound)?;
+    let lines = app.engine.results(&code).await?;
+    let rows = lines.iter().map(ResultRow::new).collect();
+    match query.format {
+        Format::Json => Ok(Json(Results {
+            exam: code.to_string(),
+            results: rows,
+        })
+        .into_response()),
+        Format::Csv => {
+            let csv = results::csv(rows).map_err(|error| {
+                tracing::error!(
+                    error = crate::telemetry::chain(&error),
+                    "results are no CSV"
+                );
+                Problem::Internal
+            })?;
+            Ok(([(header::CONTENT_TYPE, "text/csv; charset=utf-8")], csv).into_response())
+        }
+    }
+}
+
+/// Does a proctor's command.
+#[utoipa::path(
+    post, path = "/api/v1/exams/{code}/commands", tag = "exams",
+    params(("code" = String, Path, description = "The exam")),
+    request_body(content = ref("#/components/schemas/ProctorCommand")),
+    responses(
+        (status = 200, description = "The last `result`",
+            body = ref("#/components/schemas/ProctorResult")),
+        (status = 403, body = problem::Body, content_type = problem::MEDIA_TYPE),
+        (status = 404, body = problem::Body, content_type = problem::MEDIA_TYPE),
+        (status = 409, description = "`conflict`: the id was used for another command",
+            body = problem::Body, content_type = problem::MEDIA_TYPE),
+    ),
+    security(("token" = []), ("cookie" = [])),
+)]
+async fn command(
+    State(app): State<AppState>,
+    SignedIn(person): SignedIn,
+    Path(code): Path<ExamCode>,
+    Json(command): Json<Command>,
+) -> Result<Json<CommandResult>, Problem> {
+    require_staff(&person, &code, Standing::Proctor)?;
+    Ok(Json(app.engine.command(&person, &code, command).await?))
+}
+
+impl From<CommandError> for Problem {
+    fn from(error: CommandError) -> Self {
+        match error {
+            CommandError::Conflict => Self::Conflict,
+            CommandError::Forbidden => Self::Forbidden,
+            CommandError::BadRequest(detail) => Self::BadRequest(detail.to_owned()),
+            CommandError::Failed(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! What every request goes through, outermost first: an id, log and count; the
+//! client's address; a guard against panics; a time limit; the origin check;
+//! and headers that keep browsers safe.
+//!
+//! Nothing that is logged tells who: no address, no token, and the route instead
+//! of the path.
+
+use std::{any::Any, net::SocketAddr, sync::Arc};
+
+use axum::{
+    Router,
+    extract::{ConnectInfo, DefaultBodyLimit, MatchedPath, Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, header},
+    middleware::{Next, from_fn_with_state, map_response},
+    response::{IntoResponse, Response},
+};
+use tokio::time::Instant;
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    cors::{AllowOrigin, CorsLayer},
+};
+use tracing::Instrument;
+
+use super::{AppState, client, origin, problem::Problem};
+use crate::telemetry::metrics;
+
+/// Bytes of a request's body, where a handler asks for no other limit.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Set on every response. Styles may be inline for KaTeX; scripts may not.
+const SECURITY_HEADERS: [(HeaderName, &str); 7] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; \
+         connect-src 'self'; font-src 'self' data:; object-src 'none'; \
+         frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+    ),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (
+        HeaderName::from_static("cross-origin-opener-policy"),
+        "same-origin",
+    ),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        "same-origin",
+    ),
+    (
+        HeaderName::from_static("permissions-policy"),
+        "geolocation=(), payment=(), usb=()",
+    ),
+];
+
+pub(super) fn wrap(routes: Router<AppState>, app: &AppState) -> Router<AppState> {
+    let routes = routes
+        .fallback(async || Problem::NotFound)
+        .method_not_allowed_fallback(async || Problem::MethodNotAllowed)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(from_fn_with_state(Arc::clone(app), check_origin))
+        .layer(from_fn_with_state(Arc::clone(app), limit_time))
+        .layer(CatchPanicLayer::custom(after_panic));
+    let routes = match cors(app) {
+        Some(cors) => routes.layer(cors),
+        None => routes,
+    };
+    routes
+        .layer(map_response(secure))
+        .layer(from_fn_with_state(Arc::clone(app), observe))
+}
+
+/// Names, counts and logs a request.
+async fn observe(State(app): State<AppState>, mut request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let id = request_id(request.headers());
+    let method = request.method().clone();
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or("none", MatchedPath::as_str);
+    let route = route.to_owned();
+    if let Some(ConnectInfo(peer)) = request
+        .extensions()
+        .get::<ConnectInfo<SocketAddr>>()
+        .copied()
+    {
+        let trusted = &app.config.server.trusted_proxies;
+        let address = client::address(peer.ip(), request.headers(), trusted);
+        request.extensions_mut().insert(address);
+    }
+
+    let span = tracing::info_span!("request", request.id = id.to_str().unwrap_or_default());
+    let mut response = next.run(request).instrument(span.clone()).await;
+
+    let status = response.status().as_u16();
+    let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    span.in_scope(|| match status {
+        500.. => tracing::warn!(%method, route, status, ms, "request"),
+        400.. => tracing::info!(%method, route, status, ms, "request"),
+        _ => tracing::debug!(%method, route, status, ms, "request"),
+    });
+    app.metrics
+        .http_requests
+        .get_or_create(&metrics::Request { route, status })
+        .inc();
+    response.headers_mut().insert(REQUEST_ID, id);
+    response
+}
+
+/// The id that a proxy gave, where it is a plain one, or a new one.
+fn request_id(headers: &HeaderMap) -> HeaderValue {
+    let given = headers.get(REQUEST_ID).filter(|id| {
+        let plain = |&byte: &u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        (1..=64).contains(&id.len()) && id.as_bytes().iter().all(plain)
+    });
+    given.cloned().unwrap_or_else(|| {
+        let id = getrandom::u64().unwrap_or_default();
+        HeaderValue::from_str(&format!("{id:016x}")).expect("hexadecimal is a header value")
+    })
+}
+
+async fn limit_time(State(app): State<AppState>, request: Request, next: Next) -> Response {
+    let limit = app.config.server.request_timeout;
+    match tokio::time::timeout(limit, next.run(request)).await {
+        Ok(response) => response,
+        Err(_elapsed) => Problem::TimedOut.into_response(),
+    }
+}
+
+/// Pages of other sites can send cookies along, and open sockets: both are
+/// refused. An `Authorization` header they can only send where CORS allows it.
+async fn check_origin(State(app): State<AppState>, request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let safe = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
+    let by_cookie = !safe && !headers.contains_key(header::AUTHORIZATION);
+    let checked = by_cookie || headers.contains_key(header::UPGRADE);
+    if checked && !origin::is_allowed(headers, &app.config.server.allowed_origins) {
+        return Problem::OriginNotAllowed.into_response();
+    }
+    next.run(request).await
+}
+
+/// Lets pages of the configured origins use the REST interface with a token.
+fn cors(app: &AppState) -> Option<CorsLayer> {
+    let origins = &app.config.server.allowed_origins;
+    let origins: Vec<HeaderValue> = origins
+        .iter()
+        .filter_map(|origin| origin.to_string().try_into().ok())
+        .collect();
+    (!origins.is_empty()).then(|| {
+        CorsLayer::new()
+            .allow_origin(AllowOrigin::list(origins))
+            .allow_methods([Method::GET, Method::POST])
+            .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
+            .expose_headers([header::RETRY_AFTER, REQUEST_ID])
+    })
+}
+
+/// What a handler does not say is not cached.
+async fn secure(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    for (name, value) in SECURITY_HEADERS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+fn after_panic(panic: Box<dyn Any + Send + 'static>) -> Response {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    tracing::error!(
+        panic = text.unwrap_or("of an unknown kind"),
+        "a request panicked"
+    );
+    Problem::Internal.into_response()
+}

@@ -1,0 +1,149 @@
+//! Which pages may talk to the engine.
+//!
+//! Same origin means host and port of the `Host` header. The scheme is not
+//! compared: behind a TLS proxy the engine does not know it. A request without
+//! `Origin` is not from a page, or from one of this origin.
+
+use std::fmt;
+
+use axum::http::{HeaderMap, header, uri::Authority};
+
+/// The origin of a page: scheme, host, port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    https: bool,
+    host: String,
+    port: u16,
+}
+
+impl Origin {
+    /// Reads what a browser sends. None for everything else, `null` too.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (https, authority) = match text.split_once("://")? {
+            ("https", authority) => (true, authority),
+            ("http", authority) => (false, authority),
+            _ => return None,
+        };
+        let (host, port) = host_and_port(authority)?;
+        Some(Self {
+            https,
+            host,
+            port: port.unwrap_or(default_port(https)),
+        })
+    }
+
+    /// Whether the page came from where the `Host` header points.
+    fn is_of_host(&self, host: &str) -> bool {
+        host_and_port(host).is_some_and(|(host, port)| {
+            host == self.host && port.unwrap_or(default_port(self.https)) == self.port
+        })
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.https { "https" } else { "http" };
+        write!(formatter, "{scheme}://{}", self.host)?;
+        if self.port == default_port(self.https) {
+            return Ok(());
+        }
+        write!(formatter, ":{}", self.port)
+    }
+}
+
+const fn default_port(https: bool) -> u16 {
+    if https { 443 } else { 80 }
+}
+
+fn host_and_port(text: &str) -> Option<(String, Option<u16>)> {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port.parse().ok()?)),
+        _ => (text, None),
+    };
+    let is_host = !host.contains('@') && host.parse::<Authority>().is_ok();
+    is_host.then(|| (host.to_ascii_lowercase(), port))
+}
+
+/// Whether the page that sent these headers, if one did, is of this origin or
+/// of an `allowed` one.
+pub fn is_allowed(headers: &HeaderMap, allowed: &[Origin]) -> bool {
+    let Some(origin) = headers.get(header::ORIGIN) else {
+        return true;
+    };
+    let Some(origin) = origin.to_str().ok().and_then(Origin::parse) else {
+        return false;
+    };
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
+    allowed.contains(&origin) || host.is_some_and(|host| origin.is_of_host(host))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(origin: &str, host: &str, expected: bool) {
+        let allowed = [Origin::parse("https://Other.example").unwrap()];
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ORIGIN, origin.parse().unwrap());
+        headers.insert(header::HOST, host.parse().unwrap());
+        assert_eq!(
+            is_allowed(&headers, &allowed),
+            expected,
+            "{origin} at {host}"
+        );
+    }
+
+    #[test]
+    fn same_origin_is_host_and_port_of_the_host_header() {
+        check("http://exam.example", "exam.example", true);
+        check("https://exam.example", "exam.example", true);
+        check("https://exam.example", "exam.example:443", true);
+        check("https://EXAM.example:8443", "exam.example:8443", true);
+        check("http://[::1]:8080", "[::1]:8080", true);
+        check("http://exam.example:8080", "exam.example", false);
+        check("http://exam.example", "exam.example:8080", false);
+        check("https://exam.example", "exam.example:80", false);
+        check("https://evil.example", "exam.example", false);
+        check("https://exam.example.evil", "exam.example", false);
+    }
+
+    #[test]
+    fn configured_origins_are_allowed_exactly() {
+        check("https://other.example", "exam.example", true);
+        check("https://other.example:443", "exam.example", true);
+        check("http://other.example", "exam.example", false);
+        check("https://other.example:444", "exam.example", false);
+    }
+
+    #[test]
+    fn what_is_no_origin_is_refused() {
+        for origin in [
+            "null",
+            "",
+            "exam.example",
+            "file://exam.example",
+            "http://",
+            "http://exam.example/",
+            "http://a@exam.example",
+            "http://exam.example:",
+            "http://exam.example:99999",
+            "http://exam.example, http://exam.example",
+        ] {
+            check(origin, "exam.example", false);
+        }
+    }
+
+    #[test]
+    fn no_origin_is_no_page_of_another_site() {
+        assert!(is_allowed(&HeaderMap::new(), &[]));
+    }
+
+    #[test]
+    fn an_origin_is_shown_as_browsers_send_it() {
+        for text in ["https://exam.example", "http://[::1]:8080"] {
+            assert_eq!(Origin::parse(text).unwrap().to_string(), text);
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The pages, built by `clients/web` and embedded in the program.
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{Path, State},
+    http::{HeaderMap, HeaderValue, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use rust_embed::{Embed, EmbeddedFile};
+
+use super::{AppState, problem::Problem};
+
+#[derive(Embed)]
+#[folder = "$CARGO_MANIFEST_DIR/clients/web/dist"]
+struct Dist;
+
+/// Files under `assets/` have a hash in their name, so they never change.
+const FOREVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+const ASK_AGAIN: HeaderValue = HeaderValue::from_static("no-cache");
+
+const NOT_BUILT: &str = "The pages were not built with this program. \
+     Run `npm ci && npm run build` in clients/web, and build it again.\n";
+
+pub(super) fn routes() -> Router<AppState> {
+    Router::new()
+        .route(
+            "/",
+            get(async |app, headers| page(app, headers, "index.html")),
+        )
+        .route(
+            "/attempt",
+            get(async |app, headers| page(app, headers, "attempt.html")),
+        )
+        .route(
+            "/favicon.svg",
+            get(async |app, headers| file(app, headers, "favicon.svg")),
+        )
+        .route("/assets/{*name}", get(asset))
+}
+
+/// A page of its own file, or of the one file that has all pages.
+fn page(app: State<AppState>, headers: HeaderMap, name: &str) -> Response {
+    let name = if Dist::get(name).is_some() {
+        name
+    } else {
+        "index.html"
+    };
+    match Dist::get(name) {
+        Some(file) => respond(&app, &headers, name, file, ASK_AGAIN),
+        None => NOT_BUILT.into_response(),
+    }
+}
+
+fn file(app: State<AppState>, headers: HeaderMap, name: &str) -> Response {
+    match Dist::get(name) {
+        Some(file) => respond(&app, &headers, name, file, ASK_AGAIN),
+        None => Problem::NotFound.into_response(),
+    }
+}
+
+async fn asset(app: State<AppState>, Path(name): Path<String>, headers: HeaderMap) -> Response {
+    let name = format!("assets/{name}");
+    match Dist::get(&name) {
+        Some(file) => respond(&app, &headers, &name, file, FOREVER),
+        None => Problem::NotFound.into_response(),
+    }
+}
+
+fn respond(
+    app: &AppState,
+    request: &HeaderMap,
+    name: &str,
+    file: EmbeddedFile,
+    caching: HeaderValue,
+) -> Response {
+    let content = Bytes::from(file.data.into_owned());
+    let hash = file.metadata.sha256_hash();
+    let tag: String = hash[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+    // Pictures and fonts are compressed already.
+    let mut response = match media_type(name) {
+        (media_type, true) => {
+            let response = app.compressed.respond(request, &tag, content);
+            ([(header::CONTENT_TYPE, media_type)], response).into_response()
+        }
+        (media_type, false) => ([(header::CONTENT_TYPE, media_type)], content).into_response(),
+    };
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, caching);
+    response
+}
+
+/// The media type, and whether compressing helps.
+fn media_type(name: &str) -> (&'static str, bool) {
+    match name.rsplit_once('.').map(|(_, ending)| ending) {
+        Some("html") => ("text/html; charset=utf-8", true),
+        Some("js") => ("text/javascript; charset=utf-8", true),
+        Some("css") => ("text/css; charset=utf-8", true),
+        Some("json" | "map") => ("application/json", true),
+        Some("svg") => ("image/svg+xml", true),
+        Some("ttf") => ("font/ttf", true),
+        Some("woff") => ("font/woff", false),
+        Some("woff2") => ("font/woff2", false),
+        Some("png") => ("image/png", false),
+        Some("ico") => ("image/x-icon", false),
+        _ => ("application/octet-stream", false),
+    }
+}

@@ -1,0 +1,38 @@
+//! What operators and their machines ask: alive, ready, figures.
+
+use std::time::Duration;
+
+use axum::{
+    Router,
+    extract::State,
+    http::header,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+
+use super::{AppState, problem::Problem};
+
+/// A store that takes longer to say that it is there is as good as away.
+const PING_TIMEOUT: Duration = Duration::from_secs(1);
+
+pub(super) fn routes() -> Router<AppState> {
+    Router::new()
+        .route("/healthz", get(async || "alive\n"))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+}
+
+/// Whether this node may take traffic: not while it stops, not without a store.
+async fn ready(State(app): State<AppState>) -> Result<&'static str, Problem> {
+    if app.stop.is_cancelled() {
+        return Err(Problem::Overloaded);
+    }
+    let ping = tokio::time::timeout(PING_TIMEOUT, app.store.ping()).await;
+    ping.map_err(|_elapsed| Problem::Unavailable)??;
+    Ok("ready\n")
+}
+
+async fn metrics(State(app): State<AppState>) -> Response {
+    let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, media_type)], app.metrics.encode()).into_response()
+}

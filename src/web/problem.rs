@@ -1,0 +1,316 @@
+//! What a client is told when a request fails: RFC 9457 `application/problem+json`.
+//!
+//! One closed list. `code` is stable and part of the interface; the texts are
+//! for people and never hold internals: the cause of a fault of ours is logged
+//! where it is handled.
+
+use std::time::Duration;
+
+use axum::{
+    extract::rejection::{BytesRejection, JsonRejection, PathRejection, QueryRejection},
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{engine, store};
+
+/// Why a request failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Problem {
+    /// The request makes no sense; the text says why.
+    BadRequest(String),
+    /// No token, a wrong or an expired one.
+    Unauthorized,
+    /// Name and access code do not belong together.
+    WrongCredentials,
+    /// The caller is known, and may not do this.
+    Forbidden,
+    /// The exam, or its lobby, has not opened.
+    NotOpen,
+    /// The exam, or the attempt, can no longer be entered.
+    Closed,
+    /// All attempts are used.
+    NoAttemptsLeft,
+    /// The exam asks for another password.
+    WrongPassword,
+    /// The exam may not be taken from this address.
+    AddressNotAllowed,
+    /// The person is not among the exam's candidates.
+    NotEnrolled,
+    /// Another device holds the attempt.
+    AnotherDevice,
+    /// A page of another site sent the request.
+    OriginNotAllowed,
+    /// The exam does not show this result, or not yet.
+    NotReleased,
+    /// Nothing here, or nothing that the caller may know of.
+    NotFound,
+    /// The attempt is not handed in yet.
+    NotHandedIn,
+    /// The address exists for other methods.
+    MethodNotAllowed,
+    /// The request took too long to arrive or to answer.
+    TimedOut,
+    /// Another session owns the attempt.
+    Superseded,
+    /// The command's id was used for another command.
+    Conflict,
+    /// The body is larger than allowed.
+    TooLarge,
+    /// The body is not JSON.
+    UnsupportedMediaType,
+    /// Too many tries; the time says when to try again.
+    RateLimited(Duration),
+    /// A fault of the engine.
+    Internal,
+    /// The node refuses new work for now.
+    Overloaded,
+    /// The store cannot be reached.
+    Unavailable,
+}
+
+/// The body of an error.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub struct Body {
+    /// A name for the kind of error, as a URI.
+    #[schema(example = "urn:invigil:problem:not_found")]
+    r#type: String,
+    /// The kind of error, for people.
+    title: &'static str,
+    /// The HTTP status.
+    status: u16,
+    /// This error, for people.
+    detail: String,
+    /// The kind of error, for programs.
+    #[schema(example = "not_found")]
+    code: &'static str,
+}
+
+/// The media type of every error.
+pub const MEDIA_TYPE: &str = "application/problem+json";
+
+/// When to come back after 503. Long enough for a restart of the store.
+const UNAVAILABLE_RETRY: Duration = Duration::from_secs(2);
+
+impl Problem {
+    /// Status, stable code and title.
+    const fn kind(&self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad_request", "Bad request"),
+            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", "Not signed in"),
+            Self::WrongCredentials => (
+                StatusCode::UNAUTHORIZED,
+                "wrong_credentials",
+                "Wrong name or access code",
+            ),
+            Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden", "Not allowed"),
+            Self::NotOpen => (StatusCode::FORBIDDEN, "not_open", "Not open yet"),
+            Self::Closed => (StatusCode::FORBIDDEN, "closed", "Closed"),
+            Self::NoAttemptsLeft => (
+                StatusCode::FORBIDDEN,
+                "no_attempts_left",
+                "No attempts left",
+            ),
+            Self::WrongPassword => (StatusCode::FORBIDDEN, "wrong_password", "Wrong password"),
+            Self::AddressNotAllowed => (
+                StatusCode::FORBIDDEN,
+                "address_not_allowed",
+                "Address not allowed",
+            ),
+            Self::NotEnrolled => (StatusCode::FORBIDDEN, "not_enrolled", "Not enrolled"),
+            Self::AnotherDevice => (StatusCode::FORBIDDEN, "another_device", "Open elsewhere"),
+            Self::OriginNotAllowed => (
+                StatusCode::FORBIDDEN,
+                "origin_not_allowed",
+                "Origin not allowed",
+            ),
+            Self::NotReleased => (StatusCode::FORBIDDEN, "not_released", "Result not released"),
+            Self::NotFound => (StatusCode::NOT_FOUND, "not_found", "Not found"),
+            Self::NotHandedIn => (StatusCode::NOT_FOUND, "not_handed_in", "Not handed in"),
+            Self::MethodNotAllowed => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "Method not allowed",
+            ),
+            Self::TimedOut => (StatusCode::REQUEST_TIMEOUT, "timed_out", "Took too long"),
+            Self::Superseded => (StatusCode::CONFLICT, "superseded", "Superseded"),
+            Self::Conflict => (StatusCode::CONFLICT, "conflict", "Conflict"),
+            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too_large", "Body too large"),
+            Self::UnsupportedMediaType => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
+                "Not JSON",
+            ),
+            Self::RateLimited(_) => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "rate_limited",
+                "Too many tries",
+            ),
+            Self::Internal => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal",
+                "Engine fault",
+            ),
+            Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded", "Overloaded"),
+            Self::Unavailable => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "unavailable",
+                "Store not available",
+            ),
+        }
+    }
+
+    /// The stable code.
+    pub const fn code(&self) -> &'static str {
+        self.kind().1
+    }
+
+    fn detail(&self) -> String {
+        let text = match self {
+            Self::BadRequest(detail) => detail,
+            Self::Unauthorized => "Sign in, and send the token that you get.",
+            Self::WrongCredentials => "This name and this access code do not belong together.",
+            Self::Forbidden => "Your role does not allow this.",
+            Self::NotOpen => "The exam has not opened yet.",
+            Self::Closed => "The exam can no longer be entered.",
+            Self::NoAttemptsLeft => "You have used all your attempts at this exam.",
+            Self::WrongPassword => "The exam asks for another password.",
+            Self::AddressNotAllowed => "The exam may not be taken from your address.",
+            Self::NotEnrolled => "You are not among the candidates of this exam.",
+            Self::AnotherDevice => "The attempt is open on another device.",
+            Self::OriginNotAllowed => "Pages of another site may not use the engine.",
+            Self::NotReleased => "The exam does not show this result, or not yet.",
+            Self::NotFound => "There is nothing here that you may see.",
+            Self::NotHandedIn => "The attempt is not handed in yet.",
+            Self::MethodNotAllowed => "This address knows other methods only.",
+            Self::TimedOut => "The request took too long.",
+            Self::Superseded => "Another session owns the attempt.",
+            Self::Conflict => "The id was used for another command.",
+            Self::TooLarge => "The body is larger than allowed.",
+            Self::UnsupportedMediaType => "Send the body as application/json.",
+            Self::RateLimited(wait) => {
+                return format!("Try again in {} seconds.", seconds(*wait));
+            }
+            Self::Internal => "The engine has a fault, which is in its log.",
+            Self::Overloaded => "The engine takes no new work for a moment.",
+            Self::Unavailable => "What lasts is not available for a moment. Try again.",
+        };
+        text.to_owned()
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        if let Self::RateLimited(wait) = self {
+            return Some(*wait);
+        }
+        matches!(self, Self::Overloaded | Self::Unavailable).then_some(UNAVAILABLE_RETRY)
+    }
+
+    fn body(&self) -> Body {
+        let (status, code, title) = self.kind();
+        Body {
+            r#type: format!("urn:invigil:problem:{code}"),
+            title,
+            status: status.as_u16(),
+            detail: self.detail(),
+            code,
+        }
+    }
+}
+
+/// Whole seconds, rounded up: a client that waits as told is not too early.
+fn seconds(wait: Duration) -> u64 {
+    wait.as_millis()
+        .div_ceil(1000)
+        .try_into()
+        .unwrap_or(u64::MAX)
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = serde_json::to_vec(&self.body()).expect("a problem is plain JSON");
+        let mut response = (self.kind().0, body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(wait) = self.retry_after() {
+            headers.insert(header::RETRY_AFTER, seconds(wait).into());
+        }
+        if matches!(self, Self::Unauthorized) {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+impl From<JsonRejection> for Problem {
+    fn from(rejection: JsonRejection) -> Self {
+        match rejection.status() {
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::UnsupportedMediaType,
+            StatusCode::PAYLOAD_TOO_LARGE => Self::TooLarge,
+            _ => Self::BadRequest(rejection.body_text()),
+        }
+    }
+}
+
+impl From<BytesRejection> for Problem {
+    fn from(rejection: BytesRejection) -> Self {
+        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            Self::TooLarge
+        } else {
+            Self::BadRequest(rejection.body_text())
+        }
+    }
+}
+
+impl From<QueryRejection> for Problem {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::BadRequest(rejection.body_text())
+    }
+}
+
+/// An id that is no id names nothing.
+impl From<PathRejection> for Problem {
+    fn from(_: PathRejection) -> Self {
+        Self::NotFound
+    }
+}
+
+/// The one place where a fault of the engine becomes an answer, and is logged.
+impl From<engine::Error> for Problem {
+    fn from(error: engine::Error) -> Self {
+        match error {
+            engine::Error::Store(error) => error.into(),
+            engine::Error::Damaged { .. }
+            | engine::Error::Content(_)
+            | engine::Error::Random(_)
+            | engine::Error::ClockBehind { .. } => {
+                let error = crate::telemetry::chain(&error);
+                tracing::error!(error, "the engine could not do a request");
+                Self::Internal
+            }
+        }
+    }
+}
+
+/// The one place where a fault of the store becomes an answer, and is logged.
+impl From<store::Error> for Problem {
+    fn from(error: store::Error) -> Self {
+        let chain = crate::telemetry::chain(&error);
+        match error {
+            store::Error::Unavailable { .. } => {
+                tracing::warn!(error = chain, "the store did not answer a request");
+                Self::Unavailable
+            }
+            store::Error::Rejected { .. } | store::Error::Schema(_) => {
+                tracing::error!(error = chain, "the store refused a request");
+                Self::Internal
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -16,6 +16,8 @@ use super::{
 };
 
 pub mod definition;
+#[cfg(test)]
+pub(crate) mod fixture;
 mod limits;
 mod schema;
 mod shape;

@@ -151,13 +151,7 @@ fn read_header(header: &StringRecord, faults: &mut Faults) -> Option<Vec<&'stati
             Some(column) => columns.push(column),
             None => {
                 let name: String = name.chars().take(64).collect();
-                let known = COLUMNS.join(",");
-                fault(
-                    faults,
-                    Some(1),
-                    &name,
-                    format!("is no column; there are {known}"),
-                );
+                fault(faults, Some(1), &name, "is not a known column");
             }
         }
     }

@@ -143,3 +143,6 @@ fn known(id: &str, options: &[Choice]) -> Result<(), BadValue> {
         Err(BadValue("names an id that the question does not have"))
     }
 }
+
+#[cfg(test)]
+mod tests;

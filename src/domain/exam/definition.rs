@@ -246,13 +246,14 @@ fn read_scale(tree: &Value, walk: &mut Walk) -> Option<Vec<(Decimal, String)>> {
         let scale = GRADES.map(|(percent, letter)| (percent.into(), letter.to_owned()));
         return Some(scale.into());
     }
-    let scale: Vec<(Decimal, String)> = items(&tree["grading"]["scale"])
-        .map(|pair| Some((decimal(&pair[0])?, pair[1].as_str()?.to_owned())))
-        .collect::<Option<_>>()?;
+    let pairs = &tree["grading"]["scale"];
+    let percents: Vec<Option<Decimal>> = items(pairs).map(|pair| decimal(&pair[0])).collect();
     walk.key("grading", |walk| {
         walk.key("scale", |walk| {
-            for (index, pair) in scale.windows(2).enumerate() {
-                if pair[1].0 >= pair[0].0 {
+            for (index, pair) in percents.windows(2).enumerate() {
+                if let [Some(before), Some(percent)] = pair
+                    && percent >= before
+                {
                     walk.item(index + 1, |walk| {
                         walk.fault("must be under the one before");
                     });
@@ -260,7 +261,10 @@ fn read_scale(tree: &Value, walk: &mut Walk) -> Option<Vec<(Decimal, String)>> {
             }
         });
     });
-    Some(scale)
+    items(pairs)
+        .zip(percents)
+        .map(|(pair, percent)| Some((percent?, pair[1].as_str()?.to_owned())))
+        .collect()
 }
 
 fn read_proctoring(tree: &Value) -> Option<Proctoring> {

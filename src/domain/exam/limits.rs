@@ -9,7 +9,9 @@
 pub const FILE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Values in an exam file, the ones that YAML aliases repeat counted again.
 /// [`QUESTIONS_MAX`] questions of a hundred values each fit.
-pub const FILE_VALUES_MAX: usize = 1_000_000;
+pub const FILE_VALUES_MAX: usize = 500_000;
+/// Of these, the ones that YAML aliases repeat.
+pub const FILE_REPEATED_MAX: usize = 100_000;
 /// Nesting of an exam file; the format itself needs 10.
 pub const FILE_DEPTH_MAX: usize = 32;
 /// Sections of an exam.

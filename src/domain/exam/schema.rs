@@ -91,3 +91,6 @@ fn record<'a>(fields: impl Iterator<Item = &'a Field>, tag: Option<(&str, &str)>
         "additionalProperties": false,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -221,8 +221,8 @@ impl Shape {
             Value::Object(_) => "a map",
         };
         let mut message = format!("must be {}, not {found}", self.name());
-        let wants_text = matches!(self, Self::Text { .. } | Self::Word(_));
-        if wants_text && (value.is_number() || value.is_boolean()) {
+        let scalar = value.is_number() || value.is_boolean();
+        if scalar && self.takes(&Value::String(String::new())) {
             message.push_str("; put it between quotes");
         }
         walk.fault(message);

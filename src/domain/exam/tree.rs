@@ -15,9 +15,9 @@ use std::{cell::Cell, fmt};
 use rust_decimal::Decimal;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
-use serde_saphyr::{DuplicateKeyPolicy, MergeKeyPolicy};
+use serde_saphyr::{DuplicateKeyPolicy, UserMessageFormatter};
 
-use super::limits::{FILE_BYTES_MAX, FILE_DEPTH_MAX, FILE_VALUES_MAX};
+use super::limits::{FILE_BYTES_MAX, FILE_DEPTH_MAX, FILE_REPEATED_MAX, FILE_VALUES_MAX};
 use crate::domain::fault::Fault;
 
 /// How a file is written.
@@ -53,10 +53,7 @@ fn read_json(text: &str, seed: Tree<'_>) -> Result<Value, Fault> {
         .and_then(|value| reader.end().map(|()| value))
         .map_err(|error| {
             let whole = error.to_string();
-            // The error ends in its position, which the fault carries by itself.
-            let message = whole
-                .rsplit_once(" at line ")
-                .map_or(&*whole, |(message, _)| message);
+            let message = without_place(&whole);
             let line = u32::try_from(error.line()).ok().filter(|line| *line > 0);
             fault(&format!("is not valid JSON: {message}"), line)
         })
@@ -73,8 +70,10 @@ fn read_yaml(text: &str, seed: Tree<'_>) -> Result<Value, Fault> {
             max_anchors: 10_000,
             max_total_scalar_bytes: FILE_BYTES_MAX,
         },
+        alias_limits: serde_saphyr::alias_limits! {
+            max_total_replayed_events: FILE_REPEATED_MAX,
+        },
         duplicate_keys: DuplicateKeyPolicy::Error,
-        merge_keys: MergeKeyPolicy::Merge,
         // `no`, `0755` and `1_000` are text, as YAML 1.2 has it.
         strict_booleans: true,
         leading_zero_numbers_as_strings: true,
@@ -90,11 +89,19 @@ fn read_yaml(text: &str, seed: Tree<'_>) -> Result<Value, Fault> {
             .location()
             .and_then(|place| u32::try_from(place.line()).ok())
             .filter(|line| *line > 0);
-        let whole = error.without_snippet().to_string();
-        let message = whole.lines().next().unwrap_or_default();
-        let message: String = message.chars().take(300).collect();
+        let whole = error.render_with_formatter(&UserMessageFormatter);
+        let message: String = without_place(&whole).chars().take(300).collect();
         fault(&format!("is not valid YAML: {message}"), line)
     })
+}
+
+/// An error's first line without the position at its end, which the fault
+/// carries by itself.
+fn without_place(message: &str) -> &str {
+    let first = message.lines().next().unwrap_or_default();
+    first
+        .rsplit_once(" at line ")
+        .map_or(first, |(message, _)| message)
 }
 
 fn fault(message: &str, line: Option<u32>) -> Fault {

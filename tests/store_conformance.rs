@@ -1,5 +1,12 @@
 //! One suite, every adapter: what the engine and the web layer rely on.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "helpers of tests panic and say what they skip"
+)]
+
 #[path = "store_conformance/attempts.rs"]
 mod attempts;
 #[path = "store_conformance/catalog.rs"]

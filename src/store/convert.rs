@@ -33,12 +33,15 @@ pub(super) const fn is_data_fault(error: &sqlx::Error) -> bool {
 
 /// An unsigned number as the stores keep it.
 pub(super) fn to_column(number: u64) -> Result<i64> {
-    i64::try_from(number).map_err(|_| refuse(format!("{number} is over the largest number")))
+    i64::try_from(number).map_err(|error| refuse(format!("{number}: {error}")))
 }
 
 /// An unsigned number as it was kept.
-pub(super) fn from_column<T: TryFrom<i64>>(number: i64) -> Result<T> {
-    T::try_from(number).map_err(|_| unreadable(format!("{number} is out of range")))
+pub(super) fn from_column<T>(number: i64) -> Result<T>
+where
+    T: TryFrom<i64, Error: std::fmt::Display>,
+{
+    T::try_from(number).map_err(|error| unreadable(format!("{number}: {error}")))
 }
 
 /// A duration as whole milliseconds.
@@ -55,7 +58,7 @@ pub(super) fn duration_from_column(ms: i64) -> Result<Duration> {
 pub(super) fn bytes_from_column(bytes: &[u8]) -> Result<[u8; 32]> {
     bytes
         .try_into()
-        .map_err(|_| unreadable(format!("{} bytes instead of 32", bytes.len())))
+        .map_err(|error| unreadable(format!("32 bytes: {error}")))
 }
 
 /// A status by its stored name.

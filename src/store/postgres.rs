@@ -8,6 +8,7 @@
 mod attempts;
 mod catalog;
 mod keys;
+mod people;
 mod read;
 mod rows;
 mod save;
@@ -18,13 +19,14 @@ use std::{str::FromStr, sync::Arc, time::Duration};
 
 use sqlx::{
     Connection, PgConnection, PgPool,
+    error::DatabaseError,
     migrate::{MigrateError, Migrator},
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use tokio::time::timeout;
 
 use self::keys::QuestionKeys;
-use super::Error;
+use super::{Error, convert::is_data_fault};
 use crate::domain::time::Timestamp;
 
 /// The schema of this version of the program.
@@ -115,11 +117,14 @@ impl Postgres {
         MIGRATOR
             .run_direct(None, &mut connection, false)
             .await
-            .map_err(|error| match error {
-                MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
+            .map_err(|error| {
+                if let MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) =
+                    error
+                {
                     failed(operation, error)
+                } else {
+                    Error::Schema(format!("the database cannot be migrated: {error}"))
                 }
-                other => Error::Schema(format!("the database cannot be migrated: {other}")),
             })?;
         connection
             .close()
@@ -135,7 +140,7 @@ impl Postgres {
     pub async fn maintain(&self, now: Timestamp) -> Result<(), Error> {
         self.call("make partitions", ensure_partitions).await?;
         self.call("forget old log-ins", async |connection| {
-            catalog::forget_logins(connection, now).await
+            people::forget_logins(connection, now).await
         })
         .await
     }
@@ -167,6 +172,8 @@ fn options(url: &str) -> Result<PgConnectOptions, Error> {
         // What is called saved is on disk, whatever the server's default is.
         ("synchronous_commit", "on"),
         ("statement_timeout", STATEMENT_TIMEOUT),
+        // Planning over all partitions costs more than any of the statements.
+        ("plan_cache_mode", "force_generic_plan"),
         // A node that vanished within a transaction must not hold its locks.
         ("idle_in_transaction_session_timeout", "10s"),
         ("tcp_keepalives_idle", "5"),
@@ -244,15 +251,11 @@ fn unavailable(
 /// (network, locks, a full disk, a server that stops, a standby that takes
 /// over) it is better to think that it passes than to drop an answer.
 fn failed(operation: &'static str, error: sqlx::Error) -> Error {
-    let data_is_at_fault = match &error {
-        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
-            // Cardinality, data exception, integrity constraint, program limit.
-            ["21", "22", "23", "54"]
-                .iter()
-                .any(|class| code.starts_with(class))
-        }),
-        other => super::convert::is_data_fault(other),
-    };
+    // Cardinality, data exception, integrity constraint, program limit.
+    const DATA_CLASSES: [&str; 4] = ["21", "22", "23", "54"];
+    let code = error.as_database_error().and_then(DatabaseError::code);
+    let data_is_at_fault = is_data_fault(&error)
+        || code.is_some_and(|code| DATA_CLASSES.iter().any(|class| code.starts_with(class)));
     if data_is_at_fault {
         Error::Rejected {
             operation,

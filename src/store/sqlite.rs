@@ -6,6 +6,7 @@
 
 mod attempts;
 mod catalog;
+mod people;
 mod read;
 mod rows;
 mod save;
@@ -104,7 +105,7 @@ impl Sqlite {
     /// As every call.
     pub async fn maintain(&self, now: Timestamp) -> Result<(), Error> {
         self.write("forget old log-ins", async |db| {
-            catalog::forget_logins(db, now).await
+            people::forget_logins(db, now).await
         })
         .await
     }
@@ -172,19 +173,20 @@ fn lock(dir: &Path) -> Result<File, Error> {
 
 async fn migrate(dir: &Path, writer: &SqlitePool) -> Result<(), Error> {
     let shown = dir.display();
-    match MIGRATOR.run(writer).await {
-        Ok(()) => Ok(()),
-        Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) => {
-            Err(cannot_open(dir, error))
+    MIGRATOR.run(writer).await.map_err(|error| {
+        if let MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) = error {
+            cannot_open(dir, error)
+        } else if let MigrateError::VersionMissing(version) = error {
+            Error::Schema(format!(
+                "the data directory {shown} was written by a newer invigil (schema {version}): \
+                 use that one, or another directory"
+            ))
+        } else {
+            Error::Schema(format!(
+                "the data directory {shown} cannot be used: {error}"
+            ))
         }
-        Err(MigrateError::VersionMissing(version)) => Err(Error::Schema(format!(
-            "the data directory {shown} was written by a newer invigil (schema {version}): \
-             use that one, or another directory"
-        ))),
-        Err(other) => Err(Error::Schema(format!(
-            "the data directory {shown} cannot be used: {other}"
-        ))),
-    }
+    })
 }
 
 /// A full disk may have room later; whatever else is in the way is for the operator.

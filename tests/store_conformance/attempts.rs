@@ -12,7 +12,7 @@ use crate::fixture::{
     started_and_taken, totals, untouched, version, write,
 };
 
-pub async fn an_attempt_is_made_as_it_was_asked_for(store: Arc<dyn Store>) {
+pub(crate) async fn an_attempt_is_made_as_it_was_asked_for(store: Arc<dyn Store>) {
     furnish(&*store).await;
     let wanted = new_attempt("ann");
     let Started::Created(made) = store.start(wanted.clone()).await.unwrap() else {
@@ -42,7 +42,7 @@ pub async fn an_attempt_is_made_as_it_was_asked_for(store: Arc<dyn Store>) {
     assert_eq!(store.summary(AttemptId(-1)).await.unwrap(), None);
 }
 
-pub async fn twenty_starts_at_once_make_one_attempt(store: Arc<dyn Store>) {
+pub(crate) async fn twenty_starts_at_once_make_one_attempt(store: Arc<dyn Store>) {
     furnish(&*store).await;
     let starts = (0..20).map(|_| store.start(new_attempt("ann")));
     let mut made = 0;
@@ -61,7 +61,7 @@ pub async fn twenty_starts_at_once_make_one_attempt(store: Arc<dyn Store>) {
     assert_eq!((made, ids.len()), (1, 1));
 }
 
-pub async fn a_person_has_no_more_attempts_than_allowed(store: Arc<dyn Store>) {
+pub(crate) async fn a_person_has_no_more_attempts_than_allowed(store: Arc<dyn Store>) {
     furnish(&*store).await;
     for number in 1..=2 {
         let (attempt, epoch) = started_and_taken(&*store, "ann").await;
@@ -97,7 +97,7 @@ pub async fn a_person_has_no_more_attempts_than_allowed(store: Arc<dyn Store>) {
     assert!(store.attempts_of(&"cy".into()).await.unwrap().is_empty());
 }
 
-pub async fn a_start_of_what_is_not_there_is_refused(store: Arc<dyn Store>) {
+pub(crate) async fn a_start_of_what_is_not_there_is_refused(store: Arc<dyn Store>) {
     furnish(&*store).await;
     let mut version_missing = new_attempt("ann");
     version_missing.identity.exam_version = version("HIST", 2);
@@ -110,7 +110,7 @@ pub async fn a_start_of_what_is_not_there_is_refused(store: Arc<dyn Store>) {
     }
 }
 
-pub async fn taking_raises_the_epoch(store: Arc<dyn Store>) {
+pub(crate) async fn taking_raises_the_epoch(store: Arc<dyn Store>) {
     furnish(&*store).await;
     let attempt = start(&*store, "ann").await;
     let first = store.take(attempt, &node()).await.unwrap().unwrap();
@@ -129,7 +129,7 @@ pub async fn taking_raises_the_epoch(store: Arc<dyn Store>) {
     assert_eq!(store.take(AttemptId(-1), &node()).await.unwrap(), None);
 }
 
-pub async fn overdue_attempts_come_earliest_first(store: Arc<dyn Store>) {
+pub(crate) async fn overdue_attempts_come_earliest_first(store: Arc<dyn Store>) {
     furnish(&*store).await;
     let mut due = Vec::new();
     for (candidate, close_at) in [("ann", Some(at(30))), ("bob", Some(at(10))), ("cy", None)] {
@@ -148,7 +148,7 @@ pub async fn overdue_attempts_come_earliest_first(store: Arc<dyn Store>) {
     assert_eq!(store.overdue(at(99), 1).await.unwrap(), [due[1]]);
 }
 
-pub async fn an_exam_lists_its_attempts(store: Arc<dyn Store>) {
+pub(crate) async fn an_exam_lists_its_attempts(store: Arc<dyn Store>) {
     furnish(&*store).await;
     let bob = start(&*store, "bob").await;
     let (ann, epoch) = started_and_taken(&*store, "ann").await;
@@ -180,7 +180,7 @@ pub async fn an_exam_lists_its_attempts(store: Arc<dyn Store>) {
     assert_eq!(store.open_attempts(&"OTHER".into()).await.unwrap(), []);
 }
 
-pub async fn a_timeline_is_read_by_cursor(store: Arc<dyn Store>) {
+pub(crate) async fn a_timeline_is_read_by_cursor(store: Arc<dyn Store>) {
     furnish(&*store).await;
     let (attempt, epoch) = started_and_taken(&*store, "ann").await;
     let mut change = write(attempt, epoch, 1);
@@ -195,7 +195,7 @@ pub async fn a_timeline_is_read_by_cursor(store: Arc<dyn Store>) {
     assert!(numbers(5, 9).await.is_empty());
 }
 
-pub async fn an_attempt_is_about_its_version_for_good(store: Arc<dyn Store>) {
+pub(crate) async fn an_attempt_is_about_its_version_for_good(store: Arc<dyn Store>) {
     furnish(&*store).await;
     let attempt = start(&*store, "ann").await;
     store.put_exams(&[exam("HIST", 2)]).await.unwrap();
@@ -207,7 +207,7 @@ pub async fn an_attempt_is_about_its_version_for_good(store: Arc<dyn Store>) {
     );
 }
 
-pub async fn a_command_is_done_once(store: Arc<dyn Store>) {
+pub(crate) async fn a_command_is_done_once(store: Arc<dyn Store>) {
     furnish(&*store).await;
     let (ann, bob) = ("ann".into(), "bob".into());
     let begin = async |person, body| store.begin_command(person, "c-\u{e9}", &[body; 32]).await;
@@ -236,7 +236,7 @@ pub async fn a_command_is_done_once(store: Arc<dyn Store>) {
     );
 }
 
-pub async fn outages_are_measured_between_signs_of_life(store: Arc<dyn Store>) {
+pub(crate) async fn outages_are_measured_between_signs_of_life(store: Arc<dyn Store>) {
     let (one, two) = ("node-1".into(), "node-2".into());
     assert_eq!(store.node_alive(&one, at(10)).await.unwrap(), None);
     assert_eq!(store.node_alive(&two, at(20)).await.unwrap(), Some(at(10)));

@@ -7,7 +7,7 @@ use rust_decimal::Decimal;
 
 use crate::fixture::{MORNING, Store, at, exam, furnish, person, version};
 
-pub async fn the_newest_version_of_every_exam_is_listed(store: Arc<dyn Store>) {
+pub(crate) async fn the_newest_version_of_every_exam_is_listed(store: Arc<dyn Store>) {
     assert_eq!(store.exams().await.unwrap(), []);
     store
         .put_exams(&[exam("MATH", 1), exam("HIST", 1)])
@@ -31,7 +31,7 @@ pub async fn the_newest_version_of_every_exam_is_listed(store: Arc<dyn Store>) {
     store.put_exams(&[]).await.unwrap();
 }
 
-pub async fn exams_go_in_all_or_none(store: Arc<dyn Store>) {
+pub(crate) async fn exams_go_in_all_or_none(store: Arc<dyn Store>) {
     let broken = StoredExam {
         definition: r#"{"sections": 1}"#.into(),
         ..exam("ZOO", 1)
@@ -45,7 +45,7 @@ pub async fn exams_go_in_all_or_none(store: Arc<dyn Store>) {
     assert_eq!(store.exam_version(&version("ART", 1)).await.unwrap(), None);
 }
 
-pub async fn people_are_added_and_replaced(store: Arc<dyn Store>) {
+pub(crate) async fn people_are_added_and_replaced(store: Arc<dyn Store>) {
     let full = Person {
         id: "\u{8003}\u{751f}-1 \u{1f600}'\"".into(),
         name: "A \u{202e}name, with 'quotes' and \\".to_owned(),
@@ -86,7 +86,7 @@ pub async fn people_are_added_and_replaced(store: Arc<dyn Store>) {
     store.put_people(&[]).await.unwrap();
 }
 
-pub async fn people_go_in_all_or_none(store: Arc<dyn Store>) {
+pub(crate) async fn people_go_in_all_or_none(store: Arc<dyn Store>) {
     let outcome = store
         .put_people(&[(person("ann"), [1; 32]), (person(""), [1; 32])])
         .await;
@@ -97,7 +97,7 @@ pub async fn people_go_in_all_or_none(store: Arc<dyn Store>) {
     assert_eq!(store.person(&"ann".into()).await.unwrap(), None);
 }
 
-pub async fn a_login_holds_until_it_expires_or_is_ended(store: Arc<dyn Store>) {
+pub(crate) async fn a_login_holds_until_it_expires_or_is_ended(store: Arc<dyn Store>) {
     furnish(&*store).await;
     let ann = "ann".into();
     store.put_login(&[1; 32], &ann, at(100)).await.unwrap();
@@ -122,7 +122,7 @@ pub async fn a_login_holds_until_it_expires_or_is_ended(store: Arc<dyn Store>) {
     );
 }
 
-pub async fn the_first_secret_of_a_name_stays(store: Arc<dyn Store>) {
+pub(crate) async fn the_first_secret_of_a_name_stays(store: Arc<dyn Store>) {
     let fresh: Vec<[u8; 32]> = (1..=8).map(|byte| [byte; 32]).collect();
     let calls = fresh.iter().map(|secret| store.secret("pepper", secret));
     let kept = futures_util::future::join_all(calls).await;

@@ -16,27 +16,27 @@ use invigil::{
 use rust_decimal::Decimal;
 
 /// Either adapter.
-pub trait Store: AttemptStore + Catalog {}
+pub(crate) trait Store: AttemptStore + Catalog {}
 impl<T: AttemptStore + Catalog> Store for T {}
 
 /// Eight in the morning of an exam day.
-pub const MORNING: Timestamp = Timestamp::from_ms(1_795_420_800_123);
+pub(crate) const MORNING: Timestamp = Timestamp::from_ms(1_795_420_800_123);
 
 /// Questions of [`exam`]; the second id is not ASCII.
-pub const QUESTIONS: [&str; 3] = ["q1", "\u{9898}-2", "q3"];
+pub(crate) const QUESTIONS: [&str; 3] = ["q1", "\u{9898}-2", "q3"];
 
 /// The node that takes attempts here.
-pub fn node() -> NodeId {
+pub(crate) fn node() -> NodeId {
     "node-1".into()
 }
 
 /// So many milliseconds into the morning.
-pub fn at(ms: u64) -> Timestamp {
+pub(crate) fn at(ms: u64) -> Timestamp {
     MORNING + Duration::from_millis(ms)
 }
 
 /// An exam with three questions.
-pub fn exam(code: &str, edition: u32) -> StoredExam {
+pub(crate) fn exam(code: &str, edition: u32) -> StoredExam {
     let definition = serde_json::json!({
         "code": code,
         "edition": edition,
@@ -59,12 +59,12 @@ pub fn exam(code: &str, edition: u32) -> StoredExam {
 }
 
 /// Stands for the hash of [`exam`].
-pub fn version(code: &str, edition: u32) -> ExamVersion {
+pub(crate) fn version(code: &str, edition: u32) -> ExamVersion {
     format!("sha256:{code}-{edition}").into()
 }
 
 /// A candidate of every exam.
-pub fn person(id: &str) -> Person {
+pub(crate) fn person(id: &str) -> Person {
     Person {
         id: id.into(),
         name: format!("Name of {id}"),
@@ -77,14 +77,14 @@ pub fn person(id: &str) -> Person {
 }
 
 /// The exam HIST and the candidates ann, bob and cy.
-pub async fn furnish(store: &dyn Store) {
+pub(crate) async fn furnish(store: &dyn Store) {
     store.put_exams(&[exam("HIST", 1)]).await.unwrap();
     let people = ["ann", "bob", "cy"].map(|id| (person(id), [7; 32]));
     store.put_people(&people).await.unwrap();
 }
 
 /// The state of an attempt that nobody has entered.
-pub fn untouched() -> ControlRow {
+pub(crate) fn untouched() -> ControlRow {
     ControlRow {
         state: r#"{"phase": "started"}"#.into(),
         status: Status::Started,
@@ -96,7 +96,7 @@ pub fn untouched() -> ControlRow {
 }
 
 /// The state of an attempt that is over.
-pub fn closed(closed_at: Timestamp) -> ControlRow {
+pub(crate) fn closed(closed_at: Timestamp) -> ControlRow {
     ControlRow {
         state: r#"{"phase":"over","why":"\u0000 \ud83d\ude00"}"#.into(),
         status: Status::Graded,
@@ -108,7 +108,7 @@ pub fn closed(closed_at: Timestamp) -> ControlRow {
 }
 
 /// A start of HIST, at most two attempts.
-pub fn new_attempt(candidate: &str) -> NewAttempt {
+pub(crate) fn new_attempt(candidate: &str) -> NewAttempt {
     NewAttempt {
         identity: Identity {
             id: AttemptId(0),
@@ -128,7 +128,7 @@ pub fn new_attempt(candidate: &str) -> NewAttempt {
 }
 
 /// Starts an attempt at HIST.
-pub async fn start(store: &dyn Store, candidate: &str) -> AttemptId {
+pub(crate) async fn start(store: &dyn Store, candidate: &str) -> AttemptId {
     match store.start(new_attempt(candidate)).await.unwrap() {
         Started::Created(identity) => identity.id,
         other => panic!("{candidate} has an attempt already: {other:?}"),
@@ -136,7 +136,7 @@ pub async fn start(store: &dyn Store, candidate: &str) -> AttemptId {
 }
 
 /// Starts an attempt and takes it; its epoch.
-pub async fn started_and_taken(store: &dyn Store, candidate: &str) -> (AttemptId, u64) {
+pub(crate) async fn started_and_taken(store: &dyn Store, candidate: &str) -> (AttemptId, u64) {
     let attempt = start(store, candidate).await;
     (
         attempt,
@@ -145,7 +145,7 @@ pub async fn started_and_taken(store: &dyn Store, candidate: &str) -> (AttemptId
 }
 
 /// A write of progress alone.
-pub fn write(attempt: AttemptId, epoch: u64, version_number: u64) -> AttemptWrite {
+pub(crate) fn write(attempt: AttemptId, epoch: u64, version_number: u64) -> AttemptWrite {
     AttemptWrite {
         attempt,
         epoch,
@@ -165,7 +165,7 @@ pub fn write(attempt: AttemptId, epoch: u64, version_number: u64) -> AttemptWrit
 }
 
 /// An answer.
-pub fn answer(question: &str, value: Option<&str>, version_number: u64) -> AnswerRow {
+pub(crate) fn answer(question: &str, value: Option<&str>, version_number: u64) -> AnswerRow {
     AnswerRow {
         question: question.into(),
         value: value.map(Arc::from),
@@ -178,7 +178,7 @@ pub fn answer(question: &str, value: Option<&str>, version_number: u64) -> Answe
 }
 
 /// A timeline entry.
-pub fn entry(number: u64, data: &str) -> TimelineRow {
+pub(crate) fn entry(number: u64, data: &str) -> TimelineRow {
     TimelineRow {
         number,
         at: at(number),
@@ -188,7 +188,7 @@ pub fn entry(number: u64, data: &str) -> TimelineRow {
 }
 
 /// A hand-in, marked but for an essay.
-pub fn hand_in() -> HandInRow {
+pub(crate) fn hand_in() -> HandInRow {
     HandInRow {
         submitted_at: at(50),
         handed_in_by: "candidate",
@@ -200,7 +200,7 @@ pub fn hand_in() -> HandInRow {
 }
 
 /// The sums of [`hand_in`].
-pub fn totals() -> Totals {
+pub(crate) fn totals() -> Totals {
     Totals {
         score: Decimal::new(150, 2),
         max_score: Decimal::new(313, 2),

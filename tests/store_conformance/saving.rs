@@ -25,7 +25,7 @@ const VALUES: [&str; 7] = [
     "false",
 ];
 
-pub async fn what_was_saved_comes_back_as_it_was(store: Arc<dyn Store>) {
+pub(crate) async fn what_was_saved_comes_back_as_it_was(store: Arc<dyn Store>) {
     furnish(&*store).await;
     let (attempt, epoch) = started_and_taken(&*store, "ann").await;
     let mut saved = write(attempt, epoch, 0);
@@ -55,7 +55,7 @@ pub async fn what_was_saved_comes_back_as_it_was(store: Arc<dyn Store>) {
     assert_eq!((summary.answered, summary.progress), (1, saved.progress));
 }
 
-pub async fn a_stale_epoch_writes_nothing_while_others_are_saved(store: Arc<dyn Store>) {
+pub(crate) async fn a_stale_epoch_writes_nothing_while_others_are_saved(store: Arc<dyn Store>) {
     furnish(&*store).await;
     let (stale, old_epoch) = started_and_taken(&*store, "ann").await;
     let (live, epoch) = started_and_taken(&*store, "bob").await;
@@ -93,7 +93,7 @@ pub async fn a_stale_epoch_writes_nothing_while_others_are_saved(store: Arc<dyn 
     assert!(store.receipt(live).await.unwrap().is_some());
 }
 
-pub async fn a_repeated_batch_changes_nothing(store: Arc<dyn Store>) {
+pub(crate) async fn a_repeated_batch_changes_nothing(store: Arc<dyn Store>) {
     furnish(&*store).await;
     let (attempt, epoch) = started_and_taken(&*store, "ann").await;
     let mut full = write(attempt, epoch, 4);
@@ -141,7 +141,7 @@ pub async fn a_repeated_batch_changes_nothing(store: Arc<dyn Store>) {
     assert_eq!(receipt, Some(written.receipt));
 }
 
-pub async fn a_lower_version_never_overwrites(store: Arc<dyn Store>) {
+pub(crate) async fn a_lower_version_never_overwrites(store: Arc<dyn Store>) {
     furnish(&*store).await;
     let (attempt, epoch) = started_and_taken(&*store, "ann").await;
     let mut newer = write(attempt, epoch, 8);
@@ -175,7 +175,9 @@ pub async fn a_lower_version_never_overwrites(store: Arc<dyn Store>) {
     assert_eq!(store.timeline(attempt, 0, 9).await.unwrap(), newer.timeline);
 }
 
-pub async fn data_that_no_column_takes_is_refused_and_nothing_is_written(store: Arc<dyn Store>) {
+pub(crate) async fn data_that_no_column_takes_is_refused_and_nothing_is_written(
+    store: Arc<dyn Store>,
+) {
     furnish(&*store).await;
     let (attempt, epoch) = started_and_taken(&*store, "ann").await;
     let (other, other_epoch) = started_and_taken(&*store, "bob").await;
@@ -208,7 +210,7 @@ pub async fn data_that_no_column_takes_is_refused_and_nothing_is_written(store: 
     assert_eq!(store.save(&[]).await.unwrap(), []);
 }
 
-pub async fn two_thousand_writes_are_one_batch(store: Arc<dyn Store>) {
+pub(crate) async fn two_thousand_writes_are_one_batch(store: Arc<dyn Store>) {
     const WRITES: usize = 2_000;
     furnish(&*store).await;
     let people: Vec<_> = (0..WRITES)
@@ -276,7 +278,7 @@ struct Model {
     answers: BTreeMap<usize, (Option<u8>, u64)>,
 }
 
-pub async fn any_sequence_of_writes_ends_as_the_model_says(store: Arc<dyn Store>) {
+pub(crate) async fn any_sequence_of_writes_ends_as_the_model_says(store: Arc<dyn Store>) {
     furnish(&*store).await;
     let mut runner = TestRunner::deterministic();
     for case in 0..25 {

@@ -15,16 +15,16 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, postgres::Pg
 static MADE: AtomicU32 = AtomicU32::new(0);
 
 /// A fresh, empty database.
-pub struct Database {
+pub(crate) struct Database {
     /// Its address.
-    pub url: String,
+    pub(crate) url: String,
     name: String,
     server: PgConnectOptions,
 }
 
 impl Database {
     /// Makes one; none where there is no server.
-    pub async fn create() -> Option<Self> {
+    pub(crate) async fn create() -> Option<Self> {
         #[expect(clippy::disallowed_methods, reason = "a test's only setting")]
         let Ok(server) = std::env::var("INVIGIL_TEST_POSTGRES") else {
             eprintln!("skipped: INVIGIL_TEST_POSTGRES is not set, PostgreSQL is not tested");
@@ -51,12 +51,12 @@ impl Database {
     }
 
     /// A connection beside the store's.
-    pub async fn connection(&self) -> PgConnection {
+    pub(crate) async fn connection(&self) -> PgConnection {
         PgConnection::connect(&self.url).await.unwrap()
     }
 
     /// Removes it. A test that fails leaves it, to be looked at.
-    pub async fn remove(self) {
+    pub(crate) async fn remove(self) {
         let mut connection = PgConnection::connect_with(&self.server).await.unwrap();
         let statement = format!("DROP DATABASE {} WITH (FORCE)", self.name);
         sqlx::query(AssertSqlSafe(statement))

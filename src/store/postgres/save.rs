@@ -10,7 +10,10 @@ use super::{
     rows::to_column as instant,
     settle,
 };
-use crate::store::{AnswerRow, AttemptWrite, Written, convert::to_column};
+use crate::{
+    domain::id::SessionId,
+    store::{AnswerRow, AttemptWrite, Written, convert::to_column},
+};
 
 /// Fences, then writes; gives back the attempts whose writer is still the owner.
 ///
@@ -103,9 +106,12 @@ pub(super) async fn save(
     } else {
         columns.write(connection).await?
     };
-    let written = |write: &AttemptWrite| match saved.contains(&write.attempt.0) {
-        true => Written::Saved,
-        false => Written::Fenced,
+    let written = |write: &AttemptWrite| {
+        if saved.contains(&write.attempt.0) {
+            Written::Saved
+        } else {
+            Written::Fenced
+        }
     };
     Ok(batch.iter().map(written).collect())
 }
@@ -156,7 +162,7 @@ impl<'a> Columns<'a> {
             columns.versions.push(to_column(progress.version)?);
             columns
                 .sessions
-                .push(progress.session.as_ref().map(|session| session.as_str()));
+                .push(progress.session.as_ref().map(SessionId::as_str));
             columns.seqs.push(to_column(progress.last_seq)?);
             columns.events.push(to_column(progress.last_event)?);
             columns

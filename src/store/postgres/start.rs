@@ -16,9 +16,9 @@ use crate::{
 
 #[derive(FromRow)]
 struct Keys {
-    exam_id: i64,
-    exam_version_id: i64,
-    user_id: i64,
+    exam: i64,
+    exam_version: i64,
+    user: i64,
 }
 
 const MAKE: &str = "
@@ -46,7 +46,7 @@ pub(super) async fn start(
     let wanted = &new.identity;
     let mut transaction = connection.begin().await?;
     let keys: Keys = sqlx::query_as(
-        "SELECT e.id AS exam_id, v.id AS exam_version_id, u.id AS user_id
+        "SELECT e.id AS exam, v.id AS exam_version, u.id AS user
          FROM users AS u
          CROSS JOIN exams AS e
          JOIN exam_versions AS v ON v.exam_id = e.id
@@ -96,10 +96,10 @@ async fn make(
     let (wanted, control) = (&new.identity, &new.control);
     let optional = |at: Option<_>| at.map(instant).transpose();
     sqlx::query_scalar(MAKE)
-        .bind(keys.exam_id)
-        .bind(keys.exam_version_id)
-        .bind(keys.user_id)
-        .bind(i16::try_from(number).map_err(|_| refuse("too many attempts"))?)
+        .bind(keys.exam)
+        .bind(keys.exam_version)
+        .bind(keys.user)
+        .bind(i16::try_from(number).map_err(|error| refuse(format!("attempt {number}: {error}")))?)
         .bind(instant(wanted.started_at)?)
         .bind(optional(control.closed_at)?)
         .bind(wanted.seed.cast_signed())

@@ -1,22 +1,15 @@
-//! People, exams, log-ins and secrets.
+//! The catalog's calls, each under its name, and exams.
 
 use async_trait::async_trait;
 use sqlx::{FromRow, SqliteConnection};
 
-use super::{Sqlite, rows::decimal};
+use super::{Sqlite, people};
 use crate::{
     domain::{
         id::{ExamVersion, PersonId},
         time::Timestamp,
     },
-    store::{
-        Catalog, Error, ExamScope, Person, StoredExam,
-        convert::{
-            bytes_from_column, duration_from_column, duration_to_column, role_from_column,
-            role_to_column, unreadable,
-        },
-        outline,
-    },
+    store::{Catalog, Error, Person, StoredExam, outline},
 };
 
 #[async_trait]
@@ -38,12 +31,14 @@ impl Catalog for Sqlite {
     }
 
     async fn put_people(&self, people: &[(Person, [u8; 32])]) -> Result<(), Error> {
-        self.write("store people", async |db| put_people(db, people).await)
-            .await
+        self.write("store people", async |db| {
+            people::put_people(db, people).await
+        })
+        .await
     }
 
     async fn person(&self, id: &PersonId) -> Result<Option<(Person, [u8; 32])>, Error> {
-        self.read("read person", async |db| person(db, id).await)
+        self.read("read person", async |db| people::person(db, id).await)
             .await
     }
 
@@ -54,24 +49,28 @@ impl Catalog for Sqlite {
         expires_at: Timestamp,
     ) -> Result<(), Error> {
         self.write("store log-in", async |db| {
-            put_login(db, token, person, expires_at).await
+            people::put_login(db, token, person, expires_at).await
         })
         .await
     }
 
     async fn login(&self, token: &[u8; 32], now: Timestamp) -> Result<Option<Person>, Error> {
-        self.read("read log-in", async |db| login(db, token, now).await)
-            .await
+        self.read("read log-in", async |db| {
+            people::login(db, token, now).await
+        })
+        .await
     }
 
     async fn end_login(&self, token: &[u8; 32]) -> Result<(), Error> {
-        self.write("end log-in", async |db| end_login(db, token).await)
+        self.write("end log-in", async |db| people::end_login(db, token).await)
             .await
     }
 
     async fn secret(&self, name: &str, fresh: &[u8; 32]) -> Result<[u8; 32], Error> {
-        self.write("read secret", async |db| secret(db, name, fresh).await)
-            .await
+        self.write("read secret", async |db| {
+            people::secret(db, name, fresh).await
+        })
+        .await
     }
 }
 
@@ -170,172 +169,4 @@ async fn exam_version(
     .fetch_optional(connection)
     .await?;
     Ok(row.map(Into::into))
-}
-
-async fn put_people(
-    connection: &mut SqliteConnection,
-    people: &[(Person, [u8; 32])],
-) -> Result<(), sqlx::Error> {
-    for (person, code) in people {
-        sqlx::query(
-            "INSERT INTO users
-                 (username, name, email, role, exam_codes, time_factor, extra_time_ms, access_code_hmac)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-             ON CONFLICT (username) DO UPDATE
-             SET name = excluded.name,
-                 email = excluded.email,
-                 role = excluded.role,
-                 exam_codes = excluded.exam_codes,
-                 time_factor = excluded.time_factor,
-                 extra_time_ms = excluded.extra_time_ms,
-                 access_code_hmac = excluded.access_code_hmac",
-        )
-        .bind(person.id.as_str())
-        .bind(&person.name)
-        .bind(&person.email)
-        .bind(role_to_column(person.role))
-        .bind(scope(&person.exams))
-        .bind(person.time_factor.to_string())
-        .bind(duration_to_column(person.extra_time))
-        .bind(code.as_slice())
-        .execute(&mut *connection)
-        .await?;
-    }
-    Ok(())
-}
-
-/// The exam codes as a JSON array.
-fn scope(exams: &ExamScope) -> Option<String> {
-    match exams {
-        ExamScope::All => None,
-        ExamScope::Some(codes) => Some(serde_json::json!(codes).to_string()),
-    }
-}
-
-#[derive(FromRow)]
-struct PersonRow {
-    username: String,
-    name: String,
-    email: String,
-    role: String,
-    exam_codes: Option<String>,
-    time_factor: String,
-    extra_time_ms: i64,
-    access_code_hmac: Vec<u8>,
-}
-
-impl TryFrom<PersonRow> for (Person, [u8; 32]) {
-    type Error = sqlx::Error;
-
-    fn try_from(row: PersonRow) -> Result<Self, sqlx::Error> {
-        let code = bytes_from_column(&row.access_code_hmac)?;
-        let person = Person {
-            id: row.username.into(),
-            name: row.name,
-            email: row.email,
-            role: role_from_column(&row.role)?,
-            exams: match row.exam_codes {
-                None => ExamScope::All,
-                Some(codes) => ExamScope::Some(
-                    serde_json::from_str(&codes).map_err(|error| unreadable(error.to_string()))?,
-                ),
-            },
-            time_factor: decimal(&row.time_factor)?,
-            extra_time: duration_from_column(row.extra_time_ms)?,
-        };
-        Ok((person, code))
-    }
-}
-
-async fn person(
-    connection: &mut SqliteConnection,
-    id: &PersonId,
-) -> Result<Option<(Person, [u8; 32])>, sqlx::Error> {
-    let row: Option<PersonRow> = sqlx::query_as(
-        "SELECT username, name, email, role, exam_codes, time_factor, extra_time_ms, access_code_hmac
-         FROM users
-         WHERE username = ?1",
-    )
-    .bind(id.as_str())
-    .fetch_optional(connection)
-    .await?;
-    row.map(TryInto::try_into).transpose()
-}
-
-async fn put_login(
-    connection: &mut SqliteConnection,
-    token: &[u8; 32],
-    person: &PersonId,
-    expires_at: Timestamp,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "INSERT INTO user_sessions (token_sha256, username, expires_at)
-         VALUES (?1, ?2, ?3)
-         ON CONFLICT (token_sha256) DO UPDATE SET expires_at = excluded.expires_at",
-    )
-    .bind(token.as_slice())
-    .bind(person.as_str())
-    .bind(expires_at.as_ms())
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-async fn login(
-    connection: &mut SqliteConnection,
-    token: &[u8; 32],
-    now: Timestamp,
-) -> Result<Option<Person>, sqlx::Error> {
-    let row: Option<PersonRow> = sqlx::query_as(
-        "SELECT u.username, u.name, u.email, u.role, u.exam_codes, u.time_factor, u.extra_time_ms,
-                u.access_code_hmac
-         FROM user_sessions AS s
-         JOIN users AS u ON u.username = s.username
-         WHERE s.token_sha256 = ?1 AND s.expires_at > ?2",
-    )
-    .bind(token.as_slice())
-    .bind(now.as_ms())
-    .fetch_optional(connection)
-    .await?;
-    let found: Option<(Person, _)> = row.map(TryInto::try_into).transpose()?;
-    Ok(found.map(|(person, _)| person))
-}
-
-async fn end_login(connection: &mut SqliteConnection, token: &[u8; 32]) -> Result<(), sqlx::Error> {
-    sqlx::query("DELETE FROM user_sessions WHERE token_sha256 = ?1")
-        .bind(token.as_slice())
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
-/// Ends every log-in that is no longer valid.
-pub(super) async fn forget_logins(
-    connection: &mut SqliteConnection,
-    now: Timestamp,
-) -> Result<(), sqlx::Error> {
-    sqlx::query("DELETE FROM user_sessions WHERE expires_at <= ?1")
-        .bind(now.as_ms())
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
-async fn secret(
-    connection: &mut SqliteConnection,
-    name: &str,
-    fresh: &[u8; 32],
-) -> Result<[u8; 32], sqlx::Error> {
-    // The update changes nothing: it makes RETURNING give the row that is there.
-    let kept: Vec<u8> = sqlx::query_scalar(
-        "INSERT INTO engine_secrets (name, secret)
-         VALUES (?1, ?2)
-         ON CONFLICT (name) DO UPDATE SET secret = secret
-         RETURNING secret",
-    )
-    .bind(name)
-    .bind(fresh.as_slice())
-    .fetch_one(connection)
-    .await?;
-    bytes_from_column(&kept)
 }

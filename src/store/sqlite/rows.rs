@@ -14,7 +14,7 @@ use crate::{
 /// A decimal as it was kept.
 pub(super) fn decimal(text: &str) -> Result<Decimal, sqlx::Error> {
     text.parse()
-        .map_err(|_| unreadable(format!("{text} is no decimal")))
+        .map_err(|error| unreadable(format!("{text}: {error}")))
 }
 
 /// A row of the view `attempt_summaries`.

@@ -6,7 +6,7 @@ use serde::Serialize;
 use sqlx::SqliteConnection;
 
 use crate::{
-    domain::time::Timestamp,
+    domain::{id::SessionId, time::Timestamp},
     store::{AttemptWrite, Written, convert::to_column},
 };
 
@@ -27,9 +27,12 @@ pub(super) async fn save(
     execute(connection, CONTROLS, controls(&writes)?).await?;
     execute(connection, HAND_INS, hand_ins(&writes)?).await?;
     execute(connection, GRADES, grades(&writes)?).await?;
-    let written = |write: &AttemptWrite| match saved.contains(&write.attempt.0) {
-        true => Written::Saved,
-        false => Written::Fenced,
+    let written = |write: &AttemptWrite| {
+        if saved.contains(&write.attempt.0) {
+            Written::Saved
+        } else {
+            Written::Fenced
+        }
     };
     Ok(batch.iter().map(written).collect())
 }
@@ -104,7 +107,7 @@ fn progress<'a>(writes: &[&'a AttemptWrite]) -> Result<Vec<ProgressColumns<'a>>,
         Ok(ProgressColumns {
             attempt: write.attempt.0,
             version: to_column(progress.version)?,
-            session: progress.session.as_ref().map(|session| session.as_str()),
+            session: progress.session.as_ref().map(SessionId::as_str),
             seq: to_column(progress.last_seq)?,
             event: to_column(progress.last_event)?,
             activity_at: progress.last_activity_at,

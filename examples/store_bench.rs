@@ -1,0 +1,252 @@
+//! How fast PostgreSQL saves through the adapter, beside a bare client.
+//!
+//! `INVIGIL_TEST_POSTGRES=postgres://… cargo run --release --example store_bench -- [seconds]`
+//!
+//! One connection each, one answer an attempt, turn by turn in one run. "bare"
+//! sends the upsert of answers alone; "save" fences, updates the progress of
+//! every attempt and upserts; "save+log" also writes a timeline entry for every
+//! answer, as the engine does.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a program to be read at a terminal, which stops where it fails"
+)]
+
+#[path = "../tests/support/postgres.rs"]
+mod postgres_server;
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use invigil::{
+    domain::{id::AttemptId, time::Timestamp},
+    store::{
+        AnswerRow, AttemptStore, AttemptWrite, Catalog, Progress, StoredExam, TimelineRow, Written,
+        postgres::Postgres,
+    },
+};
+use postgres_server::Database;
+use sqlx::PgConnection;
+use tokio::time::Instant;
+
+const ATTEMPTS: usize = 2_000;
+const QUESTIONS: usize = 40;
+const BATCHES: [usize; 5] = [1, 16, 64, 256, 1_000];
+const VERSION: &str = "sha256:bench";
+const VALUE: &str = "[\"option-a\",\"option-c\"]";
+
+const BARE: &str = "
+INSERT INTO answers AS a
+    (attempt_id, question_id, user_answer, flagged, rev, seq, answered_at, spent_ms)
+SELECT n.attempt_id, n.question_id, n.value::json, n.flagged, n.rev, n.seq, n.at, n.spent_ms
+FROM unnest(
+    $1::bigint[], $2::bigint[], $3::text[], $4::boolean[],
+    $5::bigint[], $6::bigint[], $7::timestamptz[], $8::bigint[]
+) AS n (attempt_id, question_id, value, flagged, rev, seq, at, spent_ms)
+ON CONFLICT (attempt_id, question_id) DO UPDATE
+SET user_answer = excluded.user_answer,
+    flagged = excluded.flagged,
+    rev = excluded.rev,
+    seq = excluded.seq,
+    answered_at = excluded.answered_at,
+    spent_ms = excluded.spent_ms
+WHERE a.seq < excluded.seq";
+
+#[tokio::main]
+async fn main() {
+    let seconds = std::env::args()
+        .nth(1)
+        .map_or(3, |text| text.parse().unwrap());
+    let time = Duration::from_secs(seconds);
+    let Some(database) = Database::create().await else {
+        return;
+    };
+    Postgres::migrate(&database.url).await.unwrap();
+    let store = Postgres::connect(&database.url, 1).await.unwrap();
+    let mut bare = database.connection().await;
+    furnish(&store, &mut bare).await;
+
+    println!(
+        "{:>6} {:<9} {:>9} {:>9} {:>9} {:>6}",
+        "batch", "way", "rows/s", "p50 ms", "p99 ms", "x"
+    );
+    let mut turn = 0;
+    for size in BATCHES {
+        let upsert = measure(time, size, &mut turn, async |turn| {
+            execute_bare(&mut bare, size, turn).await;
+        });
+        let upsert = upsert.await;
+        upsert.print(size, "bare", &upsert);
+        for (way, log) in [("save", false), ("save+log", true)] {
+            let save = measure(time, size, &mut turn, async |turn| {
+                let written = store.save(&batch(size, turn, log)).await.unwrap();
+                assert!(written.iter().all(|one| *one == Written::Saved));
+            });
+            save.await.print(size, way, &upsert);
+        }
+    }
+    drop(store);
+    database.remove().await;
+}
+
+/// What one way of writing did.
+struct Measured {
+    rows_per_second: f64,
+    sorted: Vec<Duration>,
+}
+
+impl Measured {
+    fn percentile(&self, percent: usize) -> f64 {
+        self.sorted[(self.sorted.len() - 1) * percent / 100].as_secs_f64() * 1_000.0
+    }
+
+    fn print(&self, size: usize, way: &str, beside: &Self) {
+        println!(
+            "{size:>6} {way:<9} {:>9.0} {:>9.3} {:>9.3} {:>6.2}",
+            self.rows_per_second,
+            self.percentile(50),
+            self.percentile(99),
+            self.rows_per_second / beside.rows_per_second,
+        );
+    }
+}
+
+/// Calls `write` with rising numbers for some time, after a short start.
+async fn measure(
+    time: Duration,
+    size: usize,
+    turn: &mut usize,
+    mut write: impl AsyncFnMut(usize),
+) -> Measured {
+    for _ in 0..20 {
+        *turn += 1;
+        write(*turn).await;
+    }
+    let mut sorted = Vec::new();
+    let begun = Instant::now();
+    while begun.elapsed() < time {
+        *turn += 1;
+        let sent = Instant::now();
+        write(*turn).await;
+        sorted.push(sent.elapsed());
+    }
+    let rows = f64::from(u32::try_from(sorted.len() * size).unwrap());
+    let rows_per_second = rows / begun.elapsed().as_secs_f64();
+    sorted.sort_unstable();
+    Measured {
+        rows_per_second,
+        sorted,
+    }
+}
+
+/// Which attempts (from 0) and which question a turn is about.
+fn rows(size: usize, turn: usize) -> impl Iterator<Item = (i64, usize)> {
+    (0..size).map(move |row| {
+        let attempt = (turn * size + row) % ATTEMPTS;
+        (i64::try_from(attempt).unwrap(), (turn + row) % QUESTIONS)
+    })
+}
+
+fn batch(size: usize, turn: usize, log: bool) -> Vec<AttemptWrite> {
+    let version = u64::try_from(turn).unwrap();
+    let now = Timestamp::from_ms(1_795_420_800_000 + i64::try_from(turn).unwrap());
+    rows(size, turn)
+        .map(|(attempt, question)| AttemptWrite {
+            attempt: AttemptId(attempt + 1),
+            epoch: 0,
+            exam_version: VERSION.into(),
+            progress: Progress {
+                version,
+                session: Some("0123456789abcdef0123456789abcdef".into()),
+                last_seq: version,
+                last_event: 0,
+                last_activity_at: now,
+            },
+            control: None,
+            answers: vec![AnswerRow {
+                question: format!("q{question}").into(),
+                value: Some(VALUE.into()),
+                flagged: false,
+                rev: 1,
+                version,
+                answered_at: now,
+                spent_ms: 1_000,
+            }],
+            timeline: log
+                .then(|| TimelineRow {
+                    number: version,
+                    at: now,
+                    kind: "answer".to_owned(),
+                    data: format!("{{\"q\":\"q{question}\",\"value\":{VALUE}}}").into(),
+                })
+                .into_iter()
+                .collect(),
+            hand_in: None,
+        })
+        .collect()
+}
+
+async fn execute_bare(connection: &mut PgConnection, size: usize, turn: usize) {
+    let now: DateTime<Utc> = DateTime::from_timestamp_millis(1_795_420_800_000).unwrap();
+    // Attempts of the bare client have negative numbers: they meet nobody.
+    let (attempts, questions): (Vec<i64>, Vec<i64>) = rows(size, turn)
+        .map(|(attempt, question)| (-attempt - 1, i64::try_from(question).unwrap()))
+        .unzip();
+    sqlx::query(BARE)
+        .bind(&attempts)
+        .bind(&questions)
+        .bind(vec![VALUE; size])
+        .bind(vec![false; size])
+        .bind(vec![1_i64; size])
+        .bind(vec![i64::try_from(turn).unwrap(); size])
+        .bind(vec![now; size])
+        .bind(vec![1_000_i64; size])
+        .execute(connection)
+        .await
+        .unwrap();
+}
+
+/// An exam, and so many attempts, numbered from 1.
+async fn furnish(store: &Postgres, connection: &mut PgConnection) {
+    let questions: Vec<_> = (0..QUESTIONS)
+        .map(|n| serde_json::json!({"id": format!("q{n}"), "type": "essay", "points": 1}))
+        .collect();
+    let exam = StoredExam {
+        code: "BENCH".into(),
+        version: VERSION.into(),
+        title: "Bench".to_owned(),
+        definition: serde_json::json!({"sections": [{"questions": questions}]})
+            .to_string()
+            .into(),
+    };
+    store.put_exams(&[exam]).await.unwrap();
+    sqlx::query(
+        "INSERT INTO users (username, name, role, access_code_hmac)
+         SELECT 'c' || n, 'Name', 'candidate', decode(repeat('00', 32), 'hex')
+         FROM generate_series(1, $1) AS n",
+    )
+    .bind(i32::try_from(ATTEMPTS).unwrap())
+    .execute(&mut *connection)
+    .await
+    .unwrap();
+    sqlx::query(
+        "WITH k AS (
+             INSERT INTO exam_attempt_keys
+                 (exam_id, exam_version_id, user_id, attempt_no, started_at, last_activity_at)
+             SELECT e.id, e.current_version_id, u.id, 1, now(), now()
+             FROM exams AS e, users AS u
+             ORDER BY u.id
+             RETURNING *
+         )
+         INSERT INTO exam_attempts
+             (id, started_at, exam_id, user_id, seed, time_factor, extra_time_ms, ip_address,
+              status, control)
+         SELECT attempt_id, started_at, exam_id, user_id, 1, 1, 0, '::1', 'in_progress', '{}'
+         FROM k",
+    )
+    .execute(connection)
+    .await
+    .unwrap();
+}

@@ -1,0 +1,192 @@
+//! People, log-ins and secrets.
+
+use sqlx::{FromRow, SqliteConnection};
+
+use super::rows::decimal;
+use crate::{
+    domain::{id::PersonId, time::Timestamp},
+    store::{
+        ExamScope, Person,
+        convert::{
+            bytes_from_column, duration_from_column, duration_to_column, role_from_column,
+            role_to_column, unreadable,
+        },
+    },
+};
+
+/// Adds or replaces people.
+pub(super) async fn put_people(
+    connection: &mut SqliteConnection,
+    people: &[(Person, [u8; 32])],
+) -> Result<(), sqlx::Error> {
+    for (person, code) in people {
+        sqlx::query(
+            "INSERT INTO users
+                 (username, name, email, role, exam_codes, time_factor, extra_time_ms, access_code_hmac)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+             ON CONFLICT (username) DO UPDATE
+             SET name = excluded.name,
+                 email = excluded.email,
+                 role = excluded.role,
+                 exam_codes = excluded.exam_codes,
+                 time_factor = excluded.time_factor,
+                 extra_time_ms = excluded.extra_time_ms,
+                 access_code_hmac = excluded.access_code_hmac",
+        )
+        .bind(person.id.as_str())
+        .bind(&person.name)
+        .bind(&person.email)
+        .bind(role_to_column(person.role))
+        .bind(scope(&person.exams))
+        .bind(person.time_factor.to_string())
+        .bind(duration_to_column(person.extra_time))
+        .bind(code.as_slice())
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
+}
+
+/// The exam codes as a JSON array.
+fn scope(exams: &ExamScope) -> Option<String> {
+    match exams {
+        ExamScope::All => None,
+        ExamScope::Some(codes) => Some(serde_json::json!(codes).to_string()),
+    }
+}
+
+#[derive(FromRow)]
+struct PersonRow {
+    username: String,
+    name: String,
+    email: String,
+    role: String,
+    exam_codes: Option<String>,
+    time_factor: String,
+    extra_time_ms: i64,
+    access_code_hmac: Vec<u8>,
+}
+
+impl TryFrom<PersonRow> for (Person, [u8; 32]) {
+    type Error = sqlx::Error;
+
+    fn try_from(row: PersonRow) -> Result<Self, sqlx::Error> {
+        let code = bytes_from_column(&row.access_code_hmac)?;
+        let person = Person {
+            id: row.username.into(),
+            name: row.name,
+            email: row.email,
+            role: role_from_column(&row.role)?,
+            exams: match row.exam_codes {
+                None => ExamScope::All,
+                Some(codes) => ExamScope::Some(
+                    serde_json::from_str(&codes).map_err(|error| unreadable(error.to_string()))?,
+                ),
+            },
+            time_factor: decimal(&row.time_factor)?,
+            extra_time: duration_from_column(row.extra_time_ms)?,
+        };
+        Ok((person, code))
+    }
+}
+
+/// One person, with the hash of the access code.
+pub(super) async fn person(
+    connection: &mut SqliteConnection,
+    id: &PersonId,
+) -> Result<Option<(Person, [u8; 32])>, sqlx::Error> {
+    let row: Option<PersonRow> = sqlx::query_as(
+        "SELECT username, name, email, role, exam_codes, time_factor, extra_time_ms, access_code_hmac
+         FROM users
+         WHERE username = ?1",
+    )
+    .bind(id.as_str())
+    .fetch_optional(connection)
+    .await?;
+    row.map(TryInto::try_into).transpose()
+}
+
+/// Keeps a log-in.
+pub(super) async fn put_login(
+    connection: &mut SqliteConnection,
+    token: &[u8; 32],
+    person: &PersonId,
+    expires_at: Timestamp,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO user_sessions (token_sha256, username, expires_at)
+         VALUES (?1, ?2, ?3)
+         ON CONFLICT (token_sha256) DO UPDATE SET expires_at = excluded.expires_at",
+    )
+    .bind(token.as_slice())
+    .bind(person.as_str())
+    .bind(expires_at.as_ms())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Whose log-in a token is, while it is valid.
+pub(super) async fn login(
+    connection: &mut SqliteConnection,
+    token: &[u8; 32],
+    now: Timestamp,
+) -> Result<Option<Person>, sqlx::Error> {
+    let row: Option<PersonRow> = sqlx::query_as(
+        "SELECT u.username, u.name, u.email, u.role, u.exam_codes, u.time_factor, u.extra_time_ms,
+                u.access_code_hmac
+         FROM user_sessions AS s
+         JOIN users AS u ON u.username = s.username
+         WHERE s.token_sha256 = ?1 AND s.expires_at > ?2",
+    )
+    .bind(token.as_slice())
+    .bind(now.as_ms())
+    .fetch_optional(connection)
+    .await?;
+    let found: Option<(Person, _)> = row.map(TryInto::try_into).transpose()?;
+    Ok(found.map(|(person, _)| person))
+}
+
+/// Ends a log-in.
+pub(super) async fn end_login(
+    connection: &mut SqliteConnection,
+    token: &[u8; 32],
+) -> Result<(), sqlx::Error> {
+    sqlx::query("DELETE FROM user_sessions WHERE token_sha256 = ?1")
+        .bind(token.as_slice())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Ends every log-in that is no longer valid.
+pub(super) async fn forget_logins(
+    connection: &mut SqliteConnection,
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("DELETE FROM user_sessions WHERE expires_at <= ?1")
+        .bind(now.as_ms())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// The secret of a name, the first one that was given.
+pub(super) async fn secret(
+    connection: &mut SqliteConnection,
+    name: &str,
+    fresh: &[u8; 32],
+) -> Result<[u8; 32], sqlx::Error> {
+    // The update changes nothing: it makes RETURNING give the row that is there.
+    let kept: Vec<u8> = sqlx::query_scalar(
+        "INSERT INTO engine_secrets (name, secret)
+         VALUES (?1, ?2)
+         ON CONFLICT (name) DO UPDATE SET secret = secret
+         RETURNING secret",
+    )
+    .bind(name)
+    .bind(fresh.as_slice())
+    .fetch_one(connection)
+    .await?;
+    bytes_from_column(&kept)
+}

@@ -1,0 +1,234 @@
+//! Migrations: named alike, undone wholly, and refused where they do not fit.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "helpers of tests panic and say what they skip"
+)]
+
+#[path = "support/postgres.rs"]
+mod postgres_server;
+
+use std::{collections::BTreeSet, path::Path};
+
+use invigil::{
+    domain::time::Timestamp,
+    store::{Catalog, Error, StoredExam, postgres, postgres::Postgres, sqlite, sqlite::Sqlite},
+};
+use postgres_server::Database;
+use sqlx::migrate::Migrator;
+
+/// The names of a folder's migrations, without `.up.sql`.
+fn names(folder: &str) -> BTreeSet<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("migrations")
+        .join(folder);
+    let mut ups = BTreeSet::new();
+    let mut downs = BTreeSet::new();
+    for entry in std::fs::read_dir(path).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let (stem, kind) = name.split_once('.').unwrap();
+        match kind {
+            "up.sql" => ups.insert(stem.to_owned()),
+            "down.sql" => downs.insert(stem.to_owned()),
+            other => panic!("{name}: {other} is neither up.sql nor down.sql"),
+        };
+    }
+    assert_eq!(ups, downs, "every migration of {folder} can be undone");
+    ups
+}
+
+#[test]
+fn names_tell_when_and_what() {
+    for folder in ["postgres", "sqlite"] {
+        for name in names(folder) {
+            let mut words = name.split('_');
+            let instant = words.next().unwrap();
+            assert!(instant.len() == 14 && instant.bytes().all(|byte| byte.is_ascii_digit()));
+            assert!(words.clone().count() >= 2, "{name}: a verb and an object");
+            assert!(
+                words.all(|word| word.bytes().all(|byte| byte.is_ascii_lowercase())),
+                "{name}"
+            );
+        }
+    }
+    assert_eq!(names("postgres"), names("sqlite"));
+}
+
+/// What the migrations of a program are called, as they are embedded.
+fn embedded(migrator: &Migrator) -> BTreeSet<String> {
+    let ups = migrator
+        .iter()
+        .filter(|one| one.migration_type.is_up_migration());
+    ups.map(|one| format!("{}_{}", one.version, one.description.replace(' ', "_")))
+        .collect()
+}
+
+#[test]
+fn the_program_holds_every_migration() {
+    assert_eq!(embedded(&postgres::MIGRATOR), names("postgres"));
+    assert_eq!(embedded(&sqlite::MIGRATOR), names("sqlite"));
+}
+
+fn exam() -> StoredExam {
+    let question = r#"{"id":"q","type":"essay","points":1}"#;
+    StoredExam {
+        code: "E".into(),
+        version: "sha256:e".into(),
+        title: "E".to_owned(),
+        definition: format!(r#"{{"sections":[{{"questions":[{question}]}}]}}"#).into(),
+    }
+}
+
+fn sentence<T: std::fmt::Debug>(outcome: Result<T, Error>) -> String {
+    match outcome {
+        Err(Error::Schema(sentence)) => sentence,
+        other => panic!("no sentence: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn postgres_migrations_are_undone_with_data_in_them_and_done_again() {
+    let Some(database) = Database::create().await else {
+        return;
+    };
+    Postgres::migrate(&database.url).await.unwrap();
+    Postgres::migrate(&database.url).await.unwrap();
+    let store = Postgres::connect(&database.url, 1).await.unwrap();
+    store.put_exams(&[exam()]).await.unwrap();
+    drop(store);
+
+    let mut connection = database.connection().await;
+    postgres::MIGRATOR.undo(&mut connection, 0).await.unwrap();
+    let left: Vec<String> = sqlx::query_scalar(
+        "SELECT relname::text FROM pg_class
+         WHERE relnamespace = 'public'::regnamespace AND relname NOT LIKE '\\_sqlx%'
+         UNION ALL
+         SELECT proname::text FROM pg_proc WHERE pronamespace = 'public'::regnamespace",
+    )
+    .fetch_all(&mut connection)
+    .await
+    .unwrap();
+    assert_eq!(left, Vec::<String>::new());
+    Postgres::migrate(&database.url).await.unwrap();
+    let store = Postgres::connect(&database.url, 1).await.unwrap();
+    assert_eq!(store.exams().await.unwrap(), []);
+    database.remove().await;
+}
+
+#[tokio::test]
+async fn sqlite_migrations_are_undone_with_data_in_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Sqlite::open(dir.path()).await.unwrap();
+    store.put_exams(&[exam()]).await.unwrap();
+    store.close().await;
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(dir.path().join("invigil.db"));
+    let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
+    sqlite::MIGRATOR.undo(&pool, 0).await.unwrap();
+    let left: Vec<String> = sqlx::query_scalar(
+        "SELECT name FROM sqlite_schema
+         WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND name <> '_sqlx_migrations'",
+    )
+    .fetch_all(&pool)
+    .await
+    .unwrap();
+    assert_eq!(left, Vec::<String>::new());
+    pool.close().await;
+    let store = Sqlite::open(dir.path()).await.unwrap();
+    assert_eq!(store.exams().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn another_schema_is_refused_with_the_command_that_helps() {
+    let Some(database) = Database::create().await else {
+        return;
+    };
+    let connect = async || sentence(Postgres::connect(&database.url, 1).await);
+    assert!(
+        connect()
+            .await
+            .contains("no schema yet: run `invigil migrate`")
+    );
+
+    Postgres::migrate(&database.url).await.unwrap();
+    let mut connection = database.connection().await;
+    let versions: Vec<i64> = postgres::MIGRATOR.iter().map(|one| one.version).collect();
+    let before_last = versions
+        .iter()
+        .rev()
+        .find(|&version| version < versions.last().unwrap());
+    postgres::MIGRATOR
+        .undo(&mut connection, *before_last.unwrap())
+        .await
+        .unwrap();
+    let older = connect().await;
+    assert!(
+        older.contains("this program needs") && older.contains("`invigil migrate`"),
+        "{older}"
+    );
+
+    Postgres::migrate(&database.url).await.unwrap();
+    sqlx::query(
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+         VALUES (99991231235959, 'later', TRUE, '', 0)",
+    )
+    .execute(&mut connection)
+    .await
+    .unwrap();
+    let newer = connect().await;
+    assert!(newer.contains("newer than this program's"), "{newer}");
+    assert_eq!(sentence(Postgres::migrate(&database.url).await), newer);
+    database.remove().await;
+}
+
+#[tokio::test]
+async fn a_missing_month_is_made_and_gets_its_rows_from_the_default() {
+    let Some(database) = Database::create().await else {
+        return;
+    };
+    Postgres::migrate(&database.url).await.unwrap();
+    let store = Postgres::connect(&database.url, 1).await.unwrap();
+    store.put_exams(&[exam()]).await.unwrap();
+    let mut connection = database.connection().await;
+    let month: String = sqlx::query_scalar(
+        "SELECT to_char(now() AT TIME ZONE 'UTC', '\"exam_attempts_y\"YYYY\"m\"MM')",
+    )
+    .fetch_one(&mut connection)
+    .await
+    .unwrap();
+    for statement in [
+        format!("DROP TABLE {month}"),
+        "INSERT INTO users (username, name, role, access_code_hmac)
+         VALUES ('ann', 'Ann', 'candidate', decode(repeat('00', 32), 'hex'))"
+            .to_owned(),
+        "WITH k AS (
+             INSERT INTO exam_attempt_keys
+                 (exam_id, exam_version_id, user_id, attempt_no, started_at, last_activity_at)
+             SELECT e.id, e.current_version_id, u.id, 1, now(), now() FROM exams AS e, users AS u
+             RETURNING *
+         )
+         INSERT INTO exam_attempts
+             (id, started_at, exam_id, user_id, seed, time_factor, extra_time_ms, ip_address,
+              status, control)
+         SELECT attempt_id, started_at, exam_id, user_id, 1, 1, 0, '::1', 'started', '{}' FROM k"
+            .to_owned(),
+    ] {
+        sqlx::query(sqlx::AssertSqlSafe(statement))
+            .execute(&mut connection)
+            .await
+            .unwrap();
+    }
+    let place = "SELECT tableoid::regclass::text FROM exam_attempts";
+    let mut at = async || -> String {
+        sqlx::query_scalar(place)
+            .fetch_one(&mut connection)
+            .await
+            .unwrap()
+    };
+    assert_eq!(at().await, "exam_attempts_default");
+    store.maintain(Timestamp::from_ms(0)).await.unwrap();
+    store.maintain(Timestamp::from_ms(0)).await.unwrap();
+    assert_eq!(at().await, month);
+    database.remove().await;
+}

@@ -1,0 +1,35 @@
+# Two words for people: `make demo` runs Invigil here, `make test` checks all of it.
+
+.PHONY: help demo test fmt lint figures clean
+
+help:
+	@echo 'make demo     build everything and run it here, with sample exams'
+	@echo 'make test     every check there is (a step alone: .ci/run STEP)'
+	@echo 'make fmt      format the code'
+	@echo 'make lint     clippy and the checks of the pages'
+	@echo 'make figures  measure what docs/performance.md claims'
+	@echo 'make clean    remove what was built'
+
+# Arguments for the program: make demo ARGS='--listen 127.0.0.1:9000'
+demo:
+	@scripts/need.sh rust node cc
+	cd clients && npm ci && npm run build
+	cargo build --release --locked
+	@exec target/release/invigil demo $(ARGS)
+
+test:
+	@scripts/test.sh
+
+fmt:
+	cargo fmt --all
+	cd clients && npm run format
+
+lint:
+	@scripts/test.sh fmt shell js lint
+
+figures:
+	@scripts/figures.sh
+
+clean:
+	cargo clean
+	rm -rf clients/node_modules clients/*/node_modules clients/*/dist

@@ -155,14 +155,14 @@ impl Writer {
                     metrics
                         .writer_batch_seconds
                         .observe(begun.elapsed().as_secs_f64());
-                    if !self.available.send_replace(true) {
+                    if self.set_available(true) {
                         tracing::info!("the store is back");
                     }
                     return Ok(written);
                 }
                 Err(error @ store::Error::Unavailable { .. }) => {
                     metrics.store_failed("save batch");
-                    if self.available.send_replace(false) {
+                    if self.set_available(false) {
                         tracing::error!(
                             error = chain(&error),
                             "the store is not available, answers wait in memory"
@@ -174,6 +174,11 @@ impl Writer {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Tells actors whether the store takes batches. True: that changed.
+    fn set_available(&self, available: bool) -> bool {
+        self.available.send_if_modified(|known| std::mem::replace(known, available) != available)
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Arc<Slot>>> {

@@ -21,7 +21,9 @@ use super::{
     results::{self, ResultRow},
 };
 use crate::{
-    domain::{admission, exam::Exam, id::ExamCode, person::Role, time::Timestamp},
+    domain::{
+        admission, exam::Exam, id::ExamCode, person::Role, release::is_released, time::Timestamp,
+    },
     engine::{CommandError, StartError},
     store::Summary,
 };
@@ -53,17 +55,17 @@ struct ExamView {
     /// `upcoming`, `lobby` (may be entered to wait), `open` or `closed`.
     status: &'static str,
     /// When answers are first taken; null: from the beginning of time.
-    opens_at: Option<i64>,
+    available_from_at: Option<i64>,
     /// When the exam can last be entered; null: never ends.
-    closes_at: Option<i64>,
-    /// How long before `opens_at` it may be entered.
-    lobby_ms: i64,
+    available_until_at: Option<i64>,
+    /// How long before `available_from_at` it may be entered.
+    lobby_minutes: u64,
     /// Time of a candidate without accommodations.
-    duration_ms: i64,
+    duration_minutes: u64,
     questions: usize,
     max_attempts: u16,
     /// Whether starting asks for a password.
-    password: bool,
+    password_required: bool,
     /// The person's own, oldest first; empty for staff.
     attempts: Vec<OwnAttempt>,
 }
@@ -78,10 +80,12 @@ struct OwnAttempt {
     started_at: i64,
     deadline_at: Option<i64>,
     submitted_at: Option<i64>,
+    /// Whether the candidate may see the result.
+    result_available: bool,
 }
 
 impl OwnAttempt {
-    fn new(summary: &Summary) -> Self {
+    fn new(exam: &Exam, summary: &Summary, now: Timestamp) -> Self {
         Self {
             id: summary.identity.id.to_string(),
             number: summary.identity.number,
@@ -89,34 +93,35 @@ impl OwnAttempt {
             started_at: summary.identity.started_at.as_ms(),
             deadline_at: summary.control.deadline_at.map(Timestamp::as_ms),
             submitted_at: summary.submitted_at.map(Timestamp::as_ms),
+            result_available: summary.totals.is_some()
+                && is_released(exam, summary.control.status, now),
         }
     }
 }
 
 impl ExamView {
     fn new(exam: &Exam, now: Timestamp, attempts: &[Summary]) -> Self {
-        let lobby_ms = crate::domain::time::duration_ms(exam.lobby);
         Self {
             code: exam.code.to_string(),
             title: exam.title.clone(),
             instructions: exam.instructions.clone(),
             r#type: exam.kind.as_str(),
             status: window_status(exam, now),
-            opens_at: exam.available_from.map(Timestamp::as_ms),
-            closes_at: exam.available_until.map(Timestamp::as_ms),
-            lobby_ms,
-            duration_ms: crate::domain::time::duration_ms(exam.duration),
+            available_from_at: exam.available_from.map(Timestamp::as_ms),
+            available_until_at: exam.available_until.map(Timestamp::as_ms),
+            lobby_minutes: exam.lobby.as_secs() / 60,
+            duration_minutes: exam.duration.as_secs() / 60,
             questions: exam
                 .sections
                 .iter()
                 .map(|section| section.questions.len())
                 .sum(),
             max_attempts: exam.max_attempts,
-            password: exam.password.is_some(),
+            password_required: exam.password.is_some(),
             attempts: attempts
                 .iter()
                 .filter(|summary| summary.identity.exam == exam.code)
-                .map(OwnAttempt::new)
+                .map(|summary| OwnAttempt::new(exam, summary, now))
                 .collect(),
         }
     }

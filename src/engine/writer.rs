@@ -178,7 +178,8 @@ impl Writer {
 
     /// Tells actors whether the store takes batches. True: that changed.
     fn set_available(&self, available: bool) -> bool {
-        self.available.send_if_modified(|known| std::mem::replace(known, available) != available)
+        self.available
+            .send_if_modified(|known| std::mem::replace(known, available) != available)
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Arc<Slot>>> {

@@ -1,1 +1,20 @@
-//! Placeholder.
+//! The Rust SDK: a client of Invigil that keeps every promise that the protocol
+//! asks of one.
+//!
+//! [`Client`] signs in and starts attempts over HTTP. [`Attempt`] then takes one
+//! over a socket: commands go in without waiting, [`Update`]s come out. Inside,
+//! [`core::Core`] is the protocol without IO (numbers, outbox, resume, conflicts,
+//! time); the rest carries out what it says.
+
+mod backoff;
+mod connection;
+pub mod core;
+mod rest;
+mod task;
+
+pub use self::{
+    core::{Command, Ticket, Update},
+    rest::{Client, Error, Paper},
+    task::{Attempt, Options},
+};
+pub use invigil_protocol as protocol;

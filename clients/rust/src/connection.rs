@@ -1,0 +1,155 @@
+//! One socket, with small buffers, and the seal of papers.
+
+use std::{io, net::IpAddr, time::Duration};
+
+use aes_gcm::{Aes256Gcm, KeyInit, Nonce, aead::Aead};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use futures_util::{SinkExt, StreamExt};
+use invigil_protocol::{
+    candidate::{ClientMessage, ServerMessage},
+    codec::{self, Encoding},
+    paper::{SealedPaper, Section},
+};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio_tungstenite::{
+    WebSocketStream, client_async_with_config,
+    tungstenite::{
+        Message,
+        client::IntoClientRequest,
+        http::{HeaderValue, header::SEC_WEBSOCKET_PROTOCOL},
+        protocol::WebSocketConfig,
+    },
+};
+
+/// Bytes of the read buffer: a load generator has thousands of them.
+const READ_BUFFER_BYTES: usize = 4 * 1024;
+
+/// How long a connection may take to be made.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
+
+/// What came in.
+#[derive(Debug)]
+pub(crate) enum Incoming {
+    /// A message.
+    Message(ServerMessage),
+    /// Closed by the engine.
+    Closed(u16),
+    /// Broken.
+    Gone,
+}
+
+/// A socket with its encoding.
+pub(crate) struct Connection {
+    socket: WebSocketStream<TcpStream>,
+    encoding: Encoding,
+}
+
+impl Connection {
+    /// Connects to `http://host:port` plus a path. None: it did not work.
+    pub(crate) async fn open(
+        base: &str,
+        path: &str,
+        encoding: Encoding,
+        from: Option<IpAddr>,
+    ) -> Option<Self> {
+        let connecting = connect(base, path, encoding, from);
+        let socket = tokio::time::timeout(CONNECT_PATIENCE, connecting)
+            .await
+            .ok()?;
+        match socket {
+            Ok(socket) => Some(Self { socket, encoding }),
+            Err(error) => {
+                tracing::debug!(%error, "no socket");
+                None
+            }
+        }
+    }
+
+    /// Sends messages, then flushes once. False: the connection is gone.
+    pub(crate) async fn send(&mut self, messages: Vec<ClientMessage>) -> bool {
+        for message in messages {
+            let bytes = codec::encode_client(self.encoding, &message);
+            let frame = match self.encoding {
+                Encoding::MessagePack => Message::Binary(bytes.into()),
+                Encoding::Json => match String::from_utf8(bytes) {
+                    Ok(text) => Message::Text(text.into()),
+                    Err(_) => return false,
+                },
+            };
+            if self.socket.feed(frame).await.is_err() {
+                return false;
+            }
+        }
+        self.socket.flush().await.is_ok()
+    }
+
+    /// The next message.
+    ///
+    /// # Cancel safety
+    /// A frame is taken only when it is returned.
+    pub(crate) async fn receive(&mut self) -> Incoming {
+        loop {
+            let frame = match self.socket.next().await {
+                Some(Ok(Message::Text(text))) => text.as_bytes().to_vec(),
+                Some(Ok(Message::Binary(bytes))) => bytes.to_vec(),
+                Some(Ok(Message::Close(Some(close)))) => {
+                    return Incoming::Closed(close.code.into());
+                }
+                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
+                Some(Ok(Message::Close(None)) | Err(_)) | None => return Incoming::Gone,
+            };
+            match codec::decode_server(self.encoding, &frame) {
+                Ok(message) => return Incoming::Message(message),
+                // A newer engine may say what this client does not know.
+                Err(error) => tracing::debug!(%error, "a message is not understood"),
+            }
+        }
+    }
+}
+
+async fn connect(
+    base: &str,
+    path: &str,
+    encoding: Encoding,
+    from: Option<IpAddr>,
+) -> io::Result<WebSocketStream<TcpStream>> {
+    let authority = base.split_once("://").map_or(base, |(_, rest)| rest);
+    let address = tokio::net::lookup_host(authority).await?.next();
+    let address = address.ok_or_else(|| io::Error::other("the address has no host"))?;
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    if let Some(from) = from {
+        socket.bind((from, 0).into())?;
+    }
+    let stream = socket.connect(address).await?;
+    stream.set_nodelay(true)?;
+    let url = format!("ws://{authority}{path}");
+    let mut request = url.into_client_request().map_err(io::Error::other)?;
+    let protocol = HeaderValue::from_static(encoding.subprotocol());
+    request
+        .headers_mut()
+        .insert(SEC_WEBSOCKET_PROTOCOL, protocol);
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(READ_BUFFER_BYTES)
+        .max_write_buffer_size(usize::MAX);
+    let (socket, _) = client_async_with_config(request, stream, Some(config))
+        .await
+        .map_err(io::Error::other)?;
+    Ok(socket)
+}
+
+/// Opens a sealed paper with a key in base64. None: it is not its key.
+pub(crate) fn unseal(sealed: &SealedPaper, key: &str) -> Option<Vec<Section>> {
+    let key = STANDARD.decode(key).ok()?;
+    let nonce: [u8; 12] = STANDARD.decode(&sealed.nonce).ok()?.try_into().ok()?;
+    let data = STANDARD.decode(&sealed.data).ok()?;
+    let cipher = Aes256Gcm::new_from_slice(&key).ok()?;
+    let plain = cipher
+        .decrypt(Nonce::from_slice(&nonce), data.as_slice())
+        .ok()?;
+    serde_json::from_slice(&plain).ok()
+}

@@ -1,0 +1,192 @@
+use invigil_protocol::candidate::{EventAck, Pulse, Saved, Timing, TimingReason};
+use serde_json::json;
+
+use super::*;
+
+fn answer(question: &str, value: Value) -> Command {
+    Command::Answer {
+        question: question.to_owned(),
+        value,
+    }
+}
+
+fn saved(seq: u64) -> ServerMessage {
+    ServerMessage::Saved(Saved { seq })
+}
+
+fn conflict(seq: u64, rev: u32, value: Value) -> ServerMessage {
+    ServerMessage::Refused(Refused::conflict(seq, "q1".to_owned(), rev, value))
+}
+
+fn welcome(session: &str, resumed: bool, saved_seq: u64, unsaved: u32) -> ServerMessage {
+    let text = json!({
+        "t": "welcome", "session": session, "resumed": resumed, "now_at": 0,
+        "attempt": {
+            "id": "1", "status": "in_progress",
+            "exam": {"code": "X", "title": "X", "instructions": ""},
+            "started_at": 0, "deadline_at": 1000, "remaining_ms": 1000, "timing_rev": 2,
+            "grace_ms": 0,
+        },
+        "health": 10, "saved_seq": saved_seq, "applied_seq": saved_seq,
+        "paper": {"version": "sha256:0", "url": "/p", "sealed": false},
+        "record": {"version": 1, "url": "/r"}, "notices": [],
+        "limits": {
+            "heartbeat_ms": 10000, "frame_bytes": 16384, "answer_bytes": 1_048_576,
+            "commands_per_s": 20, "burst": 40, "unsaved": unsaved,
+        },
+    });
+    serde_json::from_value(text).unwrap()
+}
+
+fn numbers(messages: &[ClientMessage]) -> Vec<u64> {
+    messages.iter().filter_map(ClientMessage::seq).collect()
+}
+
+#[test]
+fn a_command_goes_out_once_a_connection_and_is_saved_once() {
+    let mut core = Core::new();
+    core.receive(welcome("s", false, 0, 256));
+    let ticket = core.push(answer("q1", json!("a")));
+    assert_eq!(numbers(&core.due()), [1]);
+    assert_eq!(core.due(), []);
+    assert_eq!(core.receive(saved(1)), [Update::Saved(vec![ticket])]);
+    assert_eq!(core.receive(saved(1)), []);
+    assert!(core.is_clean());
+}
+
+#[test]
+fn after_a_break_the_rest_goes_out_again_under_the_same_numbers() {
+    let mut core = Core::new();
+    core.receive(welcome("s", false, 0, 256));
+    for value in ["a", "b", "c"] {
+        core.push(answer("q1", json!(value)));
+    }
+    core.due();
+    core.receive(saved(1));
+    core.disconnected();
+    let resume = core.hello("t").resume.unwrap();
+    assert_eq!((resume.session.as_str(), resume.next_seq), ("s", 4));
+    core.receive(welcome("s", true, 2, 256));
+    assert_eq!(numbers(&core.due()), [3]);
+}
+
+#[test]
+fn in_a_new_session_what_is_unsaved_is_numbered_anew_with_its_base() {
+    let mut core = Core::new();
+    core.know("q1", 4);
+    core.receive(welcome("s", false, 0, 256));
+    core.push(Command::Flag {
+        question: "q9".to_owned(),
+        on: true,
+    });
+    let first = core.push(answer("q1", json!("a")));
+    core.push(answer("q1", json!("b")));
+    core.due();
+    core.receive(saved(1));
+    core.disconnected();
+    core.receive(welcome("s2", false, 0, 256));
+    let bases: Vec<_> = core
+        .due()
+        .into_iter()
+        .map(|message| match message {
+            ClientMessage::Answer(answer) => (answer.seq, answer.base_rev),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(bases, [(1, Some(4)), (2, Some(5))]);
+    // The first had arrived before the break: its own value is no conflict.
+    let updates = core.receive(conflict(1, 5, json!("a")));
+    assert_eq!(updates, [Update::Saved(vec![first])]);
+}
+
+#[test]
+fn a_conflict_shows_both() {
+    let mut core = Core::new();
+    core.receive(welcome("s", false, 0, 256));
+    let ticket = core.push(answer("q1", json!("mine")));
+    core.due();
+    let updates = core.receive(conflict(1, 7, json!("other")));
+    let [
+        Update::Conflict {
+            ticket: named,
+            mine,
+            stored,
+            rev: 7,
+            ..
+        },
+    ] = updates.as_slice()
+    else {
+        panic!("{updates:?}");
+    };
+    assert_eq!(
+        (*named, mine, stored),
+        (ticket, &json!("mine"), &json!("other"))
+    );
+    assert_eq!(core.receive(saved(1)), [], "refused is not saved");
+    core.push(answer("q1", json!("again")));
+    let [ClientMessage::Answer(again)] = &core.due()[..] else {
+        panic!()
+    };
+    assert_eq!(again.base_rev, Some(7));
+}
+
+#[test]
+fn no_more_goes_out_than_may_be_unsaved() {
+    let mut core = Core::new();
+    core.receive(welcome("s", false, 0, 2));
+    for _ in 0..5 {
+        core.push(answer("q1", json!("a")));
+    }
+    assert_eq!(numbers(&core.due()), [1, 2]);
+    core.receive(saved(1));
+    assert_eq!(numbers(&core.due()), [3]);
+    let pulse = Pulse {
+        n: 1,
+        now_at: 0,
+        remaining_ms: 0,
+        saved_seq: 3,
+        section: None,
+    };
+    core.receive(ServerMessage::Pulse(pulse));
+    assert_eq!(numbers(&core.due()), [4, 5]);
+}
+
+#[test]
+fn a_gap_sends_everything_again() {
+    let mut core = Core::new();
+    core.receive(welcome("s", false, 0, 256));
+    core.push(Command::Submit);
+    core.push(Command::Submit);
+    core.due();
+    core.receive(ServerMessage::Refused(Refused::gap(2, 1, None)));
+    assert_eq!(numbers(&core.due()), [1, 2]);
+}
+
+#[test]
+fn events_are_repeated_until_acknowledged() {
+    let mut core = Core::new();
+    core.push_event("focus_lost", 1);
+    core.push_event("focus_gained", 2);
+    core.receive(ServerMessage::EventAck(EventAck {
+        n: 1,
+        dropped: None,
+    }));
+    let kinds: Vec<_> = core.due_events().collect();
+    assert_eq!(kinds.len(), 1);
+}
+
+#[test]
+fn an_older_deadline_is_ignored() {
+    let mut core = Core::new();
+    core.receive(welcome("s", false, 0, 256));
+    let timing = |timing_rev| {
+        ServerMessage::Timing(Timing {
+            deadline_at: 5,
+            remaining_ms: 5,
+            timing_rev,
+            reason: TimingReason::Extended,
+        })
+    };
+    assert_eq!(core.receive(timing(1)), []);
+    assert_eq!(core.receive(timing(3)).len(), 1);
+}

@@ -8,6 +8,7 @@ pub mod admission;
 pub mod attempt;
 pub mod exam;
 pub mod fault;
+pub mod grading;
 pub mod id;
 mod named;
 pub mod paper;

@@ -18,10 +18,10 @@ pub mod sqlite;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use rust_decimal::Decimal;
 
 pub use crate::domain::{
     attempt::Identity,
+    grading::{GradeRow, Totals},
     person::{ExamScope, Person, Role},
 };
 use crate::domain::{
@@ -165,36 +165,6 @@ pub struct HandInRow {
     pub grades: Vec<GradeRow>,
     /// The signed receipt, JSON.
     pub receipt: Arc<str>,
-}
-
-/// An attempt's sums, rounded as they are shown.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Totals {
-    /// Points after floor and late penalty, 2 decimals.
-    pub score: Decimal,
-    /// Sum of the questions' points, 2 decimals.
-    pub max_score: Decimal,
-    /// 0 to 100, 2 decimals.
-    pub percentage: Decimal,
-    /// Whether the exact percentage reaches the passing score; none while a person has to mark.
-    pub passed: Option<bool>,
-    /// Letter; none while a person has to mark or without a scale.
-    pub grade: Option<String>,
-    /// Points that the late penalty took, 2 decimals.
-    pub penalty: Decimal,
-    /// Whether a person has to mark something.
-    pub needs_marking: bool,
-}
-
-/// The mark of one answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GradeRow {
-    /// Which question.
-    pub question: QuestionId,
-    /// 2 decimals; none where a person has to mark it.
-    pub points_earned: Option<Decimal>,
-    /// The question's points.
-    pub points_possible: Decimal,
 }
 
 /// Everything about one attempt that must become durable together.

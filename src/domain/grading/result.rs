@@ -4,7 +4,7 @@ use rust_decimal::Decimal;
 use serde::Serialize;
 use serde_json::{Number, Value, json};
 
-use super::{Totals, questions};
+use super::Totals;
 use crate::domain::{
     attempt::Status,
     exam::{Accepted, Body, Exam, Region},
@@ -91,11 +91,7 @@ pub enum Key {
 impl Key {
     /// What a candidate of this exam may see.
     pub const fn for_candidate(exam: &Exam) -> Self {
-        if exam.show_correct_answers {
-            Self::Shown
-        } else {
-            Self::Hidden
-        }
+        if exam.show_correct_answers { Self::Shown } else { Self::Hidden }
     }
 }
 
@@ -109,7 +105,8 @@ pub fn result_view<'a>(
 ) -> ResultView {
     let totals = head.totals;
     let shown = key == Key::Shown;
-    let questions = questions(exam)
+    let questions = exam
+        .questions()
         .map(|question| {
             let standing = standing(&question.id);
             let earned = standing.map_or(Some(Decimal::ZERO), |standing| standing.points_earned);

@@ -211,15 +211,19 @@ async fn execute_bare(connection: &mut PgConnection, size: usize, turn: usize) {
 /// An exam, and so many attempts, numbered from 1.
 async fn furnish(store: &Postgres, connection: &mut PgConnection) {
     let questions: Vec<_> = (0..QUESTIONS)
-        .map(|n| serde_json::json!({"id": format!("q{n}"), "type": "essay", "points": 1}))
+        .map(|n| serde_json::json!({"id": format!("q{n}"), "type": "essay", "content": "?"}))
         .collect();
+    let definition = serde_json::json!({
+        "code": "BENCH",
+        "title": "Bench",
+        "duration_minutes": 60,
+        "sections": [{"id": "s", "questions": questions}],
+    });
     let exam = StoredExam {
         code: "BENCH".into(),
         version: VERSION.into(),
         title: "Bench".to_owned(),
-        definition: serde_json::json!({"sections": [{"questions": questions}]})
-            .to_string()
-            .into(),
+        definition: definition.to_string().into(),
     };
     store.put_exams(&[exam]).await.unwrap();
     sqlx::query(

@@ -72,12 +72,16 @@ fn the_program_holds_every_migration() {
 }
 
 fn exam() -> StoredExam {
-    let question = r#"{"id":"q","type":"essay","points":1}"#;
+    let question = r#"{"content":"?","id":"q","type":"essay"}"#;
     StoredExam {
         code: "E".into(),
         version: "sha256:e".into(),
         title: "E".to_owned(),
-        definition: format!(r#"{{"sections":[{{"questions":[{question}]}}]}}"#).into(),
+        definition: format!(
+            r#"{{"code":"E","duration_minutes":1,
+                 "sections":[{{"id":"s","questions":[{question}]}}],"title":"E"}}"#
+        )
+        .into(),
     }
 }
 

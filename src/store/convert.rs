@@ -67,22 +67,9 @@ pub(super) fn status_from_column(name: &str) -> Result<Status> {
     Status::deserialize(name).map_err(|error| unreadable(error.to_string()))
 }
 
-/// The stored name of a role.
-pub(super) const fn role_to_column(role: Role) -> &'static str {
-    match role {
-        Role::Candidate => "candidate",
-        Role::Proctor => "proctor",
-        Role::Teacher => "teacher",
-        Role::Admin => "admin",
-    }
-}
-
 /// A role by its stored name.
 pub(super) fn role_from_column(name: &str) -> Result<Role> {
-    [Role::Candidate, Role::Proctor, Role::Teacher, Role::Admin]
-        .into_iter()
-        .find(|&role| role_to_column(role) == name)
-        .ok_or_else(|| unreadable(format!("unknown role {name}")))
+    Role::from_name(name).ok_or_else(|| unreadable(format!("unknown role {name}")))
 }
 
 #[cfg(test)]

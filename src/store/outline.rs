@@ -1,43 +1,53 @@
 //! The questions of a stored definition: as much of it as the stores must know.
 
-use std::borrow::Cow;
-
 use rust_decimal::Decimal;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::convert::refuse;
+use crate::domain::{
+    exam::{QuestionType, definition::from_definition},
+    id::QuestionId,
+};
 
-/// A question of a definition, in the definition's order.
+/// A question of a definition.
 #[derive(Debug)]
 pub(super) struct Question<'a> {
     /// Unique within the exam.
-    pub(super) key: Cow<'a, str>,
-    /// `single_choice` and so on.
-    pub(super) kind: Cow<'a, str>,
+    pub(super) key: QuestionId,
+    /// One of the ten.
+    pub(super) kind: QuestionType,
     /// What a right answer earns.
     pub(super) points: Decimal,
     /// The whole question, this very text.
     pub(super) definition: &'a str,
 }
 
-/// Lists the questions of a definition, which the domain has validated before.
+/// Lists the questions of a definition in its order.
 pub(super) fn questions(definition: &str) -> Result<Vec<Question<'_>>, sqlx::Error> {
-    let unreadable = |error: serde_json::Error| refuse(format!("exam definition: {error}"));
-    let exam: Exam<'_> = serde_json::from_str(definition).map_err(unreadable)?;
-    exam.sections
+    let exam = from_definition(definition).map_err(|faults| {
+        let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        refuse(format!("exam definition: {}", faults.join("; ")))
+    })?;
+    let texts: Exam<'_> = serde_json::from_str(definition)
+        .map_err(|error| refuse(format!("exam definition: {error}")))?;
+    let parsed = exam
+        .sections
         .into_iter()
-        .flat_map(|section| section.questions)
-        .map(|raw| {
-            let head: Head<'_> = serde_json::from_str(raw.get()).map_err(unreadable)?;
-            Ok(Question {
-                points: decimal(head.points)?,
-                key: head.id,
-                kind: head.kind,
-                definition: raw.get(),
-            })
+        .flat_map(|section| section.questions);
+    let texts = texts
+        .sections
+        .into_iter()
+        .flat_map(|section| section.questions);
+    Ok(parsed
+        .zip(texts)
+        .map(|(question, text)| Question {
+            kind: question.body.kind(),
+            key: question.id,
+            points: question.points,
+            definition: text.get(),
         })
-        .collect()
+        .collect())
 }
 
 #[derive(Deserialize)]
@@ -52,53 +62,42 @@ struct Section<'a> {
     questions: Vec<&'a RawValue>,
 }
 
-#[derive(Deserialize)]
-struct Head<'a> {
-    #[serde(borrow)]
-    id: Cow<'a, str>,
-    #[serde(borrow, rename = "type")]
-    kind: Cow<'a, str>,
-    #[serde(borrow)]
-    points: &'a RawValue,
-}
-
-/// A decimal written as a JSON number or as a string.
-fn decimal(raw: &RawValue) -> Result<Decimal, sqlx::Error> {
-    let text = raw.get().trim_matches('"');
-    text.parse()
-        .or_else(|_| Decimal::from_scientific(text))
-        .map_err(|error| refuse(format!("exam definition: points {text}: {error}")))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn questions_come_in_order_with_their_exact_text() {
-        let definition = r#"{"code":"E","sections":[
-            {"id":"s1","questions":[{"id":"q\u00e9","type":"essay","points":1e1,"x":[1, 2]}]},
-            {"id":"s2","questions":[{"id":"q2","type":"true_false","points":"0.50"}]}]}"#;
-        let found = questions(definition).unwrap();
+        let first = r#"{"content":"?","id":"q\u00e9","points":2.5,"type":"essay"}"#;
+        let second = r#"{"answer":true,"content":"?","id":"q2","type":"true_false"}"#;
+        let definition = format!(
+            r#"{{"code":"E","duration_minutes":1,"sections":[
+                {{"id":"s1","questions":[{first}]}},{{"id":"s2","questions":[{second}]}}
+            ],"title":"E"}}"#
+        );
+        let found = questions(&definition).unwrap();
         let seen: Vec<_> = found
             .iter()
-            .map(|question| (&*question.key, &*question.kind, question.points.to_string()))
+            .map(|question| {
+                (
+                    question.key.as_str(),
+                    question.kind,
+                    question.points.to_string(),
+                )
+            })
             .collect();
         assert_eq!(
             seen,
             [
-                ("q\u{e9}", "essay", "10".to_owned()),
-                ("q2", "true_false", "0.50".to_owned())
+                ("q\u{e9}", QuestionType::Essay, "2.5".to_owned()),
+                ("q2", QuestionType::TrueFalse, "1".to_owned()),
             ]
         );
-        assert_eq!(
-            found[0].definition,
-            r#"{"id":"q\u00e9","type":"essay","points":1e1,"x":[1, 2]}"#
-        );
+        assert_eq!([found[0].definition, found[1].definition], [first, second]);
     }
 
     #[test]
-    fn a_definition_without_questions_is_refused() {
+    fn a_definition_that_is_no_exam_is_refused() {
         for bad in ["", "{}", r#"{"sections":[{"questions":[{"id":"q"}]}]}"#] {
             assert!(questions(bad).is_err(), "{bad}");
         }

@@ -37,23 +37,25 @@ pub(crate) fn at(ms: u64) -> Timestamp {
 
 /// An exam with three questions.
 pub(crate) fn exam(code: &str, edition: u32) -> StoredExam {
+    let title = format!("{code} \u{8a66}\u{9a13} {edition}");
     let definition = serde_json::json!({
         "code": code,
-        "edition": edition,
+        "title": title,
+        "duration_minutes": 60,
         "sections": [
             {"id": "s1", "questions": [
-                {"id": QUESTIONS[0], "type": "essay", "points": 2, "content": "2 > 1?"},
-                {"id": QUESTIONS[1], "type": "fill_blank", "points": 0.125},
+                {"id": QUESTIONS[0], "type": "essay", "content": "2 > 1?"},
+                {"id": QUESTIONS[1], "type": "essay", "points": 0.5, "content": "\u{1f600}"},
             ]},
             {"id": "s2", "questions": [
-                {"id": QUESTIONS[2], "type": "true_false", "points": 1, "edition": edition},
+                {"id": QUESTIONS[2], "type": "true_false", "content": title, "answer": true},
             ]},
         ],
     });
     StoredExam {
         code: code.into(),
         version: version(code, edition),
-        title: format!("{code} \u{8a66}\u{9a13} {edition}"),
+        title,
         definition: definition.to_string().into(),
     }
 }
@@ -129,10 +131,11 @@ pub(crate) fn new_attempt(candidate: &str) -> NewAttempt {
 
 /// Starts an attempt at HIST.
 pub(crate) async fn start(store: &dyn Store, candidate: &str) -> AttemptId {
-    match store.start(new_attempt(candidate)).await.unwrap() {
-        Started::Created(identity) => identity.id,
-        other => panic!("{candidate} has an attempt already: {other:?}"),
-    }
+    let started = store.start(new_attempt(candidate)).await.unwrap();
+    let Started::Created(identity) = started else {
+        panic!("{candidate} has an attempt already: {started:?}");
+    };
+    identity.id
 }
 
 /// Starts an attempt and takes it; its epoch.

@@ -137,7 +137,10 @@ async fn put_questions(
         .iter()
         .map(|question| Sha256::digest(question.definition).to_vec())
         .collect();
-    let kinds: Vec<&str> = questions.iter().map(|question| &*question.kind).collect();
+    let kinds: Vec<&str> = questions
+        .iter()
+        .map(|question| question.kind.as_str())
+        .collect();
     let texts: Vec<&str> = questions
         .iter()
         .map(|question| question.definition)
@@ -155,7 +158,10 @@ async fn put_questions(
     .execute(&mut *connection)
     .await?;
 
-    let keys: Vec<&str> = questions.iter().map(|question| &*question.key).collect();
+    let keys: Vec<&str> = questions
+        .iter()
+        .map(|question| question.key.as_str())
+        .collect();
     let points: Vec<Decimal> = questions.iter().map(|question| question.points).collect();
     sqlx::query(
         "INSERT INTO exam_version_questions

@@ -12,7 +12,6 @@ use crate::{
         ExamScope, Person,
         convert::{
             bytes_from_column, duration_from_column, duration_to_column, refuse, role_from_column,
-            role_to_column,
         },
     },
 };
@@ -62,7 +61,7 @@ pub(super) async fn put_people(
     .bind(column(|person| person.id.as_str()))
     .bind(column(|person| &person.name))
     .bind(column(|person| &person.email))
-    .bind(column(|person| role_to_column(person.role)))
+    .bind(column(|person| person.role.as_str()))
     .bind(&scopes)
     .bind(&factors)
     .bind(&extra)

@@ -118,7 +118,7 @@ async fn put_questions(
              VALUES (?1, ?2, ?3, ?4)",
         )
         .bind(version)
-        .bind(&*question.key)
+        .bind(question.key.as_str())
         .bind(position)
         .bind(question.points.to_string())
         .execute(&mut *connection)

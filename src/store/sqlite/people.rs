@@ -9,7 +9,7 @@ use crate::{
         ExamScope, Person,
         convert::{
             bytes_from_column, duration_from_column, duration_to_column, role_from_column,
-            role_to_column, unreadable,
+            unreadable,
         },
     },
 };
@@ -36,7 +36,7 @@ pub(super) async fn put_people(
         .bind(person.id.as_str())
         .bind(&person.name)
         .bind(&person.email)
-        .bind(role_to_column(person.role))
+        .bind(person.role.as_str())
         .bind(scope(&person.exams))
         .bind(person.time_factor.to_string())
         .bind(duration_to_column(person.extra_time))

@@ -28,10 +28,7 @@ pub use self::{
     question::grade_question,
     result::{Head, Key, QuestionResult, ResultView, Standing, result_view},
 };
-use super::{
-    exam::{Exam, Question},
-    id::QuestionId,
-};
+use super::{exam::Exam, id::QuestionId};
 
 /// What one answer is worth.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,7 +100,7 @@ pub fn grade_attempt<'a>(
 ) -> Grading {
     let mut marks = Vec::new();
     let mut rows = Vec::new();
-    for question in questions(exam) {
+    for question in exam.questions() {
         let value = answer(&question.id);
         let mark = grade_question(question, value);
         if value.is_some() {
@@ -145,7 +142,8 @@ pub fn totals(exam: &Exam, marks: &[Mark], late: bool) -> Totals {
         BigRational::zero()
     };
     let score = earned - &penalty;
-    let max_score: BigRational = questions(exam)
+    let max_score: BigRational = exam
+        .questions()
         .map(|question| from_decimal(question.points))
         .sum();
     let percentage = if max_score.is_positive() {
@@ -166,11 +164,6 @@ pub fn totals(exam: &Exam, marks: &[Mark], late: bool) -> Totals {
         penalty: rounded(&penalty),
         needs_marking,
     }
-}
-
-/// Every question, in the exam's order.
-fn questions(exam: &Exam) -> impl Iterator<Item = &Question> {
-    exam.sections.iter().flat_map(|section| &section.questions)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use rust_decimal::Decimal;
 use serde::Serialize;
 use serde_json::{Number, Value, json};
 
-use super::{Totals, questions};
+use super::Totals;
 use crate::domain::{
     attempt::Status,
     exam::{Accepted, Body, Exam, Region},
@@ -109,7 +109,8 @@ pub fn result_view<'a>(
 ) -> ResultView {
     let totals = head.totals;
     let shown = key == Key::Shown;
-    let questions = questions(exam)
+    let questions = exam
+        .questions()
         .map(|question| {
             let standing = standing(&question.id);
             let earned = standing.map_or(Some(Decimal::ZERO), |standing| standing.points_earned);

@@ -9,7 +9,7 @@ use rust_decimal::Decimal;
 
 use super::*;
 use crate::domain::{
-    exam::{Accepted, Body, Choice, ExamKind, Proctoring, Section, SessionPolicy},
+    exam::{Accepted, Body, Choice, ExamKind, Proctoring, Question, Section, SessionPolicy},
     id::{OptionId, SectionId},
 };
 
@@ -130,7 +130,7 @@ fn exam(questions: Vec<Question>) -> Exam {
         title: String::new(),
         instructions: String::new(),
         kind: ExamKind::Quiz,
-        duration: Duration::from_secs(3600),
+        duration: Duration::from_hours(1),
         passing_score: decimal("60"),
         max_attempts: 1,
         available_from: None,

@@ -13,6 +13,7 @@ pub mod id;
 mod named;
 pub mod paper;
 pub mod person;
+pub mod receipt;
 pub mod release;
 pub mod roster;
 pub mod time;

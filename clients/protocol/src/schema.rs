@@ -143,9 +143,9 @@ impl Channel {
                 "bindingVersion": "0.1.0",
             } },
             "x-close-codes": close_codes(),
-            "x-refusal-codes": names(RefusalCode::ALL, |c| c.as_str(), |c| c.meaning()),
-            "x-error-codes": names(ErrorCode::ALL, |c| c.as_str(), |c| c.meaning()),
-            "x-event-kinds": names(EventKind::ALL, |c| c.as_str(), |c| c.meaning()),
+            "x-refusal-codes": names(RefusalCode::ALL, RefusalCode::as_str, RefusalCode::meaning),
+            "x-error-codes": names(ErrorCode::ALL, ErrorCode::as_str, ErrorCode::meaning),
+            "x-event-kinds": names(EventKind::ALL, EventKind::as_str, EventKind::meaning),
         })
     }
 

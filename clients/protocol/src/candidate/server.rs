@@ -309,6 +309,10 @@ pub struct Open {
 
 /// See [`ServerMessage::Timing`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the names are the protocol's own"
+)]
 pub struct Timing {
     /// End of the candidate's time.
     pub deadline_at: i64,

@@ -82,7 +82,7 @@ fn the_first_known_subprotocol_is_chosen_and_none_means_json() {
 fn an_unknown_type_is_not_a_bad_message() {
     let unknown = Err(DecodeError::UnknownMessage("wave".to_owned()));
     assert_eq!(both(&json!({"t": "wave", "seq": "x"})), unknown);
-    assert_eq!(both(&json!({"t": "welcome"})).is_err(), true);
+    assert!(both(&json!({"t": "welcome"})).is_err());
     for bad in [
         json!({}),
         json!({"t": null}),
@@ -141,7 +141,8 @@ fn a_wrong_envelope_is_bad() {
         json!({"t": "hello", "token": "a", "resume": "s"}),
         json!({"t": "hello", "token": "a", "resume": {"session": "s"}}),
         json!({"t": "hello", "token": "a", "resume": {"session": "s", "next_seq": 0}}),
-        json!({"t": "hello", "token": "a", "resume": {"session": "s", "next_seq": 1, "next_event": "x"}}),
+        json!({"t": "hello", "token": "a",
+            "resume": {"session": "s", "next_seq": 1, "next_event": "x"}}),
     ];
     for message in bad {
         assert!(is_bad(&both(&message)), "{message}");

@@ -195,6 +195,10 @@ pub struct Totals {
 
 /// See [`ConsoleMessage::Incident`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the names are the protocol's own"
+)]
 pub struct Incident {
     /// The exam's code.
     pub exam: String,

@@ -63,17 +63,18 @@ const PIECES: &[&[u8]] = &[
 ];
 
 fn mutate(random: &mut Random, frame: &mut Vec<u8>, other: &[u8]) {
-    for _ in 0..=random.below(3) {
+    for _ in 0..=random.below(2) {
         let at = random.below(frame.len() + 1);
-        match random.below(6) {
+        match random.below(8) {
             0 if at < frame.len() => frame[at] = random.byte(),
             1 if at < frame.len() => frame[at] ^= 1 << random.below(8),
-            2 => frame.truncate(at),
-            3 => {
+            2 if at < frame.len() => frame[at] = b'0' + random.byte() % 75,
+            3 => frame.truncate(at),
+            4 => {
                 let piece = PIECES[random.below(PIECES.len())];
                 frame.splice(at..at, piece.iter().copied());
             }
-            4 => {
+            5 => {
                 let end = (at + random.below(8)).min(frame.len());
                 frame.drain(at..end);
             }

@@ -1,6 +1,9 @@
 //! The wire, from outside: golden messages, round trips, and bytes that are no
 //! messages.
 
+#![expect(clippy::unwrap_used, reason = "in a test a panic is how a check fails")]
+#![expect(clippy::panic, reason = "in a test a panic is how a check fails")]
+
 mod fuzz;
 mod golden;
 mod goldens;

@@ -1,0 +1,16 @@
+/**
+ * The candidate's side of the live protocol.
+ *
+ * `reduce.ts` is the pure core, `shell.ts` performs what it wants, `view.ts` says what a
+ * page shows of it.
+ */
+
+export * from './codes';
+export type * from './messages';
+export * from './paper';
+export { reduce } from './reduce';
+export { unseal } from './seal';
+export { Attempt, type Options } from './shell';
+export * from './state';
+export { opensInMs, remainingMs, sectionRemainingMs } from './timing';
+export * from './view';

@@ -1,0 +1,154 @@
+/** The paper and the stored answers, which come over HTTP, and the attempt's status. */
+
+import { CloseCode, isOver, type AttemptStatus } from './codes';
+import { end } from './connection';
+import type { Welcome } from './messages';
+import { pump, reissue, retryPaused, saved } from './outbox';
+import { arrange, type Paper, type SealedPaper, type Section, type StoredAnswers } from './paper';
+import type { State, Turn } from './state';
+
+/** First and longest delay before something is fetched again. */
+const LOAD_RETRY_FIRST_MS = 500;
+const LOAD_RETRY_MAX_MS = 10_000;
+
+/** Fetches the paper that `welcome` names, unless it is here. */
+export function loadPaper(t: Turn, paper: Welcome['paper']): void {
+  const known = t.s.paper;
+  const here =
+    known.version === paper.version && (known.sections || (known.sealed && paper.sealed));
+  t.s.paper = {
+    ...(known.version === paper.version ? known : { ...known, sealed: null, sections: null }),
+    version: paper.version,
+    url: paper.url,
+    order: paper.order ?? known.order,
+  };
+  if (!here) fetchPaper(t);
+}
+
+function fetchPaper(t: Turn): void {
+  if (t.effects.some((effect) => effect.do === 'fetch_paper')) return;
+  t.effects.push({ do: 'fetch_paper', url: t.s.paper.url });
+}
+
+/** Fetches the stored answers. */
+export function loadRecord(t: Turn): void {
+  if (t.effects.some((effect) => effect.do === 'fetch_record')) return;
+  t.effects.push({ do: 'fetch_record', url: t.s.recordUrl, session: t.s.session });
+}
+
+/** The paper came, readable or sealed. */
+export function gotPaper(t: Turn, document: Paper | SealedPaper): void {
+  const { s } = t;
+  s.loadFailures = 0;
+  const order = s.paper.order ?? document.order;
+  if ('sections' in document) {
+    const sections = arrange(document.sections, order);
+    s.paper = { ...s.paper, version: document.version, order, sealed: null, sections };
+    return;
+  }
+  s.paper = { ...s.paper, order, sealed: document };
+  if (s.paper.key) t.effects.push({ do: 'unseal', document, key: s.paper.key });
+  else if (s.status !== 'started') retryLoad(t);
+}
+
+/** The exam opens. */
+export function opened(t: Turn, key: string): void {
+  const { s } = t;
+  s.opens = null;
+  s.paper = { ...s.paper, key };
+  setStatus(t, 'in_progress');
+  if (s.paper.sealed) t.effects.push({ do: 'unseal', document: s.paper.sealed, key });
+}
+
+/** The sealed paper was opened, or this browser could not: then it is fetched, which it
+ * can be from the opening on. */
+export function unsealed(t: Turn, sections: Section[] | null): void {
+  const { s } = t;
+  if (!sections) {
+    s.paper = { ...s.paper, sealed: null, key: null };
+    return fetchPaper(t);
+  }
+  s.paper = { ...s.paper, sealed: null, sections: arrange(sections, s.paper.order) };
+}
+
+/** The stored answers came. */
+export function gotRecord(t: Turn, session: string | null, stored: StoredAnswers): void {
+  const { s } = t;
+  s.loadFailures = 0;
+  // Another session began meanwhile, and its own fetch is under way.
+  if (session !== s.session) return;
+  // Older than what was saved meanwhile: once more.
+  if (stored.saved_seq < s.savedSeq) return loadRecord(t);
+  if (s.synced) {
+    s.record = null;
+    saved(t, stored.saved_seq);
+    s.record = stored.answers;
+  } else {
+    s.record = stored.answers;
+    reissue(t);
+    s.synced = true;
+  }
+  pump(t);
+}
+
+/** Whether the attempt is over as far as this client was told. */
+function isFinished(s: State): boolean {
+  if (s.status && isOver(s.status)) return true;
+  const { link } = s;
+  return (
+    link.kind === 'ended' && (link.code === CloseCode.FINISHED || link.code === CloseCode.CLOSED)
+  );
+}
+
+/** Something could not be fetched. */
+export function loadFailed(t: Turn, status: number): void {
+  if (status === 401) return end(t, CloseCode.UNAUTHORIZED);
+  if (status === 403) return end(t, CloseCode.FORBIDDEN);
+  retryLoad(t);
+}
+
+function retryLoad(t: Turn): void {
+  const ceiling = Math.min(LOAD_RETRY_MAX_MS, LOAD_RETRY_FIRST_MS * 2 ** t.s.loadFailures);
+  t.s.loadFailures += 1;
+  const ms = Math.round(ceiling * (0.5 + t.env.random / 2));
+  t.effects.push({ do: 'timer', timer: 'load', ms });
+}
+
+/** Fetches what is still missing. */
+export function loadMissing(t: Turn): void {
+  const { s } = t;
+  if (isFinished(s)) {
+    if (!s.outcome) t.effects.push({ do: 'fetch_outcome' });
+    return;
+  }
+  const { sections, sealed } = s.paper;
+  if (!sections && !(sealed && s.status === 'started')) fetchPaper(t);
+  if (s.session && (!s.record || !s.synced)) loadRecord(t);
+}
+
+/** The attempt stands elsewhere than before. */
+export function setStatus(t: Turn, status: AttemptStatus, reason?: string): void {
+  const { s } = t;
+  const before = s.status;
+  s.status = status;
+  s.reason = reason ?? (before === status ? s.reason : null);
+  if (before === status) return;
+  if (before === 'in_progress' && status === 'paused' && s.clock) {
+    s.clock = { ...s.clock, ...frozen(s.clock, t.env.now) };
+  }
+  if (before === 'paused' && status === 'in_progress') {
+    // Counted from here on; `timing` came before and said how much is left.
+    if (s.clock) s.clock = { ...s.clock, at: t.env.now };
+    if (s.section) s.section = { ...s.section, at: t.env.now };
+    retryPaused(t);
+  }
+  if (status === 'in_progress') {
+    s.opens = null;
+    if (before === 'started' && !s.paper.key) loadMissing(t);
+  }
+  if (isOver(status)) t.effects.push({ do: 'forget' });
+}
+
+function frozen(clock: { remaining_ms: number; at: number }, now: number) {
+  return { remaining_ms: Math.max(0, clock.remaining_ms - (now - clock.at)), at: now };
+}

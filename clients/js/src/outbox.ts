@@ -1,0 +1,324 @@
+/**
+ * The outbox: commands from the person's hand until the engine called them saved.
+ *
+ * Entries stand in the order of their numbers, without gaps. One that was never sent in
+ * this session may still take a newer value of its question; one that was sent may not,
+ * because the engine may have it already and would take the changed one for a repeat.
+ */
+
+import type { Command, ExchangeRequest, Refused } from './messages';
+import { isAnswered, sameValue, type StoredAnswer, type Value } from './paper';
+import { requestExchange } from './exchange';
+import { loadRecord } from './loading';
+import type { Draft, Entry, Turn } from './state';
+
+/** Typing is sent after this pause … */
+export const FLUSH_IDLE_MS = 800;
+/** … and after this time even without one. */
+export const FLUSH_HOLD_MAX_MS = 3_000;
+/** A value that is longer goes through `exchange`: frames end at 16 KiB. */
+export const SOCKET_VALUE_BYTES_MAX = 12 * 1024;
+/** Commands in one exchange, and about how many bytes of them. */
+const EXCHANGE_COMMANDS_MAX = 100;
+const EXCHANGE_BYTES_MAX = 1_500_000;
+
+const UNANSWERED: StoredAnswer = { value: null, flagged: false, rev: 0 };
+
+/** Bytes of something on the wire. */
+export function wireBytes(value: unknown): number {
+  return new TextEncoder().encode(JSON.stringify(value)).length;
+}
+
+function answersTo(outbox: Entry[], q: string): Entry[] {
+  return outbox.filter((entry) => entry.command.t === 'answer' && entry.command.q === q);
+}
+
+/** The revision that an edit made at this moment stands on. */
+function currentBase(t: Turn, q: string): number {
+  return (t.s.record?.[q]?.rev ?? 0) + answersTo(t.s.outbox, q).length;
+}
+
+/** The person changed an answer. */
+export function edit(t: Turn, q: string, value: Value, hold: boolean): void {
+  const before = t.s.drafts[q];
+  const draft: Draft = before
+    ? { ...before, value }
+    : { value, base: currentBase(t, q), since: t.env.now };
+  t.s.drafts = { ...t.s.drafts, [q]: draft };
+  if (q in t.s.rejected) t.s.rejected = without(t.s.rejected, q);
+  if (!hold) return flush(t);
+  const held = t.env.now - draft.since;
+  t.effects.push({
+    do: 'timer',
+    timer: 'flush',
+    ms: Math.max(0, Math.min(FLUSH_IDLE_MS, FLUSH_HOLD_MAX_MS - held)),
+  });
+}
+
+/** Moves what was typed into the outbox, and sends what can be sent. */
+export function flush(t: Turn): void {
+  for (const [q, draft] of Object.entries(t.s.drafts)) enqueueDraft(t, q, draft);
+  if (Object.keys(t.s.drafts).length > 0) t.s.drafts = {};
+  t.effects.push({ do: 'cancel', timer: 'flush' });
+  pump(t);
+}
+
+function enqueueDraft(t: Turn, q: string, draft: Draft): void {
+  const value = isAnswered(draft.value) ? draft.value : null;
+  const last = answersTo(t.s.outbox, q).at(-1)?.command;
+  const known = last?.t === 'answer' ? last.value : t.s.record ? storedValue(t, q) : undefined;
+  if (known !== undefined && sameValue(known, value)) return;
+  if (wireBytes(value) > t.s.limits.answer_bytes) {
+    t.s.rejected = { ...t.s.rejected, [q]: { code: 'too_large', value: draft.value } };
+    return;
+  }
+  enqueueAnswer(t, q, value, draft.base, false);
+}
+
+function storedValue(t: Turn, q: string): Value {
+  return t.s.record?.[q]?.value ?? null;
+}
+
+/** Puts an answer at the end of the outbox, or into the unsent one to the same question. */
+export function enqueueAnswer(t: Turn, q: string, value: Value, base: number, check: boolean) {
+  const spent_ms = takeSpent(t, q);
+  const open = answersTo(t.s.outbox, q).find((entry) => !entry.tried);
+  if (open && open.command.t === 'answer') {
+    const spent = (open.command.spent_ms ?? 0) + spent_ms;
+    const command: Command = { ...open.command, value, spent_ms: spent };
+    t.s.outbox = t.s.outbox.map((entry) => (entry === open ? { ...open, command } : entry));
+    return;
+  }
+  enqueue(t, { t: 'answer', seq: 0, q, value, spent_ms }, base, check);
+}
+
+/** Puts a command at the end of the outbox, under the next number. */
+export function enqueue(t: Turn, command: Command, base = 0, check = false): void {
+  const seq = t.s.nextSeq;
+  t.s.nextSeq = seq + 1;
+  const entry: Entry = {
+    command: { ...command, seq },
+    base,
+    check,
+    tried: false,
+    inFlight: null,
+    since: t.env.now,
+  };
+  t.s.outbox = [...t.s.outbox, entry];
+}
+
+function takeSpent(t: Turn, q: string): number {
+  const shown = t.s.shown;
+  let spent = t.s.spent[q] ?? 0;
+  if (shown?.q === q) {
+    spent += t.env.now - shown.at;
+    t.s.shown = { q, at: t.env.now };
+  }
+  t.s.spent = { ...t.s.spent, [q]: 0 };
+  return Math.round(spent);
+}
+
+/** An entry as it goes over the wire. */
+function wire(entry: Entry): Command {
+  const { command } = entry;
+  return command.t === 'answer' && entry.check ? { ...command, base_rev: entry.base } : command;
+}
+
+/** Whether another command waits for this one's verdict: a checked answer may be refused
+ * with `conflict`, and what the person wrote after it must not win over that unseen. */
+function mustWait(ahead: Entry[], entry: Entry): boolean {
+  const { command } = entry;
+  return (
+    command.t === 'answer' &&
+    ahead.some(
+      (other) => other.check && other.command.t === 'answer' && other.command.q === command.q,
+    )
+  );
+}
+
+/** Sends what may be sent at this moment. */
+export function pump(t: Turn): void {
+  const s = t.s;
+  if (!s.session || !s.synced || s.exchange.busy) return;
+  if (s.link.kind === 'live') pumpSocket(t);
+  else if (s.exchange.on && s.outbox.length > 0) requestExchange(t);
+}
+
+function pumpSocket(t: Turn): void {
+  const outbox = [...t.s.outbox];
+  for (const [index, entry] of outbox.entries()) {
+    if (entry.inFlight) continue;
+    const ahead = outbox.slice(0, index);
+    if (ahead.length >= t.s.limits.unsaved || mustWait(ahead, entry)) break;
+    const message = wire(entry);
+    if (message.t === 'answer' && wireBytes(message.value) > SOCKET_VALUE_BYTES_MAX) {
+      // The other connection could overtake this one: it goes alone.
+      if (ahead.length === 0) requestExchange(t);
+      return;
+    }
+    const sent: Entry = { ...entry, tried: true, inFlight: 'socket' };
+    outbox[index] = sent;
+    t.s.outbox = t.s.outbox.map((other) => (other === entry ? sent : other));
+    t.effects.push({ do: 'send', socket: t.s.socket, message });
+  }
+}
+
+/** Takes the commands of one exchange: with a live socket only the first one, which was
+ * too long for it. */
+export function takeForExchange(t: Turn): ExchangeRequest['commands'] {
+  if (!t.s.synced) return [];
+  const alone = t.s.link.kind === 'live';
+  const commands: Command[] = [];
+  let bytes = 0;
+  const taken: Entry[] = [];
+  for (const entry of t.s.outbox) {
+    const message = wire(entry);
+    bytes += wireBytes(message);
+    const full =
+      commands.length >= (alone ? 1 : EXCHANGE_COMMANDS_MAX) || bytes > EXCHANGE_BYTES_MAX;
+    if ((full && commands.length > 0) || mustWait(taken, entry)) break;
+    commands.push(message);
+    taken.push(entry);
+  }
+  t.s.outbox = t.s.outbox.map((entry) =>
+    taken.includes(entry) ? { ...entry, tried: true, inFlight: 'exchange' } : entry,
+  );
+  return commands;
+}
+
+/** A carrier is gone: what it carried is to be sent again. */
+export function release(t: Turn, carrier: 'socket' | 'exchange'): void {
+  t.s.outbox = t.s.outbox.map((entry) =>
+    entry.inFlight === carrier ? { ...entry, inFlight: null } : entry,
+  );
+}
+
+/** Everything up to `seq` is durable, or was refused before. */
+export function saved(t: Turn, seq: number): void {
+  if (seq <= t.s.savedSeq) return;
+  t.s.savedSeq = seq;
+  const done = t.s.outbox.filter((entry) => entry.command.seq <= seq);
+  if (done.length === 0) return;
+  t.s.outbox = t.s.outbox.filter((entry) => entry.command.seq > seq);
+  if (!t.s.record) return;
+  const record = { ...t.s.record };
+  for (const { command } of done) {
+    if (command.t === 'submit') continue;
+    const before = record[command.q] ?? UNANSWERED;
+    record[command.q] =
+      command.t === 'answer'
+        ? { ...before, value: command.value, rev: before.rev + 1 }
+        : { ...before, flagged: command.on };
+  }
+  t.s.record = record;
+}
+
+/** One command is void. `gap` is not handled here: it voids nothing. */
+export function refused(t: Turn, refusal: Refused): void {
+  const entry = t.s.outbox.find(({ command }) => command.seq === refusal.seq);
+  t.s.outbox = t.s.outbox.filter((other) => other !== entry);
+  const command = entry?.command;
+  if (command?.t === 'submit') {
+    t.s.submitting = false;
+    t.s.alert = { about: 'submit', code: refusal.code };
+    return;
+  }
+  if (command?.t === 'flag') {
+    t.s.alert = { about: 'flag', code: refusal.code };
+    return;
+  }
+  const q = command?.q ?? refusal.q;
+  if (q === undefined) return;
+  if (!command) {
+    // A late word on something that was taken for saved: ask what is stored.
+    loadRecord(t);
+  }
+  reject(t, q, refusal, command ? command.value : storedValue(t, q));
+}
+
+function reject(t: Turn, q: string, refusal: Refused, value: Value): void {
+  const later = answersTo(t.s.outbox, q).at(-1)?.command;
+  const newest = t.s.drafts[q]?.value ?? (later?.t === 'answer' ? later.value : value);
+  if (refusal.code === 'conflict') {
+    const theirs = { rev: refusal.detail.rev ?? 0, value: refusal.detail.value ?? null };
+    withdraw(t, q);
+    t.s.drafts = without(t.s.drafts, q);
+    t.s.rejected = { ...t.s.rejected, [q]: { code: 'conflict', value: newest, theirs } };
+    const before = t.s.record?.[q] ?? UNANSWERED;
+    t.s.record = { ...t.s.record, [q]: { ...before, ...theirs } };
+  } else if (!later && !(q in t.s.drafts)) {
+    t.s.rejected = { ...t.s.rejected, [q]: { code: refusal.code, value } };
+  }
+}
+
+/** Takes the unsent answers to a question back, and closes the gap in the numbers. */
+function withdraw(t: Turn, q: string): void {
+  const mine = (entry: Entry) =>
+    !entry.tried && entry.command.t === 'answer' && entry.command.q === q;
+  const first = t.s.outbox.find((entry) => !entry.tried)?.command.seq;
+  if (first === undefined || !t.s.outbox.some(mine)) return;
+  let seq = first;
+  t.s.outbox = t.s.outbox
+    .filter((entry) => !mine(entry))
+    .map((entry) =>
+      entry.tried ? entry : { ...entry, command: { ...entry.command, seq: seq++ } },
+    );
+  t.s.nextSeq = seq;
+}
+
+/** The person chose between two versions of an answer. */
+export function resolve(t: Turn, q: string, keep: 'mine' | 'theirs'): void {
+  const rejection = t.s.rejected[q];
+  if (!rejection?.theirs) return;
+  t.s.rejected = without(t.s.rejected, q);
+  if (keep === 'mine') enqueueAnswer(t, q, rejection.value, rejection.theirs.rev, true);
+  pump(t);
+}
+
+/** The pause is over: what it refused is sent again. */
+export function retryPaused(t: Turn): void {
+  for (const [q, rejection] of Object.entries(t.s.rejected)) {
+    if (rejection.code !== 'paused') continue;
+    t.s.rejected = without(t.s.rejected, q);
+    enqueueAnswer(t, q, rejection.value, currentBase(t, q), false);
+  }
+  pump(t);
+}
+
+/**
+ * A new session began and the stored answers are here: issues the unsaved ones again,
+ * under new numbers and with the revision that each one edited. Where a stored answer is
+ * newer but is one of ours, sent in the old session, there is nothing to object to.
+ */
+export function reissue(t: Turn): void {
+  const record = t.s.record ?? {};
+  for (const [q, draft] of Object.entries(t.s.drafts)) enqueueDraft(t, q, draft);
+  t.s.drafts = {};
+  const pending = t.s.outbox;
+  t.s.outbox = [];
+  t.s.nextSeq = 1;
+  for (const q of new Set(pending.flatMap(({ command }) => ('q' in command ? [command.q] : [])))) {
+    const stored = record[q] ?? UNANSWERED;
+    const answers = answersTo(pending, q);
+    const values = answers.map(({ command }) => (command.t === 'answer' ? command.value : null));
+    const last = values.at(-1);
+    if (last !== undefined && !sameValue(last, stored.value)) {
+      const ours = values.some((value) => sameValue(value, stored.value));
+      const base = ours ? stored.rev : (answers[0]?.base ?? 0);
+      enqueue(t, { t: 'answer', seq: 0, q, value: last }, base, true);
+    }
+    const flag = pending.findLast(({ command }) => command.t === 'flag' && command.q === q);
+    if (flag?.command.t === 'flag' && flag.command.on !== stored.flagged) enqueue(t, flag.command);
+  }
+  if (pending.some(({ command }) => command.t === 'submit')) {
+    // The answers may have changed elsewhere: handing them in is for the person to say again.
+    t.s.submitting = false;
+    t.s.alert = { about: 'session', code: 'lost_session' };
+  }
+}
+
+/** A record without one of its keys. */
+export function without<T>(record: Record<string, T>, key: string): Record<string, T> {
+  const { [key]: _, ...rest } = record;
+  return rest;
+}

@@ -1,0 +1,111 @@
+/** Heartbeats, events and notices: what does not change the record. */
+
+import type { EventKind } from './codes';
+import type { Notice, Signal } from './messages';
+import type { Turn } from './state';
+
+/** A silent socket is given up this long after a heartbeat. */
+export const SILENCE_MS = 8_000;
+/** Under this health events are held back. */
+const HEALTH_FOR_EVENTS = 5;
+/** Events that wait at most; later ones are lost, which only a flood can bring about. */
+const EVENTS_MAX = 500;
+/** Events in one exchange at most. */
+const EXCHANGE_EVENTS_MAX = 100;
+
+function heartbeat(t: Turn): Extract<Signal, { t: 'heartbeat' }> {
+  const { s, env } = t;
+  const n = s.heartbeat.n + 1;
+  s.heartbeat = { ...s.heartbeat, n, at: env.now };
+  return {
+    t: 'heartbeat',
+    n,
+    ...(s.shown ? { q: s.shown.q } : {}),
+    visible: env.visible,
+    focused: env.focused,
+    fullscreen: env.fullscreen,
+    ...(s.heartbeat.rtt_ms === null ? {} : { rtt_ms: s.heartbeat.rtt_ms }),
+  };
+}
+
+/** Sends a heartbeat, and expects to hear something soon. */
+export function beat(t: Turn): void {
+  if (t.s.link.kind !== 'live') return;
+  t.effects.push(
+    { do: 'send', socket: t.s.socket, message: heartbeat(t) },
+    { do: 'timer', timer: 'heartbeat', ms: t.s.health.heartbeat_ms },
+    { do: 'timer', timer: 'silence', ms: SILENCE_MS },
+  );
+}
+
+/** The answer to a heartbeat. */
+export function pulsed(t: Turn, n: number): void {
+  const { heartbeat: last } = t.s;
+  if (n !== last.n || last.at === null) return;
+  t.s.heartbeat = { n, at: null, rtt_ms: Math.round(t.env.now - last.at) };
+}
+
+/** Something that the engine's rules may want to know. */
+export function observe(t: Turn, kind: EventKind, data?: Record<string, unknown>): void {
+  const { events } = t.s;
+  if (events.queue.length >= EVENTS_MAX) return;
+  const event = { t: 'event' as const, n: events.next, kind, at: Math.round(t.env.wall) };
+  t.s.events = {
+    ...events,
+    next: events.next + 1,
+    queue: [...events.queue, data ? { ...event, data } : event],
+  };
+}
+
+/** Sends the events that this link has not carried yet, and what was acknowledged. */
+export function sendSignals(t: Turn): void {
+  const { s } = t;
+  if (s.link.kind !== 'live' || s.health.level < HEALTH_FOR_EVENTS) return;
+  for (const message of s.events.queue.filter((event) => event.n > s.events.sent)) {
+    t.effects.push({ do: 'send', socket: s.socket, message });
+    s.events = { ...s.events, sent: message.n };
+  }
+}
+
+/** The signals of one exchange. */
+export function takeSignals(t: Turn): Signal[] {
+  const { s } = t;
+  const acks = s.notices.filter((notice) => notice.ack && notice.acknowledged);
+  return [
+    heartbeat(t),
+    ...acks.map(({ id }) => ({ t: 'notice_ack' as const, id })),
+    ...(s.health.level < HEALTH_FOR_EVENTS ? [] : s.events.queue.slice(0, EXCHANGE_EVENTS_MAX)),
+  ];
+}
+
+/** Events up to `n` are recorded. */
+export function acknowledged(t: Turn, n: number): void {
+  const { events } = t.s;
+  t.s.events = { ...events, queue: events.queue.filter((event) => event.n > n) };
+}
+
+/** Takes notices; one that is known already was shown already, but its acknowledgement
+ * may have been lost. */
+export function mergeNotices(t: Turn, notices: Notice[]): void {
+  for (const notice of notices) {
+    const known = t.s.notices.find(({ id }) => id === notice.id);
+    if (!known) t.s.notices = [...t.s.notices, { ...notice, acknowledged: false }];
+    else if (known.acknowledged && notice.ack) sendAck(t, notice.id);
+  }
+}
+
+/** The person has read a notice. */
+export function acknowledge(t: Turn, id: string): void {
+  const notice = t.s.notices.find((other) => other.id === id);
+  if (!notice || notice.acknowledged) return;
+  t.s.notices = t.s.notices.map((other) =>
+    other === notice ? { ...other, acknowledged: true } : other,
+  );
+  if (notice.ack) sendAck(t, id);
+}
+
+function sendAck(t: Turn, id: string): void {
+  // Without a link the notice comes again with the next `welcome`.
+  if (t.s.link.kind !== 'live') return;
+  t.effects.push({ do: 'send', socket: t.s.socket, message: { t: 'notice_ack', id } });
+}

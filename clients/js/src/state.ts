@@ -1,0 +1,291 @@
+/**
+ * What a candidate's client knows, what happens to it, and what it wants done.
+ *
+ * {@link reduce} of `reduce.ts` is the only thing that makes one state of another. It is
+ * pure: clocks, chance and the page's facts come in with {@link Env}, and what is to be
+ * done goes out as {@link Effect}s, which `shell.ts` performs. All times called `now`,
+ * `at` or `since` here are of the monotonic clock, in milliseconds.
+ */
+
+import type { AttemptStatus, EventKind, RefusalCode } from './codes';
+import type {
+  Command,
+  ExchangeReply,
+  ExchangeRequest,
+  Limits,
+  Notice,
+  Result,
+  ServerMessage,
+  Signal,
+} from './messages';
+import type {
+  Paper,
+  SealedPaper,
+  Section,
+  SectionOrder,
+  StoredAnswer,
+  StoredAnswers,
+  Value,
+} from './paper';
+
+/** How the client and the engine are connected. */
+export type Link =
+  /** Not started. */
+  | { kind: 'idle' }
+  /** A socket is being opened, or waits for its `welcome`. */
+  | { kind: 'connecting'; resuming: boolean }
+  /** Welcomed at `since`. */
+  | { kind: 'live'; since: number }
+  /** Between two sockets. */
+  | { kind: 'waiting' }
+  /** Over for good; only the person can go on from here. */
+  | { kind: 'ended'; code: number; detail?: string };
+
+/** A command on its way to the record. */
+export interface Entry {
+  command: Command;
+  /** For answers: the revision that the person had before them. */
+  base: number;
+  /** Whether the engine is to compare `base`: after a lost session, or a conflict. */
+  check: boolean;
+  /** Whether it was ever sent in this session: its number then stands for this very
+   * content, so that it must not change any more. */
+  tried: boolean;
+  /** What carries it at the moment. */
+  inFlight: 'socket' | 'exchange' | null;
+  since: number;
+}
+
+/** What a person typed and the outbox does not hold yet. */
+export interface Draft {
+  value: Value;
+  base: number;
+  since: number;
+}
+
+/** An answer that the engine refused; its text is kept for the person. */
+export interface Rejection {
+  code: RefusalCode;
+  value: Value;
+  /** With `conflict`: what is stored. */
+  theirs?: { rev: number; value: Value };
+}
+
+/** A refusal that belongs to no answer. */
+export interface Alert {
+  about: 'flag' | 'submit' | 'session';
+  code: RefusalCode | 'lost_session';
+}
+
+/** The attempt's end. */
+export interface Outcome {
+  status: AttemptStatus;
+  at?: number;
+  handed_in?: 'candidate' | 'time' | 'staff';
+  receipt?: unknown;
+  result?: Result;
+}
+
+export interface State {
+  attemptId: string;
+  exam: { code: string; title: string; instructions: string } | null;
+  status: AttemptStatus | null;
+  /** Why the attempt is paused or was cancelled, where staff said so. */
+  reason: string | null;
+
+  link: Link;
+  /** Number of the socket that counts; what others still say is ignored. */
+  socket: number;
+  /** Sockets in a row that came to no `welcome`. */
+  failures: number;
+  /** Delays in a row, for the back-off. */
+  delays: number;
+  /** From the last `bye`. */
+  bye: { retry_ms?: number; detail?: string };
+  /** When the link broke; null while it stands or before it first stood. */
+  brokenAt: number | null;
+  /** The way without a socket. */
+  exchange: { on: boolean; busy: boolean; healthy: boolean; delays: number };
+
+  session: string | null;
+  nextSeq: number;
+  savedSeq: number;
+  outbox: Entry[];
+  drafts: Record<string, Draft>;
+  /** The stored answers as far as they are known; null before they came. */
+  record: Record<string, StoredAnswer> | null;
+  recordUrl: string;
+  /** In a new session nothing is sent before the stored answers are here. */
+  synced: boolean;
+  rejected: Record<string, Rejection>;
+  alert: Alert | null;
+  submitting: boolean;
+  outcome: Outcome | null;
+
+  paper: {
+    version: string | null;
+    url: string;
+    order: SectionOrder[] | undefined;
+    sealed: SealedPaper | null;
+    key: string | null;
+    /** In the candidate's order. */
+    sections: Section[] | null;
+  };
+  loadFailures: number;
+
+  /** How long after the deadline answers still count, as late ones. */
+  grace_ms: number;
+  clock: { remaining_ms: number; at: number; rev: number } | null;
+  opens: { in_ms: number; at: number } | null;
+  section: { id: string; remaining_ms: number; at: number } | null;
+
+  limits: Limits;
+  health: { level: number; heartbeat_ms: number };
+  heartbeat: { n: number; at: number | null; rtt_ms: number | null };
+  events: { next: number; sent: number; queue: Extract<Signal, { t: 'event' }>[] };
+  notices: (Notice & { acknowledged: boolean })[];
+
+  /** The question on screen. */
+  shown: { q: string; at: number } | null;
+  /** Time on each question since its last answer. */
+  spent: Record<string, number>;
+}
+
+/** What survives the page: kept in the browser's storage until it is saved. */
+export interface Stored {
+  session: string | null;
+  synced: boolean;
+  nextSeq: number;
+  savedSeq: number;
+  nextEvent: number;
+  outbox: Pick<Entry, 'command' | 'base' | 'check' | 'tried'>[];
+  drafts: Record<string, Pick<Draft, 'value' | 'base'>>;
+  events: Extract<Signal, { t: 'event' }>[];
+}
+
+/** What the world looks like at the moment of an input. */
+export interface Env {
+  /** Monotonic clock. */
+  now: number;
+  /** Wall clock; only for `event.at`. */
+  wall: number;
+  /** Chance, 0 to 1. */
+  random: number;
+  visible: boolean;
+  focused: boolean;
+  fullscreen: boolean;
+}
+
+export type Timer = 'connect' | 'welcome' | 'heartbeat' | 'silence' | 'flush' | 'exchange' | 'load';
+
+export type Input =
+  | { on: 'start'; stored: Stored | null }
+  | { on: 'opened'; socket: number }
+  | { on: 'message'; socket: number; message: ServerMessage }
+  | { on: 'closed'; socket: number; code: number }
+  | { on: 'timer'; timer: Timer }
+  /** The browser thinks that the network came or went. */
+  | { on: 'network'; online: boolean }
+  | { on: 'exchanged'; reply: ExchangeReply }
+  | { on: 'exchange_failed'; status: number; code?: string }
+  | { on: 'paper'; document: Paper | SealedPaper }
+  | { on: 'unsealed'; sections: Section[] | null }
+  | { on: 'record'; session: string | null; stored: StoredAnswers }
+  | { on: 'load_failed'; status: number }
+  | { on: 'outcome'; outcome: Outcome }
+  /** `hold`: more of it may follow at once, as with typing. */
+  | { on: 'edit'; q: string; value: Value; hold: boolean }
+  | { on: 'flush' }
+  | { on: 'flag'; q: string; flagged: boolean }
+  | { on: 'submit' }
+  | { on: 'show'; q: string | null }
+  | { on: 'resolve'; q: string; keep: 'mine' | 'theirs' }
+  | { on: 'acknowledge'; id: string }
+  | { on: 'dismiss' }
+  | { on: 'observe'; kind: EventKind; data?: Record<string, unknown> };
+
+export type Effect =
+  | { do: 'open'; socket: number }
+  | {
+      do: 'hello';
+      socket: number;
+      resume?: { session: string; next_seq: number; next_event: number };
+    }
+  | { do: 'send'; socket: number; message: Command | Signal }
+  | { do: 'close'; socket: number }
+  | { do: 'timer'; timer: Timer; ms: number }
+  | { do: 'cancel'; timer: Timer }
+  | { do: 'exchange'; request: ExchangeRequest }
+  | { do: 'fetch_paper'; url: string }
+  | { do: 'fetch_record'; url: string; session: string | null }
+  | { do: 'unseal'; document: SealedPaper; key: string }
+  | { do: 'fetch_outcome' }
+  | { do: 'forget' };
+
+/** One step of the reducer. `s` is a copy that this step may assign to; what hangs below
+ * it is shared with the state before, and is replaced, never changed. */
+export interface Turn {
+  readonly s: State;
+  readonly effects: Effect[];
+  readonly env: Env;
+}
+
+/** Until the engine names its own. */
+const LIMITS_DEFAULT: Limits = {
+  heartbeat_ms: 10_000,
+  frame_bytes: 16_384,
+  answer_bytes: 1_048_576,
+  commands_per_s: 20,
+  burst: 40,
+  unsaved: 256,
+};
+
+/** The state before anything happened. */
+export function initialState(attemptId: string): State {
+  const base = `/api/v1/attempts/${encodeURIComponent(attemptId)}`;
+  return {
+    attemptId,
+    exam: null,
+    status: null,
+    reason: null,
+    link: { kind: 'idle' },
+    socket: 0,
+    failures: 0,
+    delays: 0,
+    bye: {},
+    brokenAt: null,
+    exchange: { on: false, busy: false, healthy: false, delays: 0 },
+    session: null,
+    nextSeq: 1,
+    savedSeq: 0,
+    outbox: [],
+    drafts: {},
+    record: null,
+    recordUrl: `${base}/answers`,
+    synced: false,
+    rejected: {},
+    alert: null,
+    submitting: false,
+    outcome: null,
+    paper: {
+      version: null,
+      url: `${base}/paper`,
+      order: undefined,
+      sealed: null,
+      key: null,
+      sections: null,
+    },
+    loadFailures: 0,
+    grace_ms: 0,
+    clock: null,
+    opens: null,
+    section: null,
+    limits: LIMITS_DEFAULT,
+    health: { level: 10, heartbeat_ms: LIMITS_DEFAULT.heartbeat_ms },
+    heartbeat: { n: 0, at: null, rtt_ms: null },
+    events: { next: 1, sent: 0, queue: [] },
+    notices: [],
+    shown: null,
+    spent: {},
+  };
+}

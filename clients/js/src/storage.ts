@@ -1,0 +1,81 @@
+/** What is not saved yet, in the browser's storage: a crashed tab loses nothing. */
+
+import type { State, Stored } from './state';
+
+/** The part of the browser's `Storage` that is used. */
+export type Shelf = Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>;
+
+const keyOf = (attemptId: string) => `invigil.outbox.${attemptId}`;
+
+/** What of a state is kept. */
+export function toStored(state: State): Stored {
+  return {
+    session: state.session,
+    synced: state.synced,
+    nextSeq: state.nextSeq,
+    savedSeq: state.savedSeq,
+    nextEvent: state.events.next,
+    outbox: state.outbox.map(({ command, base, check, tried }) => ({
+      command,
+      base,
+      check,
+      tried,
+    })),
+    drafts: Object.fromEntries(
+      Object.entries(state.drafts).map(([q, { value, base }]) => [q, { value, base }]),
+    ),
+    events: state.events.queue,
+  };
+}
+
+/** Whether two states differ in what is kept, besides what was just typed. */
+export function storedDiffers(a: State, b: State): boolean {
+  return (
+    a.session !== b.session ||
+    a.synced !== b.synced ||
+    a.nextSeq !== b.nextSeq ||
+    a.savedSeq !== b.savedSeq ||
+    a.outbox !== b.outbox ||
+    a.events !== b.events
+  );
+}
+
+/** Keeps it; a full or forbidden storage is no reason to stop an exam. */
+export function keep(shelf: Shelf, state: State): void {
+  try {
+    shelf.setItem(keyOf(state.attemptId), JSON.stringify(toStored(state)));
+  } catch {
+    // The outbox in memory goes on.
+  }
+}
+
+/** What was kept, if it can still be read. */
+export function recall(shelf: Shelf, attemptId: string): Stored | null {
+  try {
+    const stored: unknown = JSON.parse(shelf.getItem(keyOf(attemptId)) ?? 'null');
+    return isStored(stored) ? stored : null;
+  } catch {
+    return null;
+  }
+}
+
+function isStored(value: unknown): value is Stored {
+  if (typeof value !== 'object' || value === null) return false;
+  const stored = value as Partial<Stored>;
+  return (
+    Array.isArray(stored.outbox) &&
+    Array.isArray(stored.events) &&
+    typeof stored.drafts === 'object' &&
+    typeof stored.synced === 'boolean' &&
+    [stored.nextSeq, stored.savedSeq, stored.nextEvent].every(Number.isSafeInteger)
+  );
+}
+
+/** Nothing of the attempt is to stay in this browser. */
+export function forget(shelf: Shelf, attemptId: string): void {
+  try {
+    shelf.removeItem(keyOf(attemptId));
+  } catch {
+    // There is nothing to remove where there is no storage.
+  }
+}

@@ -1,0 +1,92 @@
+/** What a page shows of a state. */
+
+import { isAnswered, type Question, type Section, type Value } from './paper';
+import { editable } from './reduce';
+import type { State } from './state';
+
+/** Whether an answer is on the engine's disk, on its way there, or only here. */
+export type SaveState = 'saved' | 'saving' | 'unsaved';
+
+/** What takes longer than this is called unsaved, whatever the link looks like. */
+export const SAVING_MAX_MS = 5_000;
+
+/** The answer that the person sees: the newest that they gave. */
+export function valueOf(state: State, q: string): Value {
+  const draft = state.drafts[q];
+  if (draft) return draft.value;
+  for (const { command } of state.outbox.toReversed()) {
+    if (command.t === 'answer' && command.q === q) return command.value;
+  }
+  const rejection = state.rejected[q];
+  if (rejection) return rejection.value;
+  return state.record?.[q]?.value ?? null;
+}
+
+/** Whether the person marked a question for review. */
+export function isFlagged(state: State, q: string): boolean {
+  for (const { command } of state.outbox.toReversed()) {
+    if (command.t === 'flag' && command.q === q) return command.on;
+  }
+  return state.record?.[q]?.flagged ?? false;
+}
+
+/** Whether what is sent arrives at the moment. */
+export function isConnected(state: State): boolean {
+  return state.link.kind === 'live' || (state.exchange.on && state.exchange.healthy);
+}
+
+/** How safe the answer to a question is. */
+export function saveState(state: State, q: string, now: number): SaveState {
+  if (q in state.rejected) return 'unsaved';
+  const since = [
+    ...(state.drafts[q] ? [state.drafts[q].since] : []),
+    ...state.outbox
+      .filter(({ command }) => command.t !== 'submit' && command.q === q)
+      .map((entry) => entry.since),
+  ];
+  if (since.length === 0) return 'saved';
+  if (!isConnected(state) || now - Math.min(...since) > SAVING_MAX_MS) return 'unsaved';
+  return 'saving';
+}
+
+/** The questions whose newest answer is not saved. */
+export function unsavedQuestions(state: State): string[] {
+  const pending = state.outbox.flatMap(({ command }) => ('q' in command ? [command.q] : []));
+  return [...new Set([...Object.keys(state.rejected), ...Object.keys(state.drafts), ...pending])];
+}
+
+/** How safe all answers are: as safe as the least safe one. */
+export function overallSaveState(state: State, now: number): SaveState {
+  const states = unsavedQuestions(state).map((q) => saveState(state, q, now));
+  if (states.includes('unsaved')) return 'unsaved';
+  return states.includes('saving') ? 'saving' : 'saved';
+}
+
+/** Whether a section's answers may be changed: a timed one only while it runs. */
+export type SectionState = 'open' | 'over' | 'later';
+
+export function sectionState(state: State, section: Section): SectionState {
+  if (section.time_limit_ms === undefined) return 'open';
+  const sections = state.paper.sections ?? [];
+  const running = sections.findIndex(({ id }) => id === state.section?.id);
+  if (running === -1) return 'over';
+  const own = sections.findIndex(({ id }) => id === section.id);
+  if (own === running) return 'open';
+  return own < running ? 'over' : 'later';
+}
+
+/** Whether the person may change the answer to a question at this moment. */
+export function isEditable(state: State, section: Section, question: Question): boolean {
+  return (
+    editable(state) &&
+    sectionState(state, section) === 'open' &&
+    state.rejected[question.id]?.code !== 'conflict'
+  );
+}
+
+/** How many questions have an answer, of how many. */
+export function progress(state: State): { answered: number; questions: number } {
+  const questions = (state.paper.sections ?? []).flatMap((section) => section.questions);
+  const answered = questions.filter(({ id }) => isAnswered(valueOf(state, id))).length;
+  return { answered, questions: questions.length };
+}

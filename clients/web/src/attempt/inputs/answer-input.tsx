@@ -1,0 +1,50 @@
+import type { Point, Program, Question, Value } from 'invigil-js';
+import { Blanks } from './blanks';
+import { MultipleChoice, SingleChoice, TrueFalse } from './choice';
+import { Coding } from './coding';
+import { Hotspot } from './hotspot';
+import { Matching } from './matching';
+import { Ordering } from './ordering';
+import { Essay, ShortAnswer } from './text';
+
+/** What every input gets. `V` is the form of its value. */
+export interface InputProps<V extends Value> {
+  question: Question;
+  value: V | null;
+  disabled: boolean;
+  /** `hold`: more may follow at once, as with typing. */
+  onEdit: (value: V | null, hold?: boolean) => void;
+  /** The person turned to something else: what was typed can be sent. */
+  onLeave: () => void;
+}
+
+/** The input that fits the question's type. */
+export function AnswerInput(props: InputProps<Value>) {
+  switch (props.question.type) {
+    case 'single_choice':
+      return <SingleChoice {...as<string>(props)} />;
+    case 'multiple_choice':
+      return <MultipleChoice {...as<string[]>(props)} />;
+    case 'true_false':
+      return <TrueFalse {...as<boolean>(props)} />;
+    case 'fill_blank':
+      return <Blanks {...as<string[]>(props)} />;
+    case 'short_answer':
+      return <ShortAnswer {...as<string>(props)} />;
+    case 'essay':
+      return <Essay {...as<string>(props)} />;
+    case 'coding':
+      return <Coding {...as<Program>(props)} />;
+    case 'matching':
+      return <Matching {...as<Record<string, string>>(props)} />;
+    case 'ordering':
+      return <Ordering {...as<string[]>(props)} />;
+    case 'hotspot':
+      return <Hotspot {...as<Point[]>(props)} />;
+  }
+}
+
+/** The engine takes only values of the form that the question's type has. */
+function as<V extends Value>(props: InputProps<Value>): InputProps<V> {
+  return { ...props, value: props.value as V | null };
+}

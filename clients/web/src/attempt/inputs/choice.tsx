@@ -1,0 +1,102 @@
+import type { Choice } from 'invigil-js';
+import { RichLine } from '../../shared/rich';
+import type { InputProps } from './answer-input';
+
+interface OptionProps {
+  type: 'radio' | 'checkbox';
+  name: string;
+  letter: string;
+  checked: boolean;
+  disabled: boolean;
+  text: string;
+  onPick: (checked: boolean) => void;
+}
+
+function Option({ type, name, letter, checked, disabled, text, onPick }: OptionProps) {
+  return (
+    <label class={checked ? 'option is-checked' : 'option'}>
+      <input
+        type={type}
+        name={name}
+        checked={checked}
+        disabled={disabled}
+        onChange={(event) => onPick(event.currentTarget.checked)}
+      />
+      <span class="option-letter" aria-hidden="true">
+        {letter}
+      </span>
+      <RichLine text={text} />
+    </label>
+  );
+}
+
+/** A, B, C … */
+export const letterOf = (index: number) => String.fromCharCode(65 + (index % 26));
+
+export function SingleChoice({ question, value, disabled, onEdit }: InputProps<string>) {
+  return (
+    <fieldset class="options">
+      <legend>Choose one answer.</legend>
+      {(question.options ?? []).map(({ id, text }: Choice, index) => (
+        <Option
+          key={id}
+          type="radio"
+          name={question.id}
+          letter={letterOf(index)}
+          checked={value === id}
+          disabled={disabled}
+          text={text}
+          onPick={() => onEdit(id)}
+        />
+      ))}
+    </fieldset>
+  );
+}
+
+export function MultipleChoice({ question, value, disabled, onEdit }: InputProps<string[]>) {
+  const options = question.options ?? [];
+  const chosen = value ?? [];
+  const pick = (id: string, checked: boolean) => {
+    const next = options
+      .map((option) => option.id)
+      .filter((other) => (other === id ? checked : chosen.includes(other)));
+    onEdit(next.length > 0 ? next : null);
+  };
+  return (
+    <fieldset class="options">
+      <legend>Choose all that are right.</legend>
+      {options.map(({ id, text }, index) => (
+        <Option
+          key={id}
+          type="checkbox"
+          name={question.id}
+          letter={letterOf(index)}
+          checked={chosen.includes(id)}
+          disabled={disabled}
+          text={text}
+          onPick={(checked) => pick(id, checked)}
+        />
+      ))}
+    </fieldset>
+  );
+}
+
+export function TrueFalse({ question, value, disabled, onEdit }: InputProps<boolean>) {
+  return (
+    <fieldset class="options options-row">
+      <legend>True or false?</legend>
+      {[true, false].map((side) => (
+        <Option
+          key={String(side)}
+          type="radio"
+          name={question.id}
+          letter={side ? 'T' : 'F'}
+          checked={value === side}
+          disabled={disabled}
+          text={side ? 'True' : 'False'}
+          onPick={() => onEdit(side)}
+        />
+      ))}
+    </fieldset>
+  );
+}

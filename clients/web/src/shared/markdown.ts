@@ -1,0 +1,132 @@
+/**
+ * Markdown with LaTeX between `$` or `$$`, as HTML.
+ *
+ * Safe by construction: HTML in the source stays text, links are of harmless schemes only,
+ * and KaTeX is told to trust nothing.
+ */
+
+import katex from 'katex';
+import MarkdownIt, { type Env, type StateInline } from 'markdown-it';
+
+interface Rendering extends Env {
+  /** How gaps of the text are shown; none: as the underscores that they are. */
+  gap?: (index: number) => string;
+  gaps?: number;
+}
+
+const markdown = new MarkdownIt({ html: false, linkify: false, breaks: true });
+
+const DOLLAR = 0x24;
+const UNDERSCORE = 0x5f;
+
+/** Like Pandoc: no blank after the opening `$` or before the closing one, and no digit
+ * after it, so that "from $5 to $9" stays text. */
+function math(state: StateInline, silent: boolean): boolean {
+  const { src, pos } = state;
+  if (src.charCodeAt(pos) !== DOLLAR) return false;
+  const display = src.charCodeAt(pos + 1) === DOLLAR;
+  const start = pos + (display ? 2 : 1);
+  const end = display ? src.indexOf('$$', start) : closingDollar(src, start);
+  if (end <= start || end >= state.posMax) return false;
+  if (!silent) {
+    const token = state.push('math', 'math', 0);
+    token.content = src.slice(start, end).trim();
+    token.meta = { display };
+  }
+  state.pos = end + (display ? 2 : 1);
+  return true;
+}
+
+function closingDollar(src: string, start: number): number {
+  if (/\s/.test(src[start] ?? ' ')) return -1;
+  for (let at = start; at < src.length; at += 1) {
+    if (src[at] === '\\') at += 1;
+    else if (src[at] === '$') {
+      const closes = !/\s/.test(src[at - 1] ?? ' ') && !/\d/.test(src[at + 1] ?? ' ');
+      return closes ? at : -1;
+    }
+  }
+  return -1;
+}
+
+/** Three underscores or more are a gap to fill in. */
+function gap(state: StateInline, silent: boolean): boolean {
+  const rendering = state.env as Rendering;
+  if (!rendering.gap || state.src.charCodeAt(state.pos) !== UNDERSCORE) return false;
+  const length = /^_+/.exec(state.src.slice(state.pos))?.[0].length ?? 0;
+  if (length < 3) return false;
+  if (!silent) state.push('gap', 'span', 0);
+  state.pos += length;
+  return true;
+}
+
+markdown.inline.ruler.before('escape', 'math', math);
+markdown.inline.ruler.before('emphasis', 'gap', gap);
+
+markdown.renderer.rules['math'] = (tokens, index) => {
+  const token = tokens[index];
+  const { display } = token?.meta as { display: boolean };
+  return katex.renderToString(token?.content ?? '', {
+    displayMode: display,
+    throwOnError: false,
+    strict: 'ignore',
+    trust: false,
+    maxSize: 50,
+    maxExpand: 1000,
+  });
+};
+
+markdown.renderer.rules['gap'] = (_tokens, _index, _options, env) => {
+  const rendering = env as Rendering;
+  const index = rendering.gaps ?? 0;
+  rendering.gaps = index + 1;
+  return rendering.gap?.(index) ?? '';
+};
+
+markdown.renderer.rules['link_open'] = (tokens, index, options, _env, self) => {
+  // Following a link must not leave the exam.
+  tokens[index]?.attrSet('target', '_blank');
+  tokens[index]?.attrSet('rel', 'noopener noreferrer');
+  return self.renderToken(tokens, index, options);
+};
+
+const CACHE_MAX = 500;
+const blocks = new Map<string, string>();
+const lines = new Map<string, string>();
+
+function cached(cache: Map<string, string>, text: string, render: () => string): string {
+  const known = cache.get(text);
+  if (known !== undefined) return known;
+  if (cache.size >= CACHE_MAX) cache.clear();
+  const html = render();
+  cache.set(text, html);
+  return html;
+}
+
+/** Paragraphs, lists, tables and all. */
+export function renderBlocks(text: string): string {
+  return cached(blocks, text, () => markdown.render(text, {}));
+}
+
+/** One line, such as an option. */
+export function renderLine(text: string): string {
+  return cached(lines, text, () => markdown.renderInline(text, {}));
+}
+
+/** Like {@link renderBlocks}, with something in place of each gap; null where the text has
+ * another number of gaps. */
+export function renderGaps(
+  text: string,
+  count: number,
+  gap: (index: number) => string,
+): string | null {
+  const rendering: Rendering = { gap };
+  const html = markdown.render(text, rendering);
+  return rendering.gaps === count ? html : null;
+}
+
+/** Whether a text looks the same without any rendering, so that it may stand where no
+ * markup can, as in the options of a `select`. */
+export function isPlain(text: string): boolean {
+  return renderLine(text) === markdown.utils.escapeHtml(text);
+}

@@ -106,7 +106,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Import(command) => import::run(command, &config).await,
         Command::Results(args) => results::run(args, config).await,
         Command::Check(args) => check::run(&args),
-        Command::Verify(args) => verify::run(args, config).await,
+        Command::Verify(args) => verify::run(&args),
         Command::Config => settings::run(&config),
     }
 }

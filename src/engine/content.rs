@@ -35,7 +35,7 @@ const LIST_FRESH: Duration = Duration::from_secs(2);
 
 /// The largest order that goes into `welcome`, bytes of JSON: with the rest it
 /// must stay under the 64 KiB of a frame. A larger one comes with the paper.
-const ORDER_INLINE_MAX: usize = 40 * 1024;
+const ORDER_INLINE_MAX: usize = 20 * 1024;
 
 /// One frozen exam and everything that is derived from it.
 #[derive(Debug)]

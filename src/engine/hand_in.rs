@@ -1,8 +1,9 @@
 //! What a hand-in is worth, and the receipt for it. All of it follows from the
 //! attempt as it stands, so it comes out the same however often it is asked for.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ed25519_dalek::SigningKey;
 use serde_json::Value;
 
@@ -12,6 +13,7 @@ use crate::{
         attempt::{Attempt, Phase},
         grading::{self, Grading, Head, Key, Standing},
         id::QuestionId,
+        receipt::{self, FinalAnswer, Receipt},
     },
     store::{Catalog, HandInRow},
 };
@@ -31,6 +33,11 @@ impl std::fmt::Debug for Keys {
 }
 
 impl Keys {
+    /// The key that receipts are verified with, standard base64 with padding.
+    pub(super) fn public_base64(&self) -> String {
+        STANDARD.encode(self.receipt.verifying_key().as_bytes())
+    }
+
     /// The keys of this installation, made on the first start.
     ///
     /// # Errors
@@ -61,7 +68,7 @@ pub(super) fn row(attempt: &Attempt, content: &Content, keys: &Keys) -> Option<H
         late: control.late,
         totals,
         grades: rows,
-        receipt: Arc::from(receipt(attempt, content, keys).to_string()),
+        receipt: receipt(attempt, content, keys)?.to_json().into(),
     })
 }
 
@@ -99,8 +106,36 @@ fn value<'a>(attempt: &'a Attempt, question: &QuestionId) -> Option<&'a str> {
     attempt.answers().get(&number)?.value.as_deref()
 }
 
-/// The signed receipt.
-pub(super) fn receipt(attempt: &Attempt, content: &Content, keys: &Keys) -> Value {
-    let _ = (attempt, content, keys);
-    Value::Null
+/// The signed receipt; none before the hand-in.
+pub(super) fn receipt(attempt: &Attempt, content: &Content, keys: &Keys) -> Option<Receipt> {
+    let Phase::HandedIn { at, by, .. } = attempt.control().phase else {
+        return None;
+    };
+    let identity = attempt.identity();
+    let ledger = &attempt.control().ledger;
+    let plan = attempt.plan();
+    let answered = attempt
+        .answers()
+        .iter()
+        .filter(|(_, answer)| answer.rev > 0);
+    let answers = answered.map(|(number, answer)| {
+        let question = plan.question(*number).id.clone();
+        FinalAnswer::new(question, answer.rev, answer.value.as_deref())
+    });
+    let content = receipt::Content {
+        answers: answers.collect(),
+        attempt: identity.id.to_string(),
+        candidate: identity.candidate.clone(),
+        deadline_at: attempt.deadline(at),
+        entered_at: ledger.entered_at,
+        exam: identity.exam.clone(),
+        exam_version: identity.exam_version.clone(),
+        format: receipt::Format::V1,
+        handed_in: by,
+        late: attempt.control().late,
+        paper_version: content.paper_version().into(),
+        started_at: identity.started_at,
+        submitted_at: at,
+    };
+    Some(receipt::sign(content, &keys.receipt))
 }

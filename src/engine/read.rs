@@ -260,6 +260,11 @@ impl Engine {
         Ok(self.inner.attempts.receipt(attempt).await?)
     }
 
+    /// The public key of receipts, standard base64 with padding.
+    pub fn receipt_key(&self) -> String {
+        self.inner.shared.keys.public_base64()
+    }
+
     /// What happened in an attempt after a cursor, oldest first.
     ///
     /// # Errors

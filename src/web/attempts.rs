@@ -40,6 +40,7 @@ pub(super) fn routes(answer_bytes: usize) -> OpenApiRouter<AppState> {
         .routes(routes!(answers))
         .routes(routes!(result))
         .routes(routes!(receipt))
+        .routes(routes!(receipt_key))
         .routes(routes!(timeline))
         .merge(exchange)
 }
@@ -192,6 +193,27 @@ async fn receipt(
         [(header::CONTENT_TYPE, "application/json")],
         receipt.to_string(),
     ))
+}
+
+/// The key that receipts of this installation are verified with.
+#[derive(Serialize, ToSchema)]
+struct ReceiptKey {
+    /// `Ed25519`.
+    alg: &'static str,
+    /// 32 bytes, standard base64 with padding.
+    public_key: String,
+}
+
+/// The public key of receipts. It is no secret, and the same for good.
+#[utoipa::path(
+    get, path = "/api/v1/receipts/key", tag = "attempts",
+    responses((status = 200, body = ReceiptKey)),
+)]
+async fn receipt_key(State(app): State<AppState>) -> Json<ReceiptKey> {
+    Json(ReceiptKey {
+        alg: "Ed25519",
+        public_key: app.engine.receipt_key(),
+    })
 }
 
 /// A part of a timeline.

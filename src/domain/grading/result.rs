@@ -91,7 +91,11 @@ pub enum Key {
 impl Key {
     /// What a candidate of this exam may see.
     pub const fn for_candidate(exam: &Exam) -> Self {
-        if exam.show_correct_answers { Self::Shown } else { Self::Hidden }
+        if exam.show_correct_answers {
+            Self::Shown
+        } else {
+            Self::Hidden
+        }
     }
 }
 

@@ -8,6 +8,8 @@ use invigil_protocol::{
     code::CloseCode,
 };
 
+use serde_json::Value;
+
 use super::{Actor, After};
 use crate::{
     domain::{
@@ -22,6 +24,11 @@ use crate::{
         shared::{wire_handed_in, wire_notice, wire_status},
     },
 };
+
+/// Bytes of the largest receipt and of the largest result that go into
+/// `submitted`: together they must stay under the 64 KiB of a frame.
+const RECEIPT_INLINE_MAX: usize = 24 * 1024;
+const RESULT_INLINE_MAX: usize = 36 * 1024;
 
 impl Actor {
     /// Everything that a client needs on entering.
@@ -207,17 +214,40 @@ impl Actor {
         if by != HandedInBy::Candidate {
             self.tell_status(reason);
         }
-        let exam = self.attempt.plan().exam();
-        let result = exam
-            .show_results_immediately
-            .then(|| hand_in::result(&self.attempt, Key::for_candidate(exam)));
         self.send(ServerMessage::Submitted(Box::new(Submitted {
             at: at.as_ms(),
             status: wire_status(status),
             handed_in: wire_handed_in(by),
-            receipt: hand_in::receipt(&self.attempt, &self.content, &self.shared.keys),
-            result,
+            receipt: self.wire_receipt(),
+            result: self.wire_result(),
         })));
         self.close_connection(Closing::new(CloseCode::Finished));
     }
+
+    /// The receipt; where it is too long for a frame without what it is about,
+    /// which stands with the whole receipt behind its address.
+    fn wire_receipt(&self) -> Value {
+        let receipt = hand_in::receipt(&self.attempt, &self.content, &self.shared.keys);
+        let mut receipt = serde_json::to_value(receipt).expect("a receipt is plain JSON");
+        if size(&receipt) > RECEIPT_INLINE_MAX
+            && let Some(fields) = receipt.as_object_mut()
+        {
+            fields.remove("content");
+        }
+        receipt
+    }
+
+    /// The result, where the exam shows it at once and a frame holds it; else it
+    /// stands behind its address.
+    fn wire_result(&self) -> Option<Value> {
+        let exam = self.attempt.plan().exam();
+        exam.show_results_immediately
+            .then(|| hand_in::result(&self.attempt, Key::for_candidate(exam)))
+            .filter(|result| size(result) <= RESULT_INLINE_MAX)
+    }
+}
+
+/// Bytes of a value as JSON, which is never shorter than as MessagePack.
+fn size(value: &Value) -> usize {
+    serde_json::to_string(value).map_or(usize::MAX, |json| json.len())
 }

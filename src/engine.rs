@@ -79,6 +79,9 @@ pub enum Error {
     /// The exam version of an attempt is not in the store, or not valid.
     #[error("exam version {0} cannot be read")]
     Content(String),
+    /// The stored result of a staff command cannot be read.
+    #[error("the stored result of command {0} cannot be read")]
+    Command(String),
     /// The system gives no random bytes.
     #[error("the system gives no random bytes")]
     Random(#[from] getrandom::Error),

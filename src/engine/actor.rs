@@ -27,7 +27,7 @@ use self::message::{ConnectionId, Message};
 pub use self::message::{ExchangeRefusal, Handle, Opened, Opening, OpeningRefusal, StaffRefusal};
 use super::{
     outbox::{Closing, Outbox},
-    shared::Shared,
+    shared::{Shared, drain_retry_ms},
     slot::{Change, Durable, Fate, Slot},
 };
 use crate::{
@@ -52,7 +52,7 @@ const OVER_STOP: Duration = Duration::from_secs(5);
 const MAILBOX: usize = 16;
 
 /// The actor. Built by the registry, which also spawns [`Actor::run`].
-pub struct Actor {
+pub(super) struct Actor {
     shared: Arc<Shared>,
     content: Arc<Content>,
     attempt: Attempt,
@@ -92,8 +92,6 @@ struct Connection {
     outbox: Arc<Outbox>,
     last_pulse: Option<Instant>,
     events: client::EventBudget,
-    /// Events dropped and not yet told.
-    dropped: u64,
 }
 
 impl Drop for Connection {
@@ -106,7 +104,7 @@ impl Drop for Connection {
 
 impl Actor {
     /// An actor for an attempt that was just taken, and the way to reach it.
-    pub fn new(
+    pub(super) fn new(
         shared: Arc<Shared>,
         content: Arc<Content>,
         attempt: Attempt,
@@ -138,13 +136,13 @@ impl Actor {
     }
 
     /// Which attempt.
-    pub fn attempt_id(&self) -> AttemptId {
+    pub(super) fn attempt_id(&self) -> AttemptId {
         self.attempt.identity().id
     }
 
     /// Lives until the attempt may leave memory. Returns messages that came too
     /// late: they are for the next actor of this attempt.
-    pub async fn run(mut self) -> Vec<Message> {
+    pub(super) async fn run(mut self) -> Vec<Message> {
         self.give_back_outages();
         self.catch_up();
         let timer = tokio::time::sleep_until(self.wake_at());
@@ -350,7 +348,7 @@ impl Actor {
             .map(|at| self.shared.clock.instant(at));
         let idle = self.connection.is_none().then(|| self.stop_at());
         // With a connection and nothing due, the next message wakes the actor.
-        let never = Instant::now() + Duration::from_secs(3_600);
+        let never = Instant::now() + Duration::from_hours(1);
         [deadline, idle]
             .into_iter()
             .flatten()
@@ -392,7 +390,7 @@ impl Actor {
     }
 
     fn drain(&mut self) {
-        let retry_ms = self.shared.drain_retry_ms();
+        let retry_ms = drain_retry_ms();
         self.close_connection(Closing {
             code: CloseCode::Draining,
             detail: None,

@@ -5,7 +5,7 @@
 //! command that is repeated, also after a crash half-way, reaches every attempt
 //! exactly once.
 
-use std::time::Duration;
+use std::{num::ParseIntError, time::Duration};
 
 use futures_util::{StreamExt, stream};
 use invigil_protocol::{
@@ -80,9 +80,8 @@ impl Engine {
         match begun.map_err(Error::from)? {
             CommandState::Conflict => return Err(CommandError::Conflict),
             CommandState::Done(result) => {
-                return serde_json::from_str(&result).map_err(|_| {
-                    Error::Content(format!("result of command {}", command.id)).into()
-                });
+                let known = serde_json::from_str(&result);
+                return known.map_err(|_damaged| Error::Command(command.id).into());
             }
             CommandState::Begun => {}
         }
@@ -219,7 +218,8 @@ const FORBIDDEN: &str = "forbidden";
 const UNAVAILABLE: &str = StaffRefusal::Unavailable.as_str();
 
 fn parse(text: &str) -> Result<AttemptId, String> {
-    text.parse().map_err(|_| text.to_owned())
+    text.parse()
+        .map_err(|_not_a_number: ParseIntError| text.to_owned())
 }
 
 const fn name(action: ActionName) -> &'static str {

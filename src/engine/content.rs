@@ -150,12 +150,15 @@ fn wire_order(order: Order) -> Vec<SectionOrder> {
         .collect()
 }
 
+/// Exams by code.
+type ExamList = Arc<[Arc<Exam>]>;
+
 /// The contents that this node has seen.
 pub(super) struct Contents {
     store: Arc<dyn Catalog>,
     keys: Arc<Keys>,
     versions: DashMap<ExamVersion, Arc<Content>>,
-    list: Mutex<Option<(Instant, Arc<[Arc<Exam>]>)>>,
+    list: Mutex<Option<(Instant, ExamList)>>,
 }
 
 impl Contents {
@@ -204,14 +207,13 @@ impl Contents {
         }
         let mut exams = Vec::new();
         for stored in self.store.exams().await? {
-            let exam = match self.versions.get(&stored.version) {
-                Some(content) => Arc::clone(content.exam()),
-                None => {
-                    let exam = Arc::new(parse(&stored.version, &stored.definition)?);
-                    let content = Content::new(Arc::clone(&exam), &self.keys);
-                    self.versions.insert(stored.version, Arc::new(content));
-                    exam
-                }
+            let exam = if let Some(content) = self.versions.get(&stored.version) {
+                Arc::clone(content.exam())
+            } else {
+                let exam = Arc::new(parse(&stored.version, &stored.definition)?);
+                let content = Content::new(Arc::clone(&exam), &self.keys);
+                self.versions.insert(stored.version, Arc::new(content));
+                exam
             };
             exams.push(exam);
         }

@@ -1,8 +1,6 @@
 //! What a hand-in is worth, and the receipt for it. All of it follows from the
 //! attempt as it stands, so it comes out the same however often it is asked for.
 
-use std::collections::BTreeMap;
-
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ed25519_dalek::SigningKey;
 use serde_json::Value;
@@ -19,7 +17,7 @@ use crate::{
 };
 
 /// Keys that are kept with the data.
-pub struct Keys {
+pub(super) struct Keys {
     /// Signs receipts.
     pub receipt: SigningKey,
     /// Seals papers.

@@ -33,7 +33,7 @@ const LOADS_AT_ONCE: usize = 32;
 type Entry = Arc<OnceCell<Handle>>;
 
 /// The live attempts of this node.
-pub struct Registry {
+pub(super) struct Registry {
     /// For the tasks, which outlive no registry.
     own: Weak<Self>,
     live: DashMap<AttemptId, Entry>,
@@ -46,14 +46,14 @@ pub struct Registry {
 
 impl Registry {
     /// A registry without attempts.
-    pub fn new(
+    pub(super) fn new(
         shared: Arc<Shared>,
         contents: Arc<Contents>,
         store: Arc<dyn AttemptStore>,
         tasks: TaskTracker,
     ) -> Arc<Self> {
         Arc::new_cyclic(|own| Self {
-            own: own.clone(),
+            own: Weak::clone(own),
             live: DashMap::new(),
             loads: Semaphore::new(LOADS_AT_ONCE),
             tasks,
@@ -64,14 +64,9 @@ impl Registry {
     }
 
     /// The attempt's actor, where it is in memory.
-    pub fn find(&self, attempt: AttemptId) -> Option<Handle> {
+    pub(super) fn find(&self, attempt: AttemptId) -> Option<Handle> {
         let entry = Arc::clone(&*self.live.get(&attempt)?);
         entry.get().filter(|handle| !handle.is_closed()).cloned()
-    }
-
-    /// How many attempts are in memory.
-    pub fn len(&self) -> usize {
-        self.live.len()
     }
 
     /// The attempt's actor, loading it where it is not in memory. None where
@@ -79,7 +74,7 @@ impl Registry {
     ///
     /// # Errors
     /// Where the store fails.
-    pub async fn get(&self, attempt: AttemptId) -> Result<Option<Handle>, Error> {
+    pub(super) async fn get(&self, attempt: AttemptId) -> Result<Option<Handle>, Error> {
         loop {
             let entry = Arc::clone(&*self.live.entry(attempt).or_default());
             let started = entry.get_or_try_init(|| self.start(attempt, &entry)).await;
@@ -103,7 +98,11 @@ impl Registry {
     ///
     /// # Errors
     /// Where the store fails.
-    pub async fn deliver(&self, attempt: AttemptId, mut message: Message) -> Result<bool, Error> {
+    pub(super) async fn deliver(
+        &self,
+        attempt: AttemptId,
+        mut message: Message,
+    ) -> Result<bool, Error> {
         loop {
             let Some(handle) = self.get(attempt).await? else {
                 return Ok(false);
@@ -116,7 +115,7 @@ impl Registry {
     }
 
     /// Tells every actor something.
-    pub async fn tell_all(&self, message: impl Fn() -> Message) {
+    pub(super) async fn tell_all(&self, message: impl Fn() -> Message) {
         let handles: Vec<Handle> = self
             .live
             .iter()
@@ -156,7 +155,7 @@ impl Registry {
 
     fn spawn(&self, actor: Actor, entry: Weak<OnceCell<Handle>>) {
         let attempt = actor.attempt_id();
-        let registry = self.own.clone();
+        let registry = Weak::clone(&self.own);
         let span = tracing::info_span!(parent: None, "attempt", attempt.id = %attempt);
         self.shared.metrics.live_attempts.inc();
         let live = Live(Arc::clone(&self.shared));
@@ -172,14 +171,11 @@ impl Registry {
                         .upgrade()
                         .is_some_and(|entry| Arc::ptr_eq(&entry, current))
                 });
-                match ended {
-                    Ok(unread) => registry.forward(attempt, unread).await,
-                    Err(_) => {
-                        registry.shared.metrics.actor_panics.inc();
-                        tracing::error!(
-                            "the attempt's task panicked; it is loaded again on demand"
-                        );
-                    }
+                if let Ok(unread) = ended {
+                    registry.forward(attempt, unread).await;
+                } else {
+                    registry.shared.metrics.actor_panics.inc();
+                    tracing::error!("the attempt's task panicked; it is loaded again on demand");
                 }
             }
             .instrument(span),

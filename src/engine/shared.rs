@@ -61,7 +61,7 @@ impl Limits {
 
 /// What every actor of a node shares.
 #[derive(Debug)]
-pub struct Shared {
+pub(super) struct Shared {
     /// This node.
     pub node: NodeId,
     /// The only clock that decides anything.
@@ -81,18 +81,8 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// An id that nobody can guess.
-    ///
-    /// # Errors
-    /// Where the system gives no random bytes.
-    pub fn fresh_session(&self) -> Result<SessionId, getrandom::Error> {
-        let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes)?;
-        Ok(URL_SAFE_NO_PAD.encode(bytes).into())
-    }
-
     /// How well the engine is, and how often it wants to hear from clients.
-    pub fn health(&self, heartbeat: Duration) -> Health {
+    pub(super) fn health(&self, heartbeat: Duration) -> Health {
         let available = *self.writer.available().borrow();
         let (level, heartbeat) = if available {
             (HEALTH_FULL, heartbeat)
@@ -104,17 +94,27 @@ impl Shared {
             heartbeat_ms: duration_ms(heartbeat),
         }
     }
+}
 
-    /// When a client of a node that shuts down should come back: spread, so that
-    /// ten thousand do not come at once.
-    pub fn drain_retry_ms(&self) -> u64 {
-        // Without randomness they come back at once, which is no harm.
-        getrandom::u64().map_or(0, |random| random % DRAIN_SPREAD_MS)
-    }
+/// A session id that nobody can guess.
+///
+/// # Errors
+/// Where the system gives no random bytes.
+pub(super) fn fresh_session() -> Result<SessionId, getrandom::Error> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)?;
+    Ok(URL_SAFE_NO_PAD.encode(bytes).into())
+}
+
+/// When a client of a node that shuts down should come back: spread, so that
+/// ten thousand do not come at once.
+pub(super) fn drain_retry_ms() -> u64 {
+    // Without randomness they come back at once, which is no harm.
+    getrandom::u64().map_or(0, |random| random % DRAIN_SPREAD_MS)
 }
 
 /// A refusal as the protocol has it.
-pub const fn wire_refusal(void: Void) -> RefusalCode {
+pub(super) const fn wire_refusal(void: Void) -> RefusalCode {
     match void {
         Void::NotOpen => RefusalCode::NotOpen,
         Void::Conflict => RefusalCode::Conflict,
@@ -129,7 +129,7 @@ pub const fn wire_refusal(void: Void) -> RefusalCode {
 }
 
 /// A notice as the protocol has it.
-pub fn wire_notice(notice: &Notice) -> candidate::Notice {
+pub(super) fn wire_notice(notice: &Notice) -> candidate::Notice {
     candidate::Notice {
         id: notice.id.clone(),
         level: match notice.level {
@@ -144,7 +144,7 @@ pub fn wire_notice(notice: &Notice) -> candidate::Notice {
 }
 
 /// A status as the protocol has it.
-pub const fn wire_status(status: Status) -> AttemptStatus {
+pub(super) const fn wire_status(status: Status) -> AttemptStatus {
     match status {
         Status::Started => AttemptStatus::Started,
         Status::InProgress => AttemptStatus::InProgress,
@@ -159,7 +159,7 @@ pub const fn wire_status(status: Status) -> AttemptStatus {
 }
 
 /// Who handed in, as the protocol has it.
-pub const fn wire_handed_in(by: HandedInBy) -> HandedIn {
+pub(super) const fn wire_handed_in(by: HandedInBy) -> HandedIn {
     match by {
         HandedInBy::Candidate => HandedIn::Candidate,
         HandedInBy::Time => HandedIn::Time,

@@ -24,11 +24,11 @@ use crate::{
 /// Timeline entries that may wait besides those of answers, which coalesce.
 /// Beyond it integrity events are dropped and counted; at the allowed 50 a
 /// second this is some seconds of a client that floods while the store is away.
-pub const TIMELINE_PENDING_MAX: usize = 512;
+pub(super) const TIMELINE_PENDING_MAX: usize = 512;
 
 /// The place where an attempt's changes wait.
 #[derive(Debug)]
-pub struct Slot {
+pub(super) struct Slot {
     attempt: AttemptId,
     epoch: u64,
     exam_version: ExamVersion,
@@ -47,7 +47,7 @@ struct State {
 
 /// Whether the slot's changes can still become durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
+pub(super) enum Fate {
     /// Yes.
     Live,
     /// No: another owner has the attempt.
@@ -58,7 +58,7 @@ pub enum Fate {
 
 /// What is durable of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Durable {
+pub(super) struct Durable {
     /// The attempt's version.
     pub version: u64,
     /// The session that the numbers below are of.
@@ -69,7 +69,7 @@ pub struct Durable {
 
 /// Changes that wait.
 #[derive(Debug)]
-pub struct Pending {
+pub(super) struct Pending {
     progress: Progress,
     control: Option<ControlRow>,
     answers: BTreeMap<u16, PendingAnswer>,
@@ -99,7 +99,7 @@ struct Reply {
 
 /// What one command changed. See [`Slot::put`].
 #[derive(Debug, Default)]
-pub struct Change {
+pub(super) struct Change {
     /// How far the session is with it.
     pub progress: Progress,
     /// The new control state, where it changed.
@@ -126,7 +126,7 @@ pub struct Change {
 
 /// What follows the commit of a slot's changes.
 #[derive(Debug)]
-pub struct Settlement {
+pub(super) struct Settlement {
     slot: Arc<Slot>,
     durable: Durable,
     last_event: u64,
@@ -137,7 +137,7 @@ pub struct Settlement {
 
 impl Slot {
     /// The slot of an attempt that was just taken under an epoch.
-    pub fn new(
+    pub(super) fn new(
         attempt: AttemptId,
         epoch: u64,
         exam_version: ExamVersion,
@@ -158,13 +158,13 @@ impl Slot {
     }
 
     /// Which attempt.
-    pub const fn attempt(&self) -> AttemptId {
+    pub(super) const fn attempt(&self) -> AttemptId {
         self.attempt
     }
 
     /// Adds a change. True: the slot must now be queued with the writer.
     #[must_use]
-    pub fn put(&self, change: Change, now: Instant) -> bool {
+    pub(super) fn put(&self, change: Change, now: Instant) -> bool {
         let mut state = self.lock();
         let pending = state
             .pending
@@ -174,7 +174,7 @@ impl Slot {
     }
 
     /// Takes everything that waits, for a batch.
-    pub fn take(self: &Arc<Self>) -> Option<(AttemptWrite, Settlement)> {
+    pub(super) fn take(self: &Arc<Self>) -> Option<(AttemptWrite, Settlement)> {
         let mut state = self.lock();
         state.queued = false;
         let pending = state.pending.take()?;
@@ -186,23 +186,23 @@ impl Slot {
     }
 
     /// What is durable.
-    pub fn durable(&self) -> Durable {
+    pub(super) fn durable(&self) -> Durable {
         self.lock().durable.clone()
     }
 
     /// Whether changes can still become durable.
-    pub fn fate(&self) -> Fate {
+    pub(super) fn fate(&self) -> Fate {
         self.lock().fate
     }
 
     /// Whether nothing waits and nothing is on its way.
-    pub fn is_clean(&self, version: u64) -> bool {
+    pub(super) fn is_clean(&self, version: u64) -> bool {
         let state = self.lock();
         state.pending.is_none() && state.durable.version >= version
     }
 
     /// How many timeline entries wait.
-    pub fn timeline_pending(&self) -> usize {
+    pub(super) fn timeline_pending(&self) -> usize {
         self.lock()
             .pending
             .as_ref()
@@ -214,12 +214,12 @@ impl Slot {
     ///
     /// # Cancel safety
     /// A notification that was not received is kept for the next call.
-    pub async fn settled(&self) {
+    pub(super) async fn settled(&self) {
         self.settled.notified().await;
     }
 
     /// Nothing of this slot can become durable any more.
-    pub fn seal(&self, fate: Fate) {
+    pub(super) fn seal(&self, fate: Fate) {
         let mut state = self.lock();
         state.fate = fate;
         state.pending = None;
@@ -249,8 +249,8 @@ impl Pending {
 
     fn add(&mut self, change: Change) {
         self.progress = change.progress;
-        self.control = change.control.or(self.control.take());
-        self.hand_in = change.hand_in.or(self.hand_in.take());
+        self.control = change.control.or_else(|| self.control.take());
+        self.hand_in = change.hand_in.or_else(|| self.hand_in.take());
         if let Some((question, row, entry)) = change.answer {
             self.answers.insert(question, PendingAnswer { row, entry });
         }
@@ -317,18 +317,18 @@ impl Pending {
 
 impl Settlement {
     /// Where the changes came from.
-    pub const fn slot(&self) -> &Arc<Slot> {
+    pub(super) const fn slot(&self) -> &Arc<Slot> {
         &self.slot
     }
 
     /// When the oldest of the changes was put in.
-    pub const fn since(&self) -> Instant {
+    pub(super) const fn since(&self) -> Instant {
         self.since
     }
 
     /// The commit is done: remembers how far the attempt is durable, then tells
     /// the client, then the actor.
-    pub fn settle(self) {
+    pub(super) fn settle(self) {
         let seq = self.durable.seq;
         self.slot.lock().durable = self.durable;
         if let Some(outbox) = self.reply.outbox {

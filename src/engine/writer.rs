@@ -32,7 +32,7 @@ use crate::{
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 
 /// Last pause: how late, at most, the engine notices that the store is back.
-const RETRY_LAST: Duration = Duration::from_millis(1_000);
+const RETRY_LAST: Duration = Duration::from_secs(1);
 
 /// Waiting for a fuller batch pays from about this many more attempts on.
 const LINGER_GAIN_MIN: f64 = 8.0;
@@ -51,7 +51,7 @@ pub struct Flush {
 
 /// The writer's end for actors.
 #[derive(Debug)]
-pub struct Writer {
+pub(super) struct Writer {
     queue: Mutex<VecDeque<Arc<Slot>>>,
     filled: Notify,
     stopping: AtomicBool,
@@ -60,7 +60,7 @@ pub struct Writer {
 
 impl Writer {
     /// A writer whose task is [`Writer::run`].
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             queue: Mutex::default(),
             filled: Notify::new(),
@@ -71,24 +71,29 @@ impl Writer {
 
     /// Queues a slot. [`Slot::put`] says when; so a slot is in the queue at most
     /// once, and the queue is bounded by the number of live attempts.
-    pub fn enqueue(&self, slot: Arc<Slot>) {
+    pub(super) fn enqueue(&self, slot: Arc<Slot>) {
         self.lock().push_back(slot);
         self.filled.notify_one();
     }
 
     /// Whether the store took the last batch.
-    pub fn available(&self) -> watch::Receiver<bool> {
+    pub(super) fn available(&self) -> watch::Receiver<bool> {
         self.available.subscribe()
     }
 
     /// Lets the task end once the queue is empty.
-    pub fn stop(&self) {
+    pub(super) fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
         self.filled.notify_one();
     }
 
     /// Writes until [`Writer::stop`] and an empty queue.
-    pub async fn run(&self, store: Arc<dyn AttemptStore>, flush: Flush, metrics: Arc<Metrics>) {
+    pub(super) async fn run(
+        &self,
+        store: Arc<dyn AttemptStore>,
+        flush: Flush,
+        metrics: Arc<Metrics>,
+    ) {
         let mut pace = Pace::new();
         loop {
             let filled = self.filled.notified();

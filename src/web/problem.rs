@@ -285,6 +285,7 @@ impl From<engine::Error> for Problem {
             engine::Error::Store(error) => error.into(),
             engine::Error::Damaged { .. }
             | engine::Error::Content(_)
+            | engine::Error::Command(_)
             | engine::Error::Random(_)
             | engine::Error::ClockBehind { .. } => {
                 let error = crate::telemetry::chain(&error);

@@ -310,10 +310,12 @@ impl Task {
     }
 
     fn note(&mut self, message: &ServerMessage) {
-        let heartbeat_ms = match message {
-            ServerMessage::Welcome(welcome) => welcome.limits.heartbeat_ms,
-            ServerMessage::Health(health) => health.heartbeat_ms,
-            _ => return,
+        let heartbeat_ms = if let ServerMessage::Welcome(welcome) = message {
+            welcome.limits.heartbeat_ms
+        } else if let ServerMessage::Health(health) = message {
+            health.heartbeat_ms
+        } else {
+            return;
         };
         if let Ok(ms @ 1..) = u64::try_from(heartbeat_ms) {
             self.heartbeat = Duration::from_millis(ms);

@@ -1,6 +1,6 @@
 //! What a connected candidate does: entering, commands, signals, leaving.
 
-use std::{net::IpAddr, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use invigil_protocol::{
     candidate::{self, ClientMessage, Refused, ServerMessage},
@@ -20,10 +20,12 @@ use crate::{
             Command, Event, Phase, Refusal,
             command::{Numbered, Observation},
         },
+        id::SessionId,
         time::Timestamp,
     },
     engine::{
         outbox::Closing,
+        shared::fresh_session,
         slot::{Change, TIMELINE_PENDING_MAX},
     },
 };
@@ -61,6 +63,26 @@ impl EventBudget {
     }
 }
 
+/// Why a candidate is not let into the attempt.
+pub(super) enum EnterRefusal {
+    /// The exam refuses a second device.
+    AnotherDevice,
+    /// The attempt is over.
+    Closed,
+    /// The system gives no random bytes for a session.
+    NoRandomness,
+}
+
+impl EnterRefusal {
+    fn into_opening(self) -> OpeningRefusal {
+        match self {
+            Self::AnotherDevice => refuse(CloseCode::Forbidden, Some("another_device".to_owned())),
+            Self::Closed => refuse(CloseCode::Closed, None),
+            Self::NoRandomness => refuse(CloseCode::InternalError, None),
+        }
+    }
+}
+
 impl Actor {
     /// Takes a connection over from whoever had the attempt.
     pub(super) fn open(&mut self, opening: Opening) -> Result<Opened, OpeningRefusal> {
@@ -91,7 +113,8 @@ impl Actor {
             }
         } else {
             let resume = resumes.map(|(session, _)| session.clone());
-            self.enter(now, resume)?;
+            self.enter(now, resume)
+                .map_err(EnterRefusal::into_opening)?;
         }
         self.close_connection(Closing::new(CloseCode::Superseded));
         self.connections += 1;
@@ -100,7 +123,6 @@ impl Actor {
             outbox,
             last_pulse: None,
             events: EventBudget::new(),
-            dropped: 0,
         };
         let id = connection.id;
         if over {
@@ -120,7 +142,7 @@ impl Actor {
                 .iter()
                 .any(|notice| !notice.ack)
             {
-                self.note(now, Event::NoticesSent);
+                self.note(now, &Event::NoticesSent);
             }
         }
         Ok(Opened {
@@ -148,23 +170,21 @@ impl Actor {
     pub(super) fn enter(
         &mut self,
         now: Timestamp,
-        resume: Option<crate::domain::id::SessionId>,
-    ) -> Result<(), OpeningRefusal> {
-        let fresh = self.shared.fresh_session().map_err(|error| {
+        resume: Option<SessionId>,
+    ) -> Result<(), EnterRefusal> {
+        let fresh = fresh_session().map_err(|error| {
             tracing::error!(%error, "the system gives no random bytes");
-            refuse(CloseCode::InternalError, None)
+            EnterRefusal::NoRandomness
         })?;
         self.perform(now, &Command::Enter { resume, fresh }, Change::default())
             .map_err(|refusal| match refusal {
-                Refusal::AnotherDevice => {
-                    refuse(CloseCode::Forbidden, Some("another_device".to_owned()))
-                }
+                Refusal::AnotherDevice => EnterRefusal::AnotherDevice,
                 Refusal::Closed
                 | Refusal::Gap { .. }
                 | Refusal::AfterHandIn
                 | Refusal::NotPaused
                 | Refusal::AlreadyPaused
-                | Refusal::NotStarted => refuse(CloseCode::Closed, None),
+                | Refusal::NotStarted => EnterRefusal::Closed,
             })
     }
 
@@ -225,10 +245,10 @@ impl Actor {
         let Some(connection) = &self.connection else {
             return;
         };
-        let outbox = connection.outbox.clone();
+        let outbox = Arc::clone(&connection.outbox);
         let known = self.attempt.version();
         let change = Change {
-            outbox: Some(outbox.clone()),
+            outbox: Some(Arc::clone(&outbox)),
             saved: true,
             ..Change::default()
         };
@@ -289,7 +309,7 @@ impl Actor {
             .attempt
             .session()
             .map_or(0, |session| session.applied_event);
-        let outbox = Some(connection.outbox.clone());
+        let outbox = Some(Arc::clone(&connection.outbox));
         let mut change = Change {
             outbox,
             event: true,

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::{
     Actor, After,
-    client::{numbered, observation},
+    client::{EnterRefusal, numbered, observation},
     message::ExchangeRefusal,
 };
 use crate::{
@@ -99,12 +99,11 @@ impl Actor {
         now: Timestamp,
         resume: Option<SessionId>,
     ) -> Result<(), ExchangeRefusal> {
-        self.enter(now, resume)
-            .map_err(|refusal| match refusal.0.code {
-                CloseCode::Forbidden => ExchangeRefusal::AnotherDevice,
-                CloseCode::InternalError => ExchangeRefusal::Unavailable,
-                _ => ExchangeRefusal::Closed,
-            })
+        self.enter(now, resume).map_err(|refusal| match refusal {
+            EnterRefusal::AnotherDevice => ExchangeRefusal::AnotherDevice,
+            EnterRefusal::Closed => ExchangeRefusal::Closed,
+            EnterRefusal::NoRandomness => ExchangeRefusal::Unavailable,
+        })
     }
 
     fn exchange_commands(&mut self, now: Timestamp, commands: Vec<ClientMessage>) -> Vec<Refused> {

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// One connection of one attempt, counted from 1.
-pub type ConnectionId = u64;
+pub(crate) type ConnectionId = u64;
 
 /// What an actor can be told.
 pub enum Message {

@@ -198,7 +198,7 @@ impl Actor {
         if self.connection.is_some() {
             self.send(ServerMessage::Notice(wire_notice(notice)));
             if !notice.ack {
-                self.note(now, Event::NoticesSent);
+                self.note(now, &Event::NoticesSent);
             }
         }
     }

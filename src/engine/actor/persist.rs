@@ -19,15 +19,13 @@ use crate::{
 impl Actor {
     /// Adds to a change what an event, just applied, makes durable.
     pub(super) fn record(&mut self, now: Timestamp, event: &Event, change: &mut Change) {
-        match event {
-            Event::Answered { question, .. } | Event::QuestionFlagged { question, .. } => {
-                let entry = self.entry(now, event);
-                if let (Some(row), Some(entry)) = (self.answer_row(*question), entry) {
-                    change.answer = Some((*question, row, entry));
-                }
-            }
-            Event::Observed { .. } if change.dropped > 0 => {}
-            _ => change.timeline.extend(self.entry(now, event)),
+        let entry = self.entry(now, event);
+        if let Event::Answered { question, .. } | Event::QuestionFlagged { question, .. } = event {
+            let row = self.answer_row(*question).zip(entry);
+            change.answer = row.map(|(row, entry)| (*question, row, entry));
+        } else if change.dropped == 0 {
+            // Only an event of the client can have been dropped.
+            change.timeline.extend(entry);
         }
         if let Event::Refused { .. } = event {
             let refused = refused_message(event);
@@ -43,10 +41,10 @@ impl Actor {
     }
 
     /// Applies an event that no rule decides, and puts it on its way.
-    pub(super) fn note(&mut self, now: Timestamp, event: Event) {
-        self.attempt.apply(&event);
+    pub(super) fn note(&mut self, now: Timestamp, event: &Event) {
+        self.attempt.apply(event);
         let mut change = Change::default();
-        self.record(now, &event, &mut change);
+        self.record(now, event, &mut change);
         self.put(now, change);
     }
 

@@ -1,5 +1,7 @@
 //! What staff do to an attempt, and what a look at it shows.
 
+use std::sync::Arc;
+
 use tokio::sync::oneshot;
 
 use super::{
@@ -35,7 +37,7 @@ impl Actor {
     pub(super) fn look(&self) -> Look {
         let plan = self.attempt.plan();
         Look {
-            identity: self.attempt.identity().clone(),
+            identity: Arc::clone(self.attempt.identity()),
             control: self.attempt.control().clone(),
             version: self.attempt.version(),
             saved_seq: self.saved_seq(),

@@ -169,7 +169,7 @@ mod tests {
         );
         assert_eq!(second[200], Verdict::Close);
 
-        let mut pace = super::tests::pace(now);
+        let mut pace = self::pace(now);
         let warned = (0..150)
             .filter(|_| pace.frame(now) == Verdict::Warn)
             .count();

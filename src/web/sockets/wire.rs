@@ -63,9 +63,8 @@ impl Wire {
     /// A frame is taken only when it is returned.
     pub(super) async fn receive(&mut self) -> Incoming {
         match self.socket.recv().await {
-            None => Incoming::Gone,
+            None | Some(Ok(Message::Close(_))) => Incoming::Gone,
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => Incoming::Alive,
-            Some(Ok(Message::Close(_))) => Incoming::Gone,
             Some(Ok(Message::Text(text))) => self.decode(Encoding::Json, text.as_bytes()),
             Some(Ok(Message::Binary(bytes))) => self.decode(Encoding::MessagePack, &bytes),
             Some(Err(error)) => broken(&error),

@@ -88,9 +88,11 @@ fn in_a_new_session_what_is_unsaved_is_numbered_anew_with_its_base() {
     let bases: Vec<_> = core
         .due()
         .into_iter()
-        .map(|message| match message {
-            ClientMessage::Answer(answer) => (answer.seq, answer.base_rev),
-            other => panic!("{other:?}"),
+        .map(|message| {
+            let ClientMessage::Answer(answer) = message else {
+                panic!("{message:?}")
+            };
+            (answer.seq, answer.base_rev)
         })
         .collect();
     assert_eq!(bases, [(1, Some(4)), (2, Some(5))]);

@@ -1,6 +1,6 @@
 //! How fast PostgreSQL saves through the adapter, beside a bare client.
 //!
-//! `INVIGIL_TEST_POSTGRES=postgres://… cargo run --release --example store_bench -- [seconds]`
+//! `INVIGIL_TEST_POSTGRES=postgres://... cargo run --release --example store_bench -- [seconds]`
 //!
 //! One connection each, one answer an attempt, turn by turn in one run. "bare"
 //! sends the upsert of answers alone; "save" fences, updates the progress of

@@ -9,7 +9,7 @@ use rust_decimal::Decimal;
 /// the engine multiply digits for no honest purpose; they are no numbers.
 const NUMBER_LEN_MAX: usize = 100;
 
-/// The most that `1e…` may shift the point, either way, for the same reason.
+/// The most that `1e...` may shift the point, either way, for the same reason.
 const SHIFT_MAX: usize = 1_000;
 
 /// A decimal, exactly.

@@ -70,7 +70,7 @@ fn a_late_hand_in_loses_its_fraction_after_the_floor() {
     assert_eq!(on_time.score, decimal("11.67"));
     assert_eq!(on_time.penalty, Decimal::ZERO);
     let late = grade(&exam, &answers, true).totals;
-    // 11.6666… less a tenth of it: 10.5 exactly, not 11.67 - 1.17.
+    // 11.6666... less a tenth of it: 10.5 exactly, not 11.67 - 1.17.
     assert_eq!(late.score, decimal("10.50"));
     assert_eq!(late.penalty, decimal("1.17"));
     assert_eq!(late.percentage, decimal("70.00"));

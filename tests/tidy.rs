@@ -1,0 +1,199 @@
+//! The structure of the repository, as a test: who may use whom, how long a
+//! file may be, and that nothing is left out of the documents.
+//!
+//! Every rule reports all that breaks it at once, each with its place. What
+//! clippy can check, clippy checks: this is for the rest.
+
+#[path = "tidy/documents.rs"]
+mod documents;
+#[path = "tidy/imports.rs"]
+mod imports;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Folders that hold what is written by hand.
+const FOLDERS: [&str; 12] = [
+    ".ci",
+    "benches",
+    "clients",
+    "config",
+    "docs",
+    "examples",
+    "fuzz",
+    "loadtest",
+    "migrations",
+    "scripts",
+    "src",
+    "tests",
+];
+
+/// What tools make inside them.
+const MADE: [&str; 4] = ["node_modules", "dist", "target", "__pycache__"];
+
+const LINES_MAX: usize = 800;
+const COLUMNS_MAX: usize = 100;
+
+/// A word longer than this (an address, a hash) cannot be broken, and excuses its line.
+const UNBREAKABLE_COLUMNS: usize = 70;
+
+/// A text file of the repository.
+struct File {
+    /// Path from the root, with `/`.
+    path: String,
+    text: String,
+}
+
+impl File {
+    fn is(&self, extensions: &[&str]) -> bool {
+        let extension = Path::new(&self.path).extension();
+        extensions
+            .iter()
+            .any(|wanted| extension.is_some_and(|it| it == *wanted))
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The files with one of these extensions, in the order of their paths.
+fn files(extensions: &[&str]) -> Vec<File> {
+    let mut pending: Vec<PathBuf> = FOLDERS.iter().map(|folder| root().join(folder)).collect();
+    let mut found: Vec<PathBuf> = list(root())
+        .into_iter()
+        .filter(|path| path.is_file())
+        .collect();
+    while let Some(folder) = pending.pop() {
+        for path in list(&folder) {
+            if path.is_file() {
+                found.push(path);
+            } else if !MADE.iter().any(|made| path.ends_with(made)) {
+                pending.push(path);
+            }
+        }
+    }
+    found.sort();
+    let relative = |path: &Path| path.strip_prefix(root()).unwrap().display().to_string();
+    found
+        .iter()
+        .filter_map(|path| {
+            let text = fs::read_to_string(path).ok()?;
+            Some(File {
+                path: relative(path),
+                text,
+            })
+        })
+        .filter(|file| file.is(extensions))
+        .collect()
+}
+
+/// What is in a folder; nothing where there is none.
+fn list(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten();
+    entries.map(|entry| entry.unwrap().path()).collect()
+}
+
+/// The text of a file that must be there.
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Fails with everything that breaks a rule.
+fn none(faults: &[String]) {
+    assert!(
+        faults.is_empty(),
+        "{} faults:\n{}",
+        faults.len(),
+        faults.join("\n")
+    );
+}
+
+#[test]
+fn files_are_short_enough_to_be_read_whole() {
+    let mut faults = Vec::new();
+    for file in files(&[
+        "rs", "ts", "tsx", "js", "mjs", "css", "html", "py", "sh", "sql", "md",
+    ]) {
+        let lines = file.text.lines().count();
+        if lines > LINES_MAX {
+            faults.push(format!("{}: {lines} lines, {LINES_MAX} at most", file.path));
+        }
+    }
+    none(&faults);
+}
+
+#[test]
+fn lines_fit_beside_each_other() {
+    let mut faults = Vec::new();
+    for file in files(&[
+        "rs", "ts", "tsx", "js", "mjs", "css", "py", "sh", "sql", "md", "yaml",
+    ]) {
+        for (index, line) in file.text.lines().enumerate() {
+            let table = file.is(&["md"]) && line.trim_start().starts_with('|');
+            let columns = line.chars().count();
+            let breakable = line
+                .split_whitespace()
+                .all(|word| word.len() < UNBREAKABLE_COLUMNS);
+            if columns > COLUMNS_MAX && breakable && !table {
+                faults.push(format!("{}:{}: {columns} columns", file.path, index + 1));
+            }
+        }
+    }
+    none(&faults);
+}
+
+#[test]
+fn rust_sources_are_ascii() {
+    let mut faults = Vec::new();
+    for file in files(&["rs"]) {
+        for (index, line) in file.text.lines().enumerate() {
+            if let Some(other) = line.chars().find(|character| !character.is_ascii()) {
+                faults.push(format!("{}:{}: {other:?}", file.path, index + 1));
+            }
+        }
+    }
+    none(&faults);
+}
+
+#[test]
+fn every_module_says_what_it_is() {
+    let mut faults = Vec::new();
+    for file in files(&["rs"]) {
+        let first = file
+            .text
+            .lines()
+            .find(|line| !line.is_empty() && !line.starts_with("#!"));
+        if !first.is_some_and(|line| line.starts_with("//! ")) {
+            faults.push(format!("{}: does not start with `//! `", file.path));
+        }
+        if file.path.ends_with("/mod.rs") {
+            faults.push(format!("{}: modules are `foo.rs` and `foo/`", file.path));
+        }
+    }
+    none(&faults);
+}
+
+#[test]
+fn nothing_is_left_for_later() {
+    // In two parts, so that this file does not break its own rule.
+    let marks = [
+        concat!("TO", "DO"),
+        concat!("FIX", "ME"),
+        concat!("XX", "X"),
+    ];
+    let mut faults = Vec::new();
+    for file in files(&[
+        "rs", "ts", "tsx", "js", "css", "html", "py", "sh", "sql", "toml", "md",
+    ]) {
+        for (index, line) in file.text.lines().enumerate() {
+            let mut words = line.split(|character: char| !character.is_alphanumeric());
+            if words.any(|word| marks.contains(&word)) {
+                faults.push(format!("{}:{}: {}", file.path, index + 1, line.trim()));
+            }
+        }
+    }
+    none(&faults);
+}

@@ -92,7 +92,8 @@ fn check_coding(value: &Value, languages: &[String]) -> Result<(), BadValue> {
             _ => return Err(BadValue(WHAT)),
         }
     }
-    Ok(())
+    // Two keys, and none but these: both are there.
+    if map.len() == 2 { Ok(()) } else { Err(BadValue(WHAT)) }
 }
 
 fn check_matching(value: &Value, left: &[Choice], right: &[Choice]) -> Result<(), BadValue> {

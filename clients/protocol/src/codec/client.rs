@@ -4,6 +4,8 @@
 //! or the frame is bad. An answer's `value` never makes a frame bad. A wrong
 //! optional field is named in `bad_field`, or ignored where it only informs.
 
+use std::borrow::Cow;
+
 use super::{
     DecodeError, EVENT_DATA_BYTES_MAX,
     fields::{Fields, Raw},
@@ -95,7 +97,9 @@ fn hello(fields: &Fields<'_>) -> Result<Hello, DecodeError> {
             })
         }
     };
-    let token = fields.text("token")?.into_owned();
+    // No token, or one that is no text, opens nothing: the engine says so.
+    let token = fields.get("token").and_then(Raw::text);
+    let token = token.map(Cow::into_owned).unwrap_or_default();
     let client = fields
         .get("client")
         .and_then(Raw::fields)

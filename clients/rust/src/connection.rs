@@ -10,7 +10,10 @@ use invigil_protocol::{
     codec::{self, Encoding},
     paper::{SealedPaper, Section},
 };
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::{
+    net::{TcpSocket, TcpStream},
+    time::timeout,
+};
 use tokio_tungstenite::{
     WebSocketStream, client_async_with_config,
     tungstenite::{
@@ -24,14 +27,16 @@ use tokio_tungstenite::{
 /// Bytes of the read buffer: a load generator has thousands of them.
 const READ_BUFFER_BYTES: usize = 4 * 1024;
 
-/// How long a connection may take to be made.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a connection may take to be made, and what is sent to be taken.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What came in.
 #[derive(Debug)]
 pub(crate) enum Incoming {
     /// A message.
     Message(ServerMessage),
+    /// A sign of life that says nothing.
+    Alive,
     /// Closed by the engine.
     Closed(u16),
     /// Broken.
@@ -53,9 +58,7 @@ impl Connection {
         from: Option<IpAddr>,
     ) -> Option<Self> {
         let connecting = connect(base, path, encoding, from);
-        let socket = tokio::time::timeout(CONNECT_PATIENCE, connecting)
-            .await
-            .ok()?;
+        let socket = timeout(PATIENCE, connecting).await.ok()?;
         match socket {
             Ok(socket) => Some(Self { socket, encoding }),
             Err(error) => {
@@ -65,45 +68,50 @@ impl Connection {
         }
     }
 
-    /// Sends messages, then flushes once. False: the connection is gone.
+    /// Sends messages, then flushes once. False: the connection is gone, or the
+    /// engine does not read.
     pub(crate) async fn send(&mut self, messages: Vec<ClientMessage>) -> bool {
-        for message in messages {
-            let bytes = codec::encode_client(self.encoding, &message);
-            let frame = match self.encoding {
-                Encoding::MessagePack => Message::Binary(bytes.into()),
-                Encoding::Json => match String::from_utf8(bytes) {
-                    Ok(text) => Message::Text(text.into()),
-                    Err(_) => return false,
-                },
-            };
-            if self.socket.feed(frame).await.is_err() {
-                return false;
+        let sending = async {
+            for message in messages {
+                let bytes = codec::encode_client(self.encoding, &message);
+                let frame = match self.encoding {
+                    Encoding::MessagePack => Message::Binary(bytes.into()),
+                    Encoding::Json => match String::from_utf8(bytes) {
+                        Ok(text) => Message::Text(text.into()),
+                        Err(_) => return false,
+                    },
+                };
+                if self.socket.feed(frame).await.is_err() {
+                    return false;
+                }
             }
-        }
-        self.socket.flush().await.is_ok()
+            self.socket.flush().await.is_ok()
+        };
+        timeout(PATIENCE, sending).await.unwrap_or(false)
     }
 
-    /// The next message.
+    /// What comes next.
     ///
     /// # Cancel safety
     /// A frame is taken only when it is returned.
     pub(crate) async fn receive(&mut self) -> Incoming {
-        loop {
-            let frame = match self.socket.next().await {
-                Some(Ok(Message::Text(text))) => text.as_bytes().to_vec(),
-                Some(Ok(Message::Binary(bytes))) => bytes.to_vec(),
-                Some(Ok(Message::Close(Some(close)))) => {
-                    return Incoming::Closed(close.code.into());
-                }
-                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
-                Some(Ok(Message::Close(None)) | Err(_)) | None => return Incoming::Gone,
-            };
-            match codec::decode_server(self.encoding, &frame) {
-                Ok(message) => return Incoming::Message(message),
-                // A newer engine may say what this client does not know.
-                Err(error) => tracing::debug!(%error, "a message is not understood"),
+        let message = match self.socket.next().await {
+            Some(Ok(Message::Text(text))) => codec::decode_server(self.encoding, text.as_bytes()),
+            Some(Ok(Message::Binary(bytes))) => codec::decode_server(self.encoding, &bytes),
+            Some(Ok(Message::Close(Some(close)))) => return Incoming::Closed(close.code.into()),
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {
+                return Incoming::Alive;
             }
-        }
+            Some(Ok(Message::Close(None)) | Err(_)) | None => return Incoming::Gone,
+        };
+        message.map_or_else(
+            |error| {
+                // A newer engine may say what this client does not know.
+                tracing::debug!(%error, "a message is not understood");
+                Incoming::Alive
+            },
+            Incoming::Message,
+        )
     }
 }
 

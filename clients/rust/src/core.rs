@@ -1,27 +1,39 @@
 //! The client's half of the protocol, without IO.
 //!
 //! Every command gets a [`Ticket`] that stays the same for good, while its number
-//! (`seq`) is the session's: after a break within a session the outbox is sent
-//! again under the same numbers; where the session is lost, what is unsaved is
-//! numbered anew, each answer with the revision that it edited, so that the
-//! engine can tell an older edit from a newer record. A conflict whose stored
-//! value is the client's own is no conflict: the answer had arrived, only its
-//! `saved` had not.
+//! (`seq`) is the session's: after a break within a session the [`outbox`] is
+//! sent again under the same numbers; where the session is lost, what is unsaved
+//! is numbered anew, each answer with the revision that it edited, so that the
+//! engine can tell an older edit from a newer record.
+//!
+//! Who drives it: [`Core::hello`] on a new connection, [`Core::receive`] for
+//! what comes in, [`Core::due`] for what may go out, [`Core::disconnected`] when
+//! the connection is gone. No queue in here grows without bound.
 
-use std::collections::{HashMap, VecDeque};
+mod outbox;
+
+use std::collections::VecDeque;
 
 use invigil_protocol::{
     candidate::{
-        self, ClientMessage, Hello, Limits, Refused, Resume, ServerMessage, Submitted, Welcome,
-        WireValue,
+        self, ClientMessage, Hello, Limits, NoticeAck, Refused, Resume, ServerMessage, Submitted,
+        Welcome,
     },
-    code::RefusalCode,
     exchange,
 };
-use serde_json::Value;
+use serde_json::{Map, Value};
+
+use self::outbox::Outbox;
 
 /// Names a command for as long as the client lives.
 pub type Ticket = u64;
+
+/// Events that may wait for their acknowledgement. Over it new ones are dropped
+/// before they get a number: the engine's timeline matters less than memory.
+const EVENTS_MAX: usize = 1_000;
+
+/// Under this level of health events are held back.
+const HEALTH_FOR_EVENTS: u8 = 5;
 
 /// Something that changes the record.
 #[derive(Debug, Clone, PartialEq)]
@@ -97,86 +109,74 @@ pub enum Update {
     },
 }
 
-/// A command that is not known to be durable.
-#[derive(Debug, Clone, PartialEq)]
-struct Unsaved {
-    ticket: Ticket,
-    seq: u64,
-    command: Command,
-    /// The revision that an answer edited.
-    base_rev: Option<u32>,
+/// An event that is not acknowledged.
+#[derive(Debug)]
+struct PendingEvent {
+    event: candidate::Event,
     /// Whether it went out on the present connection.
     sent: bool,
-    /// Refused, and so only waiting for the `saved` that covers its number.
-    refused: bool,
 }
 
 /// The state of a client.
 #[derive(Debug, Default)]
 pub struct Core {
     session: Option<String>,
-    next_seq: u64,
-    saved_seq: u64,
-    tickets: Ticket,
-    outbox: VecDeque<Unsaved>,
-    /// Revisions of the record as far as this client knows, its own included.
-    revs: HashMap<String, u32>,
-    events: VecDeque<candidate::Event>,
-    next_event: u64,
+    outbox: Outbox,
+    events: VecDeque<PendingEvent>,
+    /// Events that ever got a number in this session.
+    events_counted: u64,
+    /// Notices that the person has seen and the engine does not know yet.
+    seen: Vec<String>,
     timing_rev: u64,
     limits: Option<Limits>,
+    /// The engine's, 0 to 10; none before the first word of it.
+    health: Option<u8>,
     over: bool,
 }
 
 impl Core {
     /// A client that was never connected.
     pub fn new() -> Self {
-        Self {
-            next_seq: 1,
-            next_event: 1,
-            ..Self::default()
-        }
+        Self::default()
     }
 
     /// Tells the client a revision of the stored record.
     pub fn know(&mut self, question: &str, rev: u32) {
-        self.revs.insert(question.to_owned(), rev);
+        self.outbox.know(question, rev);
     }
 
     /// Takes a command; it goes out with [`Core::due`].
     pub fn push(&mut self, command: Command) -> Ticket {
-        self.tickets += 1;
-        let base_rev = match &command {
-            Command::Answer { question, .. } => {
-                let rev = self.revs.entry(question.clone()).or_default();
-                // The revision that this answer will make, if it is accepted.
-                *rev += 1;
-                Some(*rev - 1)
-            }
-            Command::Flag { .. } | Command::Submit => None,
-        };
-        self.outbox.push_back(Unsaved {
-            ticket: self.tickets,
-            seq: self.next_seq,
-            command,
-            base_rev,
-            sent: false,
-            refused: false,
-        });
-        self.next_seq += 1;
-        self.tickets
+        self.outbox.push(command)
     }
 
-    /// Takes an integrity event; it goes out with [`Core::due_events`].
-    pub fn push_event(&mut self, kind: &str, at: i64) {
-        self.events.push_back(candidate::Event {
-            n: self.next_event,
+    /// Whether commands should be taken at all: a person who goes on answering
+    /// without a connection is served for a long while, a program not for ever.
+    pub fn has_room(&self) -> bool {
+        self.outbox.has_room()
+    }
+
+    /// Takes an integrity event; it goes out with [`Core::due`].
+    pub fn push_event(&mut self, kind: &str, at: i64, data: Option<Map<String, Value>>) {
+        if self.events.len() >= EVENTS_MAX {
+            return;
+        }
+        self.events_counted += 1;
+        let event = candidate::Event {
+            n: self.events_counted,
             kind: kind.to_owned(),
             at,
-            data: None,
+            data,
             bad_field: None,
-        });
-        self.next_event += 1;
+        };
+        self.events.push_back(PendingEvent { event, sent: false });
+    }
+
+    /// The person has seen a notice.
+    pub fn push_seen(&mut self, notice: String) {
+        if !self.seen.contains(&notice) {
+            self.seen.push(notice);
+        }
     }
 
     /// The first message on a new connection.
@@ -185,41 +185,37 @@ impl Core {
             token: token.to_owned(),
             resume: self.session.as_ref().map(|session| Resume {
                 session: session.clone(),
-                next_seq: self.next_seq,
-                next_event: Some(self.next_event),
+                next_seq: self.outbox.next_seq(),
+                next_event: Some(self.events_counted + 1),
             }),
             client: None,
         }
     }
 
-    /// Commands that may go out, each once a connection, no more than the engine
-    /// allows to be unsaved.
+    /// What may go out, each once a connection: commands, no more than the engine
+    /// allows to be unsaved, and where it is well, signals.
     pub fn due(&mut self) -> Vec<ClientMessage> {
-        let window = self
-            .limits
-            .as_ref()
-            .map_or(usize::MAX, |limits| limits.unsaved as usize);
-        let due = self
-            .outbox
-            .iter_mut()
-            .take(window)
-            .filter(|unsaved| !unsaved.sent);
-        due.map(|unsaved| {
-            unsaved.sent = true;
-            unsaved.message()
-        })
-        .collect()
-    }
-
-    /// Events that are not acknowledged, from the first.
-    pub fn due_events(&self) -> impl Iterator<Item = ClientMessage> + '_ {
-        self.events.iter().cloned().map(ClientMessage::Event)
+        let window = self.limits.as_ref().map(|limits| limits.unsaved as usize);
+        let mut due = self.outbox.due(window.unwrap_or(usize::MAX));
+        if self.health.is_none_or(|health| health >= HEALTH_FOR_EVENTS) {
+            for pending in self.events.iter_mut().filter(|pending| !pending.sent) {
+                pending.sent = true;
+                due.push(ClientMessage::Event(pending.event.clone()));
+            }
+        }
+        due.extend(
+            self.seen
+                .drain(..)
+                .map(|id| ClientMessage::NoticeAck(NoticeAck { id })),
+        );
+        due
     }
 
     /// The connection is gone: everything that is not saved goes out again.
     pub fn disconnected(&mut self) {
-        for unsaved in &mut self.outbox {
-            unsaved.sent = false;
+        self.outbox.resend();
+        for pending in &mut self.events {
+            pending.sent = false;
         }
     }
 
@@ -233,47 +229,53 @@ impl Core {
         self.over
     }
 
-    /// An exchange with everything that is unsaved.
-    pub fn exchange(&self) -> exchange::Request {
+    /// An exchange with what is unsaved, from the first on, as much as one takes.
+    pub fn exchange(&mut self) -> exchange::Request {
+        let events = self
+            .events
+            .iter()
+            .map(|pending| ClientMessage::Event(pending.event.clone()));
+        let seen = self
+            .seen
+            .iter()
+            .cloned()
+            .map(|id| ClientMessage::NoticeAck(NoticeAck { id }));
         exchange::Request {
             session: self.session.clone(),
-            next_seq: Some(self.next_seq),
-            commands: self.outbox.iter().map(Unsaved::message).collect(),
-            signals: self.due_events().collect(),
+            next_seq: Some(self.outbox.next_seq()),
+            signals: events.chain(seen).collect(),
+            commands: self.outbox.exchange(),
         }
+    }
+
+    /// Whether the next command is too long for a socket.
+    pub fn wants_exchange(&self) -> bool {
+        self.outbox.wants_exchange()
     }
 
     /// What an exchange did.
     pub fn exchanged(&mut self, reply: exchange::Reply) -> Vec<Update> {
-        let mut updates = Vec::new();
-        if self.session.as_ref() != Some(&reply.session) {
-            self.session = Some(reply.session);
-        }
-        for refused in reply.refused {
-            updates.extend(self.refused(refused));
-        }
-        updates.extend(self.saved(reply.saved_seq));
+        self.session = Some(reply.session);
+        let mut updates = self.settle(reply.refused);
+        updates.extend(self.outbox.saved(reply.saved_seq));
         if let Some(ack) = reply.event_ack {
             self.acknowledged(ack.n);
         }
+        self.seen.clear();
         updates.extend(self.time(reply.deadline_at, reply.remaining_ms, reply.timing_rev));
+        let notices = reply.notices.into_iter();
         updates
-    }
-
-    /// The engine lost the session, or another took over and the person wants it
-    /// back: what is unsaved goes to a new one.
-    pub fn lose_session(&mut self) {
-        self.session = None;
-        self.renumber();
+            .extend(notices.map(|notice| Update::Message(Box::new(ServerMessage::Notice(notice)))));
+        updates
     }
 
     /// Deals with a message of the engine.
     pub fn receive(&mut self, message: ServerMessage) -> Vec<Update> {
         match message {
             ServerMessage::Welcome(welcome) => self.welcomed(welcome),
-            ServerMessage::Saved(saved) => self.saved(saved.seq).into_iter().collect(),
-            ServerMessage::Refused(refused) => self.refused(refused).into_iter().collect(),
-            ServerMessage::Pulse(pulse) => self.saved(pulse.saved_seq).into_iter().collect(),
+            ServerMessage::Saved(saved) => self.outbox.saved(saved.seq).into_iter().collect(),
+            ServerMessage::Refused(refused) => self.settle([refused]),
+            ServerMessage::Pulse(pulse) => self.outbox.saved(pulse.saved_seq).into_iter().collect(),
             ServerMessage::EventAck(ack) => {
                 self.acknowledged(ack.n);
                 Vec::new()
@@ -293,8 +295,11 @@ impl Core {
                 self.over = true;
                 vec![Update::Submitted(submitted)]
             }
-            ServerMessage::Health(_)
-            | ServerMessage::Status(_)
+            ServerMessage::Health(ref health) => {
+                self.health = Some(health.level);
+                vec![Update::Message(Box::new(message))]
+            }
+            ServerMessage::Status(_)
             | ServerMessage::Notice(_)
             | ServerMessage::Error(_)
             | ServerMessage::Bye(_) => vec![Update::Message(Box::new(message))],
@@ -303,94 +308,32 @@ impl Core {
 
     fn welcomed(&mut self, welcome: Box<Welcome>) -> Vec<Update> {
         self.limits = Some(welcome.limits.clone());
+        self.health = Some(welcome.health);
         self.timing_rev = self.timing_rev.max(welcome.attempt.timing_rev);
         if !welcome.resumed {
-            self.renumber();
+            self.outbox.renumber();
+            for (pending, n) in self.events.iter_mut().zip(1..) {
+                pending.event.n = n;
+            }
+            self.events_counted = self.events.len() as u64;
         }
         self.session = Some(welcome.session.clone());
-        let saved = self.saved(welcome.saved_seq);
+        let saved = self.outbox.saved(welcome.saved_seq);
         [Update::Entered(welcome)]
             .into_iter()
             .chain(saved)
             .collect()
     }
 
-    /// Numbers everything unsaved from 1, as a new session wants it.
-    fn renumber(&mut self) {
-        // A refused command had its answer; only its number was still needed.
-        self.outbox.retain(|unsaved| !unsaved.refused);
-        for (unsaved, seq) in self.outbox.iter_mut().zip(1..) {
-            unsaved.seq = seq;
-            unsaved.sent = false;
-        }
-        self.next_seq = self.outbox.len() as u64 + 1;
-        self.saved_seq = 0;
-        for (event, n) in self.events.iter_mut().zip(1..) {
-            event.n = n;
-        }
-        self.next_event = self.events.len() as u64 + 1;
-    }
-
-    fn saved(&mut self, seq: u64) -> Option<Update> {
-        self.saved_seq = self.saved_seq.max(seq);
-        let mut tickets = Vec::new();
-        while let Some(unsaved) = self.outbox.front()
-            && unsaved.seq <= self.saved_seq
-        {
-            if !unsaved.refused {
-                tickets.push(unsaved.ticket);
-            }
-            self.outbox.pop_front();
-        }
-        (!tickets.is_empty()).then_some(Update::Saved(tickets))
-    }
-
-    fn refused(&mut self, refused: Refused) -> Option<Update> {
-        if refused.code == RefusalCode::Gap {
-            // Something before it did not arrive: all of it goes out again.
-            self.disconnected();
-            return None;
-        }
-        let unsaved = self
-            .outbox
-            .iter_mut()
-            .find(|unsaved| unsaved.seq == refused.seq)?;
-        if std::mem::replace(&mut unsaved.refused, true) {
-            return None;
-        }
-        let ticket = unsaved.ticket;
-        let Command::Answer { question, value } = &unsaved.command else {
-            return Some(Update::Refused { ticket, refused });
-        };
-        let (question, mine) = (question.clone(), value.clone());
-        if refused.code != RefusalCode::Conflict {
-            let rev = self.revs.entry(question).or_default();
-            *rev = rev.saturating_sub(1);
-            return Some(Update::Refused { ticket, refused });
-        }
-        let stored = refused.detail.get("value").cloned().unwrap_or_default();
-        let rev = refused
-            .detail
-            .get("rev")
-            .and_then(Value::as_u64)
-            .unwrap_or_default();
-        let rev = u32::try_from(rev).unwrap_or(u32::MAX);
-        self.revs.insert(question.clone(), rev);
-        if stored == mine {
-            // It had arrived; only the word of it was lost. It counts as saved.
-            return Some(Update::Saved(vec![ticket]));
-        }
-        Some(Update::Conflict {
-            ticket,
-            question,
-            mine,
-            stored,
-            rev,
-        })
+    fn settle(&mut self, refused: impl IntoIterator<Item = Refused>) -> Vec<Update> {
+        refused
+            .into_iter()
+            .filter_map(|refused| self.outbox.refused(refused))
+            .collect()
     }
 
     fn acknowledged(&mut self, n: u64) {
-        self.events.retain(|event| event.n > n);
+        self.events.retain(|pending| pending.event.n > n);
     }
 
     fn time(&mut self, deadline_at: i64, remaining_ms: i64, timing_rev: u64) -> Option<Update> {
@@ -402,28 +345,6 @@ impl Core {
             deadline_at,
             remaining_ms,
         })
-    }
-}
-
-impl Unsaved {
-    fn message(&self) -> ClientMessage {
-        let seq = self.seq;
-        match &self.command {
-            Command::Answer { question, value } => ClientMessage::Answer(candidate::Answer {
-                seq,
-                q: question.clone(),
-                value: WireValue::Json(value.clone()),
-                base_rev: self.base_rev,
-                spent_ms: None,
-                bad_field: None,
-            }),
-            Command::Flag { question, on } => ClientMessage::Flag(candidate::Flag {
-                seq,
-                q: question.clone(),
-                on: *on,
-            }),
-            Command::Submit => ClientMessage::Submit(candidate::Submit { seq }),
-        }
     }
 }
 

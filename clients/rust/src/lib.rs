@@ -6,15 +6,17 @@
 //! [`core::Core`] is the protocol without IO (numbers, outbox, resume, conflicts,
 //! time); the rest carries out what it says.
 
+mod attempt;
 mod backoff;
+mod clock;
 mod connection;
 pub mod core;
 mod rest;
 mod task;
 
 pub use self::{
+    attempt::{Attempt, Options},
     core::{Command, Ticket, Update},
     rest::{Client, Error, Paper},
-    task::{Attempt, Options},
 };
 pub use invigil_protocol as protocol;

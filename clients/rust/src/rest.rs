@@ -1,6 +1,8 @@
 //! What goes over HTTP: signing in, starting, papers, answers, results, and the
 //! exchange of a client without a socket.
 
+use std::time::Duration;
+
 use invigil_protocol::{
     exchange,
     paper::{self, PaperDocument, StoredAnswers},
@@ -8,6 +10,10 @@ use invigil_protocol::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
+
+/// How long a request may take. An exchange is answered only once its commands
+/// are durable, which may be long where the store is away.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The paper of an attempt, as it may be seen.
 pub type Paper = PaperDocument;
@@ -168,7 +174,8 @@ impl Client {
         let request = self
             .http
             .get(format!("{}{path}", self.base))
-            .bearer_auth(token);
+            .bearer_auth(token)
+            .timeout(PATIENCE);
         answer(request.send().await?).await
     }
 
@@ -178,7 +185,11 @@ impl Client {
         token: &str,
         body: &impl Serialize,
     ) -> Result<T, Error> {
-        let request = self.http.post(format!("{}{path}", self.base)).json(body);
+        let request = self
+            .http
+            .post(format!("{}{path}", self.base))
+            .json(body)
+            .timeout(PATIENCE);
         let request = if token.is_empty() {
             request
         } else {

@@ -1,164 +1,40 @@
 //! The task that takes an attempt: sockets, back-off, heartbeats, and the
-//! exchange where no socket comes through.
+//! exchange where no socket comes through or an answer is too long for one.
 
-use std::{net::IpAddr, time::Duration};
+use std::{pin::Pin, time::Duration};
 
 use invigil_protocol::{
     candidate::{ClientMessage, Heartbeat, ServerMessage},
     code::{CloseCode, may_reconnect},
-    codec::Encoding,
-    rest::StartReply,
+    exchange,
+    rest::{Problem, StartReply},
 };
-use serde_json::Value;
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep_until},
 };
-use tokio_util::task::TaskTracker;
 
 use crate::{
+    attempt::{Options, Push},
     backoff::Backoff,
     connection::{Connection, Incoming},
-    core::{Command, Core, Ticket, Update},
+    core::{Core, Update},
     rest::{Client, Error},
 };
-
-/// Commands that may wait for the task. It takes them as fast as they come, so
-/// this only bridges moments.
-const COMMANDS: usize = 1_024;
-
-/// Updates that may wait for the application; then the socket is read no more.
-const UPDATES: usize = 1_024;
 
 /// Sockets that fail in a row before commands go by exchange.
 const SOCKET_FAILURES: u32 = 2;
 
-/// A value over this goes by exchange: a frame has at most 16 KiB.
-const INLINE_BYTES_MAX: usize = 12 * 1024;
-
-/// The heartbeat until the engine names one.
+/// The heartbeat until the engine names one; also how long `welcome` may take.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
-/// How a client connects.
-#[derive(Debug, Clone, Default)]
-pub struct Options {
-    /// How messages are encoded.
-    pub encoding: Encoding,
-    /// The source address of sockets, where it matters.
-    pub from: Option<IpAddr>,
-}
+/// Heartbeats without a word of the engine after which a connection is dead.
+const SILENT_HEARTBEATS: u32 = 3;
 
-/// An attempt that is being taken. Dropping it ends the connection; what is not
-/// saved by then is lost with it.
-#[derive(Debug)]
-pub struct Attempt {
-    /// The attempt's id.
-    pub id: String,
-    /// The attempt's token.
-    pub token: String,
-    commands: mpsc::Sender<Push>,
-    updates: mpsc::Receiver<Update>,
-    tickets: Ticket,
-}
+type Exchanging = Pin<Box<dyn Future<Output = Result<exchange::Reply, Error>> + Send>>;
 
-enum Push {
-    Command(Command),
-    Event { kind: String, at: i64 },
-    Break,
-}
-
-impl Attempt {
-    /// Takes an attempt that was started. Its task runs on `tasks`.
-    pub fn take(
-        client: &Client,
-        started: &StartReply,
-        options: Options,
-        tasks: &TaskTracker,
-    ) -> Self {
-        let (commands, pushes) = mpsc::channel(COMMANDS);
-        let (sender, updates) = mpsc::channel(UPDATES);
-        let task = Task {
-            client: client.clone(),
-            attempt: started.attempt.clone(),
-            token: started.token.clone(),
-            socket: started.socket.clone(),
-            options,
-            core: Core::new(),
-            pushes,
-            updates: sender,
-            backoff: Backoff::default(),
-            heartbeat: HEARTBEAT,
-            heartbeats: 0,
-            ended: false,
-        };
-        tasks.spawn(Box::pin(task.run()));
-        let (id, token) = (started.attempt.clone(), started.token.clone());
-        Self {
-            id,
-            token,
-            commands,
-            updates,
-            tickets: 0,
-        }
-    }
-
-    /// Answers a question. The ticket names the command in updates.
-    pub async fn answer(&mut self, question: &str, value: Value) -> Ticket {
-        self.push(Command::Answer {
-            question: question.to_owned(),
-            value,
-        })
-        .await
-    }
-
-    /// Marks a question for review.
-    pub async fn flag(&mut self, question: &str, on: bool) -> Ticket {
-        self.push(Command::Flag {
-            question: question.to_owned(),
-            on,
-        })
-        .await
-    }
-
-    /// Hands in.
-    pub async fn submit(&mut self) -> Ticket {
-        self.push(Command::Submit).await
-    }
-
-    /// Reports an integrity event, at a time of the client's own clock.
-    pub async fn event(&self, kind: &str, at: i64) {
-        // Where the task has ended, so has the attempt.
-        self.commands
-            .send(Push::Event {
-                kind: kind.to_owned(),
-                at,
-            })
-            .await
-            .ok();
-    }
-
-    /// Cuts the connection, as a bad network would.
-    pub async fn cut(&self) {
-        self.commands.send(Push::Break).await.ok();
-    }
-
-    /// The next thing that happens. None: the task has ended.
-    ///
-    /// # Cancel safety
-    /// Nothing is taken unless it is returned.
-    pub async fn next(&mut self) -> Option<Update> {
-        self.updates.recv().await
-    }
-
-    async fn push(&mut self, command: Command) -> Ticket {
-        // The core counts the same way, in the same order.
-        self.tickets += 1;
-        self.commands.send(Push::Command(command)).await.ok();
-        self.tickets
-    }
-}
-
-struct Task {
+/// See the module.
+pub(crate) struct Task {
     client: Client,
     attempt: String,
     token: String,
@@ -167,32 +43,72 @@ struct Task {
     core: Core,
     pushes: mpsc::Receiver<Push>,
     updates: mpsc::Sender<Update>,
-    backoff: Backoff,
+    sockets: Backoff,
+    exchanges: Backoff,
+    /// Not before this instant.
+    exchange_at: Instant,
     heartbeat: Duration,
     heartbeats: u64,
+    rtt: Option<Duration>,
     /// The application is gone, or the engine wants no more of this client.
     ended: bool,
 }
 
+/// One connection, from `hello` to its end.
+struct Talk {
+    connection: Connection,
+    entered: bool,
+    heard: Instant,
+    beat: Instant,
+    exchanging: Option<Exchanging>,
+    /// What `bye` said.
+    retry: Option<Duration>,
+    detail: Option<String>,
+}
+
+/// The connection is of no more use.
+struct Ended;
+
 impl Task {
-    async fn run(mut self) {
-        while !self.ended {
-            let wait = match self.connect().await {
-                Some(retry) => retry,
-                None => self.backoff.next(),
-            };
-            self.core.disconnected();
-            if !self.ended && self.backoff.failures() >= SOCKET_FAILURES {
-                self.exchange().await;
-            }
-            if !self.ended {
-                self.wait(wait).await;
-            }
+    pub(crate) fn new(
+        client: Client,
+        started: &StartReply,
+        options: Options,
+        pushes: mpsc::Receiver<Push>,
+        updates: mpsc::Sender<Update>,
+    ) -> Self {
+        Self {
+            client,
+            attempt: started.attempt.clone(),
+            token: started.token.clone(),
+            socket: started.socket.clone(),
+            options,
+            core: Core::new(),
+            pushes,
+            updates,
+            sockets: Backoff::default(),
+            exchanges: Backoff::default(),
+            exchange_at: Instant::now(),
+            heartbeat: HEARTBEAT,
+            heartbeats: 0,
+            rtt: None,
+            ended: false,
         }
     }
 
-    /// One connection, from `hello` to its end. How long to wait after it, where
-    /// the engine said so.
+    /// Takes the attempt to its end.
+    pub(crate) async fn run(mut self) {
+        while !self.ended {
+            let wait = match self.connect().await {
+                Some(retry) => retry,
+                None => self.sockets.next(),
+            };
+            self.core.disconnected();
+            self.wait(Instant::now() + wait).await;
+        }
+    }
+
+    /// One connection. How long to wait after it, where that is known.
     async fn connect(&mut self) -> Option<Duration> {
         let Options { encoding, from } = self.options.clone();
         let opening = Connection::open(self.client.base(), &self.socket, encoding, from);
@@ -201,132 +117,209 @@ impl Task {
         if !connection.send(vec![ClientMessage::Hello(hello)]).await {
             return None;
         }
-        let mut retry = None;
-        let mut entered = false;
-        let mut detail = None;
-        let mut beat = Instant::now() + self.heartbeat;
-        loop {
-            tokio::select! {
-                biased;
-                incoming = connection.receive() => match incoming {
-                    Incoming::Message(message) => {
-                        if let ServerMessage::Bye(bye) = &message {
-                            retry = bye.retry_ms.map(Duration::from_millis);
-                            detail.clone_from(&bye.detail);
-                        }
-                        entered |= matches!(message, ServerMessage::Welcome(_));
-                        self.note(&message);
-                        let updates = self.core.receive(message);
-                        self.tell(updates).await;
-                    }
-                    Incoming::Closed(code) => {
-                        self.closed(code, detail).await;
-                        return retry;
-                    }
-                    Incoming::Gone => return retry,
-                },
-                push = self.pushes.recv() => match push {
-                    Some(Push::Break) => return Some(Duration::ZERO),
-                    push => self.take(push),
-                },
-                () = sleep_until(beat), if entered => {
-                    beat = Instant::now() + self.heartbeat;
-                    self.heartbeats += 1;
-                    let n = self.heartbeats;
-                    let heartbeat = Heartbeat { n, ..Heartbeat::default() };
-                    if !connection.send(vec![ClientMessage::Heartbeat(heartbeat)]).await {
-                        return retry;
-                    }
+        let now = Instant::now();
+        let mut talk = Talk {
+            connection,
+            entered: false,
+            heard: now,
+            beat: now + HEARTBEAT,
+            exchanging: None,
+            retry: None,
+            detail: None,
+        };
+        while !self.ended && self.turn(&mut talk).await.is_ok() {}
+        talk.retry
+    }
+
+    /// Waits for the next thing to happen on a connection and deals with it.
+    async fn turn(&mut self, talk: &mut Talk) -> Result<(), Ended> {
+        // All branches are cancel-safe: what they take, they return.
+        tokio::select! {
+            biased;
+            incoming = talk.connection.receive() => self.incoming(talk, incoming).await?,
+            reply = finished(&mut talk.exchanging) => {
+                talk.exchanging = None;
+                self.exchanged(reply).await;
+            }
+            push = self.pushes.recv(), if self.core.has_room() => {
+                if self.take(push) {
+                    talk.retry = Some(Duration::ZERO);
+                    return Err(Ended);
                 }
             }
-            if self.ended {
-                return retry;
-            }
-            if entered && !self.send_due(&mut connection).await {
-                return retry;
-            }
+            () = sleep_until(talk.beat) => self.beat(talk).await?,
+        }
+        if talk.entered && talk.exchanging.is_none() {
+            self.send_due(talk).await
+        } else {
+            Ok(())
         }
     }
 
-    /// Sends what may go out. False: the connection is gone.
-    async fn send_due(&mut self, connection: &mut Connection) -> bool {
-        self.backoff.reset();
+    async fn incoming(&mut self, talk: &mut Talk, incoming: Incoming) -> Result<(), Ended> {
+        talk.heard = Instant::now();
+        let message = match incoming {
+            Incoming::Message(message) => message,
+            Incoming::Alive => return Ok(()),
+            Incoming::Gone => return Err(Ended),
+            Incoming::Closed(code) => {
+                if !may_reconnect(code) {
+                    self.give_up(code, talk.detail.take()).await;
+                }
+                return Err(Ended);
+            }
+        };
+        match &message {
+            ServerMessage::Welcome(welcome) => {
+                talk.entered = true;
+                self.sockets.reset();
+                self.set_heartbeat(talk, welcome.limits.heartbeat_ms);
+            }
+            ServerMessage::Health(health) => self.set_heartbeat(talk, health.heartbeat_ms),
+            ServerMessage::Pulse(pulse) if pulse.n == self.heartbeats => {
+                let sent = talk.beat.checked_sub(self.heartbeat);
+                self.rtt = sent.map(|sent| talk.heard.duration_since(sent));
+            }
+            ServerMessage::Bye(bye) => {
+                talk.retry = bye.retry_ms.map(Duration::from_millis);
+                talk.detail.clone_from(&bye.detail);
+            }
+            ServerMessage::Pulse(_)
+            | ServerMessage::Saved(_)
+            | ServerMessage::Refused(_)
+            | ServerMessage::EventAck(_)
+            | ServerMessage::Open(_)
+            | ServerMessage::Timing(_)
+            | ServerMessage::Status(_)
+            | ServerMessage::Notice(_)
+            | ServerMessage::Submitted(_)
+            | ServerMessage::Error(_) => {}
+        }
+        let updates = self.core.receive(message);
+        self.tell(updates).await;
+        Ok(())
+    }
+
+    fn set_heartbeat(&mut self, talk: &mut Talk, heartbeat_ms: i64) {
+        if let Ok(ms @ 1..) = u64::try_from(heartbeat_ms) {
+            self.heartbeat = Duration::from_millis(ms);
+            talk.beat = talk.heard + self.heartbeat;
+        }
+    }
+
+    /// Time for a heartbeat, if the engine is there at all.
+    async fn beat(&mut self, talk: &mut Talk) -> Result<(), Ended> {
+        let now = Instant::now();
+        if !talk.entered || now.duration_since(talk.heard) >= self.heartbeat * SILENT_HEARTBEATS {
+            return Err(Ended);
+        }
+        talk.beat = now + self.heartbeat;
+        self.heartbeats += 1;
+        let rtt_ms = self
+            .rtt
+            .take()
+            .and_then(|rtt| i64::try_from(rtt.as_millis()).ok());
+        let heartbeat = Heartbeat {
+            n: self.heartbeats,
+            rtt_ms,
+            ..Heartbeat::default()
+        };
+        send(talk, vec![ClientMessage::Heartbeat(heartbeat)]).await
+    }
+
+    /// Sends what may go out, or begins an exchange where it must.
+    async fn send_due(&mut self, talk: &mut Talk) -> Result<(), Ended> {
         let due = self.core.due();
-        if due.is_empty() {
-            return true;
+        if !due.is_empty() {
+            send(talk, due).await?;
         }
-        if due.iter().any(is_long) {
-            // The same numbers, by another way.
-            self.exchange().await;
-            return true;
+        if self.core.wants_exchange() {
+            // The same numbers, by another way, once the last one is not too recent.
+            let request = self.core.exchange();
+            let (client, at) = (self.client.clone(), self.exchange_at);
+            let (attempt, token) = (self.attempt.clone(), self.token.clone());
+            talk.exchanging = Some(Box::pin(async move {
+                sleep_until(at).await;
+                client.exchange(&attempt, &token, &request).await
+            }));
         }
-        connection.send(due).await
+        Ok(())
     }
 
-    async fn exchange(&mut self) {
-        if self.core.is_clean() {
-            return;
+    /// Waits before the next socket, taking commands meanwhile, and where sockets
+    /// keep failing, saving by exchange.
+    async fn wait(&mut self, until: Instant) {
+        while !self.ended {
+            let exchanges = self.sockets.failures() >= SOCKET_FAILURES && !self.core.is_clean();
+            tokio::select! {
+                () = sleep_until(until) => return,
+                () = sleep_until(self.exchange_at), if exchanges => {
+                    let request = self.core.exchange();
+                    let reply = self.client.exchange(&self.attempt, &self.token, &request).await;
+                    self.exchanged(reply).await;
+                }
+                push = self.pushes.recv(), if self.core.has_room() => {
+                    self.take(push);
+                }
+            }
         }
-        let request = self.core.exchange();
-        match self
-            .client
-            .exchange(&self.attempt, &self.token, &request)
-            .await
-        {
+    }
+
+    async fn exchanged(&mut self, reply: Result<exchange::Reply, Error>) {
+        match reply {
             Ok(reply) => {
+                self.exchanges.reset();
                 let updates = self.core.exchanged(reply);
                 self.tell(updates).await;
             }
-            Err(Error::Refused(problem)) if problem.code == "superseded" => {
-                self.closed(CloseCode::Superseded.number(), None).await;
-            }
-            Err(error) => tracing::debug!(%error, "no exchange"),
-        }
-    }
-
-    /// Waits before the next socket, taking commands meanwhile.
-    async fn wait(&mut self, wait: Duration) {
-        let until = Instant::now() + wait;
-        loop {
-            tokio::select! {
-                () = sleep_until(until) => return,
-                push = self.pushes.recv() => self.take(push),
-            }
-            if self.ended {
-                return;
+            Err(error) => {
+                self.exchange_at = Instant::now() + self.exchanges.next();
+                self.core.disconnected();
+                match error {
+                    Error::Refused(problem) => {
+                        if let Some(code) = end_of(&problem) {
+                            self.give_up(code.number(), Some(problem.detail)).await;
+                        }
+                    }
+                    Error::Unreachable(_) | Error::Sealed => {
+                        tracing::debug!(%error, "no exchange");
+                    }
+                }
             }
         }
     }
 
-    fn take(&mut self, push: Option<Push>) {
-        match push {
-            Some(Push::Command(command)) => {
-                self.core.push(command);
-            }
-            Some(Push::Event { kind, at }) => self.core.push_event(&kind, at),
-            Some(Push::Break) => {}
-            None => self.ended = true,
-        }
-    }
-
-    fn note(&mut self, message: &ServerMessage) {
-        let heartbeat_ms = if let ServerMessage::Welcome(welcome) = message {
-            welcome.limits.heartbeat_ms
-        } else if let ServerMessage::Health(health) = message {
-            health.heartbeat_ms
-        } else {
-            return;
-        };
-        if let Ok(ms @ 1..) = u64::try_from(heartbeat_ms) {
-            self.heartbeat = Duration::from_millis(ms);
-        }
-    }
-
-    async fn closed(&mut self, code: u16, detail: Option<String>) {
-        if !may_reconnect(code) {
+    /// Takes what the application gave, and what waits behind it. Whether the
+    /// connection is to be cut.
+    fn take(&mut self, push: Option<Push>) -> bool {
+        let Some(mut push) = push else {
             self.ended = true;
-            self.tell(vec![Update::Closed { code, detail }]).await;
+            return false;
+        };
+        let mut cut = false;
+        loop {
+            match push {
+                Push::Command(command) => {
+                    self.core.push(command);
+                }
+                Push::Event { kind, at, data } => self.core.push_event(&kind, at, data),
+                Push::Seen(notice) => self.core.push_seen(notice),
+                Push::Know(question, rev) => self.core.know(&question, rev),
+                Push::Cut => cut = true,
+            }
+            if !self.core.has_room() {
+                return cut;
+            }
+            match self.pushes.try_recv() {
+                Ok(next) => push = next,
+                Err(_none) => return cut,
+            }
         }
+    }
+
+    async fn give_up(&mut self, code: u16, detail: Option<String>) {
+        self.ended = true;
+        self.tell(vec![Update::Closed { code, detail }]).await;
     }
 
     async fn tell(&mut self, updates: Vec<Update>) {
@@ -338,16 +331,30 @@ impl Task {
     }
 }
 
-fn is_long(message: &ClientMessage) -> bool {
-    match message {
-        ClientMessage::Answer(answer) => {
-            serde_json::to_string(&answer.value).is_ok_and(|json| json.len() > INLINE_BYTES_MAX)
-        }
-        ClientMessage::Hello(_)
-        | ClientMessage::Flag(_)
-        | ClientMessage::Submit(_)
-        | ClientMessage::Heartbeat(_)
-        | ClientMessage::Event(_)
-        | ClientMessage::NoticeAck(_) => false,
+async fn send(talk: &mut Talk, messages: Vec<ClientMessage>) -> Result<(), Ended> {
+    if talk.connection.send(messages).await {
+        Ok(())
+    } else {
+        Err(Ended)
+    }
+}
+
+/// The end of an exchange; never, where there is none.
+async fn finished(exchanging: &mut Option<Exchanging>) -> Result<exchange::Reply, Error> {
+    match exchanging {
+        Some(exchanging) => exchanging.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The close code that says the same as an exchange's problem, where that is an
+/// end and no passing trouble.
+fn end_of(problem: &Problem) -> Option<CloseCode> {
+    match (problem.status, problem.code.as_str()) {
+        (_, "superseded") => Some(CloseCode::Superseded),
+        (_, "closed") => Some(CloseCode::Closed),
+        (401, _) => Some(CloseCode::Unauthorized),
+        (403 | 404, _) => Some(CloseCode::Forbidden),
+        _ => None,
     }
 }

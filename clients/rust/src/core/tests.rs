@@ -1,4 +1,8 @@
-use invigil_protocol::candidate::{EventAck, Pulse, Saved, Timing, TimingReason};
+//! The core as tables: what goes in, what comes out.
+
+mod network;
+
+use invigil_protocol::candidate::{EventAck, Health, Pulse, Saved, Timing, TimingReason};
 use serde_json::json;
 
 use super::*;
@@ -167,14 +171,19 @@ fn a_gap_sends_everything_again() {
 #[test]
 fn events_are_repeated_until_acknowledged() {
     let mut core = Core::new();
-    core.push_event("focus_lost", 1);
-    core.push_event("focus_gained", 2);
+    core.push_event("focus_lost", 1, None);
+    core.push_event("focus_gained", 2, None);
     core.receive(ServerMessage::EventAck(EventAck {
         n: 1,
         dropped: None,
     }));
-    let kinds: Vec<_> = core.due_events().collect();
-    assert_eq!(kinds.len(), 1);
+    let [ClientMessage::Event(event)] = &core.due()[..] else {
+        panic!()
+    };
+    assert_eq!((event.n, event.kind.as_str()), (2, "focus_gained"));
+    assert_eq!(core.due(), []);
+    core.disconnected();
+    assert_eq!(core.due().len(), 1);
 }
 
 #[test]
@@ -191,4 +200,149 @@ fn an_older_deadline_is_ignored() {
     };
     assert_eq!(core.receive(timing(1)), []);
     assert_eq!(core.receive(timing(3)).len(), 1);
+}
+
+#[test]
+fn events_wait_until_the_engine_is_well_and_answers_do_not() {
+    let mut core = Core::new();
+    core.receive(welcome("s", false, 0, 256));
+    let health = |level| {
+        ServerMessage::Health(Health {
+            level,
+            heartbeat_ms: 30_000,
+        })
+    };
+    core.receive(health(4));
+    core.push_event("copy", 1, None);
+    core.push(answer("q1", json!("a")));
+    assert_eq!(numbers(&core.due()), [1]);
+    core.receive(health(5));
+    assert_eq!(core.due().len(), 1);
+}
+
+#[test]
+fn events_get_new_numbers_in_a_new_session() {
+    let mut core = Core::new();
+    core.receive(welcome("s", false, 0, 256));
+    for at in 0..3 {
+        core.push_event("copy", at, None);
+    }
+    core.due();
+    core.receive(ServerMessage::EventAck(EventAck {
+        n: 2,
+        dropped: None,
+    }));
+    core.disconnected();
+    core.receive(welcome("s2", false, 0, 256));
+    core.push_event("cut", 3, None);
+    let numbers: Vec<_> = core
+        .due()
+        .into_iter()
+        .map(|message| {
+            let ClientMessage::Event(event) = message else {
+                panic!("{message:?}")
+            };
+            (event.n, event.at)
+        })
+        .collect();
+    assert_eq!(numbers, [(1, 2), (2, 3)]);
+}
+
+#[test]
+fn events_have_a_bound_and_the_dropped_ones_no_number() {
+    let mut core = Core::new();
+    for at in 0..5_000 {
+        core.push_event("copy", at, None);
+    }
+    core.receive(ServerMessage::EventAck(EventAck {
+        n: 1_000,
+        dropped: None,
+    }));
+    core.push_event("cut", 0, None);
+    let [ClientMessage::Event(event)] = &core.due()[..] else {
+        panic!()
+    };
+    assert_eq!(event.n, 1_001);
+}
+
+#[test]
+fn a_notice_is_acknowledged_once() {
+    let mut core = Core::new();
+    core.receive(welcome("s", false, 0, 256));
+    core.push_seen("n1".to_owned());
+    core.push_seen("n1".to_owned());
+    let ack = ClientMessage::NoticeAck(NoticeAck {
+        id: "n1".to_owned(),
+    });
+    assert_eq!(core.due(), [ack]);
+    assert_eq!(core.due(), []);
+}
+
+#[test]
+fn a_long_answer_goes_by_exchange_and_nothing_overtakes_it() {
+    let mut core = Core::new();
+    core.receive(welcome("s", false, 0, 256));
+    core.push(answer("q1", json!("short")));
+    core.push(answer("q2", json!("x".repeat(13_000))));
+    core.push(answer("q3", json!("short")));
+    assert_eq!(numbers(&core.due()), [1]);
+    assert!(core.wants_exchange());
+    assert_eq!(core.due(), []);
+    assert_eq!(numbers(&core.exchange().commands), [1, 2, 3]);
+    assert!(!core.wants_exchange());
+    let reply = json!({"session": "s", "resumed": true, "saved_seq": 3, "applied_seq": 3,
+        "refused": [], "status": "in_progress", "deadline_at": 1000, "remaining_ms": 900,
+        "timing_rev": 2, "notices": []});
+    let updates = core.exchanged(serde_json::from_value(reply).unwrap());
+    assert_eq!(updates[0], Update::Saved(vec![1, 2, 3]));
+    assert!(core.is_clean());
+}
+
+#[test]
+fn an_exchange_takes_only_so_much() {
+    let mut core = Core::new();
+    for question in ["q1", "q2", "q3"] {
+        core.push(answer(question, json!("x".repeat(300_000))));
+    }
+    assert_eq!(numbers(&core.exchange().commands), [1]);
+    core.disconnected();
+    core.push(answer("q4", json!("x".repeat(900_000))));
+    assert_eq!(numbers(&core.exchange().commands), [1]);
+}
+
+#[test]
+fn an_edit_that_a_later_one_of_the_same_client_replaced_is_no_conflict() {
+    let mut core = Core::new();
+    core.receive(welcome("s", false, 0, 256));
+    let tickets = ["a", "b"].map(|value| core.push(answer("q1", json!(value))));
+    core.due();
+    // Both had arrived, and the session is lost before either `saved`.
+    core.disconnected();
+    core.receive(welcome("s2", false, 0, 256));
+    assert_eq!(numbers(&core.due()), [1, 2]);
+    assert_eq!(
+        core.receive(conflict(1, 2, json!("b"))),
+        [Update::Saved(vec![tickets[0]])]
+    );
+    assert_eq!(
+        core.receive(conflict(2, 2, json!("b"))),
+        [Update::Saved(vec![tickets[1]])]
+    );
+}
+
+#[test]
+fn a_conflict_with_an_earlier_value_of_ones_own_is_one() {
+    let mut core = Core::new();
+    core.receive(welcome("s", false, 0, 256));
+    for value in ["a", "b"] {
+        core.push(answer("q1", json!(value)));
+    }
+    core.due();
+    // Elsewhere "a" was answered too, later: "b" is not what is stored.
+    core.receive(conflict(1, 3, json!("a")));
+    let updates = core.receive(conflict(2, 3, json!("a")));
+    assert!(
+        matches!(updates[..], [Update::Conflict { .. }]),
+        "{updates:?}"
+    );
 }

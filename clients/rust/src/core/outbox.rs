@@ -1,0 +1,304 @@
+//! Commands that are not known to be durable, in the order of their numbers.
+//!
+//! A refused command stays until the `saved` that covers its number, so that the
+//! numbers have no gap. A conflict with the very value, or with a later one of
+//! this client, is none: it had arrived, only its `saved` was lost.
+
+use std::collections::{HashMap, VecDeque};
+
+use invigil_protocol::{
+    candidate::{self, ClientMessage, Refused, WireValue},
+    code::RefusalCode,
+};
+use serde_json::Value;
+
+use super::{Command, Ticket, Update};
+
+/// Commands that may wait without a connection: hours of a person's answers.
+const COMMANDS_MAX: usize = 4_096;
+
+/// An answer over this goes by exchange: a frame has at most 16 KiB.
+const INLINE_BYTES_MAX: usize = 12 * 1024;
+
+/// Bytes of answers in one exchange, well under what a body may have. A longer
+/// answer goes alone.
+const EXCHANGE_BYTES: usize = 512 * 1024;
+
+/// Commands in one exchange: what an engine lets wait unsaved by default.
+const EXCHANGE_COMMANDS: usize = 256;
+
+/// A command that is not known to be durable.
+#[derive(Debug, Clone, PartialEq)]
+struct Unsaved {
+    ticket: Ticket,
+    seq: u64,
+    command: Command,
+    /// The revision that an answer edited.
+    base_rev: Option<u32>,
+    /// Whether it went out on the present connection.
+    sent: bool,
+    /// Refused, and so only waiting for the `saved` that covers its number.
+    refused: bool,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    unsaved: VecDeque<Unsaved>,
+    /// Commands that ever got a number in this session.
+    counted: u64,
+    tickets: Ticket,
+    /// Revisions of the record as far as this client knows, its own included.
+    revs: HashMap<String, u32>,
+}
+
+impl Outbox {
+    pub(super) fn know(&mut self, question: &str, rev: u32) {
+        self.revs.insert(question.to_owned(), rev);
+    }
+
+    pub(super) const fn next_seq(&self) -> u64 {
+        self.counted + 1
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.unsaved.is_empty()
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.unsaved.len() < COMMANDS_MAX
+    }
+
+    pub(super) fn push(&mut self, command: Command) -> Ticket {
+        let base_rev = match &command {
+            Command::Answer { question, .. } => {
+                let rev = self.revs.entry(question.clone()).or_default();
+                // The revision that this answer will make, if it is accepted.
+                *rev += 1;
+                Some(*rev - 1)
+            }
+            Command::Flag { .. } | Command::Submit => None,
+        };
+        self.tickets += 1;
+        self.counted += 1;
+        self.unsaved.push_back(Unsaved {
+            ticket: self.tickets,
+            seq: self.counted,
+            command,
+            base_rev,
+            sent: false,
+            refused: false,
+        });
+        self.tickets
+    }
+
+    /// Those of the first `window` that did not go out on this connection, up to
+    /// one that is too long for a frame.
+    pub(super) fn due(&mut self, window: usize) -> Vec<ClientMessage> {
+        let sent = self.sent();
+        let end = window.min(self.unsaved.len()).max(sent);
+        self.unsaved
+            .range_mut(sent..end)
+            .take_while(|unsaved| !unsaved.is_long())
+            .map(|unsaved| {
+                unsaved.sent = true;
+                unsaved.message()
+            })
+            .collect()
+    }
+
+    /// Whether what is due next is too long for a frame.
+    pub(super) fn wants_exchange(&self) -> bool {
+        self.unsaved.get(self.sent()).is_some_and(Unsaved::is_long)
+    }
+
+    /// How many went out on this connection; they are the first ones.
+    fn sent(&self) -> usize {
+        self.unsaved.partition_point(|unsaved| unsaved.sent)
+    }
+
+    /// As many from the first on as one exchange takes; at least one.
+    pub(super) fn exchange(&mut self) -> Vec<ClientMessage> {
+        let mut bytes = 0;
+        let mut commands = Vec::new();
+        for unsaved in self.unsaved.iter_mut().take(EXCHANGE_COMMANDS) {
+            bytes += unsaved.size();
+            if bytes > EXCHANGE_BYTES && !commands.is_empty() {
+                break;
+            }
+            unsaved.sent = true;
+            commands.push(unsaved.message());
+        }
+        commands
+    }
+
+    /// Everything goes out again.
+    pub(super) fn resend(&mut self) {
+        for unsaved in &mut self.unsaved {
+            unsaved.sent = false;
+        }
+    }
+
+    /// Numbers everything unsaved from 1, as a new session wants it.
+    pub(super) fn renumber(&mut self) {
+        // A refused command had its answer; only its number was still needed.
+        self.unsaved.retain(|unsaved| !unsaved.refused);
+        for (unsaved, seq) in self.unsaved.iter_mut().zip(1..) {
+            unsaved.seq = seq;
+            unsaved.sent = false;
+        }
+        self.counted = self.unsaved.len() as u64;
+    }
+
+    /// Everything up to `seq` is durable or was refused.
+    pub(super) fn saved(&mut self, seq: u64) -> Option<Update> {
+        let covered = self.unsaved.partition_point(|unsaved| unsaved.seq <= seq);
+        let tickets: Vec<Ticket> = self
+            .unsaved
+            .drain(..covered)
+            .filter(|unsaved| !unsaved.refused)
+            .map(|unsaved| unsaved.ticket)
+            .collect();
+        (!tickets.is_empty()).then_some(Update::Saved(tickets))
+    }
+
+    pub(super) fn refused(&mut self, refused: Refused) -> Option<Update> {
+        if refused.code == RefusalCode::Gap {
+            // Something before it did not arrive: all of it goes out again.
+            self.resend();
+            return None;
+        }
+        let index = self
+            .unsaved
+            .partition_point(|unsaved| unsaved.seq < refused.seq);
+        let unsaved = self
+            .unsaved
+            .get_mut(index)
+            .filter(|unsaved| unsaved.seq == refused.seq)?;
+        if std::mem::replace(&mut unsaved.refused, true) {
+            return None;
+        }
+        let ticket = unsaved.ticket;
+        let Command::Answer { question, value } = &unsaved.command else {
+            return Some(Update::Refused { ticket, refused });
+        };
+        let (question, mine) = (question.clone(), value.clone());
+        if refused.code == RefusalCode::Conflict {
+            return Some(self.conflict(index, question, mine, &refused));
+        }
+        self.void_revision(index, &question);
+        Some(Update::Refused { ticket, refused })
+    }
+
+    /// The revision that a refused answer was to make will not come: later
+    /// answers to the question edit the one before.
+    fn void_revision(&mut self, index: usize, question: &str) {
+        for unsaved in self.unsaved.range_mut(index + 1..) {
+            match &unsaved.command {
+                Command::Answer {
+                    question: other, ..
+                } if other == question => {
+                    unsaved.base_rev = unsaved.base_rev.map(|rev| rev.saturating_sub(1));
+                }
+                Command::Answer { .. } | Command::Flag { .. } | Command::Submit => {}
+            }
+        }
+        if let Some(rev) = self.revs.get_mut(question) {
+            *rev = rev.saturating_sub(1);
+        }
+    }
+
+    fn conflict(
+        &mut self,
+        index: usize,
+        question: String,
+        mine: Value,
+        refused: &Refused,
+    ) -> Update {
+        let stored = refused.detail.get("value").cloned().unwrap_or_default();
+        let rev = refused
+            .detail
+            .get("rev")
+            .and_then(Value::as_u64)
+            .unwrap_or_default();
+        let rev = u32::try_from(rev).unwrap_or(u32::MAX);
+        // Its own value, or what this client made of it later.
+        let own = self
+            .unsaved
+            .range(index..)
+            .any(|unsaved| match &unsaved.command {
+                Command::Answer {
+                    question: other,
+                    value,
+                } => *other == question && *value == stored,
+                Command::Flag { .. } | Command::Submit => false,
+            });
+        let ticket = self.unsaved[index].ticket;
+        let known = self.revs.entry(question.clone()).or_default();
+        *known = rev.max(*known);
+        if own {
+            return Update::Saved(vec![ticket]);
+        }
+        Update::Conflict {
+            ticket,
+            question,
+            mine,
+            stored,
+            rev,
+        }
+    }
+}
+
+impl Unsaved {
+    fn message(&self) -> ClientMessage {
+        let seq = self.seq;
+        match &self.command {
+            Command::Answer { question, value } => ClientMessage::Answer(candidate::Answer {
+                seq,
+                q: question.clone(),
+                value: WireValue::Json(value.clone()),
+                base_rev: self.base_rev,
+                spent_ms: None,
+                bad_field: None,
+            }),
+            Command::Flag { question, on } => ClientMessage::Flag(candidate::Flag {
+                seq,
+                q: question.clone(),
+                on: *on,
+            }),
+            Command::Submit => ClientMessage::Submit(candidate::Submit { seq }),
+        }
+    }
+
+    fn is_long(&self) -> bool {
+        self.size() > INLINE_BYTES_MAX
+    }
+
+    /// About how long it is when it is written.
+    fn size(&self) -> usize {
+        match &self.command {
+            Command::Answer { value, .. } => size_of_json(value),
+            Command::Flag { .. } | Command::Submit => 0,
+        }
+    }
+}
+
+/// About how long a value is when it is written. Escapes may double a text.
+fn size_of_json(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 8,
+        Value::String(text) => {
+            text.len()
+                + text
+                    .bytes()
+                    .filter(|byte| *byte < b' ' || b"\"\\".contains(byte))
+                    .count()
+                + 2
+        }
+        Value::Array(items) => items.iter().map(|item| size_of_json(item) + 1).sum(),
+        Value::Object(map) => map
+            .iter()
+            .map(|(key, item)| key.len() + size_of_json(item) + 4)
+            .sum(),
+    }
+}

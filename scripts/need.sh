@@ -9,7 +9,8 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 need_rust() {
-  local hint="install it with: curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y"
+  local hint="install it with: curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs"
+  hint+=" | sh -s -- -y"
   command -v cargo >/dev/null || fail "Rust is missing; $hint (then open a new shell)"
   cargo --version >/dev/null || fail "Rust does not start here; $hint"
   if ! command -v rustup >/dev/null; then
@@ -23,7 +24,8 @@ need_rust() {
 }
 
 need_node() {
-  local hint='install it with: curl -fsSL https://deb.nodesource.com/setup_22.x | sudo -E bash - && sudo apt-get install -y nodejs'
+  local hint='install it with: curl -fsSL https://deb.nodesource.com/setup_22.x'
+  hint+=' | sudo -E bash - && sudo apt-get install -y nodejs'
   command -v node >/dev/null || fail "Node is missing; $hint"
   command -v npm >/dev/null || fail "Node is here without npm; $hint"
   node -e 'const [major, minor] = process.versions.node.split(".").map(Number);
@@ -32,7 +34,8 @@ need_node() {
 }
 
 need_make() {
-  command -v make >/dev/null || fail "make is missing; install it with: sudo apt-get install -y make"
+  command -v make >/dev/null ||
+    fail "make is missing; install it with: sudo apt-get install -y make"
 }
 
 # Prints the Debian packages that would bring what is missing.
@@ -77,6 +80,7 @@ done
 if [ "${#packages[@]}" -gt 0 ]; then
   install_packages "${packages[@]}"
   for what in "${asked[@]}"; do
-    [ -z "$(packages_for "$what")" ] || fail "$what is still missing after installing ${packages[*]}"
+    [ -z "$(packages_for "$what")" ] ||
+      fail "$what is still missing after installing ${packages[*]}"
   done
 fi

@@ -235,10 +235,9 @@ def test_unknown_fields_are_ignored(sitting, protocol):
 def padded(socket, size):
     """A `flag` of exactly this many bytes."""
     message = {"t": "flag", "seq": 1, "q": "q1", "on": True, "pad": ""}
-    # As long a text as the final one, for MessagePack's header of its length.
-    message["pad"] = "x" * (300 if size <= 65_536 else 65_536)
-    message["pad"] += "x" * (size - len(socket.encode(message)))
-    frame = socket.encode(message)
+    # The length of a string of MessagePack takes more bytes the longer it is.
+    while len(frame := socket.encode(message)) < size:
+        message["pad"] += "x" * max(1, size - len(frame) - 4)
     assert len(frame) == size
     return frame
 

@@ -1,5 +1,6 @@
 """Exams with every type of question, and what answers to them are worth."""
 
+import copy
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 
@@ -95,7 +96,7 @@ SCALE = [[90, "A"], [80, "B"], [70, "C"], [60, "D"], [0, "F"]]
 
 def exam(code, **fields):
     """All ten types in two sections; `fields` overrides what is given here."""
-    questions = [{"id": id, **question} for id, question in QUESTIONS.items()]
+    questions = [{"id": id, **copy.deepcopy(question)} for id, question in QUESTIONS.items()]
     return {
         "code": code,
         "title": f"Title of {code}",

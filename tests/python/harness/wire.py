@@ -111,7 +111,7 @@ class Socket:
 
     def __init__(self, server, protocol=JSON, path="/ws/v1/attempt", **more):
         offered = [protocol] if isinstance(protocol, str) else protocol
-        self.connection = connect(
+        opening = connect(
             f"ws://{server.host}{path}",
             subprotocols=offered,
             compression=None,
@@ -122,6 +122,7 @@ class Socket:
             proxy=None,
             **more,
         )
+        self.connection = opening.__enter__()
         self.binary = self.connection.subprotocol == MSGPACK
         self.heard = []
         self.code = None

@@ -4,6 +4,12 @@
 //! Every rule reports all that breaks it at once, each with its place. What
 //! clippy can check, clippy checks: this is for the rest.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
 #[path = "tidy/documents.rs"]
 mod documents;
 #[path = "tidy/imports.rs"]

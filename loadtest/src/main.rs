@@ -1,1 +1,3 @@
+//! Load on a running engine.
+
 fn main() {}

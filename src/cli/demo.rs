@@ -8,7 +8,6 @@ use invigil::{
     config::Config,
     domain::{
         exam::definition::{self, Format, Parsed},
-        person::Role,
         roster::{self, RosterEntry},
     },
     web::access_code_key,

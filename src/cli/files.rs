@@ -6,6 +6,7 @@ use std::{
     fs::File,
     io::Read as _,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use invigil::{
@@ -122,7 +123,7 @@ pub(super) fn to_store(parsed: &Parsed) -> StoredExam {
         code: parsed.exam.code.clone(),
         version: parsed.exam.version.clone(),
         title: parsed.exam.title.clone(),
-        definition: parsed.definition.clone(),
+        definition: Arc::clone(&parsed.definition),
     }
 }
 

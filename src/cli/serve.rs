@@ -1,18 +1,11 @@
 //! `invigil serve`: the engine, until it is told to stop.
 
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    process::ExitCode,
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use invigil::{
     config::Config,
     engine::{Engine, Flush, Limits, Settings},
-    store::Catalog,
     telemetry::metrics::Metrics,
     web::{self, App, access_code_key},
 };

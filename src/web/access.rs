@@ -146,14 +146,14 @@ mod tests {
                 format!("{id} of {exam}: {standing:?}")
             })
             .collect();
-        expect![[r#"
+        expect![[r"
             ann of E1: Some(Owner)
             bob of E1: None
             pat of E1: Some(Proctor)
             pat of E2: None
             tom of E1: Some(Teacher)
             tom of E2: None
-            ada of E1: Some(Teacher)"#]]
+            ada of E1: Some(Teacher)"]]
         .assert_eq(&list.join("\n"));
         assert_eq!(check(token(1)), Some(Standing::Owner));
         assert_eq!(check(token(2)), None);

@@ -65,7 +65,7 @@ impl FromRequestParts<AppState> for Caller {
             let token = app
                 .tokens
                 .verify(&token, now)
-                .map_err(|_| Problem::Unauthorized)?;
+                .map_err(|_invalid| Problem::Unauthorized)?;
             return Ok(Self::Attempt(token));
         }
         let person = app
@@ -89,18 +89,14 @@ impl FromRequestParts<AppState> for SignedIn {
 
 /// The bearer or, where there is no `Authorization` header at all, the cookie.
 fn shown_token(parts: &Parts) -> Option<String> {
-    match parts.headers.get(header::AUTHORIZATION) {
-        Some(value) => {
-            let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
-            scheme
-                .eq_ignore_ascii_case("bearer")
-                .then(|| token.trim().to_owned())
-        }
-        None => {
-            let jar = CookieJar::from_headers(&parts.headers);
-            jar.get(COOKIE).map(|cookie| cookie.value().to_owned())
-        }
-    }
+    let Some(value) = parts.headers.get(header::AUTHORIZATION) else {
+        let jar = CookieJar::from_headers(&parts.headers);
+        return jar.get(COOKIE).map(|cookie| cookie.value().to_owned());
+    };
+    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then(|| token.trim().to_owned())
 }
 
 /// Who wants to sign in.

@@ -21,7 +21,7 @@ impl<S: Sync> FromRequestParts<S> for ClientAddress {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         let address = parts.extensions.get().copied();
-        Ok(address.unwrap_or(Self(Ipv4Addr::UNSPECIFIED.into())))
+        Ok(address.unwrap_or_else(|| Self(Ipv4Addr::UNSPECIFIED.into())))
     }
 }
 

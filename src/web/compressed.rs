@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn memory_is_bounded() {
         let compressed = Compressed::default();
-        for name in 0..KEPT_MAX * 2 + 1 {
+        for name in 0..=KEPT_MAX * 2 {
             compressed.gzip(&name.to_string(), b"paper");
         }
         assert!(compressed.kept.lock().len() <= KEPT_MAX);

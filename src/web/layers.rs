@@ -170,6 +170,7 @@ async fn secure(mut response: Response) -> Response {
     response
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the layer gives it away")]
 fn after_panic(panic: Box<dyn Any + Send + 'static>) -> Response {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));

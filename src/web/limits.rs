@@ -191,7 +191,7 @@ mod tests {
         }
         assert!(limits.new_socket(SCHOOL).is_err());
         assert!(limits.new_socket("192.0.2.2".parse().unwrap()).is_ok());
-        tokio::time::advance(Duration::from_secs(300)).await;
+        tokio::time::advance(Duration::from_mins(5)).await;
         limits.sweep();
         assert!(limits.new_socket(SCHOOL).is_ok());
     }

@@ -28,14 +28,14 @@ impl Origin {
         Some(Self {
             https,
             host,
-            port: port.unwrap_or(default_port(https)),
+            port: port.unwrap_or_else(|| default_port(https)),
         })
     }
 
     /// Whether the page came from where the `Host` header points.
     fn is_of_host(&self, host: &str) -> bool {
         host_and_port(host).is_some_and(|(host, port)| {
-            host == self.host && port.unwrap_or(default_port(self.https)) == self.port
+            host == self.host && port.unwrap_or_else(|| default_port(self.https)) == self.port
         })
     }
 }

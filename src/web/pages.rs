@@ -8,6 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use rust_embed::{Embed, EmbeddedFile};
 
 use super::{AppState, problem::Problem};
@@ -27,35 +28,41 @@ pub(super) fn routes() -> Router<AppState> {
     Router::new()
         .route(
             "/",
-            get(async |app, headers| page(app, headers, "index.html")),
+            get(async |State(app): State<AppState>, headers: HeaderMap| {
+                page(&app, &headers, "index.html")
+            }),
         )
         .route(
             "/attempt",
-            get(async |app, headers| page(app, headers, "attempt.html")),
+            get(async |State(app): State<AppState>, headers: HeaderMap| {
+                page(&app, &headers, "attempt.html")
+            }),
         )
         .route(
             "/favicon.svg",
-            get(async |app, headers| file(app, headers, "favicon.svg")),
+            get(async |State(app): State<AppState>, headers: HeaderMap| {
+                file(&app, &headers, "favicon.svg")
+            }),
         )
         .route("/assets/{*name}", get(asset))
 }
 
 /// A page of its own file, or of the one file that has all pages.
-fn page(app: State<AppState>, headers: HeaderMap, name: &str) -> Response {
+fn page(app: &AppState, headers: &HeaderMap, name: &str) -> Response {
     let name = if Dist::get(name).is_some() {
         name
     } else {
         "index.html"
     };
     match Dist::get(name) {
-        Some(file) => respond(&app, &headers, name, file, ASK_AGAIN),
+        Some(file) => respond(app, headers, name, file, ASK_AGAIN),
         None => NOT_BUILT.into_response(),
     }
 }
 
-fn file(app: State<AppState>, headers: HeaderMap, name: &str) -> Response {
+fn file(app: &AppState, headers: &HeaderMap, name: &str) -> Response {
     match Dist::get(name) {
-        Some(file) => respond(&app, &headers, name, file, ASK_AGAIN),
+        Some(file) => respond(app, headers, name, file, ASK_AGAIN),
         None => Problem::NotFound.into_response(),
     }
 }
@@ -77,7 +84,7 @@ fn respond(
 ) -> Response {
     let content = Bytes::from(file.data.into_owned());
     let hash = file.metadata.sha256_hash();
-    let tag: String = hash[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+    let tag = URL_SAFE_NO_PAD.encode(&hash[..12]);
     // Pictures and fonts are compressed already.
     let mut response = match media_type(name) {
         (media_type, true) => {

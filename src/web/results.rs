@@ -5,7 +5,10 @@ use rust_decimal::{Decimal, prelude::ToPrimitive};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::store::{ResultLine, Totals};
+use crate::{
+    domain::time::Timestamp,
+    store::{ResultLine, Totals},
+};
 
 /// One attempt. Times are milliseconds since the Unix epoch.
 #[derive(Debug, Serialize, ToSchema)]
@@ -39,7 +42,7 @@ impl ResultRow {
             candidate_name: line.candidate_name.clone(),
             status: summary.control.status.as_str(),
             started_at: summary.identity.started_at.as_ms(),
-            submitted_at: summary.submitted_at.map(|at| at.as_ms()),
+            submitted_at: summary.submitted_at.map(Timestamp::as_ms),
             score: figure(|totals| totals.score),
             max_score: figure(|totals| totals.max_score),
             percentage: figure(|totals| totals.percentage),
@@ -89,7 +92,9 @@ pub fn csv(rows: Vec<ResultRow>) -> Result<String, csv::Error> {
     for row in rows {
         writer.serialize(row.for_spreadsheet())?;
     }
-    let bytes = writer.into_inner().map_err(|error| error.into_error())?;
+    let bytes = writer
+        .into_inner()
+        .map_err(csv::IntoInnerError::into_error)?;
     Ok(String::from_utf8(bytes).expect("rows are text"))
 }
 

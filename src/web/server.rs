@@ -45,7 +45,7 @@ const HEADER_BYTES_MAX: usize = 32 * 1024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// How often the limiters forget what no longer counts.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+const SWEEP_INTERVAL: Duration = Duration::from_mins(1);
 
 /// All that a connection over the maximum gets.
 const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\

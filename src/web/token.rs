@@ -139,7 +139,7 @@ mod tests {
 
     use super::*;
 
-    const HOUR: Duration = Duration::from_secs(3600);
+    const HOUR: Duration = Duration::from_hours(1);
     const NOW: Timestamp = Timestamp::from_ms(1_000_000);
 
     fn tokens() -> Tokens {

@@ -45,7 +45,7 @@ fn every_problem_has_a_status_a_code_and_a_sentence() {
         )
         .unwrap();
     }
-    expect![[r#"
+    expect![[r"
         400 bad_request: Bad request. 
         401 unauthorized: Not signed in. Sign in, and send the token that you get.
         401 wrong_credentials: Wrong name or access code. This name and this access code do not belong together.
@@ -71,7 +71,7 @@ fn every_problem_has_a_status_a_code_and_a_sentence() {
         500 internal: Engine fault. The engine has a fault, which is in its log.
         503 overloaded: Overloaded. The engine takes no new work for a moment.
         503 unavailable: Store not available. What lasts is not available for a moment. Try again.
-    "#]].assert_eq(&list);
+    "]].assert_eq(&list);
 }
 
 #[tokio::test]

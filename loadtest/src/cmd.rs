@@ -1,0 +1,6 @@
+//! The scenarios, one a file.
+
+pub(crate) mod echo;
+pub(crate) mod echo_load;
+pub(crate) mod roster;
+pub(crate) mod steady;

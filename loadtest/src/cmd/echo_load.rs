@@ -1,0 +1,178 @@
+//! Drives an echo server at a constant rate, as `steady` drives the engine, so
+//! that the cost of a message and of a saved answer can stand side by side.
+
+use std::{process::ExitCode, time::Duration};
+
+use anyhow::Context as _;
+use futures_util::{SinkExt, StreamExt};
+use serde::Serialize;
+use tokio::{
+    net::TcpStream,
+    task::JoinSet,
+    time::{Instant, sleep_until, timeout},
+};
+use tokio_tungstenite::{
+    WebSocketStream, client_async_with_config,
+    tungstenite::{Message, protocol::WebSocketConfig},
+};
+
+use crate::util::{latency::Percentiles, output, pace::Pace, process::Usage};
+
+/// As long as an answer of a test of choices.
+const FRAME: &str = r#"{"t":"answer","seq":1234,"q":"question-17","value":"b","base_rev":3}"#;
+
+/// How long what is under way may take after the last send.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Drive an echo server at a constant rate
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Address and port of the echo server
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8090")]
+    address: String,
+    /// Connections
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    connections: u32,
+    /// Messages a second, all connections together
+    #[arg(long, value_name = "R", default_value_t = 500.0)]
+    rate: f64,
+    /// Length of the run
+    #[arg(long, value_name = "S", default_value_t = 20)]
+    seconds: u64,
+    /// Process id of the echo server, to see what it takes
+    #[arg(long, value_name = "PID")]
+    pid: Option<u32>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    connections: u32,
+    rate: f64,
+    seconds: u64,
+    sent: u64,
+    missed: u64,
+    latency_ms: Percentiles,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cpu_us_per_message: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rss_kb_per_connection: Option<f64>,
+}
+
+type Socket = WebSocketStream<TcpStream>;
+
+/// What one connection saw.
+#[derive(Default)]
+struct Seen {
+    sent: u64,
+    missed: u64,
+    latencies: Vec<Duration>,
+}
+
+pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let usage = || args.pid.map(Usage::of).transpose();
+    let idle = usage()?;
+    let mut sockets = Vec::new();
+    for _ in 0..args.connections {
+        sockets.push(connect(&args.address).await?);
+    }
+    let pace = Pace {
+        start: Instant::now() + Duration::from_millis(500),
+        per_second: args.rate,
+        length: Duration::from_secs(args.seconds),
+        connections: args.connections,
+    };
+    let before = usage()?;
+    let mut tasks = JoinSet::new();
+    for (number, socket) in (0..).zip(sockets) {
+        tasks.spawn(drive(socket, pace, number));
+    }
+    let mut all = Seen::default();
+    while let Some(seen) = tasks.join_next().await {
+        let seen = seen.context("drive a connection")??;
+        all.sent += seen.sent;
+        all.missed += seen.missed;
+        all.latencies.extend(seen.latencies);
+    }
+    let after = usage()?;
+    let echoed = all.latencies.len() as u64;
+    let report = Report {
+        connections: args.connections,
+        rate: args.rate,
+        seconds: args.seconds,
+        sent: all.sent,
+        missed: all.missed,
+        latency_ms: Percentiles::of(all.latencies),
+        cpu_us_per_message: before
+            .zip(after)
+            .map(|(then, now)| now.cpu_us_each(then, echoed)),
+        rss_kb_per_connection: idle
+            .zip(after)
+            .map(|(then, now)| now.kb_each(then, args.connections)),
+    };
+    print(&args, &report)?;
+    Ok(if echoed == report.sent {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+async fn connect(address: &str) -> anyhow::Result<Socket> {
+    let stream = TcpStream::connect(address).await;
+    let stream = stream.with_context(|| format!("connect to {address}"))?;
+    stream.set_nodelay(true)?;
+    let config = WebSocketConfig::default().read_buffer_size(4 * 1024);
+    let url = format!("ws://{address}/");
+    let (socket, _) = client_async_with_config(url, stream, Some(config)).await?;
+    Ok(socket)
+}
+
+/// One connection's part of the run. Echoes come in order.
+async fn drive(mut socket: Socket, pace: Pace, number: u32) -> anyhow::Result<Seen> {
+    let mut seen = Seen::default();
+    let mut under_way = std::collections::VecDeque::new();
+    for nth in 0.. {
+        let due = pace.due(number, nth);
+        let until = due.unwrap_or_else(|| Instant::now() + DRAIN);
+        while due.is_some() || !under_way.is_empty() {
+            tokio::select! {
+                biased;
+                echo = socket.next() => {
+                    echo.context("the echo server is gone")??;
+                    let sent: Instant = under_way.pop_front().context("an echo of nothing")?;
+                    seen.latencies.push(sent.elapsed());
+                }
+                () = sleep_until(until) => break,
+            }
+        }
+        let Some(due) = due else { break };
+        seen.missed += u64::from(Pace::is_missed(due));
+        seen.sent += 1;
+        under_way.push_back(due);
+        socket.send(Message::text(FRAME)).await?;
+    }
+    timeout(DRAIN, socket.close(None)).await.ok();
+    Ok(seen)
+}
+
+fn print(args: &Args, report: &Report) -> anyhow::Result<()> {
+    let title = format!(
+        "echo: {} connections, {}/s for {} s",
+        report.connections, report.rate, report.seconds
+    );
+    let mut rows = vec![
+        ("sent", report.sent.to_string()),
+        ("missed", report.missed.to_string()),
+    ];
+    rows.extend(report.latency_ms.rows());
+    if let Some(us) = report.cpu_us_per_message {
+        rows.push(("server CPU a message", format!("{us:.1} \u{b5}s")));
+    }
+    if let Some(kb) = report.rss_kb_per_connection {
+        rows.push(("memory a connection", format!("{kb:.1} KB")));
+    }
+    output::print(args.json, report, &title, &rows)
+}

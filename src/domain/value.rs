@@ -93,7 +93,11 @@ fn check_coding(value: &Value, languages: &[String]) -> Result<(), BadValue> {
         }
     }
     // Two keys, and none but these: both are there.
-    if map.len() == 2 { Ok(()) } else { Err(BadValue(WHAT)) }
+    if map.len() == 2 {
+        Ok(())
+    } else {
+        Err(BadValue(WHAT))
+    }
 }
 
 fn check_matching(value: &Value, left: &[Choice], right: &[Choice]) -> Result<(), BadValue> {

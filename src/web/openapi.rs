@@ -3,6 +3,7 @@
 //! from the types.
 
 use axum::{Json, Router, routing::get};
+use invigil_protocol::schema;
 use serde_json::Value;
 use utoipa::{
     Modify, OpenApi,
@@ -15,6 +16,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::AppState;
+use crate::domain::exam::exam_schema;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -60,6 +62,8 @@ pub(super) fn documents(description: openapi::OpenApi) -> Router<AppState> {
     let page = Config::from("/api/openapi.json").validator_url("none");
     Router::new()
         .route("/api/openapi.json", get(async move || Json(description)))
+        .route("/asyncapi.json", get(async || Json(schema::asyncapi())))
+        .route("/schemas/exam.json", get(async || Json(exam_schema())))
         .merge(SwaggerUi::new("/api/docs").config(page))
 }
 

@@ -29,8 +29,8 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
     params(("version" = String, Path,
         description = "As in `welcome.paper`, with a hyphen or a colon after `sha256`")),
     responses(
-        (status = 200, description = "`{version, sections}`, or sealed `{version, alg, nonce, data}`",
-            body = serde_json::Value),
+        (status = 200, body = serde_json::Value,
+            description = "`{version, sections}`, or sealed `{version, alg, nonce, data}`"),
         (status = 403, description = "The attempt token is asked for", body = problem::Body,
             content_type = problem::MEDIA_TYPE),
         (status = 404, description = "Not the paper of this attempt", body = problem::Body,

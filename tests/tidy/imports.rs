@@ -128,6 +128,16 @@ fn tokens(file: &File) -> Vec<String> {
     all
 }
 
+/// The literals of a Rust source, as they stand; none of other files.
+pub(super) fn literals(file: &File) -> Vec<String> {
+    if !file.is(&["rs"]) {
+        return Vec::new();
+    }
+    let mut all = tokens(file);
+    all.retain(|token| token.contains('"'));
+    all
+}
+
 /// The first two steps of every path: `use a::{b::c, d}` gives `(a, b)` and `(a, d)`.
 fn paths(tokens: &[String]) -> BTreeSet<(&str, &str)> {
     let at = |index: usize| tokens.get(index).map_or("", String::as_str);

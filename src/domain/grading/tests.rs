@@ -1,3 +1,5 @@
+//! Marks, sums and results, by examples and by properties.
+
 mod properties;
 mod results;
 mod sums;

@@ -1,3 +1,5 @@
+//! Receipts: what is signed, and that every change shows.
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

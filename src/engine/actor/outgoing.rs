@@ -114,6 +114,15 @@ impl Actor {
         })
     }
 
+    /// The section that follows the last one with a time limit.
+    fn section_after_limits(&self) -> Option<String> {
+        let sections = &self.attempt.plan().exam().sections;
+        let last = sections
+            .iter()
+            .rposition(|section| section.time_limit.is_some())?;
+        sections.get(last + 1).map(|section| section.id.to_string())
+    }
+
     pub(super) fn section_id(&self, index: u16) -> String {
         self.attempt.plan().exam().sections[usize::from(index)]
             .id
@@ -137,9 +146,10 @@ impl Actor {
         }));
     }
 
-    /// Another time-limited section runs.
+    /// A time-limited section has ended: which comes next, limited or not.
     pub(super) fn tell_section(&self, now: Timestamp) {
-        let section = self.running_section(now).map(|section| section.id);
+        let running = self.running_section(now).map(|section| section.id);
+        let section = running.or_else(|| self.section_after_limits());
         self.send(ServerMessage::Status(StatusChange {
             status: wire_status(self.attempt.status()),
             reason: None,

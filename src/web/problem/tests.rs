@@ -1,3 +1,5 @@
+//! Every problem in the form in which a client sees it.
+
 use std::fmt::Write as _;
 
 use axum::body::to_bytes;

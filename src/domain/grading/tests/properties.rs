@@ -164,7 +164,8 @@ proptest! {
         key in some_options(),
         chosen in some_options(),
     ) {
-        let question = partial(question("q", "1", multiple_choice(&OPTIONS.join(" "), &key.join(" "))));
+        let kind = multiple_choice(&OPTIONS.join(" "), &key.join(" "));
+        let question = partial(question("q", "1", kind));
         let points = |ids: &[&str]| {
             let value = serde_json::to_string(ids).unwrap();
             grade_question(&question, Some(&value)).points().unwrap()
@@ -221,7 +222,10 @@ proptest! {
 
     #[test]
     fn the_total_stays_within_its_bounds(
-        graded in proptest::collection::vec((any_question(), proptest::option::of(any_value())), 1..8),
+        graded in proptest::collection::vec(
+            (any_question(), proptest::option::of(any_value())),
+            1..8,
+        ),
         late in any::<bool>(),
     ) {
         let (questions, values): (Vec<_>, Vec<_>) = graded.into_iter().unzip();

@@ -90,6 +90,8 @@ fn greeting(exams: &[Parsed], people: &[RosterEntry]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use invigil::domain::person::Role;
+
     use super::*;
 
     #[test]

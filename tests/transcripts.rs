@@ -8,7 +8,7 @@
     reason = "helpers of tests are tests"
 )]
 
-use std::{fs, path::Path, process::Stdio, time::Duration};
+use std::{fmt::Write as _, fs, path::Path, process::Stdio, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};
 use reqwest::StatusCode;
@@ -78,7 +78,11 @@ impl Server {
         let (exam, roster) = (folder.join("exam.yaml"), folder.join("roster.csv"));
         let mut people = "id,name,email,role,code,exams,time_factor,extra_minutes\n".to_owned();
         for number in 0..candidates {
-            people += &format!("c{number},Candidate,,candidate,code-{number},DOCS,,\n");
+            writeln!(
+                people,
+                "c{number},Candidate,,candidate,code-{number},DOCS,,"
+            )
+            .unwrap();
         }
         fs::write(&exam, blocks("yaml")[0]).unwrap();
         fs::write(&roster, people).unwrap();
@@ -164,12 +168,13 @@ impl Candidate {
                 let came = self.next().await.into_text().unwrap();
                 self.compare(rest, &serde_json::from_str(&came).unwrap());
             }
-            "closed" => match self.next().await {
-                Message::Close(Some(frame)) => {
-                    assert_eq!(u16::from(frame.code).to_string(), rest);
-                }
-                other => panic!("{other:?} came"),
-            },
+            "closed" => {
+                let came = self.next().await;
+                let Message::Close(Some(frame)) = came else {
+                    panic!("{came:?} came");
+                };
+                assert_eq!(u16::from(frame.code).to_string(), rest);
+            }
             "POST" => {
                 let body = self.fill(rest);
                 let request = self.http.post(&self.exchange).bearer_auth(&self.token);

@@ -1,4 +1,4 @@
-//! The figures that the engine shows at `/metrics`, as OpenMetrics text.
+//! The figures that the engine shows at `/metrics`, in the text form of Prometheus.
 //!
 //! One [`Metrics`] is made at the start and shared; every figure is counted
 //! where it happens. `docs/operations.md` explains each of them.

@@ -102,7 +102,7 @@ fn read(text: &str, faults: &mut Faults) -> Option<Vec<RosterEntry>> {
         };
         let line = record
             .position()
-            .and_then(|position| u32::try_from(position.line()).ok());
+            .and_then(|position| line_at(text, position));
         if entries.len() >= PEOPLE_MAX {
             fault(
                 faults,
@@ -161,6 +161,17 @@ fn read_header(header: &StringRecord, faults: &mut Faults) -> Option<Vec<&'stati
         }
     }
     faults.is_empty().then_some(columns)
+}
+
+/// The line that a record starts on. The reader's position is before the ends of
+/// lines that it skips: blank lines, and the second half of `\r\n`.
+fn line_at(text: &str, position: &csv::Position) -> Option<u32> {
+    let start = usize::try_from(position.byte()).ok()?;
+    let rest = text.as_bytes().get(start..)?;
+    let breaks = rest.iter().take_while(|byte| b"\r\n".contains(byte));
+    let skipped = breaks.filter(|byte| **byte == b'\n').count();
+    let line = position.line() + u64::try_from(skipped).ok()?;
+    u32::try_from(line).ok()
 }
 
 fn fault(faults: &mut Faults, line: Option<u32>, column: &str, message: impl Into<String>) {

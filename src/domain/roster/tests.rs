@@ -132,6 +132,31 @@ fn a_roster_has_a_size() {
     );
 }
 
+#[test]
+fn lines_are_counted_whatever_ends_them() {
+    for end in ["\n", "\r\n", "\r\n\r\n", "\n\n"] {
+        let rows = [
+            "id,name,role,code,exams",
+            "a,A,candidate,x,*",
+            "b,B,king,x,*",
+        ];
+        let faults = parse(&rows.join(end)).unwrap_err();
+        let line = 1 + 2 * end.matches('\n').count();
+        let expected = format!("line {line}: role: must be one of");
+        assert!(
+            faults[0].to_string().starts_with(&expected),
+            "{end:?}: {}",
+            faults[0]
+        );
+    }
+    let quoted = "id,name,role,code,exams\r\na,\"A\",candidate,\"x\r\ny\",*\r\n,B,candidate,x,*";
+    let faults = parse(quoted).unwrap_err();
+    assert_eq!(
+        faults.last().unwrap().to_string(),
+        "line 4: id: must not be empty"
+    );
+}
+
 proptest! {
     #[test]
     fn any_text_is_read_without_a_panic(text in any::<String>()) {

@@ -116,8 +116,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 
     let mut report = Report::new(&args, &candidates);
     report.engine = Engine::new(args.candidates, report.saved, idle, before, after);
-    if let Some((then, now)) = writer_before.zip(writer_after) {
-        let (rows, ms) = now.means_since(then);
+    let writer = writer_before.zip(writer_after);
+    if let Some((rows, ms)) = writer.and_then(|(then, now)| now.means_since(then)) {
         report.batch_rows_mean = Some(rows);
         report.commit_ms_mean = Some(ms);
     }

@@ -25,13 +25,15 @@ impl Writer {
         })
     }
 
-    /// Mean rows of a batch and mean milliseconds of a commit since `before`.
-    pub(crate) fn means_since(self, before: Self) -> (f64, f64) {
-        let mean = |now: (f64, f64), then: (f64, f64)| (now.0 - then.0) / (now.1 - then.1).max(1.0);
-        (
-            mean(self.rows, before.rows),
-            mean(self.seconds, before.seconds) * 1_000.0,
-        )
+    /// Mean rows of a batch and mean milliseconds of a commit since `before`; none
+    /// where nothing was committed, or the engine was started anew in between.
+    pub(crate) fn means_since(self, before: Self) -> Option<(f64, f64)> {
+        let mean = |now: (f64, f64), then: (f64, f64)| {
+            let count = now.1 - then.1;
+            (count > 0.0).then(|| (now.0 - then.0) / count)
+        };
+        let rows = mean(self.rows, before.rows)?;
+        Some((rows, mean(self.seconds, before.seconds)? * 1_000.0))
     }
 }
 
@@ -53,13 +55,17 @@ mod tests {
             format!(
                 "# TYPE invigil_writer_batch_rows histogram\n\
                  invigil_writer_batch_rows_sum {rows}\ninvigil_writer_batch_rows_count {batches}\n\
-                 invigil_writer_batch_seconds_sum 0.5\ninvigil_writer_batch_seconds_count 10\n"
+                 invigil_writer_batch_seconds_sum 0.5\ninvigil_writer_batch_seconds_count {batches}\n"
             )
         };
         let before = Writer::parse(&text(100, 10)).unwrap();
         let after = Writer::parse(&text(500, 20)).unwrap();
-        let (rows, _) = after.means_since(before);
+        let (rows, _) = after.means_since(before).unwrap();
         assert!((rows - 40.0).abs() < 1e-9);
+        assert!(
+            before.means_since(after).is_none(),
+            "counts that fall are another engine's"
+        );
         assert!(Writer::parse("nothing").is_none());
     }
 }

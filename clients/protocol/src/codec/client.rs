@@ -185,7 +185,7 @@ fn event(fields: &Fields<'_>) -> Result<Event, DecodeError> {
             None
         }
     });
-    let kind = kind.map_or_else(String::new, std::borrow::Cow::into_owned);
+    let kind = kind.map_or_else(String::new, Cow::into_owned);
     Ok(Event {
         n,
         kind,

@@ -1,6 +1,6 @@
 //! An attempt, as the application holds it.
 
-use std::{net::IpAddr, time::Duration};
+use std::{collections::VecDeque, net::IpAddr, time::Duration};
 
 use invigil_protocol::{codec::Encoding, rest::StartReply};
 use serde_json::{Map, Value};
@@ -40,6 +40,9 @@ pub struct Attempt {
     pub token: String,
     pushes: mpsc::Sender<Push>,
     updates: mpsc::Receiver<Update>,
+    /// Updates that were taken while a push waited: the task may wait for the
+    /// application just as the application waits for the task.
+    unread: VecDeque<Update>,
     tickets: Ticket,
     countdown: Countdown,
 }
@@ -75,6 +78,7 @@ impl Attempt {
             token: started.token.clone(),
             pushes,
             updates,
+            unread: VecDeque::new(),
             tickets: 0,
             countdown: Countdown::default(),
         }
@@ -104,7 +108,7 @@ impl Attempt {
     }
 
     /// Reports an integrity event, at a time of the client's own clock.
-    pub async fn event(&self, kind: &str, at: i64, data: Option<Map<String, Value>>) {
+    pub async fn event(&mut self, kind: &str, at: i64, data: Option<Map<String, Value>>) {
         self.push(Push::Event {
             kind: kind.to_owned(),
             at,
@@ -114,17 +118,17 @@ impl Attempt {
     }
 
     /// Says that the person has seen a notice that asks for it.
-    pub async fn seen(&self, notice: &str) {
+    pub async fn seen(&mut self, notice: &str) {
         self.push(Push::Seen(notice.to_owned())).await;
     }
 
     /// Tells the revision of an answer in the stored record, for conflicts.
-    pub async fn know(&self, question: &str, rev: u32) {
+    pub async fn know(&mut self, question: &str, rev: u32) {
         self.push(Push::Know(question.to_owned(), rev)).await;
     }
 
     /// Cuts the connection, as a bad network would.
-    pub async fn cut(&self) {
+    pub async fn cut(&mut self) {
         self.push(Push::Cut).await;
     }
 
@@ -138,7 +142,10 @@ impl Attempt {
     /// # Cancel safety
     /// Nothing is taken unless it is returned.
     pub async fn next(&mut self) -> Option<Update> {
-        let update = self.updates.recv().await?;
+        let update = match self.unread.pop_front() {
+            Some(update) => update,
+            None => self.updates.recv().await?,
+        };
         self.countdown.note(&update, Instant::now());
         Some(update)
     }
@@ -150,8 +157,16 @@ impl Attempt {
         self.tickets
     }
 
-    async fn push(&self, push: Push) {
-        // Where the task has ended, `next` says so.
-        self.pushes.send(push).await.ok();
+    async fn push(&mut self, push: Push) {
+        loop {
+            tokio::select! {
+                biased;
+                permit = self.pushes.reserve() => {
+                    // Where the task has ended, `next` says so.
+                    return permit.map_or((), |permit| permit.send(push));
+                }
+                Some(update) = self.updates.recv() => self.unread.push_back(update),
+            }
+        }
     }
 }

@@ -55,7 +55,7 @@ mod tests {
             format!(
                 "# TYPE invigil_writer_batch_rows histogram\n\
                  invigil_writer_batch_rows_sum {rows}\ninvigil_writer_batch_rows_count {batches}\n\
-                 invigil_writer_batch_seconds_sum 0.5\ninvigil_writer_batch_seconds_count 10\n"
+                 invigil_writer_batch_seconds_sum 0.5\ninvigil_writer_batch_seconds_count {batches}\n"
             )
         };
         let before = Writer::parse(&text(100, 10)).unwrap();

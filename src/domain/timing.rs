@@ -298,6 +298,3 @@ impl Ledger {
         allowance.compensate_up_to.saturating_sub(used)
     }
 }
-
-#[cfg(test)]
-mod tests;

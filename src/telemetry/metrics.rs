@@ -237,7 +237,25 @@ mod tests {
             .lines()
             .filter(|line| line.starts_with("# TYPE"))
             .collect();
-        expect![[""]].assert_eq(&list.join("\n"));
+        expect![[r#"
+            # TYPE invigil_build_info gauge
+            # TYPE invigil_connections gauge
+            # TYPE invigil_connections_refused counter
+            # TYPE invigil_sockets gauge
+            # TYPE invigil_live_attempts gauge
+            # TYPE invigil_commands counter
+            # TYPE invigil_staff_commands counter
+            # TYPE invigil_refusals counter
+            # TYPE invigil_closes counter
+            # TYPE invigil_save_seconds histogram
+            # TYPE invigil_writer_batch_rows histogram
+            # TYPE invigil_writer_batch_seconds histogram
+            # TYPE invigil_writer_queue_depth gauge
+            # TYPE invigil_actor_panics counter
+            # TYPE invigil_hand_ins counter
+            # TYPE invigil_store_errors counter
+            # TYPE invigil_http_requests counter
+            # TYPE invigil_logins counter"#]].assert_eq(&list.join("\n"));
     }
 
     #[test]

@@ -35,7 +35,7 @@ fn values_of_the_right_form_are_kept_as_compact_json() {
         ("q5", json!("CO\u{2082}\n")),
         ("q6", json!("")),
         ("q7", json!({"language": "rust", "source": "fn main() {}"})),
-        ("q7", json!({"source": "x = 1"})),
+        ("q7", json!({"language": "rust", "source": ""})),
         ("q8", json!({"ke": "osl"})),
         ("q8", json!({"ke": "osl", "pe": "osl"})),
         ("q9", json!(["z", "w"])),

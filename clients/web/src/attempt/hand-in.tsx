@@ -58,7 +58,8 @@ export function HandInDialog({ attempt, state, places, unsaved, onGo, onClose }:
         <p class="note note-warn">
           {isConnected(state)
             ? 'They are saved before the exam is handed in.'
-            : 'There is no connection. The exam is handed in, with all your answers, when it is back: leave this page open until then.'}
+            : 'There is no connection. The exam is handed in, with all your answers, ' +
+              'when it is back: leave this page open until then.'}
         </p>
       )}
       <p class="muted">After handing in, nothing can be changed.</p>

@@ -19,7 +19,8 @@ export function Blanks(props: InputProps<string[]>) {
 }
 
 const blankHtml = (index: number) =>
-  `<input class="blank" type="text" autocomplete="off" data-blank="${index}" aria-label="Blank ${index + 1}" />`;
+  '<input class="blank" type="text" autocomplete="off" ' +
+  `data-blank="${index}" aria-label="Blank ${index + 1}" />`;
 
 /** The value with one blank changed, or null when all of them are empty. */
 function changed(value: string[] | null, count: number, index: number, text: string) {

@@ -237,7 +237,7 @@ mod tests {
             .lines()
             .filter(|line| line.starts_with("# TYPE"))
             .collect();
-        expect![[r#"
+        expect![[r"
             # TYPE invigil_build_info gauge
             # TYPE invigil_connections gauge
             # TYPE invigil_connections_refused counter
@@ -255,7 +255,8 @@ mod tests {
             # TYPE invigil_hand_ins counter
             # TYPE invigil_store_errors counter
             # TYPE invigil_http_requests counter
-            # TYPE invigil_logins counter"#]].assert_eq(&list.join("\n"));
+            # TYPE invigil_logins counter"]]
+        .assert_eq(&list.join("\n"));
     }
 
     #[test]

@@ -192,7 +192,12 @@ async fn migrate(dir: &Path, writer: &SqlitePool) -> Result<(), Error> {
 /// A full disk may have room later; whatever else is in the way is for the operator.
 fn cannot_open(dir: &Path, error: sqlx::Error) -> Error {
     match primary_code(&error) {
-        Some(FULL | BUSY | IO) => failed("open the data directory", error),
+        Some(BUSY) => failed("open the data directory", error),
+        Some(FULL | IO) => Error::Unavailable {
+            operation: "open the data directory",
+            // SQLite calls it an I/O error where the file beside its log finds no room.
+            source: format!("the disk of {} is full, or fails: {error}", dir.display()).into(),
+        },
         _ => Error::Schema(format!(
             "{} cannot be opened: {error}",
             dir.join(DATABASE).display()

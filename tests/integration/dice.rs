@@ -1,0 +1,40 @@
+//! Chance that can be had again: a failed run prints its seed.
+
+use crate::harness::setting;
+
+/// A source of chance (SplitMix64).
+#[derive(Debug, Clone)]
+pub(crate) struct Dice(u64);
+
+impl Dice {
+    /// From `SEED`, or from the system; printed either way.
+    pub(crate) fn roll_seed() -> Self {
+        let seed = setting("SEED").unwrap_or_else(|| getrandom::u64().unwrap() >> 16);
+        println!("chance again with SEED={seed}");
+        Self(seed)
+    }
+
+    /// One that depends on this one, for another task.
+    pub(crate) fn fork(&mut self) -> Self {
+        Self(self.next())
+    }
+
+    /// The next number.
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number under `bound`.
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        usize::try_from(self.next() % bound as u64).unwrap()
+    }
+
+    /// One of several.
+    pub(crate) fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+        &from[self.below(from.len())]
+    }
+}

@@ -1,0 +1,21 @@
+//! The real program under bad luck: killed, cut off from its store, started on
+//! what it cannot use, and told nonsense.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "helpers of tests panic and say what they saw"
+)]
+
+mod dice;
+mod fuzz;
+mod harness;
+mod kill;
+mod outage;
+#[path = "../support/postgres.rs"]
+mod postgres_server;
+mod refusals;
+mod sessions;
+mod socket;

@@ -1,0 +1,223 @@
+//! PostgreSQL goes away for a while and comes back: nobody notices but by the
+//! word `saved`, which is not said meanwhile.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::future::join_all;
+use invigil_client::{Attempt, Client, Options, Update};
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::{process::Command, time::Instant};
+use tokio_util::task::TaskTracker;
+
+use crate::harness::{Server, Site, exam, question, setting, until};
+
+const CANDIDATES: usize = 40;
+const QUESTIONS: usize = 30;
+
+/// Commands of one candidate a second: the allowed backlog lasts for longer than
+/// the longest outage here.
+const PACE: Duration = Duration::from_millis(250);
+
+/// A server of PostgreSQL of this test's own, which others do not miss.
+struct Postgres {
+    dir: TempDir,
+}
+
+impl Postgres {
+    async fn create() -> (Self, String) {
+        let dir = tempfile::Builder::new().prefix("invigil-test-").tempdir();
+        let server = Self { dir: dir.unwrap() };
+        let url = server.control("create").await;
+        (server, url)
+    }
+
+    fn script(&self, verb: &str) -> std::process::Command {
+        let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("scripts/postgres.sh");
+        let mut command = std::process::Command::new(script);
+        command.arg(verb).arg(self.dir.path().join("server"));
+        command
+    }
+
+    async fn control(&self, verb: &str) -> String {
+        let done = Command::from(self.script(verb)).output().await.unwrap();
+        let said = String::from_utf8_lossy(&done.stderr);
+        assert!(done.status.success(), "{verb}: {said}");
+        String::from_utf8(done.stdout).unwrap().trim().to_owned()
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        let done = self.script("destroy").status();
+        assert!(done.is_ok_and(|status| status.success()) || std::thread::panicking());
+    }
+}
+
+/// What a candidate has counted.
+#[derive(Debug, Default)]
+struct Counts {
+    sent: AtomicU64,
+    saved: AtomicU64,
+    entered: AtomicU64,
+    warned: AtomicU64,
+    faults: AtomicU64,
+}
+
+impl Counts {
+    fn note(&self, update: &Update) {
+        let one = |count: &AtomicU64| count.fetch_add(1, Ordering::Relaxed);
+        match update {
+            Update::Saved(tickets) => self
+                .saved
+                .fetch_add(tickets.len() as u64, Ordering::Relaxed),
+            Update::Entered(_) => one(&self.entered),
+            Update::Message(_) => one(&self.warned),
+            Update::Timing { .. } => 0,
+            Update::Refused { .. }
+            | Update::Conflict { .. }
+            | Update::Open { .. }
+            | Update::Submitted(_)
+            | Update::Closed { .. } => one(&self.faults),
+        };
+    }
+}
+
+struct Candidate {
+    client: Client,
+    attempt: String,
+    token: String,
+    counts: Arc<Counts>,
+}
+
+/// Answers the questions in turn, for as long as it may.
+async fn take(mut attempt: Attempt, counts: Arc<Counts>, answering: Arc<AtomicBool>) {
+    let mut pace = tokio::time::interval(PACE);
+    pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut number = 0;
+    loop {
+        tokio::select! {
+            update = attempt.next() => match update {
+                Some(update) => counts.note(&update),
+                None => return,
+            },
+            _ = pace.tick() => {
+                if answering.load(Ordering::Relaxed) {
+                    let value = json!(number.to_string());
+                    counts.sent.fetch_add(1, Ordering::Relaxed);
+                    attempt.answer(&question(number % QUESTIONS), value).await;
+                    number += 1;
+                }
+            }
+        }
+    }
+}
+
+async fn enter(server: &Server, number: usize) -> (Candidate, Attempt, TaskTracker) {
+    let tasks = TaskTracker::new();
+    let (client, started) = server.begin(number).await;
+    let attempt = Attempt::take(&client, &started, Options::default(), &tasks);
+    let candidate = Candidate {
+        client,
+        attempt: started.attempt,
+        token: started.token,
+        counts: Arc::default(),
+    };
+    (candidate, attempt, tasks)
+}
+
+fn sum(candidates: &[Candidate], of: impl Fn(&Counts) -> &AtomicU64) -> u64 {
+    let counts = candidates.iter().map(|candidate| of(&candidate.counts));
+    counts.map(|count| count.load(Ordering::Relaxed)).sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_away_for_a_while() {
+    if !crate::harness::has_postgres() {
+        eprintln!("skipped: INVIGIL_TEST_POSTGRES is not set, PostgreSQL is not tested");
+        return;
+    }
+    let outage = Duration::from_secs(setting("OUTAGE_SECONDS").unwrap_or(10));
+    let (postgres, url) = Postgres::create().await;
+    let site = Site::postgres(&url, &exam("", QUESTIONS), CANDIDATES).await;
+    let server = site.start().await;
+    let answering = Arc::new(AtomicBool::new(true));
+    let takers = TaskTracker::new();
+    let entered = join_all((0..CANDIDATES).map(|number| enter(&server, number))).await;
+    let mut candidates = Vec::new();
+    for (candidate, attempt, _) in entered {
+        let counts = Arc::clone(&candidate.counts);
+        takers.spawn(take(attempt, counts, Arc::clone(&answering)));
+        candidates.push(candidate);
+    }
+    until(
+        "everyone to have something saved",
+        async || sum(&candidates, |counts| &counts.saved),
+        |saved| *saved >= 4 * CANDIDATES as u64,
+    )
+    .await;
+    let memory = server.memory();
+
+    postgres.control("stop").await;
+    let warned = async || sum(&candidates, |counts| &counts.warned);
+    until("everyone to be warned", warned, |warned| {
+        *warned >= CANDIDATES as u64
+    })
+    .await;
+    // Nothing was committed after the stop; what was before is told by now.
+    let away = Instant::now();
+    let saved = sum(&candidates, |counts| &counts.saved);
+    let sent = sum(&candidates, |counts| &counts.sent);
+    until_passed(away, outage).await;
+    let (status, _) = server.get("/readyz").await;
+    assert_eq!(status, 503, "an engine without its store takes no traffic");
+    assert_eq!(sum(&candidates, |counts| &counts.saved), saved);
+    let answered = sum(&candidates, |counts| &counts.sent) - sent;
+    assert!(
+        answered > CANDIDATES as u64,
+        "only {answered} were answered"
+    );
+    let grown = server.memory();
+    println!("{answered} answers waited; {memory} bytes grew to {grown}");
+    assert!(grown < 2 * memory, "{memory} bytes grew to {grown}");
+
+    answering.store(false, Ordering::Relaxed);
+    postgres.control("start").await;
+    until(
+        "everything to be saved",
+        async || {
+            let saved = sum(&candidates, |counts| &counts.saved);
+            (sum(&candidates, |counts| &counts.sent), saved)
+        },
+        |(sent, saved)| sent == saved,
+    )
+    .await;
+    assert_eq!(
+        sum(&candidates, |counts| &counts.entered),
+        CANDIDATES as u64
+    );
+    assert_eq!(sum(&candidates, |counts| &counts.faults), 0);
+    for candidate in &candidates {
+        let stored = candidate
+            .client
+            .answers(&candidate.attempt, &candidate.token);
+        let stored = stored.await.unwrap().answers;
+        let newest = stored.values().map(|answer| answer.value.as_str().unwrap());
+        let newest = newest.map(|value| value.parse::<u64>().unwrap()).max();
+        let sent = candidate.counts.sent.load(Ordering::Relaxed);
+        assert_eq!(newest, Some(sent - 1));
+    }
+    assert!(server.stop().await.success());
+}
+
+/// The outage itself has no condition but time.
+async fn until_passed(since: Instant, time: Duration) {
+    tokio::time::sleep_until(since + time).await;
+}

@@ -15,6 +15,7 @@ use crate::domain::exam::definition::from_definition;
 const MINUTE: i64 = 60_000;
 
 /// An exam of ten minutes with a choice, an essay, and what a test adds.
+#[expect(clippy::needless_pass_by_value, reason = "tests pass literals")]
 fn plan(extra: Value) -> Arc<Plan> {
     let mut exam = json!({
         "code": "T", "title": "T", "duration_minutes": 10, "max_attempts": 1,

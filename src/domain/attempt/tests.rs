@@ -340,7 +340,11 @@ fn an_outage_is_given_back_once_whatever_the_exam_says() {
 
 #[test]
 fn sections_with_a_limit_run_one_after_the_other() {
-    let question = |id: &str| json!({"id": id, "type": "true_false", "content": "?", "points": 1, "answer": true});
+    let question = |id: &str| {
+        json!({
+            "id": id, "type": "true_false", "content": "?", "points": 1, "answer": true,
+        })
+    };
     let sections = json!([
         {"id": "s1", "title": "1", "time_limit_minutes": 2, "questions": [question("q1")]},
         {"id": "s2", "title": "2", "time_limit_minutes": 3, "questions": [question("q2")]},
@@ -450,7 +454,8 @@ proptest! {
                 }
                 Act::Outage(ms) => {
                     let from = Timestamp::from_ms(now - ms);
-                    drop(sitting.act(now, &Command::Outage { from, until: Timestamp::from_ms(now) }));
+                    let until = Timestamp::from_ms(now);
+                    drop(sitting.act(now, &Command::Outage { from, until }));
                 }
             }
         }

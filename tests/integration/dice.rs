@@ -2,7 +2,7 @@
 
 use crate::harness::setting;
 
-/// A source of chance (SplitMix64).
+/// A source of chance (`SplitMix64`).
 #[derive(Debug, Clone)]
 pub(crate) struct Dice(u64);
 

@@ -7,6 +7,7 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
+    sync::atomic::{AtomicU16, Ordering},
     time::Duration,
 };
 
@@ -228,7 +229,10 @@ pub(crate) fn tail(log: &Path) -> String {
 /// those that the system gives to outgoing connections, so that no client takes
 /// it in between.
 pub(crate) fn free_port() -> u16 {
-    let from = 20_000 + u16::try_from(std::process::id() % 6_000).unwrap();
+    // Tests beside this one, in this process and in others, begin elsewhere.
+    static GIVEN: AtomicU16 = AtomicU16::new(0);
+    let own = u16::try_from(std::process::id() % 500).unwrap() * 20;
+    let from = 20_000 + own + GIVEN.fetch_add(1, Ordering::Relaxed);
     (from..32_000)
         .find(|&port| TcpListener::bind(("127.0.0.1", port)).is_ok())
         .expect("a port is free")
@@ -277,9 +281,9 @@ pub(crate) fn exam(head: &str, questions: usize) -> String {
     );
     for number in 0..questions {
         let id = question(number);
-        write!(
+        writeln!(
             text,
-            "      - {{id: {id}, type: short_answer, content: Say it., points: 1, answer: [it]}}\n"
+            "      - {{id: {id}, type: short_answer, content: Say it., points: 1, answer: [it]}}"
         )
         .unwrap();
     }

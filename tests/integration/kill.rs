@@ -85,6 +85,30 @@ impl Candidate {
             );
         }
     }
+
+    /// All that was sent is stored, and no time is lost or won but for outages
+    /// of `away` at most.
+    async fn check_all(&self, away: Duration) {
+        until(
+            "everything to be saved",
+            async || self.record.lock().unwrap().unsaved.clone(),
+            HashMap::is_empty,
+        )
+        .await;
+        let stored = self.stored().await;
+        {
+            let record = self.record.lock().unwrap();
+            assert_eq!(record.faults, [], "nobody else wrote");
+            assert_eq!(stored, record.sent, "all that was sent is stored");
+        }
+        let view = self.client.view(&self.attempt).await.unwrap();
+        let given = view.deadline_at.unwrap() - self.deadline_at;
+        let most = i64::try_from(away.as_millis()).unwrap();
+        assert!(
+            (0..=most).contains(&given),
+            "{given} ms of {most} given back"
+        );
+    }
 }
 
 fn number(value: &Value) -> u64 {
@@ -146,12 +170,14 @@ fn note(record: &mut Record, update: Update) {
             }
         }
         Update::Submitted(_) => record.submitted = true,
-        // What follows a hand-in.
-        Update::Closed { code: 1000, .. } => {}
-        Update::Refused { .. } | Update::Conflict { .. } | Update::Closed { .. } => {
-            record.faults.push(update)
-        }
-        Update::Entered(_) | Update::Timing { .. } | Update::Open { .. } | Update::Message(_) => {}
+        Update::Refused { .. } | Update::Conflict { .. } => record.faults.push(update),
+        // What follows a hand-in closes with 1000.
+        Update::Closed { code, .. } if code != 1000 => record.faults.push(update),
+        Update::Closed { .. }
+        | Update::Entered(_)
+        | Update::Timing { .. }
+        | Update::Open { .. }
+        | Update::Message(_) => {}
     }
 }
 
@@ -224,28 +250,7 @@ async fn survive(site: &Site, kills: usize) {
 
     phase.send_replace(Phase::Wait);
     for candidate in &candidates {
-        until(
-            "everything to be saved",
-            async || candidate.record.lock().unwrap().unsaved.clone(),
-            HashMap::is_empty,
-        )
-        .await;
-        let record = candidate.record.lock().unwrap();
-        let (sent, faults) = (record.sent.clone(), record.faults.clone());
-        drop(record);
-        assert_eq!(faults, [], "nobody else wrote");
-        assert_eq!(
-            candidate.stored().await,
-            sent,
-            "all that was sent is stored"
-        );
-        let view = candidate.client.view(&candidate.attempt).await.unwrap();
-        let given = view.deadline_at.unwrap() - candidate.deadline_at;
-        let most = i64::try_from(away.as_millis()).unwrap();
-        assert!(
-            (0..=most).contains(&given),
-            "{given} ms of {most} given back"
-        );
+        candidate.check_all(away).await;
     }
 
     phase.send_replace(Phase::HandIn);

@@ -11,7 +11,7 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use invigil_client::{Attempt, Client, Options, Update};
+use invigil_client::{Attempt, Client, Options, Update, protocol::candidate::ServerMessage};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::{process::Command, time::Instant};
@@ -79,8 +79,10 @@ impl Counts {
                 .saved
                 .fetch_add(tickets.len() as u64, Ordering::Relaxed),
             Update::Entered(_) => one(&self.entered),
-            Update::Message(_) => one(&self.warned),
-            Update::Timing { .. } => 0,
+            Update::Message(message) if matches!(**message, ServerMessage::Health(_)) => {
+                one(&self.warned)
+            }
+            Update::Message(_) | Update::Timing { .. } => 0,
             Update::Refused { .. }
             | Update::Conflict { .. }
             | Update::Open { .. }
@@ -95,6 +97,18 @@ struct Candidate {
     attempt: String,
     token: String,
     counts: Arc<Counts>,
+}
+
+impl Candidate {
+    /// The last answer that was sent is the newest that is stored.
+    async fn check(&self) {
+        let stored = self.client.answers(&self.attempt, &self.token).await;
+        let stored = stored.unwrap().answers;
+        let newest = stored.values().map(|answer| answer.value.as_str().unwrap());
+        let newest = newest.map(|value| value.parse::<u64>().unwrap()).max();
+        let sent = self.counts.sent.load(Ordering::Relaxed);
+        assert_eq!(newest, Some(sent - 1));
+    }
 }
 
 /// Answers the questions in turn, for as long as it may.
@@ -120,17 +134,22 @@ async fn take(mut attempt: Attempt, counts: Arc<Counts>, answering: Arc<AtomicBo
     }
 }
 
-async fn enter(server: &Server, number: usize) -> (Candidate, Attempt, TaskTracker) {
-    let tasks = TaskTracker::new();
+async fn enter(
+    server: &Server,
+    number: usize,
+    answering: &Arc<AtomicBool>,
+    tasks: &TaskTracker,
+) -> Candidate {
     let (client, started) = server.begin(number).await;
-    let attempt = Attempt::take(&client, &started, Options::default(), &tasks);
-    let candidate = Candidate {
+    let attempt = Attempt::take(&client, &started, Options::default(), tasks);
+    let counts = Arc::default();
+    tasks.spawn(take(attempt, Arc::clone(&counts), Arc::clone(answering)));
+    Candidate {
         client,
         attempt: started.attempt,
         token: started.token,
-        counts: Arc::default(),
-    };
-    (candidate, attempt, tasks)
+        counts,
+    }
 }
 
 fn sum(candidates: &[Candidate], of: impl Fn(&Counts) -> &AtomicU64) -> u64 {
@@ -149,14 +168,9 @@ async fn postgres_away_for_a_while() {
     let site = Site::postgres(&url, &exam("", QUESTIONS), CANDIDATES).await;
     let server = site.start().await;
     let answering = Arc::new(AtomicBool::new(true));
-    let takers = TaskTracker::new();
-    let entered = join_all((0..CANDIDATES).map(|number| enter(&server, number))).await;
-    let mut candidates = Vec::new();
-    for (candidate, attempt, _) in entered {
-        let counts = Arc::clone(&candidate.counts);
-        takers.spawn(take(attempt, counts, Arc::clone(&answering)));
-        candidates.push(candidate);
-    }
+    let tasks = TaskTracker::new();
+    let entering = (0..CANDIDATES).map(|number| enter(&server, number, &answering, &tasks));
+    let candidates = join_all(entering).await;
     until(
         "everyone to have something saved",
         async || sum(&candidates, |counts| &counts.saved),
@@ -175,7 +189,8 @@ async fn postgres_away_for_a_while() {
     let away = Instant::now();
     let saved = sum(&candidates, |counts| &counts.saved);
     let sent = sum(&candidates, |counts| &counts.sent);
-    until_passed(away, outage).await;
+    // The outage itself has no condition but time.
+    tokio::time::sleep_until(away + outage).await;
     let (status, _) = server.get("/readyz").await;
     assert_eq!(status, 503, "an engine without its store takes no traffic");
     assert_eq!(sum(&candidates, |counts| &counts.saved), saved);
@@ -205,19 +220,7 @@ async fn postgres_away_for_a_while() {
     );
     assert_eq!(sum(&candidates, |counts| &counts.faults), 0);
     for candidate in &candidates {
-        let stored = candidate
-            .client
-            .answers(&candidate.attempt, &candidate.token);
-        let stored = stored.await.unwrap().answers;
-        let newest = stored.values().map(|answer| answer.value.as_str().unwrap());
-        let newest = newest.map(|value| value.parse::<u64>().unwrap()).max();
-        let sent = candidate.counts.sent.load(Ordering::Relaxed);
-        assert_eq!(newest, Some(sent - 1));
+        candidate.check().await;
     }
     assert!(server.stop().await.success());
-}
-
-/// The outage itself has no condition but time.
-async fn until_passed(since: Instant, time: Duration) {
-    tokio::time::sleep_until(since + time).await;
 }

@@ -62,12 +62,12 @@ async fn a_token_that_is_not_right_opens_nothing() {
     let store = Sqlite::open(&site.path("data")).await.unwrap();
     let secret = store.secret("attempt-token", &[0; 32]).await.unwrap();
     store.close().await;
-    let right = Tokens::new(&secret, Duration::from_secs(60));
+    let right = Tokens::new(&secret, Duration::from_mins(1));
     let now = Timestamp::from_ms(now_ms());
     let said = right.verify(&started.token, now).unwrap();
     let person = PersonId::from(name(0));
     let expired = Tokens::new(&secret, Duration::ZERO).sign(said.attempt, person.clone(), now);
-    let foreign = Tokens::new(&[7; 32], Duration::from_secs(60)).sign(said.attempt, person, now);
+    let foreign = Tokens::new(&[7; 32], Duration::from_mins(1)).sign(said.attempt, person, now);
     let other = AttemptToken {
         person: PersonId::from(name(1)),
         ..said

@@ -61,7 +61,7 @@ impl Socket {
         let (socket, heard) = Self::hello(server, token, None).await;
         match heard {
             Heard::Said(welcome) if welcome["t"] == "welcome" => (socket, welcome),
-            other => panic!("no welcome: {other:?}"),
+            other @ (Heard::Said(_) | Heard::Closed(_)) => panic!("no welcome: {other:?}"),
         }
     }
 

@@ -28,9 +28,20 @@ enum Scenario {
     EchoLoad(cmd::echo_load::Args),
 }
 
+/// Ends with 1 where something is not as the engine said, with 2 where the run
+/// itself did not come about.
 #[tokio::main]
-async fn main() -> anyhow::Result<ExitCode> {
-    match Arguments::parse().scenario {
+async fn main() -> ExitCode {
+    run(Arguments::parse().scenario)
+        .await
+        .unwrap_or_else(|error| {
+            util::output::progress(&format!("loadtest: {error:#}"));
+            ExitCode::from(2)
+        })
+}
+
+async fn run(scenario: Scenario) -> anyhow::Result<ExitCode> {
+    match scenario {
         Scenario::Steady(args) => cmd::steady::run(args).await,
         Scenario::Roster(args) => cmd::roster::run(&args),
         Scenario::Echo(args) => cmd::echo::run(args).await,

@@ -7,7 +7,6 @@ import {
   type Section,
   type State,
 } from 'invigil-js';
-import { plural } from '../shared/format';
 import { Icon } from '../shared/icons';
 import { useNow } from './hooks';
 
@@ -80,5 +79,5 @@ export function Navigator({ state, sections, current, onGo }: Props) {
 
 /** How far the person is, in words. */
 export function progressWords(answered: number, questions: number): string {
-  return `${answered} of ${plural(questions, 'question')} answered`;
+  return `${answered} of ${questions} answered`;
 }

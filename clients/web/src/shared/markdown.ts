@@ -14,7 +14,7 @@ interface Rendering extends Env {
   gaps?: number;
 }
 
-const markdown = new MarkdownIt({ html: false, linkify: false, breaks: true });
+const markdown = new MarkdownIt({ html: false, linkify: false });
 
 const DOLLAR = 0x24;
 const UNDERSCORE = 0x5f;

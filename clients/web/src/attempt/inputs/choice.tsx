@@ -22,9 +22,7 @@ function Option({ type, name, letter, checked, disabled, text, onPick }: OptionP
         disabled={disabled}
         onChange={(event) => onPick(event.currentTarget.checked)}
       />
-      <span class="option-letter" aria-hidden="true">
-        {letter}
-      </span>
+      <span class="option-letter">{letter}</span>
       <RichLine text={text} />
     </label>
   );
@@ -57,9 +55,11 @@ export function MultipleChoice({ question, value, disabled, onEdit }: InputProps
   const options = question.options ?? [];
   const chosen = value ?? [];
   const pick = (id: string, checked: boolean) => {
+    // In an order that does not depend on the candidate's paper.
     const next = options
       .map((option) => option.id)
-      .filter((other) => (other === id ? checked : chosen.includes(other)));
+      .filter((other) => (other === id ? checked : chosen.includes(other)))
+      .sort();
     onEdit(next.length > 0 ? next : null);
   };
   return (

@@ -182,6 +182,8 @@ async function otherScreens(page, shoot) {
   await saved(page);
   await goTo(page, 1);
   await page.setViewportSize({ width: 390, height: 800 });
+  await page.reload();
+  await saved(page);
   await shoot(page, 'telephone');
   const wider = await page.evaluate(
     () => document.documentElement.scrollWidth > document.documentElement.clientWidth,

@@ -1,4 +1,5 @@
 import { isOver, type Attempt } from 'invigil-js';
+import { BrandBar } from '../shared/brand';
 import type { Seat } from '../shared/session';
 import { Ended } from './ended';
 import { useAttemptState } from './hooks';
@@ -32,13 +33,16 @@ export function App({ attempt, seat }: Props) {
 
 function Loading({ title, failures }: { title: string; failures: number }) {
   return (
-    <main class="page">
-      <h1>{title}</h1>
-      <p role="status">
-        {failures > 0
-          ? 'The server cannot be reached yet. Still trying …'
-          : 'Your exam is being loaded …'}
-      </p>
-    </main>
+    <>
+      <BrandBar />
+      <main class="page">
+        <h1>{title}</h1>
+        <p role="status">
+          {failures > 0
+            ? 'The server cannot be reached yet. Still trying …'
+            : 'Your exam is being loaded …'}
+        </p>
+      </main>
+    </>
   );
 }

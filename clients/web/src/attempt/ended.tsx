@@ -1,6 +1,7 @@
 import { CloseCode, type Outcome, type State } from 'invigil-js';
 import type { ComponentChildren } from 'preact';
 import { useEffect, useMemo } from 'preact/hooks';
+import { BrandBar } from '../shared/brand';
 import { moment } from '../shared/format';
 import { ResultView } from '../shared/result-view';
 import { leaveSeat } from '../shared/session';
@@ -42,13 +43,16 @@ export function Ended({ state, title }: Props) {
 
 function Page({ title, children }: { title: string; children: ComponentChildren }) {
   return (
-    <main class="page">
-      <p>
-        <a href="/">← My exams</a>
-      </p>
-      <h1>{title}</h1>
-      {children}
-    </main>
+    <>
+      <BrandBar />
+      <main class="page">
+        <p>
+          <a href="/">← My exams</a>
+        </p>
+        <h1>{title}</h1>
+        {children}
+      </main>
+    </>
   );
 }
 

@@ -31,7 +31,7 @@ export function Header({ state, title, onHandIn, onHelp }: Props) {
       <div class="bar-end">
         <SaveChip state={state} />
         <Clock state={state} />
-        <button class="quiet" onClick={onHelp} aria-label="Keyboard shortcuts">
+        <button class="quiet help" onClick={onHelp} aria-label="Keyboard shortcuts">
           <Icon name="keyboard" />
         </button>
         <button class="primary" onClick={onHandIn} disabled={state.submitting}>

@@ -17,6 +17,9 @@ interface Props {
   onGo: (q: string) => void;
 }
 
+/** Keeps the question that the person is at in sight, in a long list too. */
+const keepInSight = (button: HTMLElement | null) => button?.scrollIntoView({ block: 'nearest' });
+
 /** Every question at a glance, and the way to each of them. */
 export function Navigator({ state, sections, current, onGo }: Props) {
   const now = useNow(1000);
@@ -61,6 +64,7 @@ export function Navigator({ state, sections, current, onGo }: Props) {
                         .join(' ')}
                       aria-label={words.filter(Boolean).join(', ')}
                       aria-current={id === current ? 'step' : undefined}
+                      ref={id === current ? keepInSight : null}
                       onClick={() => onGo(id)}
                     >
                       {number}

@@ -1,5 +1,6 @@
 import { useCallback, useEffect, useState } from 'preact/hooks';
 import * as api from '../shared/api';
+import { BrandBar } from '../shared/brand';
 import { forgetUser, rememberedUser } from '../shared/session';
 import { ExamList } from './exam-list';
 import { ResultPage } from './result-page';
@@ -50,11 +51,7 @@ export function Home() {
   const user = rememberedUser();
   return (
     <>
-      <header class="bar">
-        <a class="brand" href="#">
-          <img src="/favicon.svg" alt="" width="28" height="28" />
-          Invigil
-        </a>
+      <BrandBar>
         {view.kind === 'exams' && (
           <div class="bar-end">
             {user && <span class="muted">{user.name}</span>}
@@ -63,7 +60,7 @@ export function Home() {
             </button>
           </div>
         )}
-      </header>
+      </BrandBar>
       <main class="page">
         {view.kind === 'loading' && <p role="status">Loading …</p>}
         {view.kind === 'failed' && (

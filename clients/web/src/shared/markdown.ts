@@ -6,7 +6,8 @@
  */
 
 import katex from 'katex';
-import MarkdownIt, { type Env, type StateInline } from 'markdown-it';
+import MarkdownIt, { type Env, type StateBlock, type StateInline } from 'markdown-it';
+import { isolateTables, renderTable } from './tabular';
 
 interface Rendering extends Env {
   /** How gaps of the text are shown; none: as the underscores that they are. */
@@ -60,6 +61,20 @@ function gap(state: StateInline, silent: boolean): boolean {
   return true;
 }
 
+/** A table of LaTeX; `isolateTables` has put each one on a line of its own. */
+function table(state: StateBlock, line: number, _end: number, silent: boolean): boolean {
+  const start = (state.bMarks[line] ?? 0) + (state.tShift[line] ?? 0);
+  const source = state.src.slice(start, state.eMarks[line]);
+  const html = renderTable(source, (cell) => markdown.renderInline(cell, {}));
+  if (html === null) return false;
+  if (!silent) {
+    state.push('latex_table', 'table', 0).content = html;
+    state.line = line + 1;
+  }
+  return true;
+}
+
+markdown.block.ruler.before('paragraph', 'latex_table', table, { alt: ['paragraph'] });
 markdown.inline.ruler.before('escape', 'math', math);
 markdown.inline.ruler.before('emphasis', 'gap', gap);
 
@@ -75,6 +90,8 @@ markdown.renderer.rules['math'] = (tokens, index) => {
     maxExpand: 1000,
   });
 };
+
+markdown.renderer.rules['latex_table'] = (tokens, index) => tokens[index]?.content ?? '';
 
 markdown.renderer.rules['gap'] = (_tokens, _index, _options, env) => {
   const rendering = env as Rendering;
@@ -105,7 +122,7 @@ function cached(cache: Map<string, string>, text: string, render: () => string):
 
 /** Paragraphs, lists, tables and all. */
 export function renderBlocks(text: string): string {
-  return cached(blocks, text, () => markdown.render(text, {}));
+  return cached(blocks, text, () => markdown.render(isolateTables(text), {}));
 }
 
 /** One line, such as an option. */
@@ -121,7 +138,7 @@ export function renderGaps(
   gap: (index: number) => string,
 ): string | null {
   const rendering: Rendering = { gap };
-  const html = markdown.render(text, rendering);
+  const html = markdown.render(isolateTables(text), rendering);
   return rendering.gaps === count ? html : null;
 }
 

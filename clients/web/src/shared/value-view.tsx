@@ -53,7 +53,7 @@ export function KeyView({ question, answer }: { question: Question; answer: unkn
     case 'fill_blank':
       return <Blanks texts={(answer as Accepted[]).map(accepted)} />;
     case 'short_answer':
-      return <>{(answer as string[]).join(' / ')}</>;
+      return <>{accepted(answer as Accepted)}</>;
     case 'hotspot':
       return <Picture question={question} points={[]} regions={answer as Region[]} />;
     case 'single_choice':
@@ -67,10 +67,12 @@ export function KeyView({ question, answer }: { question: Question; answer: unkn
   }
 }
 
-type Accepted = (string | number)[] | { number: number | string; tolerance?: number | string };
+type Accepted = string | { number: number | string; tolerance?: number | string } | Accepted[];
 
+/** What counts in a blank or as a short answer. */
 function accepted(blank: Accepted): string {
-  if (Array.isArray(blank)) return blank.join(' / ');
+  if (typeof blank === 'string') return blank;
+  if (Array.isArray(blank)) return blank.map(accepted).join(' / ');
   return Number(blank.tolerance ?? 0) === 0
     ? String(blank.number)
     : `${blank.number} ± ${blank.tolerance}`;

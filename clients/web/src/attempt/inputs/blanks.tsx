@@ -1,4 +1,4 @@
-import { useEffect, useMemo, useRef } from 'preact/hooks';
+import { useLayoutEffect, useMemo, useRef } from 'preact/hooks';
 import { renderGaps } from '../../shared/markdown';
 import { Rich } from '../../shared/rich';
 import type { InputProps } from './answer-input';
@@ -36,7 +36,9 @@ interface Props extends InputProps<string[]> {
 
 function BlankText({ value, disabled, onEdit, onLeave, html, count }: Props & { html: string }) {
   const text = useRef<HTMLDivElement>(null);
-  useEffect(() => {
+  // With the rendering, not after it: a later effect would put back what was shown
+  // before the last keystroke.
+  useLayoutEffect(() => {
     for (const input of text.current?.querySelectorAll<HTMLInputElement>('.blank') ?? []) {
       const shown = value?.[Number(input.dataset['blank'])] ?? '';
       if (input.value !== shown) input.value = shown;

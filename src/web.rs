@@ -138,3 +138,6 @@ pub fn router(app: &AppState) -> Router {
         .merge(pages::routes());
     layers::wrap(routes, app).with_state(Arc::clone(app))
 }
+
+#[cfg(test)]
+mod tests;

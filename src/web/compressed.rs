@@ -4,7 +4,7 @@ use std::{collections::HashMap, io::Write as _};
 
 use axum::{
     body::Bytes,
-    http::{HeaderMap, HeaderValue, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use flate2::{Compression, write::GzEncoder};
@@ -23,17 +23,24 @@ pub struct Compressed {
 impl Compressed {
     /// The document as a response, compressed where the client takes that.
     /// `name` also is its `ETag`.
-    pub fn respond(&self, request: &HeaderMap, name: &str, plain: Bytes) -> Response {
+    pub fn respond(
+        &self,
+        request: &HeaderMap,
+        name: &str,
+        media_type: &'static str,
+        plain: &[u8],
+    ) -> Response {
         let tag = format!("W/\"{name}\"");
         let mut response = if is_current(request, &tag) {
-            axum::http::StatusCode::NOT_MODIFIED.into_response()
+            StatusCode::NOT_MODIFIED.into_response()
         } else if takes_gzip(request) {
             let headers = [(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"))];
-            (headers, self.gzip(name, &plain)).into_response()
+            (headers, self.gzip(name, plain)).into_response()
         } else {
-            plain.into_response()
+            Bytes::copy_from_slice(plain).into_response()
         };
         let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
         if let Ok(tag) = tag.try_into() {
             headers.insert(header::ETAG, tag);
         }
@@ -99,7 +106,7 @@ fn is_current(request: &HeaderMap, tag: &str) -> bool {
 mod tests {
     use std::io::Read as _;
 
-    use axum::{body::to_bytes, http::StatusCode};
+    use axum::body::to_bytes;
 
     use super::*;
 
@@ -107,8 +114,9 @@ mod tests {
         let mut request = HeaderMap::new();
         request.insert(header::ACCEPT_ENCODING, accepted.parse().unwrap());
         request.insert(header::IF_NONE_MATCH, known.parse().unwrap());
-        let plain = Bytes::from("paper ".repeat(100));
-        let response = Compressed::default().respond(&request, "v1", plain);
+        let plain = "paper ".repeat(100);
+        let response =
+            Compressed::default().respond(&request, "v1", "text/plain", plain.as_bytes());
         let (parts, body) = response.into_parts();
         (
             Response::from_parts(parts, ()),

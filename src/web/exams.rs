@@ -320,10 +320,10 @@ async fn exam_results(
 #[utoipa::path(
     post, path = "/api/v1/exams/{code}/commands", tag = "exams",
     params(("code" = String, Path, description = "The exam")),
-    request_body(content = ref("#/components/schemas/ProctorCommand")),
+    request_body(content = ref("#/components/schemas/Command")),
     responses(
         (status = 200, description = "The last `result`",
-            body = ref("#/components/schemas/ProctorResult")),
+            body = ref("#/components/schemas/CommandResult")),
         (status = 403, body = problem::Body, content_type = problem::MEDIA_TYPE),
         (status = 404, body = problem::Body, content_type = problem::MEDIA_TYPE),
         (status = 409, description = "`conflict`: the id was used for another command",

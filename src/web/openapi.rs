@@ -2,9 +2,19 @@
 //! live protocol as AsyncAPI, the exam file as JSON Schema. All of it is made
 //! from the types.
 
-use axum::{Json, Router, routing::get};
-use invigil_protocol::schema;
-use serde_json::Value;
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::State,
+    http::HeaderMap,
+    routing::{MethodRouter, get},
+};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use invigil_protocol::{exchange, paper, proctor, rest, schema};
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 use utoipa::{
     Modify, OpenApi,
     openapi::{
@@ -58,15 +68,136 @@ pub(super) fn split(routes: OpenApiRouter<AppState>) -> (Router<AppState>, opena
 
 /// The addresses at which descriptions can be read.
 pub(super) fn documents(description: openapi::OpenApi) -> Router<AppState> {
-    let description = complete(description);
     let page = Config::from("/api/openapi.json").validator_url("none");
     Router::new()
-        .route("/api/openapi.json", get(async move || Json(description)))
-        .route("/asyncapi.json", get(async || Json(schema::asyncapi())))
-        .route("/schemas/exam.json", get(async || Json(exam_schema())))
+        .route("/api/openapi.json", document(&complete(description)))
+        .route("/asyncapi.json", document(&schema::asyncapi()))
+        .route("/schemas/exam.json", document(&exam_schema()))
         .merge(SwaggerUi::new("/api/docs").config(page))
 }
 
+fn document(content: &Value) -> MethodRouter<AppState> {
+    let content: Arc<str> = content.to_string().into();
+    let name: Arc<str> = URL_SAFE_NO_PAD
+        .encode(&Sha256::digest(&*content)[..12])
+        .into();
+    get(
+        async move |State(app): State<AppState>, headers: HeaderMap| {
+            let content = content.as_bytes();
+            app.compressed
+                .respond(&headers, &name, "application/json", content)
+        },
+    )
+}
+
+/// Adds the protocol's own types, which describe themselves as JSON Schema.
 fn complete(description: openapi::OpenApi) -> Value {
-    serde_json::to_value(description).expect("a description is plain JSON")
+    let mut description = serde_json::to_value(description).expect("it is plain JSON");
+    let schemas = description
+        .pointer_mut("/components/schemas")
+        .and_then(Value::as_object_mut)
+        .expect("the handlers' types are there");
+    schemas.extend(protocol_schemas());
+    description
+}
+
+fn protocol_schemas() -> Map<String, Value> {
+    let mut generator = SchemaSettings::draft2020_12()
+        .with(|settings| settings.definitions_path = "/components/schemas".into())
+        .into_generator();
+    generator.subschema_for::<exchange::Request>();
+    generator.subschema_for::<exchange::Reply>();
+    generator.subschema_for::<paper::Paper>();
+    generator.subschema_for::<paper::SealedPaper>();
+    generator.subschema_for::<paper::StoredAnswers>();
+    generator.subschema_for::<proctor::Command>();
+    generator.subschema_for::<proctor::CommandResult>();
+    generator.subschema_for::<rest::AttemptView>();
+    generator.subschema_for::<rest::ResultView>();
+    generator.take_definitions(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use expect_test::expect;
+
+    use super::*;
+    use crate::web::{attempts, auth, exams, papers};
+
+    fn description() -> openapi::OpenApi {
+        let routes = auth::routes()
+            .merge(exams::routes())
+            .merge(papers::routes())
+            .merge(attempts::routes(1));
+        split(routes).1
+    }
+
+    fn references(value: &Value, found: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(map) => {
+                found.extend(map.get("$ref").and_then(Value::as_str).map(str::to_owned));
+                map.values().for_each(|value| references(value, found));
+            }
+            Value::Array(list) => list.iter().for_each(|value| references(value, found)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        let description = complete(description());
+        let mut found = BTreeSet::new();
+        references(&description, &mut found);
+        assert!(found.len() > 20, "{found:?}");
+        for reference in found {
+            let pointer = reference.strip_prefix('#').unwrap();
+            assert!(description.pointer(pointer).is_some(), "{reference}");
+        }
+    }
+
+    #[test]
+    fn no_type_hides_another_of_the_same_name() {
+        let own = description().components.unwrap().schemas;
+        let protocol = protocol_schemas();
+        let twice: Vec<_> = own
+            .keys()
+            .filter(|&name| protocol.contains_key(name))
+            .collect();
+        assert!(twice.is_empty(), "{twice:?}");
+    }
+
+    #[test]
+    fn every_call_of_the_interface_is_described() {
+        let description = serde_json::to_value(description()).unwrap();
+        let calls: Vec<String> = description["paths"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .flat_map(|(path, item)| {
+                item.as_object()
+                    .unwrap()
+                    .keys()
+                    .map(move |method| format!("{method} {path}"))
+            })
+            .collect();
+        expect![[r"
+            get /api/v1/attempts/{id}
+            get /api/v1/attempts/{id}/answers
+            post /api/v1/attempts/{id}/exchange
+            get /api/v1/attempts/{id}/paper
+            get /api/v1/attempts/{id}/receipt
+            get /api/v1/attempts/{id}/result
+            get /api/v1/attempts/{id}/timeline
+            get /api/v1/exams
+            post /api/v1/exams/{code}/attempts
+            post /api/v1/exams/{code}/commands
+            get /api/v1/exams/{code}/results
+            post /api/v1/login
+            post /api/v1/logout
+            get /api/v1/papers/{version}
+            get /api/v1/receipts/key"]]
+        .assert_eq(&calls.join("\n"));
+    }
 }

@@ -82,16 +82,17 @@ fn respond(
     file: EmbeddedFile,
     caching: HeaderValue,
 ) -> Response {
-    let content = Bytes::from(file.data.into_owned());
     let hash = file.metadata.sha256_hash();
     let tag = URL_SAFE_NO_PAD.encode(&hash[..12]);
     // Pictures and fonts are compressed already.
     let mut response = match media_type(name) {
-        (media_type, true) => {
-            let response = app.compressed.respond(request, &tag, content);
-            ([(header::CONTENT_TYPE, media_type)], response).into_response()
+        (media_type, true) => app
+            .compressed
+            .respond(request, &tag, media_type, &file.data),
+        (media_type, false) => {
+            let content = Bytes::from(file.data.into_owned());
+            ([(header::CONTENT_TYPE, media_type)], content).into_response()
         }
-        (media_type, false) => ([(header::CONTENT_TYPE, media_type)], content).into_response(),
     };
     response
         .headers_mut()

@@ -2,10 +2,9 @@
 //! browsers keep them; compressed once for everyone.
 
 use axum::{
-    body::Bytes,
     extract::State,
     http::{HeaderMap, HeaderValue, header},
-    response::Response,
+    response::{IntoResponse, Response},
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -29,8 +28,8 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
     params(("version" = String, Path,
         description = "As in `welcome.paper`, with a hyphen or a colon after `sha256`")),
     responses(
-        (status = 200, body = serde_json::Value,
-            description = "`{version, sections}`, or sealed `{version, alg, nonce, data}`"),
+        (status = 200, description = "Before the exam opens a `SealedPaper`",
+            body = ref("#/components/schemas/Paper")),
         (status = 403, description = "The attempt token is asked for", body = problem::Body,
             content_type = problem::MEDIA_TYPE),
         (status = 404, description = "Not the paper of this attempt", body = problem::Body,
@@ -59,9 +58,9 @@ async fn paper(
     } else {
         version
     };
-    let mut response =
-        app.compressed
-            .respond(&headers, &name, Bytes::from(json.as_bytes().to_vec()));
+    let mut response = app
+        .compressed
+        .respond(&headers, &name, "application/json", json.as_bytes());
     // A sealed paper is asked for again after the opening, when it is open.
     let caching = if sealed {
         "private, no-cache"
@@ -69,10 +68,6 @@ async fn paper(
         "private, max-age=31536000, immutable"
     };
     let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(caching));
     headers.append(header::VARY, HeaderValue::from_name(header::AUTHORIZATION));
     Ok(response)
@@ -93,11 +88,11 @@ async fn own_paper(
     State(app): State<AppState>,
     caller: Caller,
     Path(id): Path<AttemptId>,
-) -> Result<([(header::HeaderName, &'static str); 1], Bytes), Problem> {
+) -> Result<impl IntoResponse, Problem> {
     app.own_attempt(&caller, id).await?;
     let paper = app.engine.own_paper(id).await?.ok_or(Problem::NotFound)?;
     Ok((
         [(header::CONTENT_TYPE, "application/json")],
-        Bytes::from(paper.json.as_bytes().to_vec()),
+        paper.json.to_string(),
     ))
 }

@@ -207,3 +207,6 @@ impl Write for Connection {
         self.stream().poll_write_vectored(ctx, buffers)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,6 +24,9 @@ export function toStored(state: State): Stored {
     drafts: Object.fromEntries(
       Object.entries(state.drafts).map(([q, { value, base }]) => [q, { value, base }]),
     ),
+    doubts: Object.fromEntries(
+      Object.entries(state.doubts).map(([q, { value }]) => [q, { value }]),
+    ),
     events: state.events.queue,
   };
 }
@@ -36,6 +39,7 @@ export function storedDiffers(a: State, b: State): boolean {
     a.nextSeq !== b.nextSeq ||
     a.savedSeq !== b.savedSeq ||
     a.outbox !== b.outbox ||
+    a.doubts !== b.doubts ||
     a.events !== b.events
   );
 }
@@ -66,6 +70,7 @@ function isStored(value: unknown): value is Stored {
     Array.isArray(stored.outbox) &&
     Array.isArray(stored.events) &&
     typeof stored.drafts === 'object' &&
+    typeof stored.doubts === 'object' &&
     typeof stored.synced === 'boolean' &&
     [stored.nextSeq, stored.savedSeq, stored.nextEvent].every(Number.isSafeInteger)
   );

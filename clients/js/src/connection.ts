@@ -156,6 +156,7 @@ export function broken(t: Turn, code: number): void {
 /** The end: nothing reconnects by itself from here. */
 export function end(t: Turn, code: number): void {
   const { s } = t;
+  if (s.link.kind === 'ended') return;
   const { detail } = s.bye;
   const timers = ['connect', 'welcome', 'heartbeat', 'silence', 'exchange', 'load'] as const;
   t.effects.push({ do: 'close', socket: s.socket });

@@ -33,6 +33,8 @@ function handle(t: Turn, input: Input): void {
       return elapsed(t, input.timer);
     case 'network':
       return network(t, input.online);
+    case 'taken':
+      return connection.end(t, CloseCode.SUPERSEDED);
     case 'exchanged':
       return exchanged(t, input.reply);
     case 'exchange_failed':

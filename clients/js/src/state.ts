@@ -197,6 +197,8 @@ export type Input =
   | { on: 'timer'; timer: Timer }
   /** The browser thinks that the network came or went. */
   | { on: 'network'; online: boolean }
+  /** Another tab of this browser goes on with the attempt. */
+  | { on: 'taken' }
   | { on: 'exchanged'; reply: ExchangeReply }
   | { on: 'exchange_failed'; status: number; code?: string }
   | { on: 'paper'; document: Paper | SealedPaper }

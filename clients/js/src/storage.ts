@@ -7,6 +7,20 @@ export type Shelf = Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>;
 
 const keyOf = (attemptId: string) => `invigil.outbox.${attemptId}`;
 
+/** Says that this tab goes on with the attempt. Tabs share what is kept, the session too, so
+ * that only one of them may; `onTaken` is called when a later one says the same. */
+export function claim(shelf: Shelf, attemptId: string, onTaken: () => void): void {
+  const key = `invigil.tab.${attemptId}`;
+  try {
+    shelf.setItem(key, String(Math.random()));
+  } catch {
+    // Without storage there is nothing that tabs could share.
+  }
+  addEventListener('storage', (event) => {
+    if (event.key === key && event.newValue !== null) onTaken();
+  });
+}
+
 /** What of a state is kept. */
 export function toStored(state: State): Stored {
   return {

@@ -109,10 +109,6 @@ async function writeMuch(page) {
 }
 
 async function openElsewhere(page, context, shoot) {
-  // The network without sockets left this tab on the exchange, and waiting to try a
-  // socket again: a fresh page has one at once.
-  await page.reload();
-  await saved(page);
   const other = await context.newPage();
   await other.goto('/');
   await other.getByRole('button', { name: /^Continue: All ten types/ }).click();

@@ -194,7 +194,8 @@ async function otherScreens(page, shoot) {
   await shoot(page, 'dark');
 }
 
-const engine = await startEngine();
+const { BASE_URL } = process.env;
+const engine = BASE_URL ? { url: BASE_URL, stop() {} } : await startEngine('demo');
 const line = await openLine(engine.url);
 const browser = await openBrowser(line.url);
 try {

@@ -95,8 +95,18 @@ function resumed(t: Turn, message: Welcome): void {
     s.session = null;
     return broken(t, CloseCode.INTERNAL_ERROR);
   }
+  if (s.submitting && message.attempt.status === 'in_progress' && !submits(t)) {
+    // The hand-in was settled without ending the attempt: it was refused.
+    s.submitting = false;
+    s.alert = { about: 'submit', code: 'unknown' };
+  }
   s.events = { ...s.events, sent: 0 };
-  if (!s.record || !s.synced) loadRecord(t);
+  const unclear = Object.keys(s.doubts).length > 0;
+  if (!s.record || !s.synced || unclear) loadRecord(t);
+}
+
+function submits(t: Turn): boolean {
+  return t.s.outbox.some(({ command }) => command.t === 'submit');
 }
 
 function reportGap(t: Turn): void {
@@ -146,6 +156,7 @@ export function broken(t: Turn, code: number): void {
 /** The end: nothing reconnects by itself from here. */
 export function end(t: Turn, code: number): void {
   const { s } = t;
+  if (s.link.kind === 'ended') return;
   const { detail } = s.bye;
   const timers = ['connect', 'welcome', 'heartbeat', 'silence', 'exchange', 'load'] as const;
   t.effects.push({ do: 'close', socket: s.socket });

@@ -34,7 +34,9 @@ export function requestExchange(t: Turn): void {
 export function exchanged(t: Turn, reply: ExchangeReply): void {
   const { s } = t;
   s.exchange = { ...s.exchange, busy: false, healthy: true, delays: 0 };
-  release(t, 'exchange');
+  t.s.outbox = t.s.outbox.map((entry) =>
+    entry.inFlight === 'exchange' ? { ...entry, inFlight: null } : entry,
+  );
   if (reply.session === s.session) {
     if (reply.refused.some(({ code }) => code === 'gap')) {
       // The count is lost: a new session, in which everything is issued again.
@@ -69,6 +71,7 @@ export function beginSession(t: Turn, session: string): void {
     ...entry,
     command: { ...entry.command, seq: index + 1 },
     tried: false,
+    doubtful: false,
     inFlight: null,
   }));
   s.events = {

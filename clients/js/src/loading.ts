@@ -3,7 +3,7 @@
 import { CloseCode, isOver, type AttemptStatus } from './codes';
 import { end } from './connection';
 import type { Welcome } from './messages';
-import { pump, reissue, retryPaused, saved } from './outbox';
+import { pump, reissue, retryPaused, takeRecord } from './outbox';
 import { arrange, type Paper, type SealedPaper, type Section, type StoredAnswers } from './paper';
 import type { State, Turn } from './state';
 
@@ -79,15 +79,9 @@ export function gotRecord(t: Turn, session: string | null, stored: StoredAnswers
   if (session !== s.session) return;
   // Older than what was saved meanwhile: once more.
   if (stored.saved_seq < s.savedSeq) return loadRecord(t);
-  if (s.synced) {
-    s.record = null;
-    saved(t, stored.saved_seq);
-    s.record = stored.answers;
-  } else {
-    s.record = stored.answers;
-    reissue(t);
-    s.synced = true;
-  }
+  takeRecord(t, stored.answers, s.synced ? stored.saved_seq : 0);
+  if (!s.synced) reissue(t);
+  s.synced = true;
   pump(t);
 }
 

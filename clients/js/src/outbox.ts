@@ -45,7 +45,7 @@ export function edit(t: Turn, q: string, value: Value, hold: boolean): void {
     ? { ...before, value }
     : { value, base: currentBase(t, q), since: t.env.now };
   t.s.drafts = { ...t.s.drafts, [q]: draft };
-  if (q in t.s.rejected) t.s.rejected = without(t.s.rejected, q);
+  t.s.rejected = without(t.s.rejected, q);
   if (!hold) return flush(t);
   const held = t.env.now - draft.since;
   t.effects.push({
@@ -82,8 +82,8 @@ function storedValue(t: Turn, q: string): Value {
 /** Puts an answer at the end of the outbox, or into the unsent one to the same question. */
 export function enqueueAnswer(t: Turn, q: string, value: Value, base: number, check: boolean) {
   const spent_ms = takeSpent(t, q);
-  const open = answersTo(t.s.outbox, q).find((entry) => !entry.tried);
-  if (open && open.command.t === 'answer') {
+  const open = answersTo(t.s.outbox, q).at(-1);
+  if (open && !open.tried && open.command.t === 'answer') {
     const spent = (open.command.spent_ms ?? 0) + spent_ms;
     const command: Command = { ...open.command, value, spent_ms: spent };
     t.s.outbox = t.s.outbox.map((entry) => (entry === open ? { ...open, command } : entry));
@@ -101,6 +101,7 @@ export function enqueue(t: Turn, command: Command, base = 0, check = false): voi
     base,
     check,
     tried: false,
+    doubtful: false,
     inFlight: null,
     since: t.env.now,
   };
@@ -124,16 +125,11 @@ function wire(entry: Entry): Command {
   return command.t === 'answer' && entry.check ? { ...command, base_rev: entry.base } : command;
 }
 
-/** Whether another command waits for this one's verdict: a checked answer may be refused
- * with `conflict`, and what the person wrote after it must not win over that unseen. */
-function mustWait(ahead: Entry[], entry: Entry): boolean {
-  const { command } = entry;
-  return (
-    command.t === 'answer' &&
-    ahead.some(
-      (other) => other.check && other.command.t === 'answer' && other.command.q === command.q,
-    )
-  );
+/** Whether an answer waits for word on an earlier one to the same question: that one may
+ * meet a conflict, and what the person wrote after it must not win unseen. */
+function mustWait(t: Turn, ahead: Entry[], { command }: Entry): boolean {
+  if (command.t !== 'answer') return false;
+  return command.q in t.s.doubts || answersTo(ahead, command.q).some(({ check }) => check);
 }
 
 /** Sends what may be sent at this moment. */
@@ -149,7 +145,7 @@ function pumpSocket(t: Turn): void {
   for (const [index, entry] of outbox.entries()) {
     if (entry.inFlight) continue;
     const ahead = outbox.slice(0, index);
-    if (ahead.length >= t.s.limits.unsaved || mustWait(ahead, entry)) break;
+    if (ahead.length >= t.s.limits.unsaved || mustWait(t, ahead, entry)) break;
     const message = wire(entry);
     if (message.t === 'answer' && wireBytes(message.value) > SOCKET_VALUE_BYTES_MAX) {
       // The other connection could overtake this one: it goes alone.
@@ -176,7 +172,7 @@ export function takeForExchange(t: Turn): ExchangeRequest['commands'] {
     bytes += wireBytes(message);
     const full =
       commands.length >= (alone ? 1 : EXCHANGE_COMMANDS_MAX) || bytes > EXCHANGE_BYTES_MAX;
-    if ((full && commands.length > 0) || mustWait(taken, entry)) break;
+    if ((full && commands.length > 0) || mustWait(t, taken, entry)) break;
     commands.push(message);
     taken.push(entry);
   }
@@ -186,32 +182,63 @@ export function takeForExchange(t: Turn): ExchangeRequest['commands'] {
   return commands;
 }
 
-/** A carrier is gone: what it carried is to be sent again. */
+/** A carrier is gone: what it carried is to be sent again, and what the engine said of it
+ * may be lost. */
 export function release(t: Turn, carrier: 'socket' | 'exchange'): void {
   t.s.outbox = t.s.outbox.map((entry) =>
-    entry.inFlight === carrier ? { ...entry, inFlight: null } : entry,
+    entry.inFlight === carrier ? { ...entry, inFlight: null, doubtful: true } : entry,
   );
 }
 
 /** Everything up to `seq` is durable, or was refused before. */
 export function saved(t: Turn, seq: number): void {
+  const before = t.s.doubts;
+  settle(t, seq);
+  if (t.s.doubts !== before) loadRecord(t);
+}
+
+/** Takes what is settled out of the outbox, into the record or among the doubts. */
+function settle(t: Turn, seq: number): void {
   if (seq <= t.s.savedSeq) return;
   t.s.savedSeq = seq;
   const done = t.s.outbox.filter((entry) => entry.command.seq <= seq);
   if (done.length === 0) return;
   t.s.outbox = t.s.outbox.filter((entry) => entry.command.seq > seq);
-  if (!t.s.record) return;
   const record = { ...t.s.record };
-  for (const { command } of done) {
+  for (const { command, doubtful, since } of done) {
     if (command.t === 'submit') continue;
     const before = record[command.q] ?? UNANSWERED;
-    record[command.q] =
-      command.t === 'answer'
-        ? { ...before, value: command.value, rev: before.rev + 1 }
-        : { ...before, flagged: command.on };
+    if (command.t === 'flag') {
+      record[command.q] = { ...before, flagged: command.on };
+    } else if (doubtful) {
+      t.s.doubts = { ...t.s.doubts, [command.q]: { value: command.value, since } };
+    } else {
+      record[command.q] = { ...before, value: command.value, rev: before.rev + 1 };
+      t.s.doubts = without(t.s.doubts, command.q);
+    }
   }
-  t.s.record = record;
+  if (t.s.record) t.s.record = record;
 }
+
+/** The stored answers are here, up to `seq`: an answer in doubt is among them, or it was
+ * refused. What they settle is in doubt too, as they may overtake a refusal. */
+export function takeRecord(t: Turn, answers: Record<string, StoredAnswer>, seq: number): void {
+  t.s.outbox = t.s.outbox.map((entry) =>
+    entry.command.seq <= seq ? { ...entry, doubtful: true } : entry,
+  );
+  settle(t, seq);
+  t.s.record = answers;
+  const { doubts } = t.s;
+  t.s.doubts = {};
+  for (const [q, { value }] of Object.entries(doubts)) {
+    const { rev, value: theirs } = t.s.record?.[q] ?? UNANSWERED;
+    const ours = [value, ...answersTo(t.s.outbox, q).map(valueIn)];
+    if (ours.some((own) => sameValue(own, theirs))) continue;
+    reject(t, q, { seq: 0, code: 'conflict', detail: { rev, value: theirs } }, value);
+  }
+}
+
+const valueIn = ({ command }: Entry): Value => (command.t === 'answer' ? command.value : null);
 
 /** One command is void. `gap` is not handled here: it voids nothing. */
 export function refused(t: Turn, refusal: Refused): void {
@@ -229,11 +256,14 @@ export function refused(t: Turn, refusal: Refused): void {
   }
   const q = command?.q ?? refusal.q;
   if (q === undefined) return;
-  if (!command) {
-    // A late word on something that was taken for saved: ask what is stored.
-    loadRecord(t);
-  }
-  reject(t, q, refusal, command ? command.value : storedValue(t, q));
+  if (command) return reject(t, q, refusal, command.value);
+  // A late word on something that was settled before: ask what is stored, unless that was
+  // done already and the person was told.
+  if (q in t.s.rejected) return;
+  const value = t.s.doubts[q]?.value ?? storedValue(t, q);
+  t.s.doubts = without(t.s.doubts, q);
+  loadRecord(t);
+  if (!sameValue(value, refusal.detail.value ?? null)) reject(t, q, refusal, value);
 }
 
 function reject(t: Turn, q: string, refusal: Refused, value: Value): void {
@@ -300,7 +330,7 @@ export function reissue(t: Turn): void {
   for (const q of new Set(pending.flatMap(({ command }) => ('q' in command ? [command.q] : [])))) {
     const stored = record[q] ?? UNANSWERED;
     const answers = answersTo(pending, q);
-    const values = answers.map(({ command }) => (command.t === 'answer' ? command.value : null));
+    const values = answers.map(valueIn);
     const last = values.at(-1);
     if (last !== undefined && !sameValue(last, stored.value)) {
       const ours = values.some((value) => sameValue(value, stored.value));
@@ -319,6 +349,7 @@ export function reissue(t: Turn): void {
 
 /** A record without one of its keys. */
 export function without<T>(record: Record<string, T>, key: string): Record<string, T> {
+  if (!(key in record)) return record;
   const { [key]: _, ...rest } = record;
   return rest;
 }

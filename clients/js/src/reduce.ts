@@ -33,6 +33,8 @@ function handle(t: Turn, input: Input): void {
       return elapsed(t, input.timer);
     case 'network':
       return network(t, input.online);
+    case 'taken':
+      return connection.end(t, CloseCode.SUPERSEDED);
     case 'exchanged':
       return exchanged(t, input.reply);
     case 'exchange_failed':
@@ -90,7 +92,15 @@ function restore(t: Turn, stored: Stored): void {
   s.nextSeq = stored.nextSeq;
   s.savedSeq = stored.savedSeq;
   s.events = { next: stored.nextEvent, sent: 0, queue: stored.events };
-  s.outbox = stored.outbox.map((entry) => ({ ...entry, inFlight: null, since: env.now }));
+  s.outbox = stored.outbox.map((entry) => ({
+    ...entry,
+    doubtful: entry.tried,
+    inFlight: null,
+    since: env.now,
+  }));
+  s.doubts = Object.fromEntries(
+    Object.entries(stored.doubts).map(([q, { value }]) => [q, { value, since: env.now }]),
+  );
   s.submitting = s.outbox.some(({ command }) => command.t === 'submit');
   for (const [q, { value, base }] of Object.entries(stored.drafts)) {
     outbox.enqueueAnswer(t, q, value, base, false);

@@ -18,7 +18,7 @@ import {
   type State,
   type Timer,
 } from './state';
-import { forget, keep, recall, storedDiffers, type Shelf } from './storage';
+import { claim, forget, keep, recall, storedDiffers, type Shelf } from './storage';
 
 const PROTOCOL = 'invigil.v1.json';
 const CLIENT = { name: 'invigil-js', version: '0.1.0' };
@@ -58,6 +58,7 @@ export class Attempt {
   }
 
   start(): void {
+    claim(this.#options.shelf, this.#options.attemptId, () => this.#dispatch({ on: 'taken' }));
     const stored = recall(this.#options.shelf, this.#options.attemptId);
     this.#dispatch({ on: 'start', stored });
   }

@@ -51,6 +51,8 @@ export interface Entry {
   /** Whether it was ever sent in this session: its number then stands for this very
    * content, so that it must not change any more. */
   tried: boolean;
+  /** Whether what carried it broke: the engine's word on it may be lost. */
+  doubtful: boolean;
   /** What carries it at the moment. */
   inFlight: 'socket' | 'exchange' | null;
   since: number;
@@ -60,6 +62,13 @@ export interface Entry {
 export interface Draft {
   value: Value;
   base: number;
+  since: number;
+}
+
+/** An answer that the engine settled, but whether by saving or by refusing it got lost with
+ * a connection: what is stored will tell. */
+export interface Doubt {
+  value: Value;
   since: number;
 }
 
@@ -74,7 +83,7 @@ export interface Rejection {
 /** A refusal that belongs to no answer. */
 export interface Alert {
   about: 'flag' | 'submit' | 'session';
-  code: RefusalCode | 'lost_session';
+  code: RefusalCode | 'lost_session' | 'unknown';
 }
 
 /** The attempt's end. */
@@ -112,6 +121,7 @@ export interface State {
   savedSeq: number;
   outbox: Entry[];
   drafts: Record<string, Draft>;
+  doubts: Record<string, Doubt>;
   /** The stored answers as far as they are known; null before they came. */
   record: Record<string, StoredAnswer> | null;
   recordUrl: string;
@@ -160,6 +170,7 @@ export interface Stored {
   nextEvent: number;
   outbox: Pick<Entry, 'command' | 'base' | 'check' | 'tried'>[];
   drafts: Record<string, Pick<Draft, 'value' | 'base'>>;
+  doubts: Record<string, Pick<Doubt, 'value'>>;
   events: Extract<Signal, { t: 'event' }>[];
 }
 
@@ -186,6 +197,8 @@ export type Input =
   | { on: 'timer'; timer: Timer }
   /** The browser thinks that the network came or went. */
   | { on: 'network'; online: boolean }
+  /** Another tab of this browser goes on with the attempt. */
+  | { on: 'taken' }
   | { on: 'exchanged'; reply: ExchangeReply }
   | { on: 'exchange_failed'; status: number; code?: string }
   | { on: 'paper'; document: Paper | SealedPaper }
@@ -260,6 +273,7 @@ export function initialState(attemptId: string): State {
     savedSeq: 0,
     outbox: [],
     drafts: {},
+    doubts: {},
     record: null,
     recordUrl: `${base}/answers`,
     synced: false,

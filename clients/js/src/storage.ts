@@ -7,6 +7,20 @@ export type Shelf = Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>;
 
 const keyOf = (attemptId: string) => `invigil.outbox.${attemptId}`;
 
+/** Says that this tab goes on with the attempt. Tabs share what is kept, the session too, so
+ * that only one of them may; `onTaken` is called when a later one says the same. */
+export function claim(shelf: Shelf, attemptId: string, onTaken: () => void): void {
+  const key = `invigil.tab.${attemptId}`;
+  try {
+    shelf.setItem(key, String(Math.random()));
+  } catch {
+    // Without storage there is nothing that tabs could share.
+  }
+  addEventListener('storage', (event) => {
+    if (event.key === key && event.newValue !== null) onTaken();
+  });
+}
+
 /** What of a state is kept. */
 export function toStored(state: State): Stored {
   return {
@@ -24,6 +38,9 @@ export function toStored(state: State): Stored {
     drafts: Object.fromEntries(
       Object.entries(state.drafts).map(([q, { value, base }]) => [q, { value, base }]),
     ),
+    doubts: Object.fromEntries(
+      Object.entries(state.doubts).map(([q, { value }]) => [q, { value }]),
+    ),
     events: state.events.queue,
   };
 }
@@ -36,6 +53,7 @@ export function storedDiffers(a: State, b: State): boolean {
     a.nextSeq !== b.nextSeq ||
     a.savedSeq !== b.savedSeq ||
     a.outbox !== b.outbox ||
+    a.doubts !== b.doubts ||
     a.events !== b.events
   );
 }
@@ -66,6 +84,7 @@ function isStored(value: unknown): value is Stored {
     Array.isArray(stored.outbox) &&
     Array.isArray(stored.events) &&
     typeof stored.drafts === 'object' &&
+    typeof stored.doubts === 'object' &&
     typeof stored.synced === 'boolean' &&
     [stored.nextSeq, stored.savedSeq, stored.nextEvent].every(Number.isSafeInteger)
   );

@@ -17,6 +17,8 @@ export function valueOf(state: State, q: string): Value {
   for (const { command } of state.outbox.toReversed()) {
     if (command.t === 'answer' && command.q === q) return command.value;
   }
+  const doubt = state.doubts[q];
+  if (doubt) return doubt.value;
   const rejection = state.rejected[q];
   if (rejection) return rejection.value;
   return state.record?.[q]?.value ?? null;
@@ -40,6 +42,7 @@ export function saveState(state: State, q: string, now: number): SaveState {
   if (q in state.rejected) return 'unsaved';
   const since = [
     ...(state.drafts[q] ? [state.drafts[q].since] : []),
+    ...(state.doubts[q] ? [state.doubts[q].since] : []),
     ...state.outbox
       .filter(({ command }) => command.t !== 'submit' && command.q === q)
       .map((entry) => entry.since),
@@ -52,7 +55,9 @@ export function saveState(state: State, q: string, now: number): SaveState {
 /** The questions whose newest answer is not saved. */
 export function unsavedQuestions(state: State): string[] {
   const pending = state.outbox.flatMap(({ command }) => ('q' in command ? [command.q] : []));
-  return [...new Set([...Object.keys(state.rejected), ...Object.keys(state.drafts), ...pending])];
+  return [
+    ...new Set([state.rejected, state.drafts, state.doubts].flatMap(Object.keys).concat(pending)),
+  ];
 }
 
 /** How safe all answers are: as safe as the least safe one. */

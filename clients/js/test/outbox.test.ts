@@ -165,6 +165,46 @@ describe('a break within the session', () => {
   });
 });
 
+describe('word that was lost with a connection', () => {
+  const unsure = () => {
+    const client = new Client()
+      .live({ q1: stored('old', 3) })
+      .edit('q1', 'mine')
+      .close(1006);
+    return client.greeted(welcome({ resumed: true, saved_seq: 1, applied_seq: 1 }));
+  };
+
+  it('is not taken for saved', () => {
+    const client = unsure();
+    expect(client.all('fetch_record')).toHaveLength(1);
+    expect(saveState(client.state, 'q1', client.env.now)).toBe('saving');
+    expect(valueOf(client.state, 'q1')).toBe('mine');
+    // What the person writes next to it waits for that word; the rest does not.
+    expect(client.edit('q1', 'mine, longer').sent).toEqual([]);
+    expect(client.edit('q2', 'other').sent).toEqual([]);
+  });
+
+  it('was "saved" where the stored answers have it', () => {
+    const client = unsure().record({ q1: stored('mine', 4) }, 1);
+    expect(saveState(client.state, 'q1', client.env.now)).toBe('saved');
+  });
+
+  it('was "refused" where they do not: the person sees both', () => {
+    const client = unsure().record({ q1: stored('old', 3) }, 1);
+    expect(client.state.rejected['q1']).toEqual({
+      code: 'conflict',
+      value: 'mine',
+      theirs: { rev: 3, value: 'old' },
+    });
+  });
+
+  it('about a hand-in gives the exam back', () => {
+    const client = new Client().live().do({ on: 'submit' }).close(1006);
+    client.greeted(welcome({ resumed: true, saved_seq: 1, applied_seq: 1 }));
+    expect(client.state).toMatchObject({ submitting: false, alert: { about: 'submit' } });
+  });
+});
+
 describe('a lost session', () => {
   const lost = () =>
     new Client()

@@ -1,4 +1,4 @@
-// The engine under test: the one at BASE_URL, or a demo that is started for this run.
+// The engine under test, started for this run.
 
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
@@ -6,12 +6,12 @@ import { createInterface } from 'node:readline';
 /** How long a debug build may take to open its store. */
 const START_TIMEOUT_MS = 60_000;
 
-export async function startEngine() {
-  if (process.env.BASE_URL) return { url: process.env.BASE_URL, stop: async () => undefined };
+/** Starts `invigil` with these arguments, on a free port. */
+export async function startEngine(...args) {
   const program = process.env.INVIGIL_BIN;
-  if (!program) throw new Error('set INVIGIL_BIN to the program, or BASE_URL to a running demo');
+  if (!program) throw new Error('set INVIGIL_BIN to the program');
 
-  const child = spawn(program, ['demo', '--listen', '127.0.0.1:0'], {
+  const child = spawn(program, [...args, '--listen', '127.0.0.1:0'], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const exited = new Promise((resolve) => child.once('exit', resolve));

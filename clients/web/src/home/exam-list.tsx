@@ -32,6 +32,7 @@ const REFUSAL_WORDS: Record<string, string> = {
   wrong_password: 'That password is not right.',
   address_not_allowed: 'This exam cannot be taken from this computer or network.',
   not_enrolled: 'You are not enrolled in this exam.',
+  another_device: 'It is open on another device. Ask your supervisor to release it.',
   unreachable: 'The server cannot be reached. Check your connection and try again.',
 };
 

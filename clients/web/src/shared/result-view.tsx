@@ -6,6 +6,7 @@ import {
   type Result,
   type Section,
 } from 'invigil-js';
+import '../styles/result.css';
 import { points } from './format';
 import { Icon } from './icons';
 import { Rich } from './rich';

@@ -1,4 +1,5 @@
 import 'katex/dist/katex.min.css';
+import '../styles/content.css';
 import { renderBlocks, renderLine } from './markdown';
 
 /** Markdown and LaTeX in paragraphs. */

@@ -1,7 +1,15 @@
 /** Tables of LaTeX (`tabular`), as question banks that were made for print hold them. */
 
-const TABLE =
-  /(?:\\begin\{center\}[\s.]*)?\\begin\{tabular\}\s*\{([^}]*)\}([^]*?)\\end\{tabular\}(?:[\s.]*\\end\{center\}\.?)?/g;
+const TABLE = new RegExp(
+  [
+    /(?:\\begin\{center\}[\s.]*)?/,
+    /\\begin\{tabular\}\s*\{([^}]*)\}([^]*?)\\end\{tabular\}/,
+    /(?:[\s.]*\\end\{center\}\.?)?/,
+  ]
+    .map(({ source }) => source)
+    .join(''),
+  'g',
+);
 
 /** Rules between rows, and what is left of a line end before a word. */
 const RULES = /^(?:\s|\\hline|\\cline\s*\{[^}]*\}|\.(?=[\s\\A-Za-z$]|$))+/;

@@ -18,6 +18,8 @@
 pub mod command;
 mod decide;
 pub mod event;
+#[cfg(test)]
+pub(crate) mod fixture;
 pub mod plan;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -149,7 +151,8 @@ pub struct Control {
     pub phase: Phase,
     /// Its time.
     pub ledger: Ledger,
-    /// Whether an answer or the hand-in came after the deadline.
+    /// Whether an answer or the hand-in came after the deadline: until the
+    /// hand-in, the deadline as it stood then; from the hand-in on, the final one.
     #[serde(default)]
     pub late: bool,
     /// Marked for an integrity review.
@@ -342,16 +345,7 @@ impl Attempt {
                 self.control.notices.retain(|notice| notice.id != *id);
             }
             Event::Paused { at, .. } => ledger.paused_since = Some(*at),
-            Event::Resumed { at, .. } => {
-                if let Some(from) = ledger.paused_since.take() {
-                    ledger
-                        .adjustments
-                        .push(Adjustment::Paused { from, until: *at });
-                }
-                // Time away while the clock stood still cost nothing.
-                ledger.away_since = ledger.away_since.map(|since| since.max(*at));
-                ledger.timing_rev += 1;
-            }
+            Event::Resumed { at, .. } => ledger.end_pause(*at),
             Event::Extended { at, by, .. } => {
                 ledger.adjust(Adjustment::Extended {
                     at: *at,
@@ -359,12 +353,7 @@ impl Attempt {
                 });
             }
             Event::Compensated { from, by, cause } => {
-                let ms = whole_ms(*by);
-                ledger.adjust(Adjustment::Compensated {
-                    from: *from,
-                    ms,
-                    cause: *cause,
-                });
+                ledger.give_back(&self.allowance, *from, *by, *cause);
             }
             Event::SectionChanged { section } => self.control.section = *section,
             Event::Flagged { .. } => self.control.flagged = true,
@@ -372,7 +361,7 @@ impl Attempt {
             Event::Released { .. } => self.control.released = true,
             Event::CommandDone { key } => self.control.commands.push(key.clone()),
             Event::Cancelled { at, .. } => {
-                ledger.paused_since = None;
+                ledger.end_pause(*at);
                 self.control.phase = Phase::Cancelled { at: *at };
             }
             Event::HandedIn {
@@ -383,7 +372,7 @@ impl Attempt {
                 late,
                 ..
             } => {
-                ledger.paused_since = None;
+                ledger.end_pause(*at);
                 self.control.phase = Phase::HandedIn {
                     at: *at,
                     by: *by,

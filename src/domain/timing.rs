@@ -30,8 +30,8 @@ pub struct Allowance {
     pub grace: Duration,
     /// The most that time without a connection is given back.
     pub compensate_up_to: Duration,
-    /// The sections with a time limit, in order: index in the exam, and limit
-    /// times the candidate's factor.
+    /// The sections with a time limit, in order: index in the exam, and the
+    /// limit, stretched as the whole duration is.
     pub sections: Vec<(u16, Duration)>,
 }
 
@@ -39,8 +39,9 @@ impl Allowance {
     /// The allowance of a candidate with these accommodations.
     pub fn new(exam: &Exam, time_factor: Decimal, extra_time: Duration) -> Self {
         let sections = (0..).zip(&exam.sections);
+        let duration = stretch(exam.duration, time_factor) + extra_time;
         Self {
-            duration: stretch(exam.duration, time_factor) + extra_time,
+            duration,
             window_end: exam
                 .available_until
                 .filter(|_| !exam.full_duration_after_close),
@@ -48,18 +49,25 @@ impl Allowance {
             compensate_up_to: exam.compensate_up_to.unwrap_or_default(),
             sections: sections
                 .filter_map(|(index, section)| {
-                    Some((index, stretch(section.time_limit?, time_factor)))
+                    Some((index, share(section.time_limit?, duration, exam.duration)))
                 })
                 .collect(),
         }
     }
 }
 
+/// The part of `whole` that `part` is of `of`, rounded up to whole milliseconds.
+/// So extra time helps in an exam that is all sections with limits, too.
+fn share(part: Duration, whole: Duration, of: Duration) -> Duration {
+    let product = part.as_millis().saturating_mul(whole.as_millis());
+    let ms = product.div_ceil(of.as_millis().max(1));
+    Duration::from_millis(ms.try_into().unwrap_or(u64::MAX))
+}
+
 /// A duration times a factor, rounded up to whole milliseconds, in the candidate's favor.
 fn stretch(duration: Duration, factor: Decimal) -> Duration {
-    let ms = (Decimal::from(duration_ms(duration)) * factor)
-        .ceil()
-        .to_u64();
+    let ms = Decimal::from(duration_ms(duration)).checked_mul(factor);
+    let ms = ms.and_then(|ms| ms.ceil().to_u64());
     Duration::from_millis(ms.unwrap_or(u64::MAX))
 }
 
@@ -115,12 +123,34 @@ impl Adjustment {
         }
     }
 
+    const fn stops_the_clock(self) -> bool {
+        match self {
+            Self::Paused { .. } => true,
+            Self::Compensated { cause, .. } => matches!(cause, Cause::Outage),
+            Self::Extended { .. } => false,
+        }
+    }
+
     fn length(self) -> Duration {
         match self {
             Self::Paused { from, until } => until.since(from),
             Self::Extended { ms, .. } | Self::Compensated { ms, .. } => Duration::from_millis(ms),
         }
     }
+}
+
+/// Later than every instant of an attempt.
+const NEVER: Timestamp = Timestamp::from_ms(i64::MAX);
+
+/// When a section with a time limit may be worked on.
+struct LimitedSection {
+    /// Its index in the exam.
+    index: u16,
+    begin: Timestamp,
+    /// The end of its time.
+    end: Timestamp,
+    /// The end of its answers; [`NEVER`] where the hand-in ends them.
+    closes: Timestamp,
 }
 
 /// What happened to an attempt's time.
@@ -148,6 +178,45 @@ impl Ledger {
     pub fn adjust(&mut self, adjustment: Adjustment) {
         self.adjustments.push(adjustment);
         self.timing_rev += 1;
+    }
+
+    /// Gives an interruption back. The candidate's own in one section become one
+    /// entry: whoever comes and goes all the time does not make the ledger grow.
+    pub fn give_back(
+        &mut self,
+        allowance: &Allowance,
+        from: Timestamp,
+        by: Duration,
+        cause: Cause,
+    ) {
+        let new = whole_ms(by);
+        let index = |at| self.section_at(allowance, at).map(|section| section.index);
+        let joins = match self.adjustments.last() {
+            Some(Adjustment::Compensated {
+                from: first,
+                cause: Cause::Network,
+                ..
+            }) => cause == Cause::Network && index(*first) == index(from),
+            Some(_) | None => false,
+        };
+        match self.adjustments.last_mut() {
+            Some(Adjustment::Compensated { ms, .. }) if joins => {
+                *ms = ms.saturating_add(new);
+                self.timing_rev += 1;
+            }
+            Some(_) | None => self.adjust(Adjustment::Compensated {
+                from,
+                ms: new,
+                cause,
+            }),
+        }
+    }
+
+    /// Lets a stopped clock go on: the time that it stood is given back.
+    pub fn end_pause(&mut self, until: Timestamp) {
+        if let Some(from) = self.paused_since.take() {
+            self.adjust(Adjustment::Paused { from, until });
+        }
     }
 
     /// End of the candidate's time, as it would be if a stopped clock went on
@@ -178,14 +247,13 @@ impl Ledger {
 
     /// What is given back to a candidate who returns at `now`.
     pub fn absence_credit(&self, allowance: &Allowance, now: Timestamp) -> Duration {
-        let (Some(since), None) = (self.away_since, self.paused_since) else {
-            return Duration::ZERO;
-        };
-        match self.deadline(allowance, now) {
-            Some(deadline) if since < deadline => {
-                now.since(since).min(self.compensation_left(allowance))
+        match (self.away_since, self.deadline(allowance, now)) {
+            (Some(since), Some(deadline)) if since < deadline => {
+                let until = self.paused_since.map_or(now, |paused| paused.min(now));
+                let left = self.compensation_left(allowance);
+                self.ran_between(since, until).min(left)
             }
-            Some(_) | None => Duration::ZERO,
+            (Some(_) | None, Some(_) | None) => Duration::ZERO,
         }
     }
 
@@ -207,54 +275,95 @@ impl Ledger {
                 Adjustment::Compensated { from, cause: Cause::Outage, .. } if *from == begins)
         });
         if ran && !known {
-            until.since(begins)
+            self.ran_between(begins, until)
         } else {
             Duration::ZERO
         }
     }
 
+    /// How much of an interval was neither paused nor given back as an outage.
+    fn ran_between(&self, from: Timestamp, until: Timestamp) -> Duration {
+        let stood: Duration = self
+            .adjustments
+            .iter()
+            .filter(|adjustment| adjustment.stops_the_clock())
+            .map(|adjustment| {
+                let begin = adjustment.begins_at();
+                let end = begin + adjustment.length();
+                end.min(until).since(begin.max(from))
+            })
+            .sum();
+        until.since(from).saturating_sub(stood)
+    }
+
     /// The time-limited section that runs at `now`, and what is left of it.
     pub fn section(&self, allowance: &Allowance, now: Timestamp) -> Option<(u16, Duration)> {
         let at = self.paused_since.unwrap_or(now);
-        self.section_ends(allowance)
-            .find(|&(_, _, end)| at < end)
-            .map(|(section, _, end)| (section, end.since(at)))
+        self.section_at(allowance, at)
+            .map(|section| (section.index, section.end.since(at)))
+    }
+
+    fn section_at(&self, allowance: &Allowance, at: Timestamp) -> Option<LimitedSection> {
+        self.sections(allowance)
+            .into_iter()
+            .find(|section| at < section.closes)
     }
 
     /// Whether answers to a section count at `now`: always, where it has no limit.
     pub fn section_is_open(&self, allowance: &Allowance, section: u16, now: Timestamp) -> bool {
-        self.section_ends(allowance)
-            .find(|&(index, ..)| index == section)
-            .is_none_or(|(_, begin, end)| begin <= now && now < end)
+        let at = self.paused_since.unwrap_or(now);
+        self.sections(allowance)
+            .into_iter()
+            .find(|limited| limited.index == section)
+            .is_none_or(|limited| limited.begin <= at && at < limited.closes)
     }
 
-    /// When a time-limited section ends; none while the clock does not run.
+    /// When a time-limited section ends; none while the clock does not run, and
+    /// where only the hand-in ends it.
     pub fn section_end(&self, allowance: &Allowance, section: u16) -> Option<Timestamp> {
         if self.paused_since.is_some() {
             return None;
         }
-        self.section_ends(allowance)
-            .find(|&(index, ..)| index == section)
-            .map(|(_, _, end)| end)
+        self.sections(allowance)
+            .into_iter()
+            .find(|limited| limited.index == section)
+            .map(|limited| limited.closes)
+            .filter(|closes| *closes < NEVER)
     }
 
-    /// Each time-limited section with its begin and end. Time given back while
-    /// a section ran belongs to it, and moves those after it.
-    fn section_ends<'a>(
-        &'a self,
-        allowance: &'a Allowance,
-    ) -> impl Iterator<Item = (u16, Timestamp, Timestamp)> + 'a {
-        let mut adjustments: Vec<Adjustment> = self.adjustments.clone();
+    /// The time-limited sections. Time given back while a section ran belongs to
+    /// it, and moves those after it. The section in which the deadline falls is
+    /// the last one: it stays open in the grace.
+    fn sections(&self, allowance: &Allowance) -> Vec<LimitedSection> {
+        let mut adjustments = self.adjustments.clone();
         adjustments.sort_by_key(|adjustment| adjustment.begins_at());
         let mut adjustments = adjustments.into_iter().peekable();
+        let mut so_far = Self {
+            entered_at: self.entered_at,
+            ..Self::default()
+        };
         let mut begin = self.entered_at.unwrap_or_default();
-        allowance.sections.iter().map(move |&(index, limit)| {
+        let mut sections = Vec::with_capacity(allowance.sections.len());
+        for &(index, limit) in &allowance.sections {
             let mut end = begin + limit;
-            while let Some(adjustment) = adjustments.next_if(|next| next.begins_at() < end) {
+            let mut deadline = so_far.deadline(allowance, begin).unwrap_or_default();
+            while let Some(adjustment) =
+                adjustments.next_if(|next| deadline <= end || next.begins_at() < end)
+            {
                 end = end + adjustment.length();
+                so_far.adjustments.push(adjustment);
+                deadline = so_far.deadline(allowance, begin).unwrap_or_default();
             }
-            (index, std::mem::replace(&mut begin, end), end)
-        })
+            let closes = if deadline <= end { NEVER } else { end };
+            sections.push(LimitedSection {
+                index,
+                begin,
+                end: end.min(deadline),
+                closes,
+            });
+            begin = closes;
+        }
+        sections
     }
 
     fn deadline_with(
@@ -298,3 +407,6 @@ impl Ledger {
         allowance.compensate_up_to.saturating_sub(used)
     }
 }
+
+#[cfg(test)]
+mod tests;

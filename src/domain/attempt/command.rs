@@ -22,7 +22,8 @@ pub enum Command {
     },
     /// The candidate's last connection is gone.
     Leave,
-    /// A numbered command of the candidate.
+    /// A numbered command of the candidate, who is connected: whoever comes
+    /// without a socket enters, commands, leaves.
     Numbered {
         /// 1, 2, 3 ... within the session.
         seq: u64,
@@ -190,7 +191,7 @@ pub enum Refusal {
         /// The one that is due.
         expected: u64,
     },
-    /// The attempt is over, and this session does not own it.
+    /// The attempt is over, or no session owns it yet.
     Closed,
     /// `session_policy: reject`, and another device has the attempt.
     AnotherDevice,

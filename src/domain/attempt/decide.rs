@@ -102,10 +102,8 @@ impl Attempt {
     }
 
     fn numbered(&self, now: Timestamp, seq: u64, what: &Numbered) -> Result<Vec<Event>, Refusal> {
-        let applied = self
-            .session
-            .as_ref()
-            .map_or(0, |session| session.applied_seq);
+        let session = self.session.as_ref().ok_or(Refusal::Closed)?;
+        let applied = session.applied_seq;
         if seq <= applied {
             return Ok(Vec::new());
         }
@@ -237,11 +235,8 @@ impl Attempt {
     }
 
     fn observe(&self, observation: &Observation) -> Vec<Event> {
-        let applied = self
-            .session
-            .as_ref()
-            .map_or(0, |session| session.applied_event);
-        if observation.n <= applied {
+        let session = self.session.as_ref();
+        if session.is_none_or(|session| observation.n <= session.applied_event) {
             return Vec::new();
         }
         let Observation {
@@ -382,10 +377,15 @@ impl Attempt {
             (false, true, HandedInBy::Time) => Status::AutoSubmitted,
             (false, true, HandedInBy::Candidate | HandedInBy::Staff) => Status::Submitted,
         };
+        // The deadline that counts is the final one: what came after it may be
+        // timely by now.
+        let deadline = self.deadline(at);
+        let is_late = |at| deadline.is_some_and(|deadline| at > deadline);
+        let mut answers = self.answers.values();
+        let answered_late = answers.any(|answer| answer.rev > 0 && is_late(answer.answered_at));
         // Only the candidate's own hand-in can be late: time and staff end it
         // when they do.
-        let after_deadline = self.deadline(at).is_some_and(|deadline| at > deadline);
-        let late = self.control.late || (by == HandedInBy::Candidate && after_deadline);
+        let late = answered_late || (by == HandedInBy::Candidate && is_late(at));
         Event::HandedIn {
             at,
             by,

@@ -222,11 +222,10 @@ impl Engine {
     pub async fn open(
         &self,
         attempt: AttemptId,
-        opening: Opening,
+        mut opening: Opening,
     ) -> Result<(Handle, Opened), OpeningRefusal> {
         let overloaded = || OpeningRefusal(Closing::new(CloseCode::Overloaded));
         let registry = &self.inner.registry;
-        let mut opening = Box::new(opening);
         loop {
             let handle = match registry.get(attempt).await {
                 Ok(Some(handle)) => handle,
@@ -237,12 +236,15 @@ impl Engine {
                 }
             };
             let (reply, opened) = oneshot::channel();
-            match handle.deliver(Message::Open(opening, reply)).await {
+            match handle
+                .deliver(Message::Open(Box::new((opening, reply))))
+                .await
+            {
                 Ok(()) => {
                     let opened = opened.await.map_err(|_ended| overloaded())??;
                     return Ok((handle, opened));
                 }
-                Err(Message::Open(returned, _)) => opening = returned,
+                Err(Message::Open(returned)) => opening = returned.0,
                 Err(_) => return Err(overloaded()),
             }
         }
@@ -259,7 +261,7 @@ impl Engine {
         address: IpAddr,
     ) -> Result<Box<exchange::Reply>, ExchangeRefusal> {
         let (reply, answer) = oneshot::channel();
-        let message = Message::Exchange(Box::new((request, address)), reply);
+        let message = Message::Exchange(Box::new((request, address, reply)));
         match self.inner.registry.deliver(attempt, message).await {
             Ok(true) => {}
             Ok(false) => return Err(ExchangeRefusal::Closed),

@@ -15,6 +15,7 @@
 //! Time comes in as an argument. Numbers of commands (`seq`) are the session's;
 //! the version counts all changes over sessions and owners and only rises.
 
+mod answers;
 pub mod command;
 mod decide;
 pub mod event;
@@ -22,13 +23,14 @@ pub mod event;
 pub(crate) mod fixture;
 pub mod plan;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use self::command::{CommandKey, NoticeLevel};
 pub use self::{
+    answers::{Answer, Answers},
     command::{Command, Refusal, Void},
     event::{Event, HandedInBy},
     plan::Plan,
@@ -185,23 +187,6 @@ impl Control {
     }
 }
 
-/// One question's answer as it stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    /// Canonical JSON; none: cleared, or only flagged.
-    pub value: Option<Arc<str>>,
-    /// Marked for review by the candidate.
-    pub flagged: bool,
-    /// Accepted answers so far.
-    pub rev: u32,
-    /// The attempt's version at the last change.
-    pub version: u64,
-    /// When it was last changed.
-    pub answered_at: Timestamp,
-    /// Time on the question, as the client counts, summed up.
-    pub spent: Duration,
-}
-
 /// The session that owns the attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
@@ -237,7 +222,7 @@ pub struct Attempt {
     control: Control,
     version: u64,
     session: Option<Session>,
-    answers: BTreeMap<u16, Answer>,
+    answers: Answers,
 }
 
 /// How many bits of a version count the changes under one owner. The owner's
@@ -392,10 +377,7 @@ impl Attempt {
     /// The answer that a numbered command changes, at the version of the change.
     fn touch_answer(&mut self, seq: u64, question: u16, at: Timestamp) -> &mut Answer {
         self.use_number(seq);
-        let answer = self
-            .answers
-            .entry(question)
-            .or_insert_with(|| Answer::blank(at));
+        let answer = self.answers.entry(question, at);
         answer.version = self.version;
         answer
     }
@@ -479,7 +461,7 @@ impl Attempt {
     }
 
     /// Answers and flags by question number.
-    pub const fn answers(&self) -> &BTreeMap<u16, Answer> {
+    pub const fn answers(&self) -> &Answers {
         &self.answers
     }
 
@@ -533,30 +515,17 @@ impl Attempt {
         // No answer is newer than the attempt.
         assert!(
             self.answers
-                .values()
-                .all(|answer| answer.version <= self.version),
+                .iter()
+                .all(|(_, answer)| answer.version <= self.version),
             "an answer from the future"
         );
         // Every answer is to a question of the exam.
         assert!(
             self.answers
-                .keys()
-                .all(|number| usize::from(*number) < self.plan.question_count()),
+                .iter()
+                .all(|(number, _)| usize::from(number) < self.plan.question_count()),
             "an answer to no question"
         );
-    }
-}
-
-impl Answer {
-    const fn blank(at: Timestamp) -> Self {
-        Self {
-            value: None,
-            flagged: false,
-            rev: 0,
-            version: 0,
-            answered_at: at,
-            spent: Duration::ZERO,
-        }
     }
 }
 
@@ -570,7 +539,7 @@ pub struct Stored {
     /// The session that owned it.
     pub session: Option<Session>,
     /// Answers and flags by question number.
-    pub answers: BTreeMap<u16, Answer>,
+    pub answers: Answers,
 }
 
 #[cfg(test)]

@@ -142,7 +142,7 @@ impl Actor {
 
     /// Lives until the attempt may leave memory. Returns messages that came too
     /// late: they are for the next actor of this attempt.
-    pub(super) async fn run(mut self) -> Vec<Message> {
+    pub(super) async fn run(&mut self) -> Vec<Message> {
         self.give_back_outages();
         self.catch_up();
         let timer = tokio::time::sleep_until(self.wake_at());
@@ -186,18 +186,25 @@ impl Actor {
 
     fn handle(&mut self, message: Message) {
         match message {
-            Message::Open(opening, reply) => {
+            Message::Open(message) => {
+                let (opening, reply) = *message;
                 // A connection that gave up waiting closes its outbox; the next
                 // message of the actor finds out.
-                reply.send(self.open(*opening)).ok();
+                reply.send(self.open(opening)).ok();
             }
             Message::Gone(connection) => self.gone(connection),
-            Message::Client(connection, message) => self.client(connection, *message),
-            Message::Exchange(request, reply) => {
-                let (request, address) = *request;
+            Message::Client(message) => {
+                let (connection, message) = *message;
+                self.client(connection, message);
+            }
+            Message::Exchange(message) => {
+                let (request, address, reply) = *message;
                 self.exchange(request, address, reply);
             }
-            Message::Staff(command, reply) => self.staff(*command, reply),
+            Message::Staff(message) => {
+                let (key, action, reply) = *message;
+                self.staff(key, action, reply);
+            }
             Message::Look(reply) => {
                 reply.send(self.look()).ok();
             }

@@ -193,7 +193,7 @@ impl Engine {
             return Err("unknown_incident");
         };
         let (reply, done) = oneshot::channel();
-        let message = Message::Staff(Box::new((key.clone(), action.clone())), reply);
+        let message = Message::Staff(Box::new((key.clone(), action.clone(), reply)));
         if !self
             .inner
             .registry

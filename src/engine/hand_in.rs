@@ -101,7 +101,7 @@ fn grade(attempt: &Attempt) -> Grading {
 
 fn value<'a>(attempt: &'a Attempt, question: &QuestionId) -> Option<&'a str> {
     let number = attempt.plan().number(question)?;
-    attempt.answers().get(&number)?.value.as_deref()
+    attempt.answers().get(number)?.value.as_deref()
 }
 
 /// The signed receipt; none before the hand-in.
@@ -117,7 +117,7 @@ pub(super) fn receipt(attempt: &Attempt, content: &Content, keys: &Keys) -> Opti
         .iter()
         .filter(|(_, answer)| answer.rev > 0);
     let answers = answered.map(|(number, answer)| {
-        let question = plan.question(*number).id.clone();
+        let question = plan.question(number).id.clone();
         FinalAnswer::new(question, answer.rev, answer.value.as_deref())
     });
     let content = receipt::Content {

@@ -1,10 +1,10 @@
 //! From stored rows to a live attempt.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use super::{Error, content::Content};
 use crate::{
-    domain::attempt::{Answer, Attempt, Control, Plan, Session, Stored},
+    domain::attempt::{Answer, Answers, Attempt, Control, Plan, Session, Stored},
     store::{AnswerRow, Taken},
 };
 
@@ -49,7 +49,7 @@ pub(super) fn control(state: &str) -> Option<Control> {
 }
 
 /// Answers by question number; none where one is to no question of the exam.
-fn answers(plan: &Plan, rows: Vec<AnswerRow>) -> Option<BTreeMap<u16, Answer>> {
+fn answers(plan: &Plan, rows: Vec<AnswerRow>) -> Option<Answers> {
     rows.into_iter()
         .map(|row| {
             let number = plan.number(&row.question)?;

@@ -143,7 +143,7 @@ impl State {
         if self.closed {
             return None;
         }
-        if let Some(message) = self.acknowledgements.pop_front() {
+        if let Some(message) = pop(&mut self.acknowledgements) {
             return Some(Outgoing::Message(message));
         }
         if let Some(seq) = self.saved.take() {
@@ -156,7 +156,7 @@ impl State {
                 dropped,
             })));
         }
-        if let Some(message) = self.rest.pop_front() {
+        if let Some(message) = pop(&mut self.rest) {
             return Some(Outgoing::Message(message));
         }
         let closing = self.closing.take()?;
@@ -170,4 +170,14 @@ impl State {
         self.closing
             .get_or_insert(Closing::new(CloseCode::SlowConsumer));
     }
+}
+
+/// Takes the first message. An empty queue keeps no room: most are empty most
+/// of the time, and there are thousands.
+fn pop(queue: &mut VecDeque<ServerMessage>) -> Option<ServerMessage> {
+    let message = queue.pop_front();
+    if queue.is_empty() {
+        *queue = VecDeque::new();
+    }
+    message
 }

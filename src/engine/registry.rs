@@ -14,7 +14,6 @@ use dashmap::DashMap;
 use futures_util::FutureExt;
 use tokio::sync::{OnceCell, Semaphore};
 use tokio_util::task::TaskTracker;
-use tracing::Instrument;
 
 use super::{
     Error,
@@ -153,33 +152,32 @@ impl Registry {
         Ok(handle)
     }
 
-    fn spawn(&self, actor: Actor, entry: Weak<OnceCell<Handle>>) {
+    fn spawn(&self, mut actor: Actor, entry: Weak<OnceCell<Handle>>) {
         let attempt = actor.attempt_id();
         let registry = Weak::clone(&self.own);
-        let span = tracing::info_span!(parent: None, "attempt", attempt.id = %attempt);
         self.shared.metrics.live_attempts.inc();
         let live = Live(Arc::clone(&self.shared));
-        self.tasks.spawn(
-            async move {
-                let ended = AssertUnwindSafe(actor.run()).catch_unwind().await;
-                drop(live);
-                let Some(registry) = registry.upgrade() else {
-                    return;
-                };
-                registry.live.remove_if(&attempt, |_, current| {
-                    entry
-                        .upgrade()
-                        .is_some_and(|entry| Arc::ptr_eq(&entry, current))
-                });
-                if let Ok(unread) = ended {
-                    registry.forward(attempt, unread).await;
-                } else {
-                    registry.shared.metrics.actor_panics.inc();
-                    tracing::error!("the attempt's task panicked; it is loaded again on demand");
-                }
+        self.tasks.spawn(async move {
+            let ended = AssertUnwindSafe(actor.run()).catch_unwind().await;
+            // It closes its connection; what follows may take long.
+            drop(actor);
+            drop(live);
+            let Some(registry) = registry.upgrade() else {
+                return;
+            };
+            registry.live.remove_if(&attempt, |_, current| {
+                entry
+                    .upgrade()
+                    .is_some_and(|entry| Arc::ptr_eq(&entry, current))
+            });
+            if let Ok(unread) = ended {
+                Box::pin(registry.forward(attempt, unread)).await;
+            } else {
+                registry.shared.metrics.actor_panics.inc();
+                tracing::error!(attempt.id = %attempt,
+                        "the attempt's task panicked; it is loaded again on demand");
             }
-            .instrument(span),
-        );
+        });
     }
 
     /// Messages that came while the actor stopped are for the next one.
@@ -187,7 +185,8 @@ impl Registry {
         for message in unread {
             if let Err(error) = self.deliver(attempt, message).await {
                 // Whoever waits for an answer learns it by the dropped reply.
-                tracing::warn!(error = %error, "a message for a stopped attempt is lost");
+                tracing::warn!(attempt.id = %attempt, %error,
+                    "a message for a stopped attempt is lost");
             }
         }
     }

@@ -24,8 +24,9 @@ use self::wire::Wire;
 use super::{AppState, client::ClientAddress, problem::Problem};
 
 /// Bytes of a connection's read buffer. The default of 128 KiB would cost
-/// 134 KB a connection; most frames have some hundred bytes.
-const READ_BUFFER_BYTES: usize = 4 * 1024;
+/// 134 KB a connection; most frames have some hundred bytes, and longer ones
+/// are read in parts.
+const READ_BUFFER_BYTES: usize = 1024;
 
 /// Bytes after which written frames are pushed to the system.
 const WRITE_BUFFER_BYTES: usize = 4 * 1024;
@@ -61,14 +62,12 @@ async fn attempt_socket(
         upgrade
     };
     Ok(upgrade
-        .on_upgrade(move |socket| async move {
+        .on_upgrade(move |socket| {
             let tasks = app.tasks.clone();
             let wire = Wire::new(socket, encoding, Arc::clone(&app.metrics));
-            // Boxed, so that hyper's connection task, which this grows out of,
+            // Boxed, so that the task of the upgrade, which this grows out of,
             // is not kept at the size of both.
-            tasks
-                .track_future(Box::pin(attempt::run(app, wire, address)))
-                .await;
+            tasks.track_future(Box::pin(attempt::run(app, wire, address)))
         })
         .into_response())
 }

@@ -174,7 +174,7 @@ impl Attempt {
         {
             return Err(Refused::new(Void::TooLarge, "the answer is too long"));
         }
-        let stored = self.answers.get(&number);
+        let stored = self.answers.get(number);
         let rev = stored.map_or(0, |answer| answer.rev);
         if base_rev.is_some_and(|base| base < rev) {
             return Err(Refused {
@@ -370,7 +370,7 @@ impl Attempt {
         let pending = self
             .answers
             .iter()
-            .any(|(number, answer)| answer.value.is_some() && self.plan.needs_person(*number));
+            .any(|(number, answer)| answer.value.is_some() && self.plan.needs_person(number));
         let status = match (self.control.flagged, pending, by) {
             (true, ..) => Status::Flagged,
             (false, false, _) => Status::Graded,
@@ -381,8 +381,10 @@ impl Attempt {
         // timely by now.
         let deadline = self.deadline(at);
         let is_late = |at| deadline.is_some_and(|deadline| at > deadline);
-        let mut answers = self.answers.values();
-        let answered_late = answers.any(|answer| answer.rev > 0 && is_late(answer.answered_at));
+        let answered_late = self
+            .answers
+            .iter()
+            .any(|(_, answer)| answer.rev > 0 && is_late(answer.answered_at));
         // Only the candidate's own hand-in can be late: time and staff end it
         // when they do.
         let late = answered_late || (by == HandedInBy::Candidate && is_late(at));

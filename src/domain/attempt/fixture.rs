@@ -300,8 +300,8 @@ fn check_hand_in(after: &Attempt, at: Timestamp, late: bool) {
         let began = after.control().ledger.entered_at.is_some();
         assert!(!began || at >= deadline + grace, "handed in too early");
     }
-    let mut answers = after.answers().values();
-    let answered_late = answers.any(|answer| answer.rev > 0 && answer.answered_at > deadline);
+    let mut answers = after.answers().iter();
+    let answered_late = answers.any(|(_, answer)| answer.rev > 0 && answer.answered_at > deadline);
     let handed_in_late = by == super::HandedInBy::Candidate && at > deadline;
     assert_eq!(late, answered_late || handed_in_late, "late or not");
 }

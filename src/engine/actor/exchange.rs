@@ -7,12 +7,11 @@ use invigil_protocol::{
     code::CloseCode,
     exchange::{Reply, Request},
 };
-use tokio::sync::oneshot;
 
 use super::{
     Actor, After,
     client::{EnterRefusal, numbered, observation},
-    message::ExchangeRefusal,
+    message::{ExchangeRefusal, ExchangeReply},
 };
 use crate::{
     domain::{
@@ -32,17 +31,12 @@ pub(super) struct Exchanged {
     resumed: bool,
     refused: Vec<Refused>,
     event_ack: Option<u64>,
-    reply: oneshot::Sender<Result<Box<Reply>, ExchangeRefusal>>,
+    reply: ExchangeReply,
 }
 
 impl Actor {
     /// Applies an exchange; the answer follows the commit.
-    pub(super) fn exchange(
-        &mut self,
-        request: Request,
-        address: IpAddr,
-        reply: oneshot::Sender<Result<Box<Reply>, ExchangeRefusal>>,
-    ) {
+    pub(super) fn exchange(&mut self, request: Request, address: IpAddr, reply: ExchangeReply) {
         if self.waiting.len() >= WAITING_MAX {
             reply.send(Err(ExchangeRefusal::Unavailable)).ok();
             return;

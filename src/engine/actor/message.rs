@@ -3,7 +3,10 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use invigil_protocol::{candidate::ClientMessage, exchange};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{
+    mpsc::{self, error::TrySendError},
+    oneshot,
+};
 
 use crate::{
     domain::{
@@ -20,32 +23,30 @@ use crate::{
 /// One connection of one attempt, counted from 1.
 pub(crate) type ConnectionId = u64;
 
-/// What an actor can be told.
+/// What an actor can be told. Every variant is boxed: a mailbox holds room for
+/// 32 messages and more, and there is one for every attempt in memory.
 pub enum Message {
     /// A candidate connects.
-    Open(
-        Box<Opening>,
-        oneshot::Sender<Result<Opened, OpeningRefusal>>,
-    ),
+    Open(Box<(Opening, Reply<Opened, OpeningRefusal>)>),
     /// A connection is gone.
     Gone(ConnectionId),
     /// A connection's client says something.
-    Client(ConnectionId, Box<ClientMessage>),
+    Client(Box<(ConnectionId, ClientMessage)>),
     /// A candidate sends commands without a socket.
-    Exchange(
-        Box<(exchange::Request, IpAddr)>,
-        oneshot::Sender<Result<Box<exchange::Reply>, ExchangeRefusal>>,
-    ),
+    Exchange(Box<(exchange::Request, IpAddr, ExchangeReply)>),
     /// A member of staff acts.
-    Staff(
-        Box<(CommandKey, Action)>,
-        oneshot::Sender<Result<(), StaffRefusal>>,
-    ),
+    Staff(Box<(CommandKey, Action, Reply<(), StaffRefusal>)>),
     /// Someone wants to see the attempt.
     Look(oneshot::Sender<Look>),
     /// The node shuts down: the connection is closed, the rest is flushed.
     Drain,
 }
+
+/// Where an actor's answer goes.
+pub(crate) type Reply<T, E> = oneshot::Sender<Result<T, E>>;
+
+/// Where the answer to an exchange goes.
+pub(crate) type ExchangeReply = Reply<Box<exchange::Reply>, ExchangeRefusal>;
 
 /// What a candidate's `hello` asks for.
 #[derive(Debug)]
@@ -161,10 +162,13 @@ impl Handle {
 
     /// Hands the actor what a client said. False: the actor has ended.
     pub async fn client(&self, connection: ConnectionId, message: ClientMessage) -> bool {
-        self.mailbox
-            .send(Message::Client(connection, Box::new(message)))
-            .await
-            .is_ok()
+        let message = Message::Client(Box::new((connection, message)));
+        match self.mailbox.try_send(message) {
+            Ok(()) => true,
+            // Boxed, as it is rare and would be most of a connection's memory.
+            Err(TrySendError::Full(message)) => Box::pin(self.mailbox.send(message)).await.is_ok(),
+            Err(TrySendError::Closed(_)) => false,
+        }
     }
 
     /// Whether the actor has ended.

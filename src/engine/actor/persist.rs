@@ -1,9 +1,8 @@
 //! What becomes durable of each event: rows for the store.
 
-use std::sync::Arc;
-
 use invigil_protocol::candidate::Refused;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::{Value, json, value::RawValue};
 
 use super::Actor;
 use crate::{
@@ -82,7 +81,7 @@ impl Actor {
     }
 
     fn answer_row(&self, number: u16) -> Option<AnswerRow> {
-        let answer = self.attempt.answers().get(&number)?;
+        let answer = self.attempt.answers().get(number)?;
         Some(AnswerRow {
             question: self.attempt.plan().question(number).id.clone(),
             value: answer.value.clone(),
@@ -130,7 +129,7 @@ impl Actor {
             number: self.attempt.version(),
             at: now,
             kind: kind.to_owned(),
-            data: Arc::from(data.to_string()),
+            data: data.into(),
         })
     }
 
@@ -138,13 +137,10 @@ impl Actor {
         clippy::too_many_lines,
         reason = "one short arm an event reads best in one place"
     )]
-    fn describe<'a>(&self, event: &'a Event) -> Option<(&'a str, Value)> {
+    fn describe<'a>(&self, event: &'a Event) -> Option<(&'a str, String)> {
         let question = |number: u16| &self.attempt.plan().question(number).id.0;
-        let described = match event {
-            Event::ClockStarted { at } => ("clock_started", json!({ "entered_at": at })),
-            Event::SessionOpened { session } => ("session_opened", json!({ "session": session })),
-            Event::SessionResumed => ("session_resumed", json!({})),
-            Event::Left { .. } => ("disconnected", json!({})),
+        let (kind, data) = match event {
+            // The frequent one: its value is JSON already, and is not parsed again.
             Event::Answered {
                 seq,
                 question: number,
@@ -152,17 +148,23 @@ impl Actor {
                 late,
                 ..
             } => {
-                let rev = self
-                    .attempt
-                    .answers()
-                    .get(number)
-                    .map_or(0, |answer| answer.rev);
-                let data = json!({
-                    "seq": seq, "q": question(*number), "rev": rev,
-                    "value": json_of(value.as_deref()), "late": late,
-                });
-                ("answer", data)
+                let answer = self.attempt.answers().get(*number);
+                let entry = AnswerEntry {
+                    seq: *seq,
+                    q: question(*number),
+                    rev: answer.map_or(0, |answer| answer.rev),
+                    value: value
+                        .as_deref()
+                        .and_then(|text| serde_json::from_str(text).ok()),
+                    late: *late,
+                };
+                let data = serde_json::to_string(&entry).expect("an entry is plain JSON");
+                return Some(("answer", data));
             }
+            Event::ClockStarted { at } => ("clock_started", json!({ "entered_at": at })),
+            Event::SessionOpened { session } => ("session_opened", json!({ "session": session })),
+            Event::SessionResumed => ("session_resumed", json!({})),
+            Event::Left { .. } => ("disconnected", json!({})),
             Event::QuestionFlagged {
                 seq,
                 question: number,
@@ -242,8 +244,18 @@ impl Actor {
             }
             Event::NoticesSent => return None,
         };
-        Some(described)
+        Some((kind, data.to_string()))
     }
+}
+
+/// What the timeline keeps of an answer.
+#[derive(Serialize)]
+struct AnswerEntry<'a> {
+    seq: u64,
+    q: &'a str,
+    rev: u32,
+    value: Option<&'a RawValue>,
+    late: bool,
 }
 
 /// The refusal of a numbered command, for its client.

@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use tokio::sync::oneshot;
-
 use super::{
     Actor, After,
-    message::{Look, StaffRefusal},
+    message::{Look, Reply, StaffRefusal},
 };
 use crate::{
     domain::attempt::{
@@ -20,11 +18,11 @@ impl Actor {
     /// Does a staff command once; the answer follows the commit.
     pub(super) fn staff(
         &mut self,
-        command: (CommandKey, Action),
-        reply: oneshot::Sender<Result<(), StaffRefusal>>,
+        key: CommandKey,
+        action: Action,
+        reply: Reply<(), StaffRefusal>,
     ) {
         let now = self.shared.clock.now();
-        let (key, action) = command;
         match self.perform(now, &Command::Staff { key, action }, Change::default()) {
             Ok(()) => self.after_all(now, After::Staff(reply)),
             Err(refusal) => {
@@ -45,7 +43,7 @@ impl Actor {
                 .attempt
                 .answers()
                 .iter()
-                .map(|(number, answer)| (plan.question(*number).id.clone(), answer.clone()))
+                .map(|(number, answer)| (plan.question(number).id.clone(), answer.clone()))
                 .collect(),
         }
     }

@@ -29,12 +29,13 @@ const IDLE_AFTER: u32 = 3;
 
 /// Runs a connection to its end.
 pub(super) async fn run(app: AppState, mut wire: Wire, address: IpAddr) {
-    let closing = match greet(&app, &mut wire, address).await {
-        Ok(connection) => connection.run(&mut wire).await,
+    // Begin and end are boxed: the hours between them need not hold their room.
+    let closing = match Box::pin(greet(&app, &mut wire, address)).await {
+        Ok(mut connection) => connection.run(&mut wire).await,
         Err(closing) => closing,
     };
     if let Some(closing) = closing {
-        wire.close(closing).await;
+        Box::pin(wire.close(closing)).await;
     }
 }
 
@@ -43,7 +44,7 @@ async fn greet(
     app: &AppState,
     wire: &mut Wire,
     address: IpAddr,
-) -> Result<Connection, Option<Closing>> {
+) -> Result<Box<Connection>, Option<Closing>> {
     let hello = tokio::select! {
         () = app.stop.cancelled() => return Err(Some(Closing::new(CloseCode::Draining))),
         hello = tokio::time::timeout(HELLO_PATIENCE, first(wire)) => hello,
@@ -79,7 +80,7 @@ async fn greet(
         opened.saved_seq,
         now,
     );
-    Ok(Connection {
+    Ok(Box::new(Connection {
         guard: Guard {
             app: Arc::clone(app),
             handle,
@@ -91,7 +92,7 @@ async fn greet(
         pinged: false,
         read_from: now,
         held: None,
-    })
+    }))
 }
 
 /// The first frame, which must be `hello`.
@@ -121,7 +122,7 @@ struct Connection {
     /// Not before is the next frame read.
     read_from: Instant,
     /// A command that waits because too many are unsaved, and since when.
-    held: Option<(ClientMessage, u64, Instant)>,
+    held: Option<Box<(ClientMessage, u64, Instant)>>,
 }
 
 /// Tells the actor that the connection is gone, however it ends.
@@ -142,7 +143,7 @@ impl Drop for Guard {
 
 impl Connection {
     /// Runs until one side ends it. None: the client is gone already.
-    async fn run(mut self, wire: &mut Wire) -> Option<Closing> {
+    async fn run(&mut self, wire: &mut Wire) -> Option<Closing> {
         let timer = tokio::time::sleep_until(self.wake_at());
         tokio::pin!(timer);
         // `next` and `receive` take something only when their branch wins, and
@@ -150,7 +151,7 @@ impl Connection {
         loop {
             timer.as_mut().reset(self.wake_at());
             let reading = self.held.is_none() && self.read_from <= Instant::now();
-            tokio::select! {
+            let message = tokio::select! {
                 biased;
                 outgoing = self.outbox.next() => match outgoing {
                     Outgoing::Message(message) => {
@@ -158,26 +159,32 @@ impl Connection {
                         if !wire.send(&message).await {
                             return Some(Closing::new(CloseCode::SlowConsumer));
                         }
-                        self.retry_held().await;
+                        self.released()
                     }
                     Outgoing::Close(closing) => return Some(closing),
                 },
-                incoming = wire.receive(), if reading => {
-                    if let Err(closing) = self.take(incoming).await {
-                        return closing;
-                    }
-                }
+                incoming = wire.receive(), if reading => match self.take(incoming) {
+                    Ok(message) => message,
+                    Err(closing) => return closing,
+                },
                 () = &mut timer => {
                     if let Some(closing) = self.look_at_the_clock(wire).await {
                         return Some(closing);
                     }
+                    None
                 }
+            };
+            if let Some(message) = message {
+                let connection = self.guard.opened.connection;
+                // Where the actor has ended, the outbox says how to close.
+                self.guard.handle.client(connection, message).await;
             }
         }
     }
 
-    /// Deals with what came in. An error ends the connection.
-    async fn take(&mut self, incoming: Incoming) -> Result<(), Option<Closing>> {
+    /// Deals with what came in: gives back what is for the actor. An error ends
+    /// the connection.
+    fn take(&mut self, incoming: Incoming) -> Result<Option<ClientMessage>, Option<Closing>> {
         let now = Instant::now();
         self.heard_at = now;
         self.pinged = false;
@@ -187,51 +194,44 @@ impl Connection {
             Verdict::Close => return Err(Some(Closing::new(CloseCode::RateLimited))),
         }
         match incoming {
-            Incoming::Message(message) => {
-                self.message(message, now).await;
-                Ok(())
-            }
+            Incoming::Message(message) => Ok(self.pass(message, now)),
             Incoming::Unknown(name) => {
                 self.complain(
                     ErrorCode::UnknownMessage,
                     &format!("there is no message {name:?}"),
                 );
-                Ok(())
+                Ok(None)
             }
-            Incoming::Alive => Ok(()),
+            Incoming::Alive => Ok(None),
             Incoming::Violation(closing) => Err(Some(closing)),
             Incoming::Gone => Err(None),
         }
     }
 
-    async fn message(&mut self, message: ClientMessage, now: Instant) {
+    /// The message, or none where it must wait.
+    fn pass(&mut self, message: ClientMessage, now: Instant) -> Option<ClientMessage> {
         if let Some(seq) = message.seq() {
             if self.pace.must_wait(seq) {
-                self.held = Some((message, seq, now));
-                return;
+                self.held = Some(Box::new((message, seq, now)));
+                return None;
             }
             if let Some(later) = self.pace.command(seq, now) {
                 self.read_from = later;
             }
         }
-        // Where the actor has ended, the outbox says how to close.
-        self.guard
-            .handle
-            .client(self.guard.opened.connection, message)
-            .await;
+        Some(message)
     }
 
-    /// Passes on the command that waited, where it may go.
-    async fn retry_held(&mut self) {
-        if let Some((message, seq, since)) = self.held.take() {
-            if self.pace.must_wait(seq) {
-                self.held = Some((message, seq, since));
-            } else {
-                let now = Instant::now();
-                self.heard_at = now;
-                self.message(message, now).await;
-            }
+    /// The command that waited, where it may go.
+    fn released(&mut self) -> Option<ClientMessage> {
+        let held = self.held.take()?;
+        if self.pace.must_wait(held.1) {
+            self.held = Some(held);
+            return None;
         }
+        let now = Instant::now();
+        self.heard_at = now;
+        self.pass(held.0, now)
     }
 
     fn note_saved(&mut self, message: &ServerMessage) {
@@ -255,8 +255,8 @@ impl Connection {
     /// Asks a silent client, and ends what stays silent or floods.
     async fn look_at_the_clock(&mut self, wire: &mut Wire) -> Option<Closing> {
         let now = Instant::now();
-        if let Some((_, _, since)) = &self.held {
-            let over = now.duration_since(*since) >= HELD_MAX;
+        if let Some(held) = &self.held {
+            let over = now.duration_since(held.2) >= HELD_MAX;
             return over.then(|| {
                 explain(
                     CloseCode::RateLimited,
@@ -279,8 +279,8 @@ impl Connection {
     }
 
     fn wake_at(&self) -> Instant {
-        if let Some((_, _, since)) = &self.held {
-            return *since + HELD_MAX;
+        if let Some(held) = &self.held {
+            return held.2 + HELD_MAX;
         }
         let intervals = if self.pinged { IDLE_AFTER } else { PING_AFTER };
         let silence = self.heard_at + self.guard.opened.heartbeat * intervals;

@@ -26,7 +26,7 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A socket with its encoding.
 pub(super) struct Wire {
-    socket: WebSocket,
+    socket: Box<WebSocket>,
     encoding: Encoding,
     metrics: Arc<Metrics>,
 }
@@ -51,7 +51,7 @@ impl Wire {
     pub(super) fn new(socket: WebSocket, encoding: Encoding, metrics: Arc<Metrics>) -> Self {
         metrics.sockets.inc();
         Self {
-            socket,
+            socket: Box::new(socket),
             encoding,
             metrics,
         }

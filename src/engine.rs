@@ -49,7 +49,7 @@ use crate::{
     telemetry::{chain, metrics::Metrics},
 };
 use invigil_protocol::{code::CloseCode, exchange};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 /// How often a node says that it lives. What lies between its last word and the
 /// next start is an outage, so this is also how exactly outages are known.
@@ -197,6 +197,11 @@ impl Engine {
             Arc::clone(shared),
             stop.clone(),
         ));
+        background.spawn(tell_health(
+            Arc::clone(registry),
+            shared.writer.available(),
+            stop.clone(),
+        ));
         background.spawn(shared.clock.watch(stop.clone()));
         background.spawn(say_alive(
             Arc::clone(attempts),
@@ -329,6 +334,25 @@ async fn note_outage(
         store.record_outage(last, now).await?;
     }
     Ok(())
+}
+
+/// Tells every attempt when the store goes away and comes back. One task for
+/// all: ten thousand that watch the same value would wake over each other.
+async fn tell_health(
+    registry: Arc<Registry>,
+    mut available: watch::Receiver<bool>,
+    stop: CancellationToken,
+) {
+    loop {
+        let changed = tokio::select! {
+            () = stop.cancelled() => return,
+            changed = available.changed() => changed,
+        };
+        if changed.is_err() {
+            return;
+        }
+        registry.tell_all(|| Message::Health).await;
+    }
 }
 
 async fn say_alive(store: Arc<dyn AttemptStore>, shared: Arc<Shared>, stop: CancellationToken) {

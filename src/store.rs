@@ -28,6 +28,7 @@ use crate::domain::{
     attempt::Status,
     id::{AttemptId, ExamCode, ExamVersion, NodeId, PersonId, QuestionId, SessionId},
     time::Timestamp,
+    value::Canonical,
 };
 
 /// Why the store did not do what it was asked.
@@ -124,7 +125,7 @@ pub struct AnswerRow {
     /// Which question.
     pub question: QuestionId,
     /// JSON as the protocol has it; none: cleared, or only flagged.
-    pub value: Option<Arc<str>>,
+    pub value: Option<Canonical>,
     /// Marked for review by the candidate.
     pub flagged: bool,
     /// Accepted answers so far.
@@ -179,13 +180,13 @@ pub struct AttemptWrite {
     /// Always written.
     pub progress: Progress,
     /// Where it changed.
-    pub control: Option<ControlRow>,
+    pub control: Option<Box<ControlRow>>,
     /// At most one for each question, the newest.
     pub answers: Vec<AnswerRow>,
     /// Appended; a number that is already there is left as it is.
     pub timeline: Vec<TimelineRow>,
     /// Where the attempt is handed in.
-    pub hand_in: Option<HandInRow>,
+    pub hand_in: Option<Box<HandInRow>>,
 }
 
 /// What became of one [`AttemptWrite`] of a batch that was committed.

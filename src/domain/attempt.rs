@@ -296,7 +296,7 @@ impl Attempt {
                 answer.value.clone_from(value);
                 answer.rev = answer.rev.saturating_add(1);
                 answer.answered_at = *at;
-                answer.spent = answer.spent.saturating_add(*spent);
+                answer.spent_ms = answer.spent_ms.saturating_add(whole_ms(*spent));
                 self.control.late |= *late;
             }
             Event::QuestionFlagged {

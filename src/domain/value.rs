@@ -4,14 +4,19 @@
 //! right one is grading's business. Missing parts (an unmatched left side, a
 //! blank not reached) are allowed, parts that the question does not have are not.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
 use serde_json::Value;
+use smol_str::SmolStr;
 
 use super::exam::{Body, Choice, Question};
 
 /// Points of one hotspot answer; more than this nobody sets by hand.
 pub const POINTS_COUNT_MAX: usize = 1_000;
+
+/// A checked value as compact JSON. Most are as short as `"a"`, which takes no
+/// memory of its own; a long one is shared, not copied.
+pub type Canonical = SmolStr;
 
 /// Why a value cannot be an answer to its question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -30,7 +35,7 @@ impl BadValue {
 ///
 /// # Errors
 /// Where the value cannot be an answer to this question.
-pub fn check(question: &Question, value: &Value) -> Result<Option<Arc<str>>, BadValue> {
+pub fn check(question: &Question, value: &Value) -> Result<Option<Canonical>, BadValue> {
     if value.is_null() {
         return Ok(None);
     }

@@ -19,7 +19,7 @@ mod staff;
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{mpsc, oneshot},
     time::Instant,
 };
 
@@ -62,7 +62,6 @@ pub(super) struct Actor {
     connections: u64,
     /// What follows a commit, in the order of the versions that it waits for.
     waiting: VecDeque<(u64, After)>,
-    available: watch::Receiver<bool>,
     idle_since: Instant,
     /// The refusal of the last command, where no connection waits for it.
     refusal: Option<Refused>,
@@ -118,7 +117,6 @@ impl Actor {
         };
         let identity = attempt.identity();
         let slot = Slot::new(identity.id, epoch, identity.exam_version.clone(), durable);
-        let available = shared.writer.available();
         let actor = Self {
             shared,
             content,
@@ -128,7 +126,6 @@ impl Actor {
             connection: None,
             connections: 0,
             waiting: VecDeque::new(),
-            available,
             idle_since: Instant::now(),
             refusal: None,
         };
@@ -147,8 +144,8 @@ impl Actor {
         self.catch_up();
         let timer = tokio::time::sleep_until(self.wake_at());
         tokio::pin!(timer);
-        // All branches are cancel-safe: a message, a permit of the slot and a
-        // change of the watch are taken only when their branch wins.
+        // All branches are cancel-safe: a message and a permit of the slot are
+        // taken only when their branch wins.
         loop {
             timer.as_mut().reset(self.wake_at());
             tokio::select! {
@@ -167,7 +164,6 @@ impl Actor {
                     }
                     None => break,
                 },
-                Ok(()) = self.available.changed() => self.tell_health(),
                 () = &mut timer => {
                     self.catch_up();
                     if self.may_stop() {
@@ -208,6 +204,7 @@ impl Actor {
             Message::Look(reply) => {
                 reply.send(self.look()).ok();
             }
+            Message::Health => self.tell_health(),
             Message::Drain => self.drain(),
         }
     }
@@ -284,7 +281,7 @@ impl Actor {
             },
             Event::HandedIn { reason, by, .. } => {
                 self.shared.metrics.handed_in(by.as_str());
-                change.hand_in = self.hand_in_row();
+                change.hand_in = self.hand_in_row().map(Box::new);
                 After::Finish(reason.clone())
             }
             Event::Cancelled { reason, .. } => After::Void(reason.clone()),

@@ -1,6 +1,6 @@
 //! From stored rows to a live attempt.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use super::{Error, content::Content};
 use crate::{
@@ -66,6 +66,6 @@ pub(super) fn answer(row: AnswerRow) -> Answer {
         rev: row.rev,
         version: row.version,
         answered_at: row.answered_at,
-        spent: Duration::from_millis(row.spent_ms),
+        spent_ms: row.spent_ms,
     }
 }

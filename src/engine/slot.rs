@@ -7,10 +7,7 @@
 //! without waking the actor; only where something else hangs on the commit
 //! (a hand-in, a staff command, an exchange) is the actor woken.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use invigil_protocol::candidate::{Refused, ServerMessage};
 use tokio::{sync::Notify, time::Instant};
@@ -71,10 +68,11 @@ pub(super) struct Durable {
 #[derive(Debug)]
 pub(super) struct Pending {
     progress: Progress,
-    control: Option<ControlRow>,
-    answers: BTreeMap<u16, PendingAnswer>,
+    control: Option<Box<ControlRow>>,
+    /// Sorted by question. Mostly one: a tree's node would hold eleven.
+    answers: Vec<(u16, PendingAnswer)>,
     timeline: Vec<TimelineRow>,
-    hand_in: Option<HandInRow>,
+    hand_in: Option<Box<HandInRow>>,
     wakes_actor: bool,
     since: Instant,
     reply: Reply,
@@ -103,13 +101,13 @@ pub(super) struct Change {
     /// How far the session is with it.
     pub progress: Progress,
     /// The new control state, where it changed.
-    pub control: Option<ControlRow>,
+    pub control: Option<Box<ControlRow>>,
     /// The answer that changed, by question number, and its timeline entry.
     pub answer: Option<(u16, AnswerRow, TimelineRow)>,
     /// Other timeline entries.
     pub timeline: Vec<TimelineRow>,
     /// The hand-in.
-    pub hand_in: Option<HandInRow>,
+    pub hand_in: Option<Box<HandInRow>>,
     /// Whether the actor waits for the commit.
     pub wakes_actor: bool,
     /// The connection to acknowledge to.
@@ -238,7 +236,7 @@ impl Pending {
         Self {
             progress: Progress::default(),
             control: None,
-            answers: BTreeMap::new(),
+            answers: Vec::new(),
             timeline: Vec::new(),
             hand_in: None,
             wakes_actor: false,
@@ -252,7 +250,11 @@ impl Pending {
         self.control = change.control.or_else(|| self.control.take());
         self.hand_in = change.hand_in.or_else(|| self.hand_in.take());
         if let Some((question, row, entry)) = change.answer {
-            self.answers.insert(question, PendingAnswer { row, entry });
+            let answer = PendingAnswer { row, entry };
+            match self.answers.binary_search_by_key(&question, |(q, _)| *q) {
+                Ok(index) => self.answers[index].1 = answer,
+                Err(index) => self.answers.insert(index, (question, answer)),
+            }
         }
         self.timeline.extend(change.timeline);
         self.wakes_actor |= change.wakes_actor;

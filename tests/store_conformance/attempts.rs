@@ -76,7 +76,7 @@ pub(crate) async fn a_person_has_no_more_attempts_than_allowed(store: Arc<dyn St
             number
         );
         let mut last = write(attempt, epoch, 1);
-        last.control = Some(closed(at(9)));
+        last.control = Some(Box::new(closed(at(9))));
         store.save(&[last]).await.unwrap();
     }
     assert_eq!(
@@ -135,10 +135,10 @@ pub(crate) async fn overdue_attempts_come_earliest_first(store: Arc<dyn Store>) 
     for (candidate, close_at) in [("ann", Some(at(30))), ("bob", Some(at(10))), ("cy", None)] {
         let (attempt, epoch) = started_and_taken(&*store, candidate).await;
         let mut change = write(attempt, epoch, 1);
-        change.control = Some(ControlRow {
+        change.control = Some(Box::new(ControlRow {
             close_at,
             ..untouched()
-        });
+        }));
         store.save(&[change]).await.unwrap();
         due.push(attempt);
     }
@@ -161,8 +161,8 @@ pub(crate) async fn an_exam_lists_its_attempts(store: Arc<dyn Store>) {
         answer(QUESTIONS[0], Some("1"), 1),
         answer(QUESTIONS[1], None, 1),
     ];
-    last.control = Some(closed(at(9)));
-    last.hand_in = Some(hand_in());
+    last.control = Some(Box::new(closed(at(9))));
+    last.hand_in = Some(Box::new(hand_in()));
     store.save(&[last]).await.unwrap();
     assert_eq!(store.open_attempts(&"HIST".into()).await.unwrap(), [bob]);
     let again = start(&*store, "ann").await;

@@ -94,7 +94,7 @@ async fn save_behind(store: &Arc<Postgres>, database: &Database, raise: i64) -> 
     for write in &mut batch {
         write.answers = vec![answer(QUESTIONS[0], Some("1"), 5)];
     }
-    batch[0].control = Some(closed(at(9)));
+    batch[0].control = Some(Box::new(closed(at(9))));
 
     let (mut other, mut observer) = (database.connection().await, database.connection().await);
     let mut change = other.begin().await.unwrap();
@@ -152,7 +152,7 @@ async fn overlapping_batches_in_any_order_never_deadlock() {
                 one.answers = QUESTIONS
                     .map(|question| answer(question, Some("1"), version))
                     .to_vec();
-                one.control = (round % 4 == 0).then(crate::fixture::untouched);
+                one.control = (round % 4 == 0).then(|| Box::new(crate::fixture::untouched()));
                 one
             })
             .collect();

@@ -1,6 +1,6 @@
 //! Two exams, some people, and writes to fill in.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use invigil::{
     domain::{
@@ -171,7 +171,7 @@ pub(crate) fn write(attempt: AttemptId, epoch: u64, version_number: u64) -> Atte
 pub(crate) fn answer(question: &str, value: Option<&str>, version_number: u64) -> AnswerRow {
     AnswerRow {
         question: question.into(),
-        value: value.map(Arc::from),
+        value: value.map(Into::into),
         flagged: version_number.is_multiple_of(2),
         rev: 3,
         version: version_number,

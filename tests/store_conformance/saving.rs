@@ -66,8 +66,8 @@ pub(crate) async fn a_stale_epoch_writes_nothing_while_others_are_saved(store: A
         let mut full = write(attempt, epoch, 9);
         full.answers = vec![answer(QUESTIONS[0], Some("1"), 9)];
         full.timeline = vec![entry(9, "{}")];
-        full.control = Some(closed(at(60)));
-        full.hand_in = Some(hand_in());
+        full.control = Some(Box::new(closed(at(60))));
+        full.hand_in = Some(Box::new(hand_in()));
         full
     };
     let nobody = AttemptId(i64::MAX);
@@ -102,13 +102,13 @@ pub(crate) async fn a_repeated_batch_changes_nothing(store: Arc<dyn Store>) {
         answer(QUESTIONS[2], Some("true"), 4),
     ];
     full.timeline = vec![entry(1, "{}"), entry(2, "{\"a\":1}")];
-    full.control = Some(closed(at(60)));
+    full.control = Some(Box::new(closed(at(60))));
     let mark = |question: &str, earned| GradeRow {
         question: question.into(),
         points_earned: earned,
         points_possible: Decimal::new(125, 3),
     };
-    full.hand_in = Some(hand_in());
+    full.hand_in = Some(Box::new(hand_in()));
     full.hand_in.as_mut().unwrap().grades = vec![
         mark(QUESTIONS[0], None),
         mark(QUESTIONS[2], Some(Decimal::new(-13, 2))),
@@ -128,7 +128,7 @@ pub(crate) async fn a_repeated_batch_changes_nothing(store: Arc<dyn Store>) {
     assert_eq!(look().await, first);
 
     let (summary, answers, timeline, receipt) = first;
-    assert_eq!(Some(summary.control), full.control);
+    assert_eq!(Some(Box::new(summary.control)), full.control);
     assert_eq!(summary.totals, Some(totals()));
     assert_eq!((summary.submitted_at, summary.late), (Some(at(50)), true));
     let marks: Vec<_> = answers.iter().map(|(_, grade)| grade.clone()).collect();
@@ -147,7 +147,7 @@ pub(crate) async fn a_lower_version_never_overwrites(store: Arc<dyn Store>) {
     let mut newer = write(attempt, epoch, 8);
     newer.answers = vec![answer(QUESTIONS[0], Some("\"new\""), 8)];
     newer.timeline = vec![entry(1, "{\"n\":8}")];
-    newer.control = Some(closed(at(60)));
+    newer.control = Some(Box::new(closed(at(60))));
     store.save(&[newer.clone()]).await.unwrap();
 
     let mut older = write(attempt, epoch, 7);
@@ -156,7 +156,7 @@ pub(crate) async fn a_lower_version_never_overwrites(store: Arc<dyn Store>) {
         answer(QUESTIONS[1], Some("2"), 7),
     ];
     older.timeline = vec![entry(1, "{\"n\":7}")];
-    older.control = Some(crate::fixture::untouched());
+    older.control = Some(Box::new(crate::fixture::untouched()));
     assert_eq!(
         store.save(&[older.clone()]).await.unwrap(),
         [Written::Saved]
@@ -164,7 +164,7 @@ pub(crate) async fn a_lower_version_never_overwrites(store: Arc<dyn Store>) {
 
     let summary = store.summary(attempt).await.unwrap().unwrap();
     assert_eq!(
-        (summary.progress, Some(summary.control)),
+        (summary.progress, Some(Box::new(summary.control))),
         (newer.progress, newer.control)
     );
     let taken = store.take(attempt, &node()).await.unwrap().unwrap();
@@ -186,10 +186,10 @@ pub(crate) async fn data_that_no_column_takes_is_refused_and_nothing_is_written(
     let mut huge = write(attempt, epoch, 1);
     huge.progress.last_seq = u64::MAX;
     let mut bad_grade = write(attempt, epoch, 1);
-    bad_grade.hand_in = Some(invigil::store::HandInRow {
+    bad_grade.hand_in = Some(Box::new(invigil::store::HandInRow {
         handed_in_by: "nobody",
         ..hand_in()
-    });
+    }));
     for bad in [strange, huge, bad_grade] {
         let outcome = store.save(&[write(other, other_epoch, 1), bad]).await;
         assert!(

@@ -1,14 +1,12 @@
 //! The answers of one attempt, by question number.
 
-use std::{sync::Arc, time::Duration};
-
-use crate::domain::time::Timestamp;
+use crate::domain::{time::Timestamp, value::Canonical};
 
 /// One question's answer as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     /// Canonical JSON; none: cleared, or only flagged.
-    pub value: Option<Arc<str>>,
+    pub value: Option<Canonical>,
     /// Marked for review by the candidate.
     pub flagged: bool,
     /// Accepted answers so far.
@@ -17,8 +15,8 @@ pub struct Answer {
     pub version: u64,
     /// When it was last changed.
     pub answered_at: Timestamp,
-    /// Time on the question, as the client counts, summed up.
-    pub spent: Duration,
+    /// Milliseconds on the question, as the client counts, summed up.
+    pub spent_ms: u64,
 }
 
 impl Answer {
@@ -29,7 +27,7 @@ impl Answer {
             rev: 0,
             version: 0,
             answered_at: at,
-            spent: Duration::ZERO,
+            spent_ms: 0,
         }
     }
 }

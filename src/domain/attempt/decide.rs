@@ -1,7 +1,5 @@
 //! Every rule of an attempt: what a command leads to, as things stand.
 
-use std::sync::Arc;
-
 use super::{
     Attempt, Command, Event, HandedInBy, Phase, Refusal, Status, Void,
     command::{Action, CommandKey, Numbered, Observation},
@@ -11,7 +9,7 @@ use crate::domain::{
     id::{QuestionId, SessionId},
     time::Timestamp,
     timing::Cause,
-    value,
+    value::{self, Canonical},
 };
 
 /// A clock that waited for the opening begins at the opening, not at the tick,
@@ -125,7 +123,7 @@ impl Attempt {
                     kept: value
                         .as_ref()
                         .filter(|_| refused.code.keeps_text())
-                        .map(|value| Arc::from(value.to_string())),
+                        .map(|value| Canonical::from(value.to_string())),
                     stored: refused.stored,
                 }),
             Numbered::Flag { question, on } => match self.writable(now, question) {
@@ -403,7 +401,7 @@ impl Attempt {
 struct Refused {
     code: Void,
     detail: &'static str,
-    stored: Option<(u32, Option<Arc<str>>)>,
+    stored: Option<(u32, Option<Canonical>)>,
 }
 
 impl Refused {

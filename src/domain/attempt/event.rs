@@ -1,7 +1,7 @@
 //! What happened to an attempt. Applying the events of its life in order
 //! rebuilds it.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use crate::domain::{
     attempt::{
@@ -11,6 +11,7 @@ use crate::domain::{
     id::{QuestionId, SessionId},
     time::Timestamp,
     timing::Cause,
+    value::Canonical,
 };
 
 /// Something that happened. Each raises the attempt's version by one.
@@ -40,7 +41,7 @@ pub enum Event {
         /// Index of the question in the exam.
         question: u16,
         /// Canonical JSON; none: cleared.
-        value: Option<Arc<str>>,
+        value: Option<Canonical>,
         /// When.
         at: Timestamp,
         /// Time on the question since the last answer to it.
@@ -70,9 +71,9 @@ pub enum Event {
         /// What the command named as its question.
         question: Option<QuestionId>,
         /// The text of an answer that staff should find.
-        kept: Option<Arc<str>>,
+        kept: Option<Canonical>,
         /// With a conflict: what is stored, as (revision, value).
-        stored: Option<(u32, Option<Arc<str>>)>,
+        stored: Option<(u32, Option<Canonical>)>,
     },
     /// The client noticed something.
     Observed {

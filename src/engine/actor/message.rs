@@ -38,6 +38,8 @@ pub enum Message {
     Staff(Box<(CommandKey, Action, Reply<(), StaffRefusal>)>),
     /// Someone wants to see the attempt.
     Look(oneshot::Sender<Look>),
+    /// The store went away, or came back.
+    Health,
     /// The node shuts down: the connection is closed, the rest is flushed.
     Drain,
 }

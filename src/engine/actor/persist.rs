@@ -35,7 +35,7 @@ impl Actor {
             }
         }
         if self.changes_control(event) {
-            change.control = Some(self.control_row());
+            change.control = Some(Box::new(self.control_row()));
         }
     }
 
@@ -89,7 +89,7 @@ impl Actor {
             rev: answer.rev,
             version: answer.version,
             answered_at: answer.answered_at,
-            spent_ms: whole_ms(answer.spent),
+            spent_ms: answer.spent_ms,
         })
     }
 

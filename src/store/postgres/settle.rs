@@ -48,7 +48,7 @@ pub(super) async fn controls(
 ) -> Result<(), sqlx::Error> {
     let rows: Vec<(&AttemptWrite, &ControlRow)> = writes
         .iter()
-        .filter_map(|(write, _)| Some((*write, write.control.as_ref()?)))
+        .filter_map(|(write, _)| Some((*write, write.control.as_deref()?)))
         .collect();
     if rows.is_empty() {
         return Ok(());
@@ -110,7 +110,7 @@ pub(super) async fn hand_ins(
 ) -> Result<(), sqlx::Error> {
     let rows: Vec<(&AttemptWrite, &HandInRow)> = writes
         .iter()
-        .filter_map(|(write, _)| Some((*write, write.hand_in.as_ref()?)))
+        .filter_map(|(write, _)| Some((*write, write.hand_in.as_deref()?)))
         .collect();
     if rows.is_empty() {
         return Ok(());

@@ -5,6 +5,7 @@ import type { InputProps } from './answer-input';
 interface OptionProps {
   type: 'radio' | 'checkbox';
   name: string;
+  value: string;
   letter: string;
   checked: boolean;
   disabled: boolean;
@@ -12,12 +13,13 @@ interface OptionProps {
   onPick: (checked: boolean) => void;
 }
 
-function Option({ type, name, letter, checked, disabled, text, onPick }: OptionProps) {
+function Option({ type, name, value, letter, checked, disabled, text, onPick }: OptionProps) {
   return (
     <label class={checked ? 'option is-checked' : 'option'}>
       <input
         type={type}
         name={name}
+        value={value}
         checked={checked}
         disabled={disabled}
         onChange={(event) => onPick(event.currentTarget.checked)}
@@ -40,6 +42,7 @@ export function SingleChoice({ question, value, disabled, onEdit }: InputProps<s
           key={id}
           type="radio"
           name={question.id}
+          value={id}
           letter={letterOf(index)}
           checked={value === id}
           disabled={disabled}
@@ -70,6 +73,7 @@ export function MultipleChoice({ question, value, disabled, onEdit }: InputProps
           key={id}
           type="checkbox"
           name={question.id}
+          value={id}
           letter={letterOf(index)}
           checked={chosen.includes(id)}
           disabled={disabled}
@@ -90,6 +94,7 @@ export function TrueFalse({ question, value, disabled, onEdit }: InputProps<bool
           key={String(side)}
           type="radio"
           name={question.id}
+          value={String(side)}
           letter={side ? 'T' : 'F'}
           checked={value === side}
           disabled={disabled}

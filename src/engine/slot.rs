@@ -277,7 +277,7 @@ impl Pending {
         reply.dropped += change.dropped;
     }
 
-    fn into_flight(self: Box<Self>, slot: &Arc<Slot>) -> (AttemptWrite, Settlement) {
+    fn into_flight(self, slot: &Arc<Slot>) -> (AttemptWrite, Settlement) {
         let mut timeline = self.timeline;
         let mut answers = Vec::with_capacity(self.answers.len());
         for (_, PendingAnswer { row, entry }) in self.answers {

@@ -71,6 +71,7 @@ const DOMAIN_CRATES: [&str; 21] = [
     "num_traits",
     "rand_chacha",
     "rust_decimal",
+    "smol_str",
     "schemars",
     "serde",
     "serde_json",

@@ -1,7 +1,7 @@
 //! What all attempts at one frozen exam share: the exam, and its questions by
 //! number, so that an attempt keeps small numbers instead of names.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::domain::{
     exam::{Body, Exam, Question},
@@ -14,7 +14,7 @@ pub struct Plan {
     exam: Arc<Exam>,
     /// Where each question stands: (section, position in the section).
     places: Vec<(u16, u16)>,
-    numbers: HashMap<QuestionId, u16>,
+    numbers: BTreeMap<QuestionId, u16>,
 }
 
 impl Plan {

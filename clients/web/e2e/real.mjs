@@ -7,7 +7,14 @@
 //   SHOTS             where the pictures go (a temporary directory)
 
 import assert from 'node:assert/strict';
-import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -84,11 +91,17 @@ async function take(page, exam, shoot) {
   await saved(page);
 
   await page.getByRole('button', { name: 'Hand in', exact: true }).click();
-  await page.getByRole('dialog').getByText(`${count - RIGHT - WRONG} questions not answered`).waitFor();
+  await page
+    .getByRole('dialog')
+    .getByText(`${count - RIGHT - WRONG} questions not answered`)
+    .waitFor();
   await shoot(page, `${exam.code}-hand-in`);
   await page.getByRole('button', { name: 'Hand in now' }).click();
   await page.getByText('You handed in').waitFor();
-  assert.match(await page.locator('.score').innerText(), new RegExp(`^${RIGHT} of ${count} points`));
+  assert.match(
+    await page.locator('.score').innerText(),
+    new RegExp(`^${RIGHT} of ${count} points`),
+  );
   await shoot(page, `${exam.code}-result`);
   await page.getByRole('link', { name: /My exams/ }).click();
   return { count, formulas };

@@ -282,12 +282,10 @@ impl Engine {
             .unwrap_or(Err(ExchangeRefusal::Unavailable))
     }
 
-    /// Whether the store answers.
-    ///
-    /// # Errors
-    /// Where it does not.
-    pub async fn ping(&self) -> Result<(), Error> {
-        Ok(self.inner.attempts.ping().await?)
+    /// Whether the store took the last batch. One that answers may still have no
+    /// room on its disk.
+    pub fn is_saving(&self) -> bool {
+        *self.inner.shared.writer.available().borrow()
     }
 
     /// Shuts down: closes every connection, writes what waits, and ends all

@@ -63,6 +63,7 @@ pub(super) struct Actor {
     /// What follows a commit, in the order of the versions that it waits for.
     waiting: VecDeque<(u64, After)>,
     idle_since: Instant,
+    events: client::EventBudget,
     /// The refusal of the last command, where no connection waits for it.
     refusal: Option<Refused>,
 }
@@ -90,7 +91,6 @@ struct Connection {
     id: ConnectionId,
     outbox: Arc<Outbox>,
     last_pulse: Option<Instant>,
-    events: client::EventBudget,
 }
 
 impl Drop for Connection {
@@ -127,6 +127,7 @@ impl Actor {
             connections: 0,
             waiting: VecDeque::new(),
             idle_since: Instant::now(),
+            events: client::EventBudget::new(),
             refusal: None,
         };
         (actor, Handle::new(sender))

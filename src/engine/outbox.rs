@@ -181,3 +181,6 @@ fn pop(queue: &mut VecDeque<ServerMessage>) -> Option<ServerMessage> {
     }
     message
 }
+
+#[cfg(test)]
+mod tests;

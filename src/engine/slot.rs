@@ -349,3 +349,6 @@ impl Settlement {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -115,14 +115,21 @@ impl Sqlite {
     where
         F: AsyncFnOnce(&mut SqliteConnection) -> Result<T, sqlx::Error>,
     {
+        let fail = |error| failed(operation, error);
+        let mut connection = self.writer.acquire().await.map_err(fail)?;
         let transact = async {
-            let mut connection = self.writer.acquire().await?;
             let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
             let outcome = work(&mut transaction).await?;
             transaction.commit().await?;
             Ok(outcome)
         };
-        transact.await.map_err(|error| failed(operation, error))
+        let outcome = transact.await;
+        if outcome.is_err() {
+            // Where the disk is full, SQLite ends the transaction by itself; sqlx
+            // does not learn of it, and could never begin another on this one.
+            connection.close().await.ok();
+        }
+        outcome.map_err(fail)
     }
 
     /// Runs one call that reads, on one state of the file.

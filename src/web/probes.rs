@@ -22,10 +22,14 @@ pub(super) fn routes() -> Router<AppState> {
         .route("/metrics", get(metrics))
 }
 
-/// Whether this node may take traffic: not while it stops, not without a store.
+/// Whether this node may take traffic: not while it stops, not without a store,
+/// not while the store takes no answers.
 async fn ready(State(app): State<AppState>) -> Result<&'static str, Problem> {
     if app.stop.is_cancelled() {
         return Err(Problem::Overloaded);
+    }
+    if !app.engine.is_saving() {
+        return Err(Problem::Unavailable);
     }
     let ping = tokio::time::timeout(PING_TIMEOUT, app.store.ping()).await;
     ping.map_err(|_elapsed| Problem::Unavailable)??;

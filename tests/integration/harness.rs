@@ -218,6 +218,14 @@ impl Server {
     }
 }
 
+impl Drop for Server {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the engine's log ends so:\n{}", self.said());
+        }
+    }
+}
+
 /// The end of a log, for who looks into a failure.
 pub(crate) fn tail(log: &Path) -> String {
     let text = fs::read_to_string(log).unwrap_or_default();

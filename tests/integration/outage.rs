@@ -1,7 +1,8 @@
-//! PostgreSQL goes away for a while and comes back: nobody notices but by the
+//! The store goes away for a while and comes back: nobody notices but by the
 //! word `saved`, which is not said meanwhile.
 
 use std::{
+    io::Write as _,
     path::PathBuf,
     sync::{
         Arc,
@@ -157,16 +158,15 @@ fn sum(candidates: &[Candidate], of: impl Fn(&Counts) -> &AtomicU64) -> u64 {
     counts.map(|count| count.load(Ordering::Relaxed)).sum()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn postgres_away_for_a_while() {
-    if !crate::harness::has_postgres() {
-        eprintln!("skipped: INVIGIL_TEST_POSTGRES is not set, PostgreSQL is not tested");
-        return;
-    }
-    let outage = Duration::from_secs(setting("OUTAGE_SECONDS").unwrap_or(10));
-    let (postgres, url) = Postgres::create().await;
-    let site = Site::postgres(&url, &exam("", QUESTIONS), CANDIDATES).await;
-    let server = site.start().await;
+/// Lets candidates answer while the store is taken away for a time and given
+/// back. `silent`: nothing at all can be saved meanwhile.
+async fn outlast(
+    server: Server,
+    outage: Duration,
+    silent: bool,
+    take_away: impl AsyncFnOnce(),
+    give_back: impl AsyncFnOnce(),
+) {
     let answering = Arc::new(AtomicBool::new(true));
     let tasks = TaskTracker::new();
     let entering = (0..CANDIDATES).map(|number| enter(&server, number, &answering, &tasks));
@@ -179,13 +179,13 @@ async fn postgres_away_for_a_while() {
     .await;
     let memory = server.memory();
 
-    postgres.control("stop").await;
+    take_away().await;
     let warned = async || sum(&candidates, |counts| &counts.warned);
     until("everyone to be warned", warned, |warned| {
         *warned >= CANDIDATES as u64
     })
     .await;
-    // Nothing was committed after the stop; what was before is told by now.
+    // What was committed before is told by now.
     let away = Instant::now();
     let saved = sum(&candidates, |counts| &counts.saved);
     let sent = sum(&candidates, |counts| &counts.sent);
@@ -193,7 +193,9 @@ async fn postgres_away_for_a_while() {
     tokio::time::sleep_until(away + outage).await;
     let (status, _) = server.get("/readyz").await;
     assert_eq!(status, 503, "an engine without its store takes no traffic");
-    assert_eq!(sum(&candidates, |counts| &counts.saved), saved);
+    if silent {
+        assert_eq!(sum(&candidates, |counts| &counts.saved), saved);
+    }
     let answered = sum(&candidates, |counts| &counts.sent) - sent;
     assert!(
         answered > CANDIDATES as u64,
@@ -204,7 +206,7 @@ async fn postgres_away_for_a_while() {
     assert!(grown < 2 * memory, "{memory} bytes grew to {grown}");
 
     answering.store(false, Ordering::Relaxed);
-    postgres.control("start").await;
+    give_back().await;
     until(
         "everything to be saved",
         async || {
@@ -223,4 +225,81 @@ async fn postgres_away_for_a_while() {
         candidate.check().await;
     }
     assert!(server.stop().await.success());
+}
+
+async fn lose_postgres(verb: &str, outage: Duration) {
+    if !crate::harness::has_postgres() {
+        eprintln!("skipped: INVIGIL_TEST_POSTGRES is not set, PostgreSQL is not tested");
+        return;
+    }
+    let (postgres, url) = Postgres::create().await;
+    let site = Site::postgres(&url, &exam("", QUESTIONS), CANDIDATES).await;
+    let server = site.start().await;
+    let take_away = async || drop(postgres.control(verb).await);
+    let give_back = async || drop(postgres.control("start").await);
+    outlast(server, outage, true, take_away, give_back).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_away_for_a_while() {
+    let outage = Duration::from_secs(setting("OUTAGE_SECONDS").unwrap_or(10));
+    lose_postgres("stop", outage).await;
+}
+
+/// Every process of the server killed at once: what it called committed is there
+/// after its recovery.
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_crashes() {
+    lose_postgres("crash", Duration::from_secs(2)).await;
+}
+
+/// A file system of its own, which a test may fill.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// None where this system lets nobody mount one.
+    fn mount(at: PathBuf) -> Option<Self> {
+        std::fs::create_dir(&at).unwrap();
+        let done = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=24m", "tmpfs"])
+            .arg(&at)
+            .stderr(std::process::Stdio::null())
+            .status();
+        done.is_ok_and(|status| status.success()).then(|| Self(at))
+    }
+
+    fn filler(&self) -> PathBuf {
+        self.0.join("filler")
+    }
+
+    /// Takes all the room that is left.
+    fn fill(&self) {
+        let mut filler = std::fs::File::create(self.filler()).unwrap();
+        for size in [1 << 20, 1 << 12, 1] {
+            while filler.write_all(&vec![0; size]).is_ok() {}
+        }
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let done = std::process::Command::new("umount").arg(&self.0).status();
+        assert!(done.is_ok_and(|status| status.success()) || std::thread::panicking());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_disk_is_full_for_a_while() {
+    let site = Site::embedded(&exam("", QUESTIONS), CANDIDATES);
+    let Some(disk) = SmallDisk::mount(site.path("data")) else {
+        eprintln!("skipped: this system lets nobody mount a tmpfs, a full disk is not tested");
+        return;
+    };
+    let server = site.start().await;
+    // SQLite may still find room in its own files now and then.
+    let (take_away, give_back) = (
+        async || disk.fill(),
+        async || std::fs::remove_file(disk.filler()).unwrap(),
+    );
+    outlast(server, Duration::from_secs(2), false, take_away, give_back).await;
 }

@@ -158,6 +158,19 @@ def test_events_over_exchange_are_acknowledged_in_the_reply(sitting):
     assert str(timeline(sitting)).count("'e1'") == 1
 
 
+def test_an_exchange_stores_no_more_events_a_second_than_a_socket(sitting):
+    opened = sitting.exchange()
+    burst = [{"t": "event", "n": n, "kind": "copy", "at": n} for n in range(1, 121)]
+    answer = sitting.exchange(session=opened["session"], signals=burst)
+    assert last(answer) == 120
+    # A second may have ended while they were dealt with.
+    assert 0 < answer["event_ack"]["dropped"] <= 70
+    entries = [entry for entry in timeline(sitting) if entry["kind"] == "copy"]
+    assert len(entries) == 120 - answer["event_ack"]["dropped"]
+    again = sitting.exchange(session=opened["session"], signals=burst)
+    assert "dropped" not in again["event_ack"], "a repeat is stored once and dropped once"
+
+
 @pytest.fixture
 def quick(serve):
     """A sitting of an exam with heartbeats every 5 s."""

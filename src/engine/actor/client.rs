@@ -33,13 +33,13 @@ use crate::{
 /// Heartbeats oftener than this get no answer each.
 const PULSE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Events of one connection that are stored in any one second.
+/// Events of one candidate that are stored in any one second.
 const EVENTS_PER_SECOND: u32 = 50;
 
 /// What a client may count as time on one answer: a day, the longest exam.
 const SPENT_MAX: Duration = Duration::from_hours(24);
 
-/// How many events a connection may still store in this second.
+/// How many events a candidate may still store in this second.
 #[derive(Debug)]
 pub(super) struct EventBudget {
     second: Instant,
@@ -47,7 +47,7 @@ pub(super) struct EventBudget {
 }
 
 impl EventBudget {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             second: Instant::now(),
             used: 0,
@@ -122,7 +122,6 @@ impl Actor {
             id: self.connections,
             outbox,
             last_pulse: None,
-            events: EventBudget::new(),
         };
         let id = connection.id;
         if over {
@@ -301,21 +300,16 @@ impl Actor {
     }
 
     fn event(&mut self, now: Timestamp, event: candidate::Event) {
-        let full = self.slot.timeline_pending() >= TIMELINE_PENDING_MAX;
-        let Some(connection) = &mut self.connection else {
+        let Some(connection) = &self.connection else {
             return;
         };
-        let known = self
-            .attempt
-            .session()
-            .map_or(0, |session| session.applied_event);
         let outbox = Some(Arc::clone(&connection.outbox));
         let mut change = Change {
             outbox,
             event: true,
             ..Change::default()
         };
-        if event.n <= known {
+        if self.is_known(&event) {
             // A repeat, covered by the next acknowledgement.
             self.put(now, change);
             return;
@@ -328,13 +322,23 @@ impl Actor {
                     detail: Some(format!("{field} of event {} makes no sense", event.n)),
                 }));
         }
-        // What is over the limits is counted, not stored.
-        if full || event.bad_field.is_some() || !connection.events.spend() {
-            change.dropped = 1;
-        }
+        change.dropped = u64::from(!self.may_store(&event));
         let observation = observation(event);
         self.perform(now, &Command::Observe(observation), change)
             .ok();
+    }
+
+    /// Whether an event was dealt with before.
+    pub(super) fn is_known(&self, event: &candidate::Event) -> bool {
+        self.attempt
+            .session()
+            .is_some_and(|session| event.n <= session.applied_event)
+    }
+
+    /// Whether an event is stored. What is over the limits is counted only.
+    pub(super) fn may_store(&mut self, event: &candidate::Event) -> bool {
+        let room = self.slot.timeline_pending() < TIMELINE_PENDING_MAX;
+        room && event.bad_field.is_none() && self.events.spend()
     }
 
     fn acknowledge_notice(&mut self, now: Timestamp, id: String) {

@@ -30,7 +30,7 @@ const WAITING_MAX: usize = 32;
 pub(super) struct Exchanged {
     resumed: bool,
     refused: Vec<Refused>,
-    event_ack: Option<u64>,
+    event_ack: Option<EventAck>,
     reply: ExchangeReply,
 }
 
@@ -114,16 +114,26 @@ impl Actor {
         refused
     }
 
-    fn exchange_signals(&mut self, now: Timestamp, signals: Vec<ClientMessage>) -> Option<u64> {
-        let mut last = None;
+    fn exchange_signals(
+        &mut self,
+        now: Timestamp,
+        signals: Vec<ClientMessage>,
+    ) -> Option<EventAck> {
+        let (mut last, mut dropped) = (None, 0);
         for signal in signals {
             match signal {
                 ClientMessage::Event(event) => {
                     last = last.max(Some(event.n));
-                    if event.bad_field.is_none() {
-                        let command = Command::Observe(observation(event));
-                        self.perform(now, &command, Change::default()).ok();
+                    if self.is_known(&event) {
+                        continue;
                     }
+                    let change = Change {
+                        dropped: u64::from(!self.may_store(&event)),
+                        ..Change::default()
+                    };
+                    dropped += change.dropped;
+                    let command = Command::Observe(observation(event));
+                    self.perform(now, &command, change).ok();
                 }
                 ClientMessage::NoticeAck(ack) => {
                     let command = Command::AcknowledgeNotice { id: ack.id };
@@ -138,7 +148,10 @@ impl Actor {
                 | ClientMessage::Submit(_) => {}
             }
         }
-        last
+        last.map(|n| EventAck {
+            n,
+            dropped: Some(dropped).filter(|count| *count > 0),
+        })
     }
 
     /// The commit is done: answers with where the attempt stands by now.
@@ -154,7 +167,7 @@ impl Actor {
             saved_seq: self.saved_seq(),
             applied_seq,
             refused: done.refused,
-            event_ack: done.event_ack.map(|n| EventAck { n, dropped: None }),
+            event_ack: done.event_ack,
             status: wire_status(self.attempt.status()),
             deadline_at: self.expected_deadline(now).as_ms(),
             remaining_ms: self.remaining_ms(now),

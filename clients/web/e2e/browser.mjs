@@ -29,8 +29,9 @@ export async function openBrowser(baseURL, prefix = '') {
   context.on('weberror', (error) => faults.push(error.error().stack));
   context.on('console', (message) => {
     if (message.type() !== 'error' || LINE_ERRORS.test(message.text())) return;
-    // Asking without being signed in, or with a wrong code or password, is no fault.
-    if (/status of 40[13]/.test(message.text())) return;
+    // Asking without being signed in, with a wrong code or password, or for what another
+    // computer has by now, is no fault.
+    if (/status of 40[139]/.test(message.text())) return;
     faults.push(message.text());
   });
 

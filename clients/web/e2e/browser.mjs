@@ -57,7 +57,21 @@ export async function openBrowser(baseURL, prefix = '') {
       );
       assert.deepEqual(found, [], `${name} keeps people out`);
     },
-    assertNoFaults: () => assert.deepEqual(faults, [], 'the pages reported errors'),
-    close: () => browser.close(),
+    /** Runs what a test does here, and ends the browser whatever comes of it. */
+    async run(test) {
+      try {
+        await test();
+        assert.deepEqual(faults, [], 'the pages reported errors');
+        console.log(`passed; pictures in ${shots}`);
+      } catch (error) {
+        for (const [index, page] of context.pages().entries()) {
+          await page.screenshot({ path: `${shots}/failed-${index}.png` }).catch(() => undefined);
+        }
+        console.error(`pictures in ${shots}`);
+        throw error;
+      } finally {
+        await browser.close();
+      }
+    },
   };
 }

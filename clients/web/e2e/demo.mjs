@@ -199,39 +199,32 @@ const engine = BASE_URL ? { url: BASE_URL, stop() {} } : await startEngine('demo
 const line = await openLine(engine.url);
 const browser = await openBrowser(line.url);
 try {
-  const { context, shoot } = browser;
-  let page = await context.newPage();
-  step('sign in');
-  await signIn(page, shoot);
-  await page.getByRole('button', { name: /^Start: All ten types/ }).click();
-  await answerAll(page, shoot);
-  await assertStored(page, Object.fromEntries(STORED));
-  step('the line breaks');
-  await breakTheLine(page, line, shoot);
-  step('a network without sockets');
-  await refuseSockets(page, line);
-  step('an answer too long for a frame');
-  await writeMuch(page);
-  step('a second tab');
-  await openElsewhere(page, context, shoot);
-  step('a tab dies');
-  page = await dieUnsaved(page, context, line);
-  step('hand in');
-  await handIn(page, shoot);
-  step('the result, later');
-  await lookBack(page, shoot);
-  step('other screens');
-  await otherScreens(page, shoot);
-  browser.assertNoFaults();
-  console.log(`passed; pictures in ${browser.shots}`);
-} catch (error) {
-  for (const [index, page] of browser.context.pages().entries()) {
-    await page.screenshot({ path: `${browser.shots}/failed-${index}.png` }).catch(() => undefined);
-  }
-  console.error(`pictures in ${browser.shots}`);
-  throw error;
+  await browser.run(async () => {
+    const { context, shoot } = browser;
+    let page = await context.newPage();
+    step('sign in');
+    await signIn(page, shoot);
+    await page.getByRole('button', { name: /^Start: All ten types/ }).click();
+    await answerAll(page, shoot);
+    await assertStored(page, Object.fromEntries(STORED));
+    step('the line breaks');
+    await breakTheLine(page, line, shoot);
+    step('a network without sockets');
+    await refuseSockets(page, line);
+    step('an answer too long for a frame');
+    await writeMuch(page);
+    step('a second tab');
+    await openElsewhere(page, context, shoot);
+    step('a tab dies');
+    page = await dieUnsaved(page, context, line);
+    step('hand in');
+    await handIn(page, shoot);
+    step('the result, later');
+    await lookBack(page, shoot);
+    step('other screens');
+    await otherScreens(page, shoot);
+  });
 } finally {
-  await browser.close();
   line.close();
   await engine.stop();
 }

@@ -128,26 +128,20 @@ const exams = FILES.flatMap((file) => ['--exam', file]);
 const engine = await startEngine('serve', ...exams, '--roster', roster, '--data', `${folder}/data`);
 const browser = await openBrowser(engine.url, 'real-');
 try {
-  const page = await browser.context.newPage();
-  step('sign in');
-  await signIn(page, browser.shoot);
-  for (const file of FILES) {
-    const exam = JSON.parse(readFileSync(file, 'utf8'));
-    step(exam.title);
-    const { count, formulas } = await take(page, exam, browser.shoot);
-    console.log(`  ${count} questions, ${formulas} formulas`);
-  }
-  step('the description of the interface');
-  await readTheInterface(page, browser.shots);
-  browser.assertNoFaults();
-  console.log(`passed; pictures in ${browser.shots}`);
-} catch (error) {
-  const [page] = browser.context.pages();
-  await page?.screenshot({ path: `${browser.shots}/failed-real.png` });
-  console.error(`pictures in ${browser.shots}`);
-  throw error;
+  await browser.run(async () => {
+    const page = await browser.context.newPage();
+    step('sign in');
+    await signIn(page, browser.shoot);
+    for (const file of FILES) {
+      const exam = JSON.parse(readFileSync(file, 'utf8'));
+      step(exam.title);
+      const { count, formulas } = await take(page, exam, browser.shoot);
+      console.log(`  ${count} questions, ${formulas} formulas`);
+    }
+    step('the description of the interface');
+    await readTheInterface(page, browser.shots);
+  });
 } finally {
-  await browser.close();
   await engine.stop();
   rmSync(folder, { recursive: true });
 }

@@ -206,26 +206,19 @@ const engine = await startEngine('serve', ...exams, '--roster', roster, '--data'
 const line = await openLine(engine.url);
 const browser = await openBrowser(line.url, 'rules-');
 try {
-  const { context, shoot } = browser;
-  const page = await context.newPage();
-  await signIn(page);
-  step('a waiting room, and parts with a time limit');
-  await waitInTheLobby(page, shoot);
-  step('a supervisor');
-  await beSupervised(page, await supervisor(engine.url), shoot);
-  step('two computers');
-  const other = await (await browser.stranger(engine.url)).newPage();
-  await clash(page, other, line, shoot);
-  browser.assertNoFaults();
-  console.log(`passed; pictures in ${browser.shots}`);
-} catch (error) {
-  for (const [index, page] of browser.context.pages().entries()) {
-    await page.screenshot({ path: `${browser.shots}/failed-${index}.png` }).catch(() => undefined);
-  }
-  console.error(`pictures in ${browser.shots}`);
-  throw error;
+  await browser.run(async () => {
+    const { context, shoot } = browser;
+    const page = await context.newPage();
+    await signIn(page);
+    step('a waiting room, and parts with a time limit');
+    await waitInTheLobby(page, shoot);
+    step('a supervisor');
+    await beSupervised(page, await supervisor(engine.url), shoot);
+    step('two computers');
+    const other = await (await browser.stranger(engine.url)).newPage();
+    await clash(page, other, line, shoot);
+  });
 } finally {
-  await browser.close();
   line.close();
   await engine.stop();
   rmSync(folder, { recursive: true, force: true });

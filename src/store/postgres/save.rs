@@ -31,6 +31,9 @@ use crate::{
 /// *`(x IN (SELECT ..)) IS TRUE`* keeps the planner from turning the look-up
 /// into a join: it guesses 10 rows for every array, and a nested loop over two
 /// lists of 1,000 is what a hashed look-up avoids.
+///
+/// *One array* comes back: a row for each attempt would cost more to read than
+/// the answer cost to send.
 const SAVE: &str = "
 WITH fence AS MATERIALIZED (
     SELECT k.attempt_id
@@ -78,7 +81,7 @@ recorded AS (
     WHERE (t.attempt_id IN (SELECT f.attempt_id FROM fence AS f)) IS TRUE
     ON CONFLICT (attempt_id, entry_no) DO NOTHING
 )
-SELECT attempt_id FROM fence";
+SELECT coalesce(array_agg(attempt_id), '{}') FROM fence";
 
 /// Writes a batch: alone the statement above, which commits itself; together
 /// with what settles attempts, in one transaction.
@@ -209,7 +212,7 @@ impl<'a> Columns<'a> {
             .bind(&timeline.at)
             .bind(&timeline.kinds)
             .bind(&timeline.data)
-            .fetch_all(connection)
+            .fetch_one(connection)
             .await?;
         Ok(saved.into_iter().collect())
     }

@@ -79,9 +79,8 @@ pub(super) fn read_exam(path: &Path) -> Result<Parsed, Vec<Fault>> {
     definition::parse(&read(path)?, format)
 }
 
-/// Reads exam files, all or none; a code may not stand in two of them.
-pub(super) fn read_exams(paths: &[PathBuf]) -> Result<Vec<Parsed>, Faults> {
-    let mut faults = Faults::default();
+/// Reads exam files; a code may not stand in two of them.
+pub(super) fn read_exams(paths: &[PathBuf], faults: &mut Faults) -> Vec<Parsed> {
     let mut exams: Vec<Parsed> = Vec::new();
     let mut first = HashMap::new();
     for path in paths {
@@ -98,8 +97,7 @@ pub(super) fn read_exams(paths: &[PathBuf]) -> Result<Vec<Parsed>, Faults> {
             )),
         }
     }
-    faults.into_result()?;
-    Ok(exams)
+    exams
 }
 
 /// The text of a file, without the mark that some editors put before it.

@@ -30,7 +30,9 @@ pub(super) async fn run(command: Command, config: &Config) -> anyhow::Result<Exi
     database_url(config)?;
     match command {
         Command::Exam { files } => {
-            let exams = files::read_exams(&files)?;
+            let mut faults = Faults::default();
+            let exams = files::read_exams(&files, &mut faults);
+            faults.into_result()?;
             let stored: Vec<_> = exams.iter().map(files::to_store).collect();
             let stores = Stores::open(&config.database).await?;
             stores

@@ -50,8 +50,8 @@ pub(super) async fn run(args: Args, mut config: Config) -> anyhow::Result<ExitCo
                 .to_owned(),
         )));
     }
-    let exams = files::read_exams(&args.exam)?;
     let mut faults = Faults::default();
+    let exams = files::read_exams(&args.exam, &mut faults);
     let roster = args
         .roster
         .as_deref()

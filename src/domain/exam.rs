@@ -19,6 +19,7 @@ pub mod definition;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod limits;
+mod lines;
 mod schema;
 mod shape;
 mod table;

@@ -34,6 +34,9 @@ impl fmt::Display for Fault {
     }
 }
 
+/// Keys come from the file: a long one is cut, so that its fault stays readable.
+pub(crate) const KEY_CHARS_MAX: usize = 64;
+
 /// Collects faults, up to [`FAULTS_MAX`].
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
@@ -92,8 +95,7 @@ impl Walk {
         if length > 0 {
             self.path.push('.');
         }
-        // Keys come from the file: a long one is cut, so that its fault stays readable.
-        self.path.extend(key.chars().take(64));
+        self.path.extend(key.chars().take(KEY_CHARS_MAX));
         let result = inside(self);
         self.path.truncate(length);
         result

@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 pub use super::tree::Format;
 use super::{
     Exam, ExamKind, IntegrityRule, Proctoring, QUESTIONS_MAX, SCORE_HUNDREDTHS_MAX, Section,
-    SessionPolicy, Severity,
+    SessionPolicy, Severity, lines,
     shape::whole,
     table,
     tree::{self, decimal},
@@ -71,7 +71,11 @@ pub fn parse(text: &str, format: Format) -> Result<Parsed, Vec<Fault>> {
             exam,
             definition,
         }),
-        _ => Err(faults.into_list()),
+        _ => {
+            let mut faults = faults.into_list();
+            lines::add(text, &mut faults);
+            Err(faults)
+        }
     }
 }
 

@@ -93,52 +93,52 @@ sections:
       - {id: q10, type: coding, content: "?", languages: [c, c]}
 "#;
     expect![[r#"
-        code: must be letters A-Z and a-z, digits, _ and -
+        line 2: code: must be letters A-Z and a-z, digits, _ and -
         title: is missing
-        duration_minutes: must be from 1 to 1440
-        passing_score: must be from 0 to 100
-        max_attempts: must be a whole number, not text
-        lobby_minutes: must be a whole number from 0 to 1440
-        shuffle_options: must be true or false, not text
-        password: must be text or null, not a number; put it between quotes
-        ip_restrictions[0]: must be a network such as 10.0.0.0/8, or an address
-        on_disconnect: must be one of keep_running
-        grading.scale[2]: must be a list of 2
-        proctoring.rules[0].kind: must be an event kind of the protocol, or begin with x
-        proctoring.rules[0].then: must be one of note, warn, flag, pause, cancel
-        sections[0].questions[0].points: must be over 0, up to 1000
-        sections[0].questions[1].points: must have at most 2 decimals
-        sections[0].questions[1].options[1].text: is missing
-        sections[0].questions[2].type: must be one of single_choice, multiple_choice, tr
-        sections[0].questions[2].id: must not hold blanks or control characters
-        sections[0].questions[2].content: must not be empty
-        sections[0].questions[3].answer[0]: must not be empty
-        sections[0].questions[3].answer[1].number: is missing
-        sections[0].questions[3].answer[1].numbr: is not a key that is known here
-        sections[0].questions[4].answer: must be true or false, not text
-        sections[0].questions[4].options: is not a key that is known here
-        sections[1].questions[2].image: must be an http, https or data:image address, or
-        sections[1].questions[2].answer[1].shape: must be one of rect, circle, polygon
-        sections[1].questions[2].answer[2].coords[1]: must be from 0 to 1
-        sections[1].questions[2].answer[3].coords: must have at least 3 entries
-        sections[1].questions[3].answer: must be null, not text
-        titel: is not a key that is known here
-        sections[0].questions[0].options[1].id: used twice
-        sections[0].questions[0].answer: `c` is not an id of this question
-        sections[0].questions[1].id: used twice
-        sections[0].questions[1].answer[1]: used twice
-        sections[0].questions[1].answer[2]: `z` is not an id of this question
-        sections[1].id: used twice
-        sections[1].questions[0].answer.k: is not an id of the left side
-        sections[1].questions[0].answer.l: `x` is not an id of this question
-        sections[1].questions[0].answer.m: is missing
-        sections[1].questions[1].answer[1]: used twice
-        sections[1].questions[1].answer: does not name item `b`
-        sections[1].questions[2].answer[0].coords: must be [x1, y1, x2, y2] with x1 < x2
-        sections[1].questions[2].answer[2].coords: must have a radius over 0
-        sections[1].questions[4].languages[1]: used twice
-        grading.scale[1]: must be under the one before
-        available_until: must be after available_from"#]]
+        line 4: duration_minutes: must be from 1 to 1440
+        line 5: passing_score: must be from 0 to 100
+        line 6: max_attempts: must be a whole number, not text
+        line 9: lobby_minutes: must be a whole number from 0 to 1440
+        line 13: shuffle_options: must be true or false, not text
+        line 10: password: must be text or null, not a number; put it between quotes
+        line 11: ip_restrictions[0]: must be a network such as 10.0.0.0/8, or an address
+        line 12: on_disconnect: must be one of keep_running
+        line 14: grading.scale[2]: must be a list of 2
+        line 15: proctoring.rules[0].kind: must be an event kind of the protocol, or beg
+        line 15: proctoring.rules[0].then: must be one of note, warn, flag, pause, cance
+        line 20: sections[0].questions[0].points: must be over 0, up to 1000
+        line 22: sections[0].questions[1].points: must have at most 2 decimals
+        line 23: sections[0].questions[1].options[1].text: is missing
+        line 24: sections[0].questions[2].type: must be one of single_choice, multiple_c
+        line 24: sections[0].questions[2].id: must not hold blanks or control characters
+        line 24: sections[0].questions[2].content: must not be empty
+        line 25: sections[0].questions[3].answer[0]: must not be empty
+        line 25: sections[0].questions[3].answer[1].number: is missing
+        line 25: sections[0].questions[3].answer[1].numbr: is not a key that is known he
+        line 26: sections[0].questions[4].answer: must be true or false, not text
+        line 26: sections[0].questions[4].options: is not a key that is known here
+        line 33: sections[1].questions[2].image: must be an http, https or data:image ad
+        line 34: sections[1].questions[2].answer[1].shape: must be one of rect, circle, 
+        line 35: sections[1].questions[2].answer[2].coords[1]: must be from 0 to 1
+        line 36: sections[1].questions[2].answer[3].coords: must have at least 3 entries
+        line 37: sections[1].questions[3].answer: must be null, not text
+        line 3: titel: is not a key that is known here
+        line 21: sections[0].questions[0].options[1].id: used twice
+        line 21: sections[0].questions[0].answer: `c` is not an id of this question
+        line 22: sections[0].questions[1].id: used twice
+        line 23: sections[0].questions[1].answer[1]: used twice
+        line 23: sections[0].questions[1].answer[2]: `z` is not an id of this question
+        line 27: sections[1].id: used twice
+        line 30: sections[1].questions[0].answer.k: is not an id of the left side
+        line 30: sections[1].questions[0].answer.l: `x` is not an id of this question
+        line 30: sections[1].questions[0].answer.m: is missing
+        line 32: sections[1].questions[1].answer[1]: used twice
+        line 32: sections[1].questions[1].answer: does not name item `b`
+        line 34: sections[1].questions[2].answer[0].coords: must be [x1, y1, x2, y2] wit
+        line 35: sections[1].questions[2].answer[2].coords: must have a radius over 0
+        line 38: sections[1].questions[4].languages[1]: used twice
+        line 14: grading.scale[1]: must be under the one before
+        line 8: available_until: must be after available_from"#]]
     .assert_eq(&faults(yaml, Format::Yaml));
 }
 
@@ -151,95 +151,101 @@ fn small_faults_are_found_one_by_one() {
     check(
         "/code",
         json!("x".repeat(51)),
-        expect!["code: must have at most 50 characters, has 51"],
+        expect!["line 1: code: must have at most 50 characters, has 51"],
     );
-    check("/code", json!(""), expect!["code: must not be empty"]);
+    check(
+        "/code",
+        json!(""),
+        expect!["line 1: code: must not be empty"],
+    );
     check(
         "/title",
         json!(null),
-        expect!["title: must be text, not nothing"],
+        expect!["line 1: title: must be text, not nothing"],
     );
     check(
         "/title",
         json!("a\u{0}b"),
-        expect!["title: must not hold the NUL character"],
+        expect!["line 1: title: must not hold the NUL character"],
     );
     check(
         "/instructions",
         json!("x".repeat(10_001)),
-        expect!["instructions: must have at most 10000 characters, has 10001"],
+        expect!["line 1: instructions: must have at most 10000 characters, has 10001"],
     );
     check(
         "/duration_minutes",
         json!(1441),
-        expect!["duration_minutes: must be from 1 to 1440"],
+        expect!["line 1: duration_minutes: must be from 1 to 1440"],
     );
     check("/duration_minutes", json!(60.0), expect![[""]]);
     check(
         "/duration_minutes",
         json!(1e300),
-        expect!["duration_minutes: must be a whole number from 1 to 1440"],
+        expect!["line 1: duration_minutes: must be a whole number from 1 to 1440"],
     );
     check(
         "/max_attempts",
         json!(11),
-        expect!["max_attempts: must be from 1 to 10"],
+        expect!["line 1: max_attempts: must be from 1 to 10"],
     );
     check(
         "/late_submission_penalty",
         json!(1.01),
-        expect!["late_submission_penalty: must be from 0 to 1"],
+        expect!["line 1: late_submission_penalty: must be from 0 to 1"],
     );
     check(
         "/available_from",
         json!("tomorrow"),
-        expect!["available_from: must be an instant of RFC 3339, such as 2026-11-23T08:00:00Z"],
+        expect![
+            "line 1: available_from: must be an instant of RFC 3339, such as 2026-11-23T08:00:00Z"
+        ],
     );
     check("/available_from", json!(null), expect![[""]]);
     check(
         "/sections",
         json!([]),
-        expect!["sections: must not be empty"],
+        expect!["line 1: sections: must not be empty"],
     );
     check(
         "/sections",
         json!({}),
-        expect!["sections: must be a list, not a map"],
+        expect!["line 1: sections: must be a list, not a map"],
     );
     check(
         "/sections/0/questions",
         json!([]),
-        expect!["sections[0].questions: must not be empty"],
+        expect!["line 1: sections[0].questions: must not be empty"],
     );
     check(
         "/sections/0/questions/0",
         json!(7),
-        expect!["sections[0].questions[0]: must be a map, not a number"],
+        expect!["line 1: sections[0].questions[0]: must be a map, not a number"],
     );
     check(
         "/sections/0/questions/0/points",
         json!(1000.01),
-        expect!["sections[0].questions[0].points: must be over 0, up to 1000"],
+        expect!["line 1: sections[0].questions[0].points: must be over 0, up to 1000"],
     );
     check(
         "/sections/0/questions/0/points",
         json!(0.001),
-        expect!["sections[0].questions[0].points: must have at most 2 decimals"],
+        expect!["line 1: sections[0].questions[0].points: must have at most 2 decimals"],
     );
     check(
         "/sections/0/questions/0/points",
         json!("2"),
-        expect!["sections[0].questions[0].points: must be a number, not text"],
+        expect!["line 1: sections[0].questions[0].points: must be a number, not text"],
     );
     check(
         "/sections/0/questions/0/answer",
         json!(null),
-        expect!["sections[0].questions[0].answer: must be true or false, not nothing"],
+        expect!["line 1: sections[0].questions[0].answer: must be true or false, not nothing"],
     );
     check(
         "/sections/0/time_limit_minutes",
         json!(0),
-        expect!["sections[0].time_limit_minutes: must be from 1 to 1440"],
+        expect!["line 1: sections[0].time_limit_minutes: must be from 1 to 1440"],
     );
 }
 
@@ -249,33 +255,33 @@ fn each_type_of_question_has_its_own_rules() {
     let options = json!([{"id": "a", "text": "A"}, {"id": "b", "text": "B"}]);
     check(
         json!({"type": "single_choice", "options": [{"id": "a", "text": "A"}], "answer": "a"}),
-        expect!["sections[0].questions[0].options: must have at least 2 entries"],
+        expect!["line 1: sections[0].questions[0].options: must have at least 2 entries"],
     );
     check(
         json!({"type": "single_choice", "options": options, "answer": ["a"]}),
-        expect!["sections[0].questions[0].answer: must be text, not a list"],
+        expect!["line 1: sections[0].questions[0].answer: must be text, not a list"],
     );
     check(
         json!({"type": "single_choice", "answer": "a"}),
-        expect!["sections[0].questions[0].options: is missing"],
+        expect!["line 1: sections[0].questions[0].options: is missing"],
     );
     check(
         json!({"type": "multiple_choice", "options": options, "answer": []}),
-        expect!["sections[0].questions[0].answer: must not be empty"],
+        expect!["line 1: sections[0].questions[0].answer: must not be empty"],
     );
     check(
         json!({"type": "fill_blank", "answer": ["Paris"]}),
-        expect!["sections[0].questions[0].answer[0]: must be a list or a map, not text"],
+        expect!["line 1: sections[0].questions[0].answer[0]: must be a list or a map, not text"],
     );
     check(
         json!({"type": "fill_blank", "answer": [[{"number": "3", "tolerance": -1}]]}),
         expect![[r#"
-            sections[0].questions[0].answer[0][0].number: must be a number, not text
-            sections[0].questions[0].answer[0][0].tolerance: must be from 0 to 1000000000000"#]],
+            line 1: sections[0].questions[0].answer[0][0].number: must be a number, not text
+            line 1: sections[0].questions[0].answer[0][0].tolerance: must be from 0 to 1000000000000"#]],
     );
     check(
         json!({"type": "short_answer", "answer": []}),
-        expect!["sections[0].questions[0].answer: must not be empty"],
+        expect!["line 1: sections[0].questions[0].answer: must not be empty"],
     );
     check(
         json!({"type": "short_answer", "answer": null, "rubric": "Any."}),
@@ -287,18 +293,18 @@ fn each_type_of_question_has_its_own_rules() {
     );
     check(
         json!({"type": "coding", "languages": [""]}),
-        expect!["sections[0].questions[0].languages[0]: must not be empty"],
+        expect!["line 1: sections[0].questions[0].languages[0]: must not be empty"],
     );
     check(
         json!({"type": "ordering", "items": options, "answer": ["b", "c"]}),
         expect![[r#"
-            sections[0].questions[0].answer[1]: `c` is not an id of this question
-            sections[0].questions[0].answer: does not name item `a`"#]],
+            line 1: sections[0].questions[0].answer[1]: `c` is not an id of this question
+            line 1: sections[0].questions[0].answer: does not name item `a`"#]],
     );
     check(
         json!({"type": "hotspot", "image": "map.png",
                "answer": [{"shape": "circle", "coords": [0.5, 0.5, 0]}]}),
-        expect!["sections[0].questions[0].answer[0].coords: must have a radius over 0"],
+        expect!["line 1: sections[0].questions[0].answer[0].coords: must have a radius over 0"],
     );
 }
 
@@ -397,10 +403,10 @@ fn questions_and_points_are_bounded_over_all_sections() {
     assert_eq!(exam(2, 2_500, 1), "");
     assert_eq!(
         exam(2, 2_501, 1),
-        "sections: must have at most 5000 questions in all"
+        "line 1: sections: must have at most 5000 questions in all"
     );
     assert_eq!(
         exam(2, 600, 1_000),
-        "sections: must have at most 999999.99 points in all"
+        "line 1: sections: must have at most 999999.99 points in all"
     );
 }

@@ -1,5 +1,5 @@
 import { isFlagged, type Attempt } from 'invigil-js';
-import { useEffect } from 'preact/hooks';
+import { useLayoutEffect } from 'preact/hooks';
 
 /** With Alt and Shift together they are in nobody's way: not of typing, not of browsers,
  * not of screen readers. */
@@ -23,7 +23,8 @@ interface Options {
 }
 
 export function useShortcuts({ attempt, q, index, go, enabled, onHelp }: Options): void {
-  useEffect(() => {
+  // At once with what is drawn: a key that comes before the page was painted is for the new question.
+  useLayoutEffect(() => {
     const onKey = (event: KeyboardEvent) => {
       if (!enabled || !event.altKey || !event.shiftKey || event.ctrlKey || event.metaKey) return;
       const act: Record<string, () => void> = {

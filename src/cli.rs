@@ -51,7 +51,7 @@ enum Command {
     /// Run the engine
     Serve(serve::Args),
     /// Bring PostgreSQL to this version's schema
-    Migrate,
+    Migrate(migrate::Args),
     /// Put exams or people into PostgreSQL
     #[command(subcommand)]
     Import(import::Command),
@@ -102,7 +102,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Demo(args) => Box::pin(demo::run(args, config)).await,
         Command::Serve(args) => Box::pin(serve::run(args, config)).await,
-        Command::Migrate => migrate::run(&config).await,
+        Command::Migrate(args) => migrate::run(&args, &config).await,
         Command::Import(command) => import::run(command, &config).await,
         Command::Results(args) => results::run(args, config).await,
         Command::Check(args) => check::run(&args),

@@ -3,6 +3,7 @@
 pub mod config;
 pub mod domain;
 pub mod engine;
+pub mod secrets;
 pub mod store;
 pub mod telemetry;
 pub mod web;

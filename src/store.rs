@@ -82,6 +82,9 @@ pub enum Started {
     Open(Identity),
     /// All attempts are used.
     NoneLeft,
+    /// The exam or the person is no longer what was read before: read again,
+    /// and decide again.
+    Changed,
 }
 
 /// The attempt's state besides answers: everything that staff or time change.
@@ -230,6 +233,8 @@ pub struct Summary {
     pub late: bool,
     /// After the hand-in.
     pub totals: Option<Totals>,
+    /// Whether staff released the result to the candidate.
+    pub released: bool,
 }
 
 /// A line of an exam's results.
@@ -344,6 +349,58 @@ pub struct StoredExam {
     pub definition: Arc<str>,
 }
 
+/// A person, and what proves who it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// The person.
+    pub person: Person,
+    /// Keyed hash of the access code; none: there is none.
+    pub access_code: Option<[u8; 32]>,
+    /// Argon2id in PHC format; none: there is no password.
+    pub password: Option<String>,
+    /// Nobody signs in as this person before.
+    pub locked_until: Option<Timestamp>,
+}
+
+/// A log-in to be kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewLogin {
+    /// Hash of its token.
+    pub token: [u8; 32],
+    /// Whose.
+    pub person: PersonId,
+    /// Valid before.
+    pub expires_at: Timestamp,
+    /// Where it came from.
+    pub client: Client,
+}
+
+/// Where a request comes from, for the record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Client {
+    /// The address.
+    pub address: std::net::IpAddr,
+    /// What the program calls itself; as much of it as is kept.
+    pub user_agent: Option<String>,
+}
+
+/// A try to sign in.
+#[derive(Debug, Clone, Copy)]
+pub struct LoginTry<'a> {
+    /// As it was typed.
+    pub name: &'a str,
+    /// Where it came from.
+    pub client: &'a Client,
+    /// What came of it.
+    pub success: bool,
+    /// When.
+    pub at: Timestamp,
+    /// So many failures in a row lock the person.
+    pub lock_after: u32,
+    /// For so long.
+    pub lock_for: std::time::Duration,
+}
+
 /// People, exams, log-ins and secrets.
 #[async_trait]
 pub trait Catalog: Send + Sync {
@@ -361,16 +418,16 @@ pub trait Catalog: Send + Sync {
     /// access code of each.
     async fn put_people(&self, people: &[(Person, [u8; 32])]) -> Result<(), Error>;
 
-    /// One person, with the hash of the access code.
-    async fn person(&self, id: &PersonId) -> Result<Option<(Person, [u8; 32])>, Error>;
+    /// One person, with what proves who it is. None too where the person may
+    /// not sign in at all.
+    async fn credentials(&self, id: &PersonId) -> Result<Option<Credentials>, Error>;
+
+    /// Keeps the outcome of a try to sign in. Enough failures in a row lock the
+    /// person where the store keeps locks.
+    async fn note_login(&self, tried: &LoginTry<'_>) -> Result<(), Error>;
 
     /// Keeps a log-in by the hash of its token.
-    async fn put_login(
-        &self,
-        token: &[u8; 32],
-        person: &PersonId,
-        expires_at: Timestamp,
-    ) -> Result<(), Error>;
+    async fn put_login(&self, login: &NewLogin) -> Result<(), Error>;
 
     /// Whose log-in a token is, while it is valid.
     async fn login(&self, token: &[u8; 32], now: Timestamp) -> Result<Option<Person>, Error>;

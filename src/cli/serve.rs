@@ -58,7 +58,7 @@ pub(super) async fn run(args: Args, mut config: Config) -> anyhow::Result<ExitCo
         .map(|path| faults.take(path, files::read_roster(path)));
     faults.into_result()?;
 
-    let stores = Stores::open(&config.database).await?;
+    let stores = Stores::open_for_engine(&config.database).await?;
     let catalog = stores.catalog();
     let exams: Vec<_> = exams.iter().map(files::to_store).collect();
     catalog

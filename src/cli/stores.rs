@@ -29,6 +29,18 @@ impl Stores {
         opened.context("cannot open the store")
     }
 
+    /// With the rights of the engine alone; [`Stores::open`] has all of the
+    /// operator's.
+    pub(super) async fn open_for_engine(settings: &config::Database) -> anyhow::Result<Self> {
+        let Some(url) = &settings.url else {
+            return Self::open(settings).await;
+        };
+        Postgres::connect_as_engine(url.expose_secret(), settings.connections)
+            .await
+            .map(Self::Servers)
+            .context("cannot open the store")
+    }
+
     pub(super) fn attempts(&self) -> Arc<dyn AttemptStore> {
         match self {
             Self::Embedded(store) => Arc::new(store.clone()),

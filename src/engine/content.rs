@@ -222,6 +222,11 @@ impl Contents {
         Ok(list)
     }
 
+    /// Asks the store again at the next look at the list.
+    pub(super) fn forget_list(&self) {
+        *self.list.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// The newest version of one exam.
     ///
     /// # Errors

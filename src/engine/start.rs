@@ -40,6 +40,9 @@ pub enum StartError {
     Failed(#[from] Error),
 }
 
+/// How often a start is decided again because the exam changed meanwhile.
+const TRIES: usize = 3;
+
 impl Engine {
     /// Makes an attempt, or finds the person's open one. However many ask at
     /// once, one is made.
@@ -53,6 +56,24 @@ impl Engine {
         password: Option<&str>,
         address: IpAddr,
     ) -> Result<StartedAttempt, StartError> {
+        for _ in 0..TRIES {
+            if let Some(started) = self.try_start(person, code, password, address).await? {
+                return Ok(started);
+            }
+            self.inner.contents.forget_list();
+        }
+        // It did not change under our hands so often: it is gone, or the person is.
+        Err(Refusal::Closed.into())
+    }
+
+    /// None where what was decided on is no longer so.
+    async fn try_start(
+        &self,
+        person: &Person,
+        code: &ExamCode,
+        password: Option<&str>,
+        address: IpAddr,
+    ) -> Result<Option<StartedAttempt>, StartError> {
         let exam = self
             .inner
             .contents
@@ -74,17 +95,18 @@ impl Engine {
             Started::Created(identity) => (identity, true),
             Started::Open(identity) => (identity, false),
             Started::NoneLeft => return Err(Refusal::NoAttemptsLeft.into()),
+            Started::Changed => return Ok(None),
         };
         let status = if created {
             Status::Started
         } else {
             self.status(identity.id).await?
         };
-        Ok(StartedAttempt {
+        Ok(Some(StartedAttempt {
             identity,
             status,
             created,
-        })
+        }))
     }
 
     async fn history(&self, person: &Person, code: &ExamCode) -> Result<History, Error> {

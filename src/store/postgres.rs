@@ -6,6 +6,7 @@
 //! its connection is thrown away.
 
 mod attempts;
+mod bank;
 mod catalog;
 mod keys;
 mod people;
@@ -18,7 +19,7 @@ mod start;
 use std::{str::FromStr, sync::Arc, time::Duration};
 
 use sqlx::{
-    Connection, PgConnection, PgPool,
+    AssertSqlSafe, Connection, PgConnection, PgPool,
     error::DatabaseError,
     migrate::{MigrateError, Migrator},
     postgres::{PgConnectOptions, PgPoolOptions},
@@ -31,6 +32,12 @@ use crate::domain::time::Timestamp;
 
 /// The schema of this version of the program.
 pub static MIGRATOR: Migrator = sqlx::migrate!("migrations/postgres");
+
+/// What each role may do.
+const ROLES: &str = include_str!("postgres/roles.sql");
+
+/// Whose rights the engine has.
+const ENGINE_ROLE: &str = "invigil_engine";
 
 /// The server gives up a statement after this: far over what any takes, short
 /// enough that a blocked batch is tried again while candidates still wait.
@@ -47,8 +54,17 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// trip before each batch would cost more than it tells.
 const TRUSTED_IDLE: Duration = Duration::from_secs(1);
 
-/// Partitions of attempts are made for so many months ahead.
-const MONTHS_AHEAD: i32 = 12;
+/// Partitions are made for so many months ahead.
+pub(crate) const MONTHS_AHEAD: i32 = 12;
+
+/// What is partitioned by month.
+pub(crate) const MONTHLY: [&str; 5] = [
+    "exam_attempts",
+    "login_attempts",
+    "proctor_logs",
+    "security_events",
+    "audit_logs",
+];
 
 /// The store on PostgreSQL.
 #[derive(Debug, Clone)]
@@ -64,20 +80,30 @@ impl Postgres {
     /// [`Error::Schema`] where it has another one or `url` is no address;
     /// [`Error::Unavailable`] where it cannot be reached.
     pub async fn connect(url: &str, max_connections: u32) -> Result<Self, Error> {
-        let pool = PgPoolOptions::new()
-            .max_connections(max_connections)
-            .acquire_timeout(CONNECT_TIMEOUT)
-            .test_before_acquire(false)
-            .before_acquire(|connection, meta| {
-                Box::pin(async move {
-                    let trusted = meta.idle_for <= TRUSTED_IDLE;
-                    Ok(trusted
-                        || matches!(
-                            timeout(CONNECT_TIMEOUT, connection.ping()).await,
-                            Ok(Ok(()))
-                        ))
-                })
-            })
+        Self::connect_as(url, max_connections, None).await
+    }
+
+    /// Connects with the rights of the engine and no more, where
+    /// [`Postgres::grant_roles`] made its role and the log-in may use it.
+    ///
+    /// # Errors
+    /// As [`Postgres::connect`].
+    pub async fn connect_as_engine(url: &str, max_connections: u32) -> Result<Self, Error> {
+        let role = usable_role(url, ENGINE_ROLE).await?;
+        if role.is_none() {
+            tracing::warn!(
+                "the engine has all rights of its database log-in; `invigil migrate --roles` gives it fewer"
+            );
+        }
+        Self::connect_as(url, max_connections, role).await
+    }
+
+    async fn connect_as(
+        url: &str,
+        max_connections: u32,
+        role: Option<&'static str>,
+    ) -> Result<Self, Error> {
+        let pool = pool(max_connections, role)
             .connect_with(options(url)?)
             .await
             .map_err(|error| failed("connect to PostgreSQL", error))?;
@@ -95,6 +121,33 @@ impl Postgres {
         Ok(store)
     }
 
+    /// Makes the database roles where they are missing, and gives each the least
+    /// that it needs; takes back everything else.
+    ///
+    /// # Errors
+    /// Where the log-in may not make roles, or is not the owner of the tables.
+    pub async fn grant_roles(url: &str) -> Result<(), Error> {
+        let operation = "grant roles";
+        let mut connection = connection(operation, &options(url)?).await?;
+        let mut transaction = connection
+            .begin()
+            .await
+            .map_err(|error| failed(operation, error))?;
+        sqlx::raw_sql(ROLES)
+            .execute(&mut *transaction)
+            .await
+            .map_err(|error| match error.as_database_error() {
+                Some(refused) if refused.code().as_deref() == Some("42501") => {
+                    Error::Schema(format!("the database roles cannot be made: {refused}"))
+                }
+                _ => failed(operation, error),
+            })?;
+        transaction
+            .commit()
+            .await
+            .map_err(|error| failed(operation, error))
+    }
+
     /// Brings a database to this version's schema; two at once do it once.
     ///
     /// # Errors
@@ -104,10 +157,7 @@ impl Postgres {
         let operation = "migrate PostgreSQL";
         // A migration may rewrite tables, which takes its time.
         let options = options(url)?.options([("statement_timeout", "0")]);
-        let mut connection = timeout(CONNECT_TIMEOUT, PgConnection::connect_with(&options))
-            .await
-            .map_err(|elapsed| unavailable(operation, elapsed))?
-            .map_err(|error| failed(operation, error))?;
+        let mut connection = connection(operation, &options).await?;
         let applied = applied_version(&mut connection)
             .await
             .map_err(|error| failed(operation, error))?;
@@ -165,6 +215,64 @@ impl Postgres {
     }
 }
 
+/// A pool whose connections have the rights of `role`.
+fn pool(max_connections: u32, role: Option<&'static str>) -> PgPoolOptions {
+    PgPoolOptions::new()
+        .max_connections(max_connections)
+        .acquire_timeout(CONNECT_TIMEOUT)
+        .test_before_acquire(false)
+        .before_acquire(|connection, meta| {
+            Box::pin(async move {
+                let trusted = meta.idle_for <= TRUSTED_IDLE;
+                Ok(trusted
+                    || matches!(
+                        timeout(CONNECT_TIMEOUT, connection.ping()).await,
+                        Ok(Ok(()))
+                    ))
+            })
+        })
+        .after_connect(move |connection, _| {
+            Box::pin(async move {
+                if let Some(role) = role {
+                    let statement = format!("SET ROLE {role}");
+                    sqlx::query(AssertSqlSafe(statement))
+                        .execute(connection)
+                        .await?;
+                }
+                Ok(())
+            })
+        })
+}
+
+/// One connection, for what is done once.
+async fn connection(
+    operation: &'static str,
+    options: &PgConnectOptions,
+) -> Result<PgConnection, Error> {
+    timeout(CONNECT_TIMEOUT, PgConnection::connect_with(options))
+        .await
+        .map_err(|elapsed| unavailable(operation, elapsed))?
+        .map_err(|error| failed(operation, error))
+}
+
+/// The role, where it exists and the log-in may take it.
+async fn usable_role(url: &str, role: &'static str) -> Result<Option<&'static str>, Error> {
+    let operation = "look for a database role";
+    let mut connection = connection(operation, &options(url)?).await?;
+    // A role is the whole server's; that it has rights here shows that it was granted here.
+    let usable: bool = sqlx::query_scalar(
+        "SELECT EXISTS (
+             SELECT FROM pg_roles
+             WHERE rolname = $1 AND pg_has_role(oid, 'MEMBER')
+               AND to_regprocedure('app_numbers(text)') IS NOT NULL)",
+    )
+    .bind(role)
+    .fetch_one(&mut connection)
+    .await
+    .map_err(|error| failed(operation, error))?;
+    Ok(usable.then_some(role))
+}
+
 fn options(url: &str) -> Result<PgConnectOptions, Error> {
     let options = PgConnectOptions::from_str(url)
         .map_err(|error| Error::Schema(format!("the address of the database is wrong: {error}")))?;
@@ -186,13 +294,17 @@ fn options(url: &str) -> Result<PgConnectOptions, Error> {
 /// A node may run without the right to make tables: then the DEFAULT partition
 /// takes new attempts until an owner calls `invigil migrate`.
 async fn ensure_partitions(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    let made = sqlx::query("SELECT ensure_attempt_partitions($1)")
-        .bind(MONTHS_AHEAD)
-        .execute(connection)
-        .await;
+    let made = sqlx::query(
+        "SELECT ensure_monthly_partitions(t, $1), ensure_activity_partitions()
+         FROM unnest($2::text[]::regclass[]) AS t",
+    )
+    .bind(MONTHS_AHEAD)
+    .bind(MONTHLY)
+    .execute(connection)
+    .await;
     match made {
         Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42501") => {
-            tracing::warn!("no right to make partitions of exam_attempts for the months ahead");
+            tracing::warn!("no right to make partitions for the months ahead");
             Ok(())
         }
         other => other.map(|_| ()),

@@ -161,7 +161,14 @@ async fn result(
         .await?;
     let key = match standing {
         Standing::Proctor => return Err(Problem::Forbidden),
-        Standing::Owner if !is_released(&exam, summary.control.status, app.engine.now()) => {
+        Standing::Owner
+            if !is_released(
+                &exam,
+                summary.control.status,
+                summary.released,
+                app.engine.now(),
+            ) =>
+        {
             return Err(Problem::NotReleased);
         }
         Standing::Owner => Key::for_candidate(&exam),

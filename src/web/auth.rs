@@ -6,7 +6,7 @@
 
 use axum::{
     extract::{FromRequestParts, State},
-    http::{StatusCode, header, request::Parts},
+    http::{HeaderMap, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use axum_extra::extract::{
@@ -27,6 +27,8 @@ use super::{
 };
 use crate::{
     domain::{id::PersonId, person::Person},
+    secrets::password,
+    store::{Client, LoginTry, NewLogin},
     telemetry::metrics::Outcome,
 };
 
@@ -35,6 +37,9 @@ const COOKIE: &str = "invigil_session";
 
 /// Longest name and access code that are looked at, in bytes.
 const CREDENTIAL_BYTES_MAX: usize = 256;
+
+/// How much of a `User-Agent` is kept.
+const USER_AGENT_CHARS_MAX: usize = 300;
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -104,8 +109,10 @@ fn shown_token(parts: &Parts) -> Option<String> {
 struct Credentials {
     /// The roster's `id`.
     id: String,
-    /// The access code.
-    code: String,
+    /// The access code; or else `password`.
+    code: Option<String>,
+    /// The password of an account that has one.
+    password: Option<String>,
 }
 
 /// A log-in.
@@ -140,27 +147,42 @@ struct User {
 async fn login(
     State(app): State<AppState>,
     ClientAddress(address): ClientAddress,
+    headers: HeaderMap,
     Json(credentials): Json<Credentials>,
 ) -> Result<Response, Problem> {
     let count = |outcome| {
         app.metrics.logins.get_or_create(&Outcome { outcome }).inc();
     };
-    if credentials.id.len().max(credentials.code.len()) > CREDENTIAL_BYTES_MAX {
+    let shown = match (credentials.code, credentials.password) {
+        (Some(code), None) => Shown::Code(code),
+        (None, Some(password)) => Shown::Password(password),
+        (Some(_), Some(_)) | (None, None) => {
+            let detail = "send either `code` or `password`".to_owned();
+            return Err(Problem::BadRequest(detail));
+        }
+    };
+    if credentials.id.len().max(shown.text().len()) > CREDENTIAL_BYTES_MAX {
         return Err(Problem::WrongCredentials);
     }
+    let client = Client {
+        address,
+        user_agent: user_agent(&headers),
+    };
     let attempt = app
         .limits
         .begin_login(&credentials.id, address)
         .inspect_err(|_| count("limited"))?;
-    match verified(&app, credentials).await {
+    match verified(&app, &credentials.id, shown).await {
         Ok(Some(person)) => {
             attempt.forgive();
-            let response = log_in(&app, person).await?;
+            note(&app, &credentials.id, &client, true).await?;
+            let response = log_in(&app, person, client).await?;
             count("ok");
             Ok(response)
         }
         Ok(None) => {
             attempt.fail();
+            note(&app, &credentials.id, &client, false).await?;
             count("wrong");
             Err(Problem::WrongCredentials)
         }
@@ -171,20 +193,64 @@ async fn login(
     }
 }
 
-/// The person whose code this is. An unknown name costs the same work as a
-/// wrong code.
-async fn verified(app: &AppState, credentials: Credentials) -> Result<Option<Person>, Problem> {
-    let id = PersonId::from(credentials.id);
-    let shown = token::access_code_hash(&app.access_code_key, &id, &credentials.code);
-    let (person, hash) = match app.catalog.person(&id).await? {
-        Some((person, hash)) => (Some(person), hash),
-        None => (None, [0; 32]),
-    };
-    let equal = bool::from(hash.ct_eq(&shown));
-    Ok(person.filter(|_| equal))
+/// What proves who somebody is.
+enum Shown {
+    Code(String),
+    Password(String),
 }
 
-async fn log_in(app: &AppState, person: Person) -> Result<Response, Problem> {
+impl Shown {
+    fn text(&self) -> &str {
+        let (Self::Code(text) | Self::Password(text)) = self;
+        text
+    }
+}
+
+/// The person whose code or password this is. An unknown name costs the same
+/// work as a wrong one.
+async fn verified(app: &AppState, name: &str, shown: Shown) -> Result<Option<Person>, Problem> {
+    let id = PersonId::from(name);
+    let found = app.catalog.credentials(&id).await?;
+    let now = app.engine.now();
+    let locked = found.as_ref().and_then(|found| found.locked_until);
+    if let Some(until) = locked.filter(|until| now < *until) {
+        return Err(Problem::RateLimited(until.since(now)));
+    }
+    let equal = match shown {
+        Shown::Code(code) => {
+            let shown = token::access_code_hash(&app.access_code_key, &id, &code);
+            let stored = found.as_ref().and_then(|found| found.access_code);
+            bool::from(stored.unwrap_or_default().ct_eq(&shown)) && stored.is_some()
+        }
+        Shown::Password(shown) => {
+            let stored = found.as_ref().and_then(|found| found.password.clone());
+            password::verify(shown, stored).await
+        }
+    };
+    Ok(found.filter(|_| equal).map(|found| found.person))
+}
+
+/// Keeps a try, for locks and for the detection of guessing.
+async fn note(app: &AppState, name: &str, client: &Client, success: bool) -> Result<(), Problem> {
+    let login = &app.config.login;
+    let tried = LoginTry {
+        name,
+        client,
+        success,
+        at: app.engine.now(),
+        lock_after: login.failures_per_name,
+        lock_for: login.window,
+    };
+    Ok(app.catalog.note_login(&tried).await?)
+}
+
+/// What the client's program calls itself, as much of it as is kept.
+pub(super) fn user_agent(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get(header::USER_AGENT)?.to_str().ok()?;
+    Some(text.chars().take(USER_AGENT_CHARS_MAX).collect())
+}
+
+async fn log_in(app: &AppState, person: Person, client: Client) -> Result<Response, Problem> {
     let (token, hash) = token::new_login_token().map_err(|error| {
         tracing::error!(
             error = crate::telemetry::chain(&error),
@@ -194,7 +260,13 @@ async fn log_in(app: &AppState, person: Person) -> Result<Response, Problem> {
     })?;
     let lifetime = app.config.session.login;
     let expires_at = app.engine.now() + lifetime;
-    app.catalog.put_login(&hash, &person.id, expires_at).await?;
+    let login = NewLogin {
+        token: hash,
+        person: person.id.clone(),
+        expires_at,
+        client,
+    };
+    app.catalog.put_login(&login).await?;
     let cookie = session_cookie(app, token.clone());
     let user = User {
         id: person.id.to_string(),

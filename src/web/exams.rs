@@ -94,7 +94,7 @@ impl OwnAttempt {
             deadline_at: summary.control.deadline_at.map(Timestamp::as_ms),
             submitted_at: summary.submitted_at.map(Timestamp::as_ms),
             result_available: summary.totals.is_some()
-                && is_released(exam, summary.control.status, now),
+                && is_released(exam, summary.control.status, summary.released, now),
         }
     }
 }

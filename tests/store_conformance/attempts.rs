@@ -54,7 +54,7 @@ pub(crate) async fn twenty_starts_at_once_make_one_attempt(store: Arc<dyn Store>
                 ids.push(identity.id);
             }
             Started::Open(identity) => ids.push(identity.id),
-            Started::NoneLeft => panic!("one attempt is left"),
+            Started::NoneLeft | Started::Changed => panic!("one attempt is left"),
         }
     }
     ids.dedup();

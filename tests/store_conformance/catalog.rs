@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use invigil::store::{Error, ExamScope, Person, Role, StoredExam};
+use invigil::{
+    domain::{id::PersonId, time::Timestamp},
+    store::{Client, Error, ExamScope, NewLogin, Person, Role, StoredExam},
+};
 use rust_decimal::Decimal;
 
 use crate::fixture::{MORNING, Store, at, exam, furnish, person, version};
@@ -67,7 +70,10 @@ pub(crate) async fn people_are_added_and_replaced(store: Arc<dyn Store>) {
     let people = [(full.clone(), [1; 32]), (none, [2; 32]), (proctor, [3; 32])];
     store.put_people(&people).await.unwrap();
     for row in &people {
-        assert_eq!(store.person(&row.0.id).await.unwrap().as_ref(), Some(row));
+        assert_eq!(
+            person_and_code(&*store, &row.0.id).await.as_ref(),
+            Some(row)
+        );
     }
     let renamed = Person {
         name: "new".to_owned(),
@@ -79,11 +85,28 @@ pub(crate) async fn people_are_added_and_replaced(store: Arc<dyn Store>) {
         .await
         .unwrap();
     assert_eq!(
-        store.person(&renamed.id).await.unwrap(),
+        person_and_code(&*store, &renamed.id).await,
         Some((renamed, [9; 32]))
     );
-    assert_eq!(store.person(&"PROCTOR".into()).await.unwrap(), None);
+    assert_eq!(store.credentials(&"PROCTOR".into()).await.unwrap(), None);
     store.put_people(&[]).await.unwrap();
+}
+
+async fn person_and_code(store: &dyn Store, id: &PersonId) -> Option<(Person, [u8; 32])> {
+    let found = store.credentials(id).await.unwrap()?;
+    Some((found.person, found.access_code?))
+}
+
+fn login(token: [u8; 32], person: &str, expires_at: Timestamp) -> NewLogin {
+    NewLogin {
+        token,
+        person: person.into(),
+        expires_at,
+        client: Client {
+            address: "2001:db8::1".parse().unwrap(),
+            user_agent: Some("test".to_owned()),
+        },
+    }
 }
 
 pub(crate) async fn people_go_in_all_or_none(store: Arc<dyn Store>) {
@@ -94,14 +117,17 @@ pub(crate) async fn people_go_in_all_or_none(store: Arc<dyn Store>) {
         matches!(outcome, Err(Error::Rejected { .. })),
         "{outcome:?}"
     );
-    assert_eq!(store.person(&"ann".into()).await.unwrap(), None);
+    assert_eq!(store.credentials(&"ann".into()).await.unwrap(), None);
 }
 
 pub(crate) async fn a_login_holds_until_it_expires_or_is_ended(store: Arc<dyn Store>) {
     furnish(&*store).await;
-    let ann = "ann".into();
-    store.put_login(&[1; 32], &ann, at(100)).await.unwrap();
-    store.put_login(&[2; 32], &ann, at(100)).await.unwrap();
+    for token in [[1; 32], [2; 32]] {
+        store
+            .put_login(&login(token, "ann", at(100)))
+            .await
+            .unwrap();
+    }
     assert_eq!(
         store.login(&[1; 32], at(99)).await.unwrap(),
         Some(person("ann"))
@@ -115,7 +141,7 @@ pub(crate) async fn a_login_holds_until_it_expires_or_is_ended(store: Arc<dyn St
         store.login(&[2; 32], MORNING).await.unwrap(),
         Some(person("ann"))
     );
-    let outcome = store.put_login(&[4; 32], &"nobody".into(), at(1)).await;
+    let outcome = store.put_login(&login([4; 32], "nobody", at(1))).await;
     assert!(
         matches!(outcome, Err(Error::Rejected { .. })),
         "{outcome:?}"

@@ -3,17 +3,15 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use rust_decimal::Decimal;
-use sha2::{Digest, Sha256};
 use sqlx::{Connection, FromRow, PgConnection};
 
-use super::{Postgres, people};
+use super::{Postgres, bank, people};
 use crate::{
     domain::{
         id::{ExamCode, ExamVersion, PersonId},
         time::Timestamp,
     },
-    store::{Catalog, Error, Person, StoredExam, outline},
+    store::{Catalog, Credentials, Error, LoginTry, NewLogin, Person, StoredExam},
 };
 
 #[async_trait]
@@ -41,19 +39,21 @@ impl Catalog for Postgres {
         .await
     }
 
-    async fn person(&self, id: &PersonId) -> Result<Option<(Person, [u8; 32])>, Error> {
-        self.call("read person", async |db| people::person(db, id).await)
+    async fn credentials(&self, id: &PersonId) -> Result<Option<Credentials>, Error> {
+        self.call("read person", async |db| people::credentials(db, id).await)
             .await
     }
 
-    async fn put_login(
-        &self,
-        token: &[u8; 32],
-        person: &PersonId,
-        expires_at: Timestamp,
-    ) -> Result<(), Error> {
+    async fn note_login(&self, tried: &LoginTry<'_>) -> Result<(), Error> {
+        self.call("note log-in", async |db| {
+            people::note_login(db, tried).await
+        })
+        .await
+    }
+
+    async fn put_login(&self, login: &NewLogin) -> Result<(), Error> {
         self.call("store log-in", async |db| {
-            people::put_login(db, token, person, expires_at).await
+            people::put_login(db, login).await
         })
         .await
     }
@@ -113,72 +113,54 @@ async fn put_exam(connection: &mut PgConnection, exam: &StoredExam) -> Result<()
     .fetch_optional(&mut *connection)
     .await?;
     if let Some(exam_version_id) = fresh {
-        put_questions(connection, exam_version_id, &exam.definition).await?;
+        bank::put_questions(connection, exam_id, exam_version_id, &exam.definition).await?;
     }
-    sqlx::query(
-        "UPDATE exams
-         SET current_version_id = (SELECT id FROM exam_versions WHERE version = $2)
-         WHERE id = $1",
-    )
-    .bind(exam_id)
-    .bind(exam.version.as_str())
-    .execute(connection)
-    .await?;
-    Ok(())
+    sqlx::query(PUBLISH)
+        .bind(exam_id)
+        .bind(exam.version.as_str())
+        .execute(&mut *connection)
+        .await?;
+    bank::compose(connection, exam_id).await
 }
 
-async fn put_questions(
-    connection: &mut PgConnection,
-    exam_version_id: i64,
-    definition: &str,
-) -> Result<(), sqlx::Error> {
-    let questions = outline::questions(definition)?;
-    let hashes: Vec<Vec<u8>> = questions
-        .iter()
-        .map(|question| Sha256::digest(question.definition).to_vec())
-        .collect();
-    let kinds: Vec<&str> = questions
-        .iter()
-        .map(|question| question.kind.as_str())
-        .collect();
-    let texts: Vec<&str> = questions
-        .iter()
-        .map(|question| question.definition)
-        .collect();
-    sqlx::query(
-        "INSERT INTO questions (definition_sha256, type, definition)
-         SELECT q.hash, q.type, q.definition::json
-         FROM unnest($1::bytea[], $2::text[], $3::text[]) AS q (hash, type, definition)
-         ORDER BY q.hash
-         ON CONFLICT (definition_sha256) DO NOTHING",
-    )
-    .bind(&hashes)
-    .bind(&kinds)
-    .bind(&texts)
-    .execute(&mut *connection)
-    .await?;
-
-    let keys: Vec<&str> = questions
-        .iter()
-        .map(|question| question.key.as_str())
-        .collect();
-    let points: Vec<Decimal> = questions.iter().map(|question| question.points).collect();
-    sqlx::query(
-        "INSERT INTO exam_version_questions
-             (exam_version_id, question_id, question_key, position, points)
-         SELECT $1, q.id, n.key, n.position, n.points
-         FROM unnest($2::bytea[], $3::text[], $4::numeric[])
-             WITH ORDINALITY AS n (hash, key, points, position)
-         JOIN questions AS q ON q.definition_sha256 = n.hash",
-    )
-    .bind(exam_version_id)
-    .bind(&hashes)
-    .bind(&keys)
-    .bind(&points)
-    .execute(connection)
-    .await?;
-    Ok(())
-}
+/// Makes a version the current one, and the exam's settings those of it.
+const PUBLISH: &str = "
+UPDATE exams AS e
+SET current_version_id = v.id,
+    status = 'published',
+    published_at = now(),
+    instructions = coalesce(d.instructions, ''),
+    type = coalesce(d.type, 'quiz'),
+    duration_minutes = d.duration_minutes,
+    max_attempts = coalesce(d.max_attempts, 1),
+    passing_score = coalesce(d.passing_score, 60),
+    available_from = d.available_from,
+    available_until = d.available_until,
+    lobby_minutes = coalesce(d.lobby_minutes, 15),
+    grace_period_minutes = coalesce(d.grace_period_minutes, 0),
+    late_submission_penalty = coalesce(d.late_submission_penalty, 0),
+    full_duration_after_close = coalesce(d.full_duration_after_close, false),
+    shuffle_questions = coalesce(d.shuffle_questions, false),
+    shuffle_options = coalesce(d.shuffle_options, false),
+    show_results_immediately = coalesce(d.show_results_immediately, true),
+    allow_review = coalesce(d.allow_review, true),
+    show_correct_answers = coalesce(d.show_correct_answers, false),
+    ip_restrictions = coalesce(d.ip_restrictions, '{}'),
+    session_policy = coalesce(d.session_policy, 'takeover'),
+    settings = CASE WHEN d.on_disconnect IS NULL THEN '{}'
+                    ELSE jsonb_build_object('on_disconnect', d.on_disconnect) END,
+    proctoring_config = coalesce(d.proctoring, '{}'),
+    grading_config = coalesce(d.grading, '{}')
+FROM exam_versions AS v
+CROSS JOIN LATERAL json_to_record(v.definition) AS d (
+    instructions text, type text, duration_minutes integer, max_attempts integer, passing_score numeric,
+    available_from timestamptz, available_until timestamptz, lobby_minutes integer,
+    grace_period_minutes integer, late_submission_penalty numeric, full_duration_after_close boolean,
+    shuffle_questions boolean, shuffle_options boolean, show_results_immediately boolean,
+    allow_review boolean, show_correct_answers boolean, ip_restrictions inet[], session_policy text,
+    on_disconnect jsonb, proctoring jsonb, grading jsonb
+)
+WHERE e.id = $1 AND v.version = $2";
 
 #[derive(FromRow)]
 struct ExamRow {

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use sqlx::{FromRow, PgConnection};
 
-use super::rows::to_column as instant;
+use super::rows::{instant as from_instant, to_column as instant};
 use crate::{
     domain::{id::PersonId, time::Timestamp},
     store::{
-        ExamScope, Person,
+        Credentials, ExamScope, LoginTry, NewLogin, Person, Role,
         convert::{
             bytes_from_column, duration_from_column, duration_to_column, refuse, role_from_column,
         },
@@ -38,25 +39,43 @@ pub(super) async fn put_people(
         .collect();
     let codes: Vec<&[u8]> = rows.iter().map(|(_, code)| code.as_slice()).collect();
     sqlx::query(
-        "INSERT INTO users
-             (username, name, email, role, exam_codes, time_factor, extra_time_ms, access_code_hmac)
-         SELECT p.username, p.name, p.email, p.role,
+        "WITH p AS MATERIALIZED (
+             SELECT *
+             FROM unnest(
+                 $1::text[], $2::text[], $3::text[], $4::text[],
+                 $5::text[], $6::numeric[], $7::bigint[], $8::bytea[]
+             ) AS p (username, name, email, role, exams, time_factor, extra_time_ms, code)
+         ),
+         put AS (
+             INSERT INTO users
+                 (username, name, email, exam_codes, time_factor, extra_time_ms, access_code_hmac)
+             SELECT p.username, p.name, p.email,
                 CASE WHEN p.exams IS NOT NULL
                      THEN ARRAY(SELECT json_array_elements_text(p.exams::json)) END,
                 p.time_factor, p.extra_time_ms, p.code
-         FROM unnest(
-             $1::text[], $2::text[], $3::text[], $4::text[],
-             $5::text[], $6::numeric[], $7::bigint[], $8::bytea[]
-         ) AS p (username, name, email, role, exams, time_factor, extra_time_ms, code)
-         ON CONFLICT (username) DO UPDATE
-         SET name = excluded.name,
-             email = excluded.email,
-             role = excluded.role,
-             exam_codes = excluded.exam_codes,
-             time_factor = excluded.time_factor,
-             extra_time_ms = excluded.extra_time_ms,
-             access_code_hmac = excluded.access_code_hmac,
-             updated_at = now()",
+             FROM p
+             ON CONFLICT (username) DO UPDATE
+             SET name = excluded.name,
+                 email = excluded.email,
+                 exam_codes = excluded.exam_codes,
+                 time_factor = excluded.time_factor,
+                 extra_time_ms = excluded.extra_time_ms,
+                 access_code_hmac = excluded.access_code_hmac,
+                 revision = users.revision + 1,
+                 updated_at = now()
+             RETURNING id, organization_id, username
+         ),
+         ended AS (
+             DELETE FROM user_roles AS r
+             USING put, p
+             WHERE r.user_id = put.id AND p.username = put.username
+               AND r.organization_id = put.organization_id AND r.role <> p.role
+         )
+         INSERT INTO user_roles (user_id, organization_id, role)
+         SELECT put.id, put.organization_id, p.role
+         FROM put
+         JOIN p ON p.username = put.username
+         ON CONFLICT (user_id, organization_id, role) DO UPDATE SET is_active = true, expires_at = NULL",
     )
     .bind(column(|person| person.id.as_str()))
     .bind(column(|person| &person.name))
@@ -88,60 +107,121 @@ struct PersonRow {
     exam_codes: Option<Vec<String>>,
     time_factor: Decimal,
     extra_time_ms: i64,
-    access_code_hmac: Vec<u8>,
 }
 
-impl TryFrom<PersonRow> for (Person, [u8; 32]) {
+impl TryFrom<PersonRow> for Person {
     type Error = sqlx::Error;
 
     fn try_from(row: PersonRow) -> Result<Self, sqlx::Error> {
-        let code = bytes_from_column(&row.access_code_hmac)?;
-        let person = Person {
+        Ok(Self {
             id: row.username.into(),
             name: row.name,
             email: row.email,
-            role: role_from_column(&row.role)?,
+            role: match row.role.as_str() {
+                // Of all organisations: which these are, the scope says.
+                "super_admin" => Role::Admin,
+                role => role_from_column(role)?,
+            },
             exams: row.exam_codes.map_or(ExamScope::All, |codes| {
                 ExamScope::Some(codes.into_iter().map(Into::into).collect())
             }),
             time_factor: row.time_factor,
             extra_time: duration_from_column(row.extra_time_ms)?,
-        };
-        Ok((person, code))
+        })
     }
 }
 
-/// One person, with the hash of the access code.
-pub(super) async fn person(
+#[derive(FromRow)]
+struct CredentialsRow {
+    #[sqlx(flatten)]
+    person: PersonRow,
+    access_code_hmac: Option<Vec<u8>>,
+    password_hash: Option<String>,
+    locked_until: Option<DateTime<Utc>>,
+}
+
+/// One person, with what proves who it is.
+pub(super) async fn credentials(
     connection: &mut PgConnection,
     id: &PersonId,
-) -> Result<Option<(Person, [u8; 32])>, sqlx::Error> {
-    let row: Option<PersonRow> = sqlx::query_as(
-        "SELECT username, name, email, role, exam_codes, time_factor, extra_time_ms, access_code_hmac
-         FROM users
-         WHERE username = $1",
+) -> Result<Option<Credentials>, sqlx::Error> {
+    let row: Option<CredentialsRow> = sqlx::query_as(
+        "SELECT u.username, u.name, u.email, r.role, exam_scope(u.id) AS exam_codes, u.time_factor,
+                u.extra_time_ms, u.access_code_hmac, u.password_hash, u.locked_until
+         FROM users AS u
+         CROSS JOIN LATERAL effective_role(u.id) AS r (role)
+         WHERE u.username = $1 AND u.is_active AND r.role IS NOT NULL",
     )
     .bind(id.as_str())
     .fetch_optional(connection)
     .await?;
-    row.map(TryInto::try_into).transpose()
+    let Some(row) = row else { return Ok(None) };
+    let code = row.access_code_hmac.as_deref().map(bytes_from_column);
+    Ok(Some(Credentials {
+        person: row.person.try_into()?,
+        access_code: code.transpose()?,
+        password: row.password_hash,
+        locked_until: row.locked_until.map(from_instant),
+    }))
+}
+
+/// Keeps a try to sign in, and counts it for the person.
+pub(super) async fn note_login(
+    connection: &mut PgConnection,
+    tried: &LoginTry<'_>,
+) -> Result<(), sqlx::Error> {
+    let at = instant(tried.at)?;
+    // What somebody typed as a name, as far as a column takes it.
+    let name = tried.name.replace('\0', "\u{fffd}");
+    sqlx::query(
+        "WITH person AS (
+             UPDATE users
+             SET last_login = CASE WHEN $4 THEN $5 ELSE last_login END,
+                 login_count = login_count + CASE WHEN $4 THEN 1 ELSE 0 END,
+                 failed_login_attempts = CASE WHEN $4 THEN 0 ELSE failed_login_attempts + 1 END,
+                 locked_until = CASE WHEN $4 THEN NULL
+                                     WHEN failed_login_attempts + 1 >= $6 THEN $5 + $7 * interval '1 ms'
+                                     ELSE locked_until END
+             WHERE username = $1
+             RETURNING id, organization_id
+         ),
+         active AS (
+             INSERT INTO user_activity_logs
+                 (user_id, organization_id, activity_type, ip_address, user_agent, created_at)
+             SELECT id, organization_id, 'login', $2::text::inet, $3, $5 FROM person WHERE $4
+         )
+         INSERT INTO login_attempts (username, user_id, ip_address, user_agent, success, attempted_at)
+         VALUES ($1, (SELECT id FROM person), $2::text::inet, $3, $4, $5)",
+    )
+    .bind(&name)
+    .bind(tried.client.address.to_string())
+    .bind(&tried.client.user_agent)
+    .bind(tried.success)
+    .bind(at)
+    .bind(i32::try_from(tried.lock_after).unwrap_or(i32::MAX))
+    .bind(f64::from(u32::try_from(tried.lock_for.as_millis()).unwrap_or(u32::MAX)))
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// Keeps a log-in.
 pub(super) async fn put_login(
     connection: &mut PgConnection,
-    token: &[u8; 32],
-    person: &PersonId,
-    expires_at: Timestamp,
+    login: &NewLogin,
 ) -> Result<(), sqlx::Error> {
     let stored = sqlx::query(
-        "INSERT INTO user_sessions (token_sha256, user_id, expires_at)
-         SELECT $1, u.id, $3 FROM users AS u WHERE u.username = $2
+        "INSERT INTO user_sessions (token_sha256, user_id, expires_at, ip_address, user_agent, created_at)
+         SELECT $1, u.id, $3, $4::text::inet, $5, least(now(), $3 - interval '1 ms')
+         FROM users AS u
+         WHERE u.username = $2
          ON CONFLICT (token_sha256) DO UPDATE SET expires_at = excluded.expires_at",
     )
-    .bind(token.as_slice())
-    .bind(person.as_str())
-    .bind(instant(expires_at)?)
+    .bind(login.token.as_slice())
+    .bind(login.person.as_str())
+    .bind(instant(login.expires_at)?)
+    .bind(login.client.address.to_string())
+    .bind(&login.client.user_agent)
     .execute(connection)
     .await?;
     if stored.rows_affected() == 0 {
@@ -158,18 +238,19 @@ pub(super) async fn login(
     now: Timestamp,
 ) -> Result<Option<Person>, sqlx::Error> {
     let row: Option<PersonRow> = sqlx::query_as(
-        "SELECT u.username, u.name, u.email, u.role, u.exam_codes, u.time_factor, u.extra_time_ms,
-                u.access_code_hmac
+        "SELECT u.username, u.name, u.email, r.role, exam_scope(u.id) AS exam_codes, u.time_factor,
+                u.extra_time_ms
          FROM user_sessions AS s
          JOIN users AS u ON u.id = s.user_id
-         WHERE s.token_sha256 = $1 AND s.expires_at > $2",
+         CROSS JOIN LATERAL effective_role(u.id) AS r (role)
+         WHERE s.token_sha256 = $1 AND s.expires_at > $2 AND s.is_active
+           AND u.is_active AND r.role IS NOT NULL",
     )
     .bind(token.as_slice())
     .bind(instant(now)?)
     .fetch_optional(connection)
     .await?;
-    let found: Option<(Person, _)> = row.map(TryInto::try_into).transpose()?;
-    Ok(found.map(|(person, _)| person))
+    row.map(TryInto::try_into).transpose()
 }
 
 /// Ends a log-in.

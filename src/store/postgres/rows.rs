@@ -57,6 +57,7 @@ pub(super) struct SummaryRow {
     grade: Option<String>,
     penalty: Option<Decimal>,
     needs_marking: Option<bool>,
+    released_at: Option<DateTime<Utc>>,
 }
 
 impl TryFrom<SummaryRow> for Summary {
@@ -108,6 +109,7 @@ impl TryFrom<SummaryRow> for Summary {
             submitted_at,
             late: row.late,
             totals,
+            released: row.released_at.is_some(),
         })
     }
 }

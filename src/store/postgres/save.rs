@@ -57,8 +57,10 @@ progress AS (
 ),
 answered AS (
     INSERT INTO answers AS a
-        (attempt_id, question_id, user_answer, flagged, rev, seq, answered_at, spent_ms)
-    SELECT n.attempt_id, n.question_id, n.value::json, n.flagged, n.rev, n.seq, n.at, n.spent_ms
+        (attempt_id, question_id, user_answer, flagged, rev, seq, answered_at, spent_ms,
+         original_answer, first_answered_at)
+    SELECT n.attempt_id, n.question_id, n.value::json, n.flagged, n.rev, n.seq, n.at, n.spent_ms,
+           n.value::json, CASE WHEN n.value IS NOT NULL THEN n.at END
     FROM unnest(
         $8::bigint[], $9::bigint[], $10::text[], $11::boolean[],
         $12::bigint[], $13::bigint[], $14::timestamptz[], $15::bigint[]
@@ -70,7 +72,9 @@ answered AS (
         rev = excluded.rev,
         seq = excluded.seq,
         answered_at = excluded.answered_at,
-        spent_ms = excluded.spent_ms
+        spent_ms = excluded.spent_ms,
+        original_answer = coalesce(a.original_answer, excluded.original_answer),
+        first_answered_at = coalesce(a.first_answered_at, excluded.first_answered_at)
     WHERE a.seq < excluded.seq
 ),
 recorded AS (

@@ -82,6 +82,7 @@ SET submitted_at = n.submitted_at,
     grade = n.grade,
     penalty = n.penalty,
     needs_marking = n.needs_marking,
+    graded_at = CASE WHEN NOT n.needs_marking THEN n.submitted_at END,
     receipt = n.receipt::json,
     updated_at = now()
 FROM unnest(
@@ -97,7 +98,14 @@ WHERE a.id = k.attempt_id AND a.started_at = k.started_at";
 const GRADES: &str = "
 UPDATE answers AS a
 SET points_earned = n.points_earned,
-    points_possible = n.points_possible
+    points_possible = n.points_possible,
+    status = CASE WHEN n.points_earned IS NULL THEN 'pending_review'
+                  WHEN n.points_earned >= round(n.points_possible, 2) THEN 'correct'
+                  WHEN n.points_earned <= 0 THEN 'incorrect'
+                  ELSE 'partial' END,
+    is_correct = n.points_earned >= round(n.points_possible, 2),
+    grading_method = CASE WHEN n.points_earned IS NOT NULL THEN 'auto' END,
+    graded_at = CASE WHEN n.points_earned IS NOT NULL THEN now() END
 FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::numeric[], $5::numeric[])
     AS n (attempt_id, version, question_id, points_earned, points_possible)
 JOIN exam_attempt_keys AS k ON k.attempt_id = n.attempt_id AND k.record_version = n.version

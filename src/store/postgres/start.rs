@@ -1,5 +1,6 @@
 //! Making attempts, and taking them.
 
+use rust_decimal::Decimal;
 use sqlx::{Connection, FromRow, PgConnection};
 
 use super::{
@@ -10,7 +11,7 @@ use crate::{
     domain::id::{AttemptId, NodeId},
     store::{
         Identity, NewAttempt, Started, Summary, Taken,
-        convert::{duration_to_column, from_column, refuse},
+        convert::{duration_from_column, duration_to_column, from_column, refuse},
     },
 };
 
@@ -19,6 +20,9 @@ struct Keys {
     exam: i64,
     exam_version: i64,
     user: i64,
+    is_current: bool,
+    time_factor: Option<Decimal>,
+    extra_time_ms: Option<i64>,
 }
 
 const MAKE: &str = "
@@ -46,10 +50,15 @@ pub(super) async fn start(
     let wanted = &new.identity;
     let mut transaction = connection.begin().await?;
     let keys: Keys = sqlx::query_as(
-        "SELECT e.id AS exam, v.id AS exam_version, u.id AS user
+        "SELECT e.id AS exam, v.id AS exam_version, u.id AS user,
+                v.id = e.current_version_id AND e.status IN ('published', 'active') AND u.is_active
+                    AND (s.codes IS NULL OR e.code = ANY (s.codes)) AS is_current,
+                a.time_factor, a.extra_time_ms
          FROM users AS u
          CROSS JOIN exams AS e
          JOIN exam_versions AS v ON v.exam_id = e.id
+         CROSS JOIN LATERAL exam_scope(u.id) AS s (codes)
+         LEFT JOIN exam_accommodations AS a ON a.exam_id = e.id AND a.user_id = u.id
          WHERE u.username = $1 AND e.code = $2 AND v.version = $3
          FOR NO KEY UPDATE OF u",
     )
@@ -75,36 +84,45 @@ pub(super) async fn start(
         }
         number = attempt.identity.number + 1;
     }
+    // The rules were asked before this transaction: a new version, the end of an
+    // enrolment or of the exam may have come between.
+    if !keys.is_current {
+        return Ok(Started::Changed);
+    }
     if number > new.max_attempts {
         return Ok(Started::NoneLeft);
     }
-    let id = make(&mut transaction, new, &keys, number).await?;
-    transaction.commit().await?;
-    Ok(Started::Created(Identity {
-        id: AttemptId(id),
+    let extra_time = keys.extra_time_ms.map(duration_from_column).transpose()?;
+    let mut identity = Identity {
         number,
+        time_factor: keys.time_factor.unwrap_or(wanted.time_factor),
+        extra_time: extra_time.unwrap_or(wanted.extra_time),
         ..wanted.clone()
-    }))
+    };
+    identity.id = AttemptId(make(&mut transaction, new, &keys, &identity).await?);
+    transaction.commit().await?;
+    Ok(Started::Created(identity))
 }
 
 async fn make(
     connection: &mut PgConnection,
     new: &NewAttempt,
     keys: &Keys,
-    number: u16,
+    identity: &Identity,
 ) -> Result<i64, sqlx::Error> {
-    let (wanted, control) = (&new.identity, &new.control);
+    let control = &new.control;
+    let number = identity.number;
     let optional = |at: Option<_>| at.map(instant).transpose();
     sqlx::query_scalar(MAKE)
         .bind(keys.exam)
         .bind(keys.exam_version)
         .bind(keys.user)
         .bind(i16::try_from(number).map_err(|error| refuse(format!("attempt {number}: {error}")))?)
-        .bind(instant(wanted.started_at)?)
+        .bind(instant(identity.started_at)?)
         .bind(optional(control.closed_at)?)
-        .bind(wanted.seed.cast_signed())
-        .bind(wanted.time_factor)
-        .bind(duration_to_column(wanted.extra_time))
+        .bind(identity.seed.cast_signed())
+        .bind(identity.time_factor)
+        .bind(duration_to_column(identity.extra_time))
         .bind(new.address.to_string())
         .bind(control.status.as_str())
         .bind(&*control.state)

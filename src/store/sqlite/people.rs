@@ -6,7 +6,7 @@ use super::rows::decimal;
 use crate::{
     domain::{id::PersonId, time::Timestamp},
     store::{
-        ExamScope, Person,
+        Credentials, ExamScope, NewLogin, Person,
         convert::{
             bytes_from_column, duration_from_column, duration_to_column, role_from_column,
             unreadable,
@@ -67,7 +67,7 @@ struct PersonRow {
     access_code_hmac: Vec<u8>,
 }
 
-impl TryFrom<PersonRow> for (Person, [u8; 32]) {
+impl TryFrom<PersonRow> for Credentials {
     type Error = sqlx::Error;
 
     fn try_from(row: PersonRow) -> Result<Self, sqlx::Error> {
@@ -86,15 +86,20 @@ impl TryFrom<PersonRow> for (Person, [u8; 32]) {
             time_factor: decimal(&row.time_factor)?,
             extra_time: duration_from_column(row.extra_time_ms)?,
         };
-        Ok((person, code))
+        Ok(Self {
+            person,
+            access_code: Some(code),
+            password: None,
+            locked_until: None,
+        })
     }
 }
 
 /// One person, with the hash of the access code.
-pub(super) async fn person(
+pub(super) async fn credentials(
     connection: &mut SqliteConnection,
     id: &PersonId,
-) -> Result<Option<(Person, [u8; 32])>, sqlx::Error> {
+) -> Result<Option<Credentials>, sqlx::Error> {
     let row: Option<PersonRow> = sqlx::query_as(
         "SELECT username, name, email, role, exam_codes, time_factor, extra_time_ms, access_code_hmac
          FROM users
@@ -109,18 +114,16 @@ pub(super) async fn person(
 /// Keeps a log-in.
 pub(super) async fn put_login(
     connection: &mut SqliteConnection,
-    token: &[u8; 32],
-    person: &PersonId,
-    expires_at: Timestamp,
+    login: &NewLogin,
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
         "INSERT INTO user_sessions (token_sha256, username, expires_at)
          VALUES (?1, ?2, ?3)
          ON CONFLICT (token_sha256) DO UPDATE SET expires_at = excluded.expires_at",
     )
-    .bind(token.as_slice())
-    .bind(person.as_str())
-    .bind(expires_at.as_ms())
+    .bind(login.token.as_slice())
+    .bind(login.person.as_str())
+    .bind(login.expires_at.as_ms())
     .execute(connection)
     .await?;
     Ok(())
@@ -143,8 +146,8 @@ pub(super) async fn login(
     .bind(now.as_ms())
     .fetch_optional(connection)
     .await?;
-    let found: Option<(Person, _)> = row.map(TryInto::try_into).transpose()?;
-    Ok(found.map(|(person, _)| person))
+    let found: Option<Credentials> = row.map(TryInto::try_into).transpose()?;
+    Ok(found.map(|credentials| credentials.person))
 }
 
 /// Ends a log-in.

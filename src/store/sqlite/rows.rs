@@ -105,6 +105,8 @@ impl TryFrom<SummaryRow> for Summary {
             submitted_at,
             late: row.late,
             totals,
+            // Releasing by hand is a matter of the management side.
+            released: false,
         })
     }
 }

@@ -1,0 +1,3 @@
+DROP TABLE course_enrollments;
+DROP TABLE courses;
+DROP TABLE course_categories;

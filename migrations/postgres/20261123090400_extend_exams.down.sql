@@ -1,0 +1,49 @@
+DROP FUNCTION exam_scope(bigint);
+DROP FUNCTION administered_organizations(bigint);
+DROP TABLE key_corrections;
+DROP TABLE exam_accommodations;
+DROP TABLE exam_questions;
+DROP TABLE exam_sections;
+-- An exam that was never published is nothing there.
+DELETE FROM exams WHERE current_version_id IS NULL;
+ALTER TABLE exams
+    DROP COLUMN organization_id,
+    DROP COLUMN course_id,
+    DROP COLUMN created_by,
+    DROP COLUMN description,
+    DROP COLUMN instructions,
+    DROP COLUMN type,
+    DROP COLUMN status,
+    DROP COLUMN duration_minutes,
+    DROP COLUMN max_attempts,
+    DROP COLUMN passing_score,
+    DROP COLUMN total_points,
+    DROP COLUMN questions_count,
+    DROP COLUMN available_from,
+    DROP COLUMN available_until,
+    DROP COLUMN lobby_minutes,
+    DROP COLUMN grace_period_minutes,
+    DROP COLUMN late_submission_penalty,
+    DROP COLUMN full_duration_after_close,
+    DROP COLUMN shuffle_questions,
+    DROP COLUMN shuffle_options,
+    DROP COLUMN show_results_immediately,
+    DROP COLUMN allow_review,
+    DROP COLUMN show_correct_answers,
+    DROP COLUMN password_protected,
+    DROP COLUMN exam_password,
+    DROP COLUMN ip_restrictions,
+    DROP COLUMN session_policy,
+    DROP COLUMN settings,
+    DROP COLUMN proctoring_enabled,
+    DROP COLUMN proctoring_config,
+    DROP COLUMN grading_config,
+    DROP COLUMN attempts_count,
+    DROP COLUMN completed_attempts,
+    DROP COLUMN avg_score,
+    DROP COLUMN avg_duration,
+    DROP COLUMN first_attempt_at,
+    DROP COLUMN last_attempt_at,
+    DROP COLUMN published_at,
+    DROP COLUMN results_released_at,
+    DROP COLUMN revision;

@@ -1,0 +1,396 @@
+-- What each database role may do, and which rows it sees. Run by `invigil migrate --roles` after the
+-- migrations, as often as one likes: it begins from nothing every time.
+--
+-- The roles are groups without a log-in; a deployment makes log-ins and puts them into one. Only whole
+-- tables are granted, never a partition: a policy does not hold for a partition that is named directly.
+
+DO $$
+DECLARE
+    wanted  text;
+    r       record;
+BEGIN
+    FOREACH wanted IN ARRAY ARRAY[
+        'invigil_engine', 'invigil_app', 'invigil_readonly', 'invigil_backup', 'invigil_monitor',
+        'invigil_analytics'
+    ] LOOP
+        BEGIN
+            IF to_regrole(wanted) IS NULL THEN
+                EXECUTE format('CREATE ROLE %I NOLOGIN', wanted);
+            END IF;
+        EXCEPTION WHEN duplicate_object OR unique_violation THEN
+            NULL; -- roles are the whole server's: another database's migration was quicker
+        END;
+        EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA public FROM %I', wanted);
+        EXECUTE format('REVOKE ALL ON ALL SEQUENCES IN SCHEMA public FROM %I', wanted);
+        EXECUTE format('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public FROM %I', wanted);
+        EXECUTE format('GRANT USAGE ON SCHEMA public TO %I', wanted);
+    END LOOP;
+    -- Functions are open to everybody unless that is taken back.
+    FOR r IN
+        SELECT oid::regprocedure AS name FROM pg_proc
+        WHERE pronamespace = 'public'::regnamespace AND prosecdef
+    LOOP
+        EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', r.name);
+    END LOOP;
+    FOR r IN SELECT schemaname, tablename, policyname FROM pg_policies WHERE schemaname = 'public' LOOP
+        EXECUTE format('DROP POLICY %I ON %I', r.policyname, r.tablename);
+    END LOOP;
+END $$;
+
+------------------------------------------------------------------------------------------------
+-- Who asks. Set for one transaction by app_enter; missing and empty are the same: nobody.
+------------------------------------------------------------------------------------------------
+CREATE OR REPLACE FUNCTION app_numbers(setting text) RETURNS bigint[]
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT coalesce(nullif(current_setting(setting, true), '')::bigint[], '{}')
+$$;
+
+-- Organisations that the person administers; those in which the person teaches too; courses taught.
+CREATE OR REPLACE FUNCTION app_organizations() RETURNS bigint[]
+LANGUAGE sql STABLE PARALLEL SAFE AS $$ SELECT app_numbers('app.organizations') $$;
+CREATE OR REPLACE FUNCTION app_staff_organizations() RETURNS bigint[]
+LANGUAGE sql STABLE PARALLEL SAFE AS $$ SELECT app_numbers('app.staff_organizations') $$;
+CREATE OR REPLACE FUNCTION app_courses() RETURNS bigint[]
+LANGUAGE sql STABLE PARALLEL SAFE AS $$ SELECT app_numbers('app.courses') $$;
+CREATE OR REPLACE FUNCTION app_is_super_admin() RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE AS $$ SELECT current_setting('app.role', true) = 'super_admin' $$;
+
+-- Begins what a person does, by a log-in that is valid now. Null: it is not. Everything is of this
+-- transaction alone, so that a pooled connection carries nothing to the next.
+CREATE OR REPLACE FUNCTION app_enter(token bytea, at timestamptz, address inet, agent text)
+RETURNS TABLE (user_id bigint, username text, name text, role text, organization_id bigint)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    session bigint;
+    admins  bigint[];
+BEGIN
+    SELECT s.id, u.id, u.username, u.name, effective_role(u.id), u.organization_id
+    INTO session, user_id, username, name, role, organization_id
+    FROM user_sessions AS s
+    JOIN users AS u ON u.id = s.user_id
+    WHERE s.token_sha256 = token AND s.expires_at > at AND s.is_active AND u.is_active;
+    IF role IS NULL THEN
+        RETURN;
+    END IF;
+    admins := CASE WHEN role IN ('admin', 'super_admin') THEN administered_organizations(user_id) ELSE '{}' END;
+    PERFORM
+        set_config('app.user_id', user_id::text, true),
+        set_config('app.session_id', session::text, true),
+        set_config('app.role', role, true),
+        set_config('app.ip_address', address::text, true),
+        set_config('app.user_agent', coalesce(agent, ''), true),
+        set_config('app.organizations', admins::text, true),
+        set_config('app.staff_organizations', (admins || CASE WHEN role = 'teacher' THEN (
+            SELECT coalesce(array_agg(r.organization_id), '{}')
+            FROM user_roles AS r
+            WHERE r.user_id = app_enter.user_id AND r.role = 'teacher' AND r.is_active
+              AND (r.expires_at IS NULL OR r.expires_at > now())
+        ) ELSE '{}' END)::text, true),
+        set_config('app.courses', CASE WHEN role = 'teacher' THEN (
+            SELECT coalesce(array_agg(c.id), '{}') FROM courses AS c WHERE c.instructor_id = app_enter.user_id
+        ) ELSE '{}' END::text, true);
+    -- To the minute: a row that every request writes would be the busiest of the database.
+    UPDATE user_sessions AS s SET last_activity = at
+    WHERE s.id = session AND s.last_activity < at - interval '1 minute';
+    RETURN NEXT;
+END $$;
+
+-- People of an organisation by their exact names: how a teacher enrols somebody without seeing
+-- everybody.
+CREATE OR REPLACE FUNCTION people_by_name(usernames text[], organization bigint)
+RETURNS TABLE (id bigint, username text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT u.id, u.username
+    FROM users AS u
+    WHERE u.username = ANY (usernames) AND u.organization_id = organization AND u.is_active
+      AND organization = ANY (app_staff_organizations())
+$$;
+
+-- One's own password is the one thing of an account that everybody may change.
+CREATE OR REPLACE FUNCTION set_own_password(hash text) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    UPDATE users SET password_hash = hash, revision = revision + 1, updated_at = now()
+    WHERE id = app_user_id();
+    -- Whoever had the old one is out.
+    UPDATE user_sessions SET is_active = false
+    WHERE user_id = app_user_id() AND id <> nullif(current_setting('app.session_id', true), '')::bigint;
+$$;
+
+CREATE OR REPLACE FUNCTION own_password_hash() RETURNS text
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT password_hash FROM users WHERE id = app_user_id()
+$$;
+
+-- A materialised view knows no policies: this is the way in for people.
+CREATE OR REPLACE FUNCTION app_sees_exam(exam bigint) RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT EXISTS (
+        SELECT FROM exams AS e
+        WHERE e.id = exam
+          AND (e.organization_id = ANY (app_organizations()) OR e.course_id = ANY (app_courses())
+               OR e.created_by = app_user_id() AND e.organization_id = ANY (app_staff_organizations())))
+$$;
+CREATE OR REPLACE VIEW visible_exam_statistics WITH (security_barrier = true) AS
+    SELECT s.*, r.alpha, r.people AS alpha_people, r.questions AS alpha_questions
+    FROM exam_statistics AS s
+    LEFT JOIN exam_reliability AS r ON r.exam_id = s.exam_id
+    WHERE app_sees_exam(s.exam_id);
+CREATE OR REPLACE VIEW visible_question_statistics WITH (security_barrier = true) AS
+    SELECT * FROM question_statistics AS s WHERE app_sees_exam(s.exam_id);
+
+DO $$
+DECLARE
+    r record;
+BEGIN
+    FOR r IN
+        SELECT oid::regprocedure AS name FROM pg_proc
+        WHERE pronamespace = 'public'::regnamespace AND prosecdef
+    LOOP
+        EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', r.name);
+    END LOOP;
+END $$;
+
+------------------------------------------------------------------------------------------------
+-- The engine: attempts, answers, log-ins, its own tables; of people and exams it reads.
+------------------------------------------------------------------------------------------------
+GRANT SELECT ON
+    _sqlx_migrations, organizations, user_roles, courses, course_enrollments, exams, exam_versions,
+    exam_version_questions, exam_accommodations, key_corrections, users, attempt_summaries
+    TO invigil_engine;
+GRANT UPDATE (last_login, login_count, failed_login_attempts, locked_until) ON users TO invigil_engine;
+GRANT SELECT, INSERT, UPDATE, DELETE ON user_sessions, staff_commands, engine_nodes, engine_outages,
+    engine_secrets, audit_chains TO invigil_engine;
+GRANT SELECT, INSERT, UPDATE ON exam_attempt_keys, exam_attempts, answers, attempt_timeline TO invigil_engine;
+GRANT INSERT ON login_attempts, user_activity_logs, proctor_logs TO invigil_engine;
+GRANT SELECT, UPDATE (seal_no, seal) ON audit_logs TO invigil_engine;
+GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO invigil_engine;
+GRANT EXECUTE ON FUNCTION
+    exam_scope(bigint), administered_organizations(bigint), ensure_monthly_partitions(regclass, integer),
+    ensure_activity_partitions(), detach_old_partitions(regclass, integer), refresh_statistics(),
+    detect_security_events(timestamptz)
+    TO invigil_engine;
+
+------------------------------------------------------------------------------------------------
+-- The API: what people manage, row by row as the policies below let them.
+------------------------------------------------------------------------------------------------
+GRANT SELECT, INSERT, UPDATE, DELETE ON
+    organizations, users, user_roles, course_categories, courses, course_enrollments,
+    question_categories, questions, exams, exam_sections, exam_questions, exam_accommodations,
+    answer_marks
+    TO invigil_app;
+GRANT SELECT, INSERT ON exam_versions, exam_version_questions, key_corrections TO invigil_app;
+GRANT SELECT, UPDATE (is_active) ON user_sessions TO invigil_app;
+GRANT SELECT ON exam_attempt_keys, exam_attempts, answers, attempt_timeline TO invigil_app;
+-- Taking an attempt from its owner, and what marking changes; never an answer's value.
+GRANT UPDATE (owner_epoch, owner_node) ON exam_attempt_keys TO invigil_app;
+GRANT UPDATE (status, control, score, max_score, percentage, passed, grade, penalty, needs_marking, graded_at,
+    reviewed_at, reviewed_by, released_at, feedback, grading_notes, key_revision, updated_at)
+    ON exam_attempts TO invigil_app;
+GRANT UPDATE (points_earned, points_possible, status, is_correct, grading_method, graded_by, graded_at, feedback)
+    ON answers TO invigil_app;
+GRANT SELECT ON audit_logs, audit_chains, security_events, login_attempts, user_activity_logs, proctor_logs,
+    visible_exam_statistics, visible_question_statistics TO invigil_app;
+GRANT UPDATE (status, assigned_to, resolved_at, resolved_by, resolution_notes, revision)
+    ON security_events TO invigil_app;
+GRANT INSERT ON user_activity_logs TO invigil_app;
+GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO invigil_app;
+GRANT EXECUTE ON FUNCTION
+    app_enter(bytea, timestamptz, inet, text), people_by_name(text[], bigint), set_own_password(text),
+    own_password_hash(), app_sees_exam(bigint), exam_scope(bigint), administered_organizations(bigint)
+    TO invigil_app;
+
+------------------------------------------------------------------------------------------------
+-- People who look on: without secrets, without personal data, without keys of questions.
+------------------------------------------------------------------------------------------------
+GRANT SELECT ON
+    organizations, user_roles, courses, course_categories, course_enrollments, question_categories,
+    exam_sections, exam_accommodations, exam_statistics, question_statistics, exam_reliability,
+    user_performance, organization_hierarchy, partition_runway
+    TO invigil_readonly;
+GRANT SELECT (id, username, name, organization_id, is_active, is_verified, last_login, created_at, updated_at)
+    ON users TO invigil_readonly;
+GRANT SELECT (id, code, title, organization_id, course_id, type, status, duration_minutes, max_attempts,
+    passing_score, total_points, questions_count, available_from, available_until, attempts_count,
+    completed_attempts, avg_score, avg_duration, published_at, created_at, updated_at)
+    ON exams TO invigil_readonly;
+GRANT SELECT (id, organization_id, title, type, difficulty, category_id, subject, topic, tags, status,
+    usage_count, correct_rate, avg_score, difficulty_index, discrimination_index, version, created_at)
+    ON questions TO invigil_readonly;
+GRANT SELECT (attempt_id, exam_id, user_id, attempt_no, started_at, closed_at) ON exam_attempt_keys
+    TO invigil_readonly;
+GRANT SELECT (id, started_at, exam_id, user_id, status, entered_at, deadline_at, submitted_at, late, score,
+    max_score, percentage, passed, grade, needs_marking, time_spent) ON exam_attempts TO invigil_readonly;
+GRANT SELECT (attempt_id, question_id, status, is_correct, points_earned, points_possible, answered_at, spent_ms)
+    ON answers TO invigil_readonly;
+
+GRANT SELECT ON exam_statistics, question_statistics, exam_reliability, user_performance, users_masked
+    TO invigil_analytics;
+
+GRANT SELECT ON partition_runway, engine_nodes, engine_outages TO invigil_monitor;
+
+-- These need rights over the whole server. Where the migrating role has them not, an administrator
+-- grants them once.
+DO $$
+BEGIN
+    GRANT pg_monitor TO invigil_monitor;
+    GRANT pg_read_all_data TO invigil_backup;
+    -- pg_dump stops at the first table with policies, pg_basebackup asks for REPLICATION.
+    ALTER ROLE invigil_backup BYPASSRLS REPLICATION;
+EXCEPTION WHEN insufficient_privilege THEN
+    RAISE WARNING 'invigil_monitor and invigil_backup need an administrator: %', SQLERRM;
+END $$;
+
+------------------------------------------------------------------------------------------------
+-- Rows. The owner of the tables is not bound by them: no service logs in as the owner.
+------------------------------------------------------------------------------------------------
+DO $$
+DECLARE
+    t text;
+BEGIN
+    FOREACH t IN ARRAY ARRAY[
+        'organizations', 'users', 'user_roles', 'user_sessions', 'login_attempts', 'course_categories',
+        'courses', 'course_enrollments', 'question_categories', 'questions', 'exams', 'exam_versions',
+        'exam_version_questions', 'exam_sections', 'exam_questions', 'exam_accommodations',
+        'key_corrections', 'exam_attempt_keys', 'exam_attempts', 'answers', 'answer_marks',
+        'attempt_timeline', 'proctor_logs', 'user_activity_logs', 'audit_logs', 'security_events'
+    ] LOOP
+        EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', t);
+        EXECUTE format(
+            'CREATE POLICY engine ON %I TO invigil_engine USING (true) WITH CHECK (true)', t);
+        EXECUTE format('CREATE POLICY readonly ON %I FOR SELECT TO invigil_readonly USING (true)', t);
+    END LOOP;
+END $$;
+
+-- A sub-select is computed once a statement, a bare call once a row.
+CREATE POLICY app_read ON organizations FOR SELECT TO invigil_app
+    USING (id = ANY ((SELECT app_organizations())::bigint[]) OR id = ANY ((SELECT app_staff_organizations())::bigint[]));
+CREATE POLICY app_add ON organizations FOR INSERT TO invigil_app
+    WITH CHECK ((SELECT app_is_super_admin()) OR parent_id = ANY ((SELECT app_organizations())::bigint[]));
+CREATE POLICY app_change ON organizations FOR UPDATE TO invigil_app
+    USING (id = ANY ((SELECT app_organizations())::bigint[]))
+    WITH CHECK ((SELECT app_is_super_admin()) OR parent_id IS NULL OR parent_id = ANY ((SELECT app_organizations())::bigint[]));
+CREATE POLICY app_remove ON organizations FOR DELETE TO invigil_app
+    USING (id = ANY ((SELECT app_organizations())::bigint[]));
+
+CREATE POLICY app_read ON users FOR SELECT TO invigil_app
+    USING (id = (SELECT app_user_id())
+        OR organization_id = ANY ((SELECT app_organizations())::bigint[])
+        OR EXISTS (
+            SELECT FROM course_enrollments AS n
+            WHERE n.user_id = users.id AND n.course_id = ANY ((SELECT app_courses())::bigint[])));
+CREATE POLICY app_write ON users TO invigil_app
+    USING (organization_id = ANY ((SELECT app_organizations())::bigint[]))
+    WITH CHECK (organization_id = ANY ((SELECT app_organizations())::bigint[]));
+
+CREATE POLICY app_read ON user_roles FOR SELECT TO invigil_app
+    USING (user_id = (SELECT app_user_id())
+        OR organization_id = ANY ((SELECT app_organizations())::bigint[])
+        OR (SELECT app_is_super_admin()));
+CREATE POLICY app_write ON user_roles TO invigil_app
+    USING (organization_id = ANY ((SELECT app_organizations())::bigint[]) OR (SELECT app_is_super_admin()))
+    WITH CHECK (organization_id = ANY ((SELECT app_organizations())::bigint[]) OR (SELECT app_is_super_admin()));
+
+CREATE POLICY app_all ON user_sessions TO invigil_app
+    USING (user_id = (SELECT app_user_id())
+        OR EXISTS (
+            SELECT FROM users AS u
+            WHERE u.id = user_id AND u.organization_id = ANY ((SELECT app_organizations())::bigint[])));
+
+CREATE POLICY app_all ON course_categories TO invigil_app
+    USING (organization_id = ANY ((SELECT app_staff_organizations())::bigint[]))
+    WITH CHECK (organization_id = ANY ((SELECT app_organizations())::bigint[]));
+CREATE POLICY app_all ON question_categories TO invigil_app
+    USING (organization_id = ANY ((SELECT app_staff_organizations())::bigint[]))
+    WITH CHECK (organization_id = ANY ((SELECT app_staff_organizations())::bigint[]));
+
+CREATE POLICY app_all ON courses TO invigil_app
+    USING (organization_id = ANY ((SELECT app_organizations())::bigint[])
+        OR instructor_id = (SELECT app_user_id()) AND organization_id = ANY ((SELECT app_staff_organizations())::bigint[]))
+    WITH CHECK (organization_id = ANY ((SELECT app_organizations())::bigint[])
+        OR instructor_id = (SELECT app_user_id()) AND organization_id = ANY ((SELECT app_staff_organizations())::bigint[]));
+CREATE POLICY app_all ON course_enrollments TO invigil_app
+    USING (user_id = (SELECT app_user_id()) OR course_id IN (SELECT id FROM courses))
+    WITH CHECK (course_id IN (SELECT id FROM courses));
+
+-- The bank is its organisation's staff's. What another teacher drafts is not yet for others.
+CREATE POLICY app_read ON questions FOR SELECT TO invigil_app
+    USING (organization_id = ANY ((SELECT app_organizations())::bigint[])
+        OR organization_id = ANY ((SELECT app_staff_organizations())::bigint[])
+            AND (status <> 'draft' OR created_by = (SELECT app_user_id())));
+CREATE POLICY app_write ON questions TO invigil_app
+    USING (organization_id = ANY ((SELECT app_organizations())::bigint[])
+        OR organization_id = ANY ((SELECT app_staff_organizations())::bigint[])
+            AND created_by = (SELECT app_user_id()))
+    WITH CHECK (organization_id = ANY ((SELECT app_organizations())::bigint[])
+        OR organization_id = ANY ((SELECT app_staff_organizations())::bigint[])
+            AND created_by = (SELECT app_user_id()));
+
+CREATE POLICY app_all ON exams TO invigil_app
+    USING (organization_id = ANY ((SELECT app_organizations())::bigint[])
+        OR course_id = ANY ((SELECT app_courses())::bigint[])
+        OR created_by = (SELECT app_user_id()) AND organization_id = ANY ((SELECT app_staff_organizations())::bigint[]))
+    WITH CHECK (organization_id = ANY ((SELECT app_organizations())::bigint[])
+        OR organization_id = ANY ((SELECT app_staff_organizations())::bigint[])
+            AND (course_id = ANY ((SELECT app_courses())::bigint[])
+                 OR course_id IS NULL AND created_by = (SELECT app_user_id())));
+
+DO $$
+DECLARE
+    t text;
+BEGIN
+    FOREACH t IN ARRAY ARRAY[
+        'exam_sections', 'exam_questions', 'exam_accommodations', 'exam_versions'
+    ] LOOP
+        EXECUTE format(
+            'CREATE POLICY app_all ON %I TO invigil_app
+                 USING (EXISTS (SELECT FROM exams AS e WHERE e.id = exam_id))
+                 WITH CHECK (EXISTS (SELECT FROM exams AS e WHERE e.id = exam_id))', t);
+    END LOOP;
+    FOREACH t IN ARRAY ARRAY['exam_version_questions', 'key_corrections'] LOOP
+        EXECUTE format(
+            'CREATE POLICY app_all ON %I TO invigil_app
+                 USING (EXISTS (SELECT FROM exam_versions AS v WHERE v.id = exam_version_id))
+                 WITH CHECK (EXISTS (SELECT FROM exam_versions AS v WHERE v.id = exam_version_id))', t);
+    END LOOP;
+    -- Of attempts and answers.
+    FOREACH t IN ARRAY ARRAY['exam_attempt_keys', 'exam_attempts'] LOOP
+        EXECUTE format(
+            'CREATE POLICY app_all ON %I TO invigil_app
+                 USING (user_id = (SELECT app_user_id()) OR EXISTS (SELECT FROM exams AS e WHERE e.id = exam_id))
+                 WITH CHECK (EXISTS (SELECT FROM exams AS e WHERE e.id = exam_id))', t);
+    END LOOP;
+    FOREACH t IN ARRAY ARRAY['answers', 'attempt_timeline', 'proctor_logs'] LOOP
+        EXECUTE format(
+            'CREATE POLICY app_all ON %I TO invigil_app
+                 USING (EXISTS (SELECT FROM exam_attempt_keys AS k WHERE k.attempt_id = %I.attempt_id))
+                 WITH CHECK (EXISTS (
+                     SELECT FROM exam_attempt_keys AS k JOIN exams AS e ON e.id = k.exam_id
+                     WHERE k.attempt_id = %I.attempt_id))', t, t, t);
+    END LOOP;
+END $$;
+
+CREATE POLICY app_all ON answer_marks TO invigil_app
+    USING (EXISTS (
+        SELECT FROM exam_attempt_keys AS k JOIN exams AS e ON e.id = k.exam_id
+        WHERE k.attempt_id = answer_marks.attempt_id))
+    WITH CHECK (marker_id = (SELECT app_user_id()) AND EXISTS (
+        SELECT FROM exam_attempt_keys AS k JOIN exams AS e ON e.id = k.exam_id
+        WHERE k.attempt_id = answer_marks.attempt_id));
+
+-- Logs are for administrators: of people of theirs; what is about nobody is for those of the installation.
+DO $$
+DECLARE
+    t text;
+BEGIN
+    FOREACH t IN ARRAY ARRAY['audit_logs', 'security_events', 'login_attempts'] LOOP
+        EXECUTE format(
+            'CREATE POLICY app_all ON %I TO invigil_app
+                 USING ((SELECT app_is_super_admin()) OR EXISTS (
+                     SELECT FROM users AS u
+                     WHERE u.id = user_id AND u.organization_id = ANY ((SELECT app_organizations())::bigint[])))', t);
+    END LOOP;
+END $$;
+CREATE POLICY app_read ON user_activity_logs FOR SELECT TO invigil_app
+    USING (organization_id = ANY ((SELECT app_organizations())::bigint[]));
+CREATE POLICY app_add ON user_activity_logs FOR INSERT TO invigil_app
+    WITH CHECK (user_id = (SELECT app_user_id()));

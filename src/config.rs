@@ -80,6 +80,12 @@ pub struct Server {
 pub struct Database {
     /// PostgreSQL; none: embedded.
     pub url: Option<SecretString>,
+    /// PostgreSQL with the log-in of the management side; none: as `url`.
+    pub management_url: Option<SecretString>,
+    /// Size of the management side's pool.
+    pub management_connections: u32,
+    /// Keys of personal data and of the audit trail.
+    pub key_file: PathBuf,
     /// Size of the pool.
     pub connections: u32,
     /// Directory of the embedded store.
@@ -250,6 +256,9 @@ impl Config {
             database: Database {
                 url: reader.database_url("database.url"),
                 connections: reader.integer("database.connections", 2..=100),
+                management_url: reader.database_url("database.management_url"),
+                management_connections: reader.integer("database.management_connections", 1..=100),
+                key_file: PathBuf::from(reader.text("database.key_file")),
                 data: PathBuf::from(reader.text("database.data")),
             },
             limits: Limits {
@@ -297,11 +306,13 @@ impl Config {
     /// What is in effect, as TOML, with secrets masked.
     pub fn to_masked_toml(&self) -> String {
         let mut effective = self.effective.clone();
-        if let Some(toml::Value::String(url)) = effective
-            .get_mut("database")
-            .and_then(|section| section.get_mut("url"))
-        {
-            *url = mask(url);
+        for key in ["url", "management_url"] {
+            if let Some(toml::Value::String(url)) = effective
+                .get_mut("database")
+                .and_then(|section| section.get_mut(key))
+            {
+                *url = mask(url);
+            }
         }
         toml::to_string(&effective).expect("a TOML table can be written")
     }

@@ -29,6 +29,7 @@ CREATE TABLE question_categories (
     icon            text,
     color           text,                               -- #rrggbb
     is_active       boolean NOT NULL DEFAULT true,
+    revision        integer NOT NULL DEFAULT 1,         -- the ETag
     created_at      timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT question_categories_pkey PRIMARY KEY (id),
     CONSTRAINT question_categories_code_key UNIQUE (organization_id, code),

@@ -4,11 +4,15 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Du
 
 use anyhow::Context as _;
 use invigil::{
-    config::Config,
+    config::{self, Config},
     engine::{Engine, Flush, Limits, Settings},
+    management::Management,
+    secrets::sealed::Keys,
+    store,
     telemetry::metrics::Metrics,
     web::{self, App, access_code_key},
 };
+use secrecy::ExposeSecret as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -98,11 +102,13 @@ pub(super) async fn run_engine(
     .await
     .context("cannot start the engine")?;
     let drain = config.drain.time;
+    let management = management(&config.database).await?;
     let app = App::new(
         engine.clone(),
         stores.catalog(),
         stores.attempts(),
         metrics,
+        management,
         config,
         stop.clone(),
     )
@@ -132,6 +138,25 @@ pub(super) async fn run_engine(
     tokio::select! {
         () = serving => Ok(ExitCode::SUCCESS),
         () = told_twice => Ok(ExitCode::from(ENDED_AT_ONCE)),
+    }
+}
+
+/// The management side, where there is PostgreSQL. Without its database role the
+/// engine runs all the same: exams are taken whoever manages them.
+async fn management(settings: &config::Database) -> anyhow::Result<Option<Management>> {
+    let Some(url) = settings.management_url.as_ref().or(settings.url.as_ref()) else {
+        return Ok(None);
+    };
+    let keys = Keys::open(&settings.key_file).context("cannot read the keys")?;
+    let connected =
+        Management::connect(url.expose_secret(), settings.management_connections, keys).await;
+    match connected {
+        Ok(management) => Ok(Some(management)),
+        Err(store::Error::Schema(sentence)) => {
+            tracing::warn!("the management API is off: {sentence}");
+            Ok(None)
+        }
+        Err(error) => Err(error).context("cannot connect the management side"),
     }
 }
 

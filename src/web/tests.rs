@@ -53,7 +53,7 @@ impl Bench {
         .unwrap();
         let stop = CancellationToken::new();
         let catalog = Arc::clone(&store) as Arc<dyn Catalog>;
-        let app = App::new(engine, catalog, store, metrics, config, stop)
+        let app = App::new(engine, catalog, store, metrics, None, config, stop)
             .await
             .unwrap();
         Self { app, _data: data }

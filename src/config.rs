@@ -36,6 +36,8 @@ pub struct Config {
     pub server: Server,
     /// Where data lasts.
     pub database: Database,
+    /// How long what is over stays at hand.
+    pub retention: Retention,
     /// Bounds on what clients send.
     pub limits: Limits,
     /// How saves are grouped.
@@ -90,6 +92,17 @@ pub struct Database {
     pub connections: u32,
     /// Directory of the embedded store.
     pub data: PathBuf,
+}
+
+/// How long what is over stays at hand, in months; 0: for ever.
+#[derive(Debug, Clone)]
+pub struct Retention {
+    /// Attempts.
+    pub attempts_months: u32,
+    /// Log-ins, what proctors did, security events.
+    pub logs_months: u32,
+    /// The audit trail.
+    pub audit_months: u32,
 }
 
 /// Bounds on what clients send.
@@ -260,6 +273,11 @@ impl Config {
                 management_connections: reader.integer("database.management_connections", 1..=100),
                 key_file: PathBuf::from(reader.text("database.key_file")),
                 data: PathBuf::from(reader.text("database.data")),
+            },
+            retention: Retention {
+                attempts_months: reader.integer("retention.attempts_months", 0..=1200),
+                logs_months: reader.integer("retention.logs_months", 0..=1200),
+                audit_months: reader.integer("retention.audit_months", 0..=1200),
             },
             limits: Limits {
                 frame_bytes: reader.integer("limits.frame_bytes", 1024..=65_536),

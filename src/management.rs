@@ -7,11 +7,16 @@
 //! what may change; the code here asks for things as if everything were its
 //! own. What is another's is not there.
 
+pub mod bank;
+pub mod exams;
 pub mod fault;
+pub mod insight;
+pub mod maintenance;
+pub mod marking;
 pub mod people;
 pub mod resource;
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use chrono::{DateTime, Utc};
 use sqlx::{PgPool, Postgres, Transaction};
@@ -30,7 +35,7 @@ const WORK_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone)]
 pub struct Management {
     pool: PgPool,
-    keys: Arc<Keys>,
+    key_file: PathBuf,
 }
 
 /// Who asks, as a request shows it.
@@ -62,6 +67,17 @@ pub struct Actor {
 }
 
 impl Actor {
+    /// The program itself.
+    pub(crate) fn nobody() -> Self {
+        Self {
+            user_id: 0,
+            username: String::new(),
+            name: String::new(),
+            role: String::new(),
+            organization_id: 0,
+        }
+    }
+
     /// Whether the person administers an organisation.
     pub fn is_admin(&self) -> bool {
         matches!(self.role.as_str(), "admin" | "super_admin")
@@ -79,6 +95,8 @@ pub struct Work {
     pub tx: Transaction<'static, Postgres>,
     /// Who acts.
     pub actor: Actor,
+    /// Whether everything is undone at the end: it was only tried.
+    pub undo: bool,
 }
 
 impl Management {
@@ -90,16 +108,18 @@ impl Management {
     pub async fn connect(
         url: &str,
         max_connections: u32,
-        keys: Keys,
+        key_file: PathBuf,
     ) -> Result<Self, store::Error> {
         let pool = postgres::app_pool(url, max_connections).await?;
-        let keys = Arc::new(keys);
-        Ok(Self { pool, keys })
+        Ok(Self { pool, key_file })
     }
 
-    /// What personal data is sealed with.
-    pub fn keys(&self) -> &Keys {
-        &self.keys
+    /// What personal data is sealed with, as of now: it may have been rotated.
+    ///
+    /// # Errors
+    /// Where the file cannot be read.
+    pub fn keys(&self) -> Result<Keys, Fault> {
+        Keys::open(&self.key_file).map_err(Fault::internal)
     }
 
     /// Begins what somebody does.
@@ -116,7 +136,11 @@ impl Management {
             .fetch_optional(&mut *tx)
             .await?;
         actor
-            .map(|actor| Work { tx, actor })
+            .map(|actor| Work {
+                tx,
+                actor,
+                undo: false,
+            })
             .ok_or(Fault::NotSignedIn)
     }
 
@@ -135,7 +159,11 @@ impl Management {
                 return Err(Fault::Forbidden);
             }
             let done = work(&mut open).await?;
-            open.tx.commit().await?;
+            if open.undo {
+                open.tx.rollback().await?;
+            } else {
+                open.tx.commit().await?;
+            }
             Ok(done)
         };
         timeout(WORK_TIMEOUT, whole)

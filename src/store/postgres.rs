@@ -198,6 +198,11 @@ impl Postgres {
         .await
     }
 
+    /// The connections, for what is no call of the engine.
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
     /// Runs one call on one connection, and gives both an end.
     async fn call<T, F>(&self, operation: &'static str, work: F) -> Result<T, Error>
     where

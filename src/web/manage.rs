@@ -5,6 +5,7 @@
 //! was quicker. Lists come in pages: `?after=&limit=`, `next` is the next
 //! `after`.
 
+pub mod exams;
 pub mod people;
 
 use axum::{
@@ -31,7 +32,9 @@ use crate::{
 };
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().merge(people::routes())
+    OpenApiRouter::new()
+        .merge(people::routes())
+        .merge(exams::routes())
 }
 
 /// Somebody who manages.
@@ -67,8 +70,8 @@ impl FromRequestParts<AppState> for Manager {
 
 impl Manager {
     /// What personal data is sealed with.
-    pub(super) fn keys(&self) -> &Keys {
-        self.management.keys()
+    pub(super) fn keys(&self) -> Result<Keys, Problem> {
+        Ok(self.management.keys()?)
     }
 
     /// Does one piece of work, whole or not at all.

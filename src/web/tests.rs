@@ -93,6 +93,7 @@ async fn fill(catalog: &dyn Catalog) {
         version: parsed.exam.version.clone(),
         title: parsed.exam.title.clone(),
         definition: parsed.definition,
+        corrections: Vec::new(),
     };
     catalog.put_exams(&[exam]).await.unwrap();
     let key = access_code_key(catalog).await.unwrap();

@@ -385,8 +385,9 @@ async fn set_own_password(
     security(("token" = []), ("cookie" = [])),
 )]
 async fn read_private(manager: Manager, Path(id): Path<i64>) -> Result<Json<Value>, Problem> {
+    let keys = manager.keys()?;
     let private = manager
-        .work(async |work| domain::private(work, manager.keys(), id).await)
+        .work(async |work| domain::private(work, &keys, id).await)
         .await?;
     Ok(Json(private))
 }
@@ -405,9 +406,10 @@ async fn set_private(
     Path(id): Path<i64>,
     Json(private): Json<Private>,
 ) -> Result<Tagged<PersonRow>, Problem> {
+    let keys = manager.keys()?;
     let row = manager
         .work(async |work| {
-            domain::set_private(work, manager.keys(), id, &private).await?;
+            domain::set_private(work, &keys, id, &private).await?;
             resource::get::<People>(work, id).await
         })
         .await?;

@@ -54,7 +54,7 @@ fn every_problem_has_a_status_a_code_and_a_sentence() {
         )
         .unwrap();
     }
-    expect![[r#"
+    expect![[r"
         400 bad_request: Bad request. 
         401 unauthorized: Not signed in. Sign in, and send the token that you get.
         401 wrong_credentials: Wrong name or access code. This name and this access code do not belong together.
@@ -87,7 +87,7 @@ fn every_problem_has_a_status_a_code_and_a_sentence() {
         412 stale: Changed meanwhile. Somebody changed it since you read it. Read it again.
         428 precondition_required: Revision missing. Send the ETag that you read as If-Match.
         501 servers_only: Needs PostgreSQL. Exams and people are kept in files here; managing them needs PostgreSQL.
-    "#]].assert_eq(&list);
+    "]].assert_eq(&list);
 }
 
 #[tokio::test]

@@ -225,8 +225,13 @@ impl Resource for Exams {
 /// # Errors
 /// What the settings do not take; [`Fault::Invalid`] over the organisation's limit.
 pub async fn create(work: &mut Work, draft: &ExamDraft) -> Result<Exam, Fault> {
+    // One after the other, so that the organisation's limit holds.
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtext('exams'), $1::integer)")
+        .bind(i32::try_from(draft.organization_id).unwrap_or(i32::MAX))
+        .execute(&mut *work.tx)
+        .await?;
     let limit: Option<i32> =
-        sqlx::query_scalar("SELECT max_exams FROM organizations WHERE id = $1 FOR SHARE")
+        sqlx::query_scalar("SELECT max_exams FROM organizations WHERE id = $1")
             .bind(draft.organization_id)
             .fetch_optional(&mut *work.tx)
             .await?
@@ -663,17 +668,11 @@ pub async fn check(work: &mut Work, exam: i64) -> Result<Checked, Fault> {
     })
 }
 
-const FREEZE: &str = "
-WITH frozen AS (
-    INSERT INTO exam_versions (exam_id, version, title, definition)
-    VALUES ($1, $2, $3, $4::json)
-    ON CONFLICT (version) DO NOTHING
-    RETURNING id
-)
+/// Apart from the version itself: the row policy has to see that.
+const NUMBER: &str = "
 INSERT INTO exam_version_questions (exam_version_id, question_id, question_key, position, points)
-SELECT f.id, q.question_id, q.question_key, row_number() OVER (ORDER BY s.position, q.position), q.points
-FROM frozen AS f
-CROSS JOIN exam_questions AS q
+SELECT $2, q.question_id, q.question_key, row_number() OVER (ORDER BY s.position, q.position), q.points
+FROM exam_questions AS q
 JOIN exam_sections AS s ON s.exam_id = q.exam_id AND s.section_key = q.section_key
 WHERE q.exam_id = $1";
 
@@ -684,13 +683,25 @@ WHERE q.exam_id = $1";
 pub async fn publish(work: &mut Work, exam: i64, revision: i32) -> Result<Exam, Fault> {
     touch(work, exam, Some(revision)).await?;
     let parsed = built(work, exam).await?.map_err(Fault::Invalid)?;
-    sqlx::query(FREEZE)
-        .bind(exam)
-        .bind(parsed.exam.version.as_str())
-        .bind(&parsed.exam.title)
-        .bind(&*parsed.definition)
-        .execute(&mut *work.tx)
-        .await?;
+    let fresh: Option<i64> = sqlx::query_scalar(
+        "INSERT INTO exam_versions (exam_id, version, title, definition)
+         VALUES ($1, $2, $3, $4::json)
+         ON CONFLICT (version) DO NOTHING
+         RETURNING id",
+    )
+    .bind(exam)
+    .bind(parsed.exam.version.as_str())
+    .bind(&parsed.exam.title)
+    .bind(&*parsed.definition)
+    .fetch_optional(&mut *work.tx)
+    .await?;
+    if let Some(version) = fresh {
+        sqlx::query(NUMBER)
+            .bind(exam)
+            .bind(version)
+            .execute(&mut *work.tx)
+            .await?;
+    }
     sqlx::query(
         "UPDATE exams AS e
          SET current_version_id = v.id, status = 'published', published_at = now()

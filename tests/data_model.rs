@@ -1,0 +1,21 @@
+//! The data model on PostgreSQL: who sees what, what is refused, what follows by
+//! itself, and that the indexes are used.
+//!
+//! Every test has a database of its own. Those of roles begin with the world of
+//! `data_model/world.sql`, whose numbers tell what belongs to whom.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "helpers of tests panic and say what they skip"
+)]
+
+#[path = "data_model/attacks.rs"]
+mod attacks;
+#[path = "support/postgres.rs"]
+mod postgres_server;
+#[path = "data_model/rows.rs"]
+mod rows;
+#[path = "data_model/session.rs"]
+mod session;

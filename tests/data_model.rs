@@ -13,9 +13,17 @@
 
 #[path = "data_model/attacks.rs"]
 mod attacks;
+#[path = "data_model/audit.rs"]
+mod audit;
+#[path = "data_model/detection.rs"]
+mod detection;
+#[path = "data_model/partitions.rs"]
+mod partitions;
 #[path = "support/postgres.rs"]
 mod postgres_server;
 #[path = "data_model/rows.rs"]
 mod rows;
+#[path = "data_model/rules.rs"]
+mod rules;
 #[path = "data_model/session.rs"]
 mod session;

@@ -10,6 +10,10 @@
     clippy::print_stderr,
     reason = "helpers of tests panic and say what they skip"
 )]
+#![expect(
+    clippy::needless_raw_string_hashes,
+    reason = "expect-test writes what is expected so"
+)]
 
 #[path = "data_model/attacks.rs"]
 mod attacks;
@@ -17,6 +21,8 @@ mod attacks;
 mod audit;
 #[path = "data_model/detection.rs"]
 mod detection;
+#[path = "data_model/indexes.rs"]
+mod indexes;
 #[path = "data_model/partitions.rs"]
 mod partitions;
 #[path = "support/postgres.rs"]
@@ -27,3 +33,5 @@ mod rows;
 mod rules;
 #[path = "data_model/session.rs"]
 mod session;
+#[path = "data_model/tries.rs"]
+mod tries;

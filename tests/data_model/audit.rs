@@ -2,7 +2,7 @@
 
 use expect_test::expect;
 
-use crate::session::{as_owner, enter, lines, run, value, world};
+use crate::session::{as_owner, enter, lines, run, text, value, world};
 
 /// What the trail has beyond what the world begins with.
 const TRAIL: &str = "
@@ -70,14 +70,11 @@ async fn changes_of_every_table_are_told_field_by_field() {
     run(&mut connection, CHANGES).await;
     let told = lines(&mut connection, TRAIL).await;
     // Whole rows of inserts and deletions are long: that they are there is enough.
-    let told: String = told
-        .lines()
-        .map(|line| {
-            let columns = line.matches("\": ").count();
-            let shown = if columns > 9 { &line[..60] } else { line };
-            format!("{}\n", shown.trim_end())
-        })
-        .collect();
+    let told = text(told.lines().map(|line| {
+        let columns = line.matches("\": ").count();
+        let shown = if columns > 9 { &line[..60] } else { line };
+        shown.trim_end().to_owned()
+    }));
     expect![[r#"
         INSERT organizations 400 by -: - -> {"id": 400, "code": "C",
         UPDATE organizations 400 by -: {"name": "C"} -> {"name": "D"}

@@ -38,7 +38,7 @@ pub(crate) async fn run(connection: &mut PgConnection, statements: &str) {
         .execute(sqlx::raw_sql(AssertSqlSafe(statements.to_owned())))
         .await
     {
-        panic!("{error}: {statements}");
+        panic!("{error}: {statements:.400}");
     }
 }
 
@@ -66,8 +66,13 @@ pub(crate) async fn lines(connection: &mut PgConnection, query: &str) -> String 
         .fetch_all(connection)
         .await
         .unwrap_or_else(|error| panic!("{error}: {query}"));
+    text(found)
+}
+
+/// Lines as one text.
+pub(crate) fn text(lines: impl IntoIterator<Item = String>) -> String {
     let mut text = String::new();
-    for line in found {
+    for line in lines {
         writeln!(text, "{line}").unwrap();
     }
     text

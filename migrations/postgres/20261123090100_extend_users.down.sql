@@ -19,6 +19,7 @@ ALTER TABLE users
     ADD CONSTRAINT users_role_check CHECK (role IN ('candidate', 'proctor', 'teacher', 'admin'));
 DROP FUNCTION effective_role(bigint);
 DROP TABLE user_roles;
+DROP TRIGGER users_touch ON users;
 DROP INDEX users_profile_idx;
 DROP INDEX users_active_last_login_idx;
 DROP INDEX users_active_created_at_idx;

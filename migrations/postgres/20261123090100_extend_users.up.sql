@@ -40,6 +40,11 @@ ALTER TABLE users
         jsonb_typeof(profile) = 'object' AND NOT profile ?| ARRAY['phone', 'id_card', 'password']),
     ADD CONSTRAINT users_failed_login_attempts_check CHECK (failed_login_attempts >= 0);
 
+-- What logging in counts is no change of the person.
+CREATE TRIGGER users_touch BEFORE UPDATE OF username, name, email, organization_id, password_hash,
+    access_code_hmac, exam_codes, time_factor, extra_time_ms, profile, is_active, revision ON users
+    FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
+
 CREATE INDEX users_organization_id_idx ON users (organization_id, username);
 CREATE INDEX users_email_idx ON users (lower(email)) WHERE email <> '';
 CREATE INDEX users_active_created_at_idx ON users (created_at DESC, id DESC) WHERE is_active;
@@ -78,9 +83,10 @@ SELECT id, organization_id, role FROM users;
 ALTER TABLE users DROP CONSTRAINT users_role_check, DROP COLUMN role;
 
 -- The role that counts where a person has several: the one that reaches farthest. Null: none is valid,
--- and the person may do nothing.
+-- and the person may do nothing. With the owner's rights: a view borrows them for its tables, but not for
+-- the functions that it calls.
 CREATE FUNCTION effective_role(person bigint) RETURNS text
-LANGUAGE sql STABLE AS $$
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT r.role
     FROM user_roles AS r
     WHERE r.user_id = person AND r.is_active AND (r.expires_at IS NULL OR r.expires_at > now())

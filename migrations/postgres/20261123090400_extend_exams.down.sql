@@ -4,6 +4,7 @@ DROP TABLE key_corrections;
 DROP TABLE exam_accommodations;
 DROP TABLE exam_questions;
 DROP TABLE exam_sections;
+DROP TRIGGER exams_touch ON exams;
 -- An exam that was never published is nothing there.
 DELETE FROM exams WHERE current_version_id IS NULL;
 ALTER TABLE exams

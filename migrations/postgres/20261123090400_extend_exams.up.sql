@@ -77,6 +77,11 @@ SET status = 'published',
 FROM exam_versions AS v
 WHERE v.id = e.current_version_id;
 
+-- The statistics are not a change by people.
+CREATE TRIGGER exams_touch BEFORE UPDATE OF code, title, status, organization_id, course_id, current_version_id,
+    available_from, available_until, results_released_at, revision ON exams
+    FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
+
 CREATE INDEX exams_course_id_idx ON exams (course_id, status) WHERE course_id IS NOT NULL;
 CREATE INDEX exams_published_at_idx ON exams (published_at DESC) WHERE status = 'published';
 CREATE INDEX exams_created_by_idx ON exams (created_by, organization_id) WHERE created_by IS NOT NULL;
@@ -173,14 +178,21 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 $$;
 
 -- The codes of the exams that a person may take or watch; null: every exam there is. People of a roster
--- have the list of the roster (null: all of their organisation); everybody has what their courses give.
+-- have the list of the roster (null: all of where their role is); everybody has what their courses give.
 -- An exam of another organisation is reached by no list.
 CREATE FUNCTION exam_scope(person bigint) RETURNS text[]
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     WITH p AS MATERIALIZED (
         SELECT u.id, u.organization_id, u.exam_codes, r.role,
                CASE WHEN r.role IN ('admin', 'super_admin') THEN administered_organizations(u.id)
-                    ELSE ARRAY[u.organization_id] END AS organizations
+                    ELSE ARRAY(
+                        -- Where the role was given: a teacher of one organisation may be a candidate of
+                        -- another.
+                        SELECT x.organization_id
+                        FROM user_roles AS x
+                        WHERE x.user_id = u.id AND x.role = r.role AND x.is_active
+                          AND (x.expires_at IS NULL OR x.expires_at > now())
+                    ) END AS organizations
         FROM users AS u
         CROSS JOIN LATERAL effective_role(u.id) AS r (role)
         WHERE u.id = person

@@ -93,6 +93,11 @@ totals AS (
         GROUP BY s.exam_id, s.exam_version_id, s.attempt_id
     ) AS t
     GROUP BY t.exam_id, t.exam_version_id
+),
+versions AS (
+    SELECT i.exam_version_id, count(*) AS questions, sum(i.variance) AS variance
+    FROM items AS i
+    GROUP BY i.exam_version_id
 )
 SELECT DISTINCT ON (t.exam_id)
     t.exam_id,
@@ -102,11 +107,7 @@ SELECT DISTINCT ON (t.exam_id)
         round(i.questions::numeric / (i.questions - 1) * (1 - i.variance / t.variance), 4)
     END AS alpha
 FROM totals AS t
-JOIN LATERAL (
-    SELECT count(*) AS questions, sum(n.variance) AS variance
-    FROM items AS n
-    WHERE n.exam_version_id = t.exam_version_id
-) AS i ON true
+JOIN versions AS i ON i.exam_version_id = t.exam_version_id
 ORDER BY t.exam_id, t.people DESC, t.exam_version_id DESC;
 
 CREATE UNIQUE INDEX exam_reliability_exam_id_idx ON exam_reliability (exam_id);

@@ -63,6 +63,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     session bigint;
     admins  bigint[];
+    teaches bigint[];
 BEGIN
     SELECT s.id, u.id, u.username, u.name, effective_role(u.id), u.organization_id
     INTO session, user_id, username, name, role, organization_id
@@ -70,9 +71,19 @@ BEGIN
     JOIN users AS u ON u.id = s.user_id
     WHERE s.token_sha256 = token AND s.expires_at > at AND s.is_active AND u.is_active;
     IF role IS NULL THEN
+        -- Nor does whoever entered earlier in this transaction stay.
+        PERFORM set_config('app.' || setting, '', true)
+        FROM unnest(ARRAY['user_id', 'session_id', 'role', 'ip_address', 'user_agent', 'organizations',
+                          'staff_organizations', 'courses']) AS setting;
         RETURN;
     END IF;
     admins := CASE WHEN role IN ('admin', 'super_admin') THEN administered_organizations(user_id) ELSE '{}' END;
+    teaches := CASE WHEN role = 'teacher' THEN (
+        SELECT coalesce(array_agg(r.organization_id), '{}')
+        FROM user_roles AS r
+        WHERE r.user_id = app_enter.user_id AND r.role = 'teacher' AND r.is_active
+          AND (r.expires_at IS NULL OR r.expires_at > now())
+    ) ELSE '{}' END;
     PERFORM
         set_config('app.user_id', user_id::text, true),
         set_config('app.session_id', session::text, true),
@@ -80,15 +91,13 @@ BEGIN
         set_config('app.ip_address', address::text, true),
         set_config('app.user_agent', coalesce(agent, ''), true),
         set_config('app.organizations', admins::text, true),
-        set_config('app.staff_organizations', (admins || CASE WHEN role = 'teacher' THEN (
-            SELECT coalesce(array_agg(r.organization_id), '{}')
-            FROM user_roles AS r
-            WHERE r.user_id = app_enter.user_id AND r.role = 'teacher' AND r.is_active
-              AND (r.expires_at IS NULL OR r.expires_at > now())
-        ) ELSE '{}' END)::text, true),
-        set_config('app.courses', CASE WHEN role = 'teacher' THEN (
-            SELECT coalesce(array_agg(c.id), '{}') FROM courses AS c WHERE c.instructor_id = app_enter.user_id
-        ) ELSE '{}' END::text, true);
+        set_config('app.staff_organizations', (admins || teaches)::text, true),
+        -- A course stays its instructor's only while the person teaches in its organisation.
+        set_config('app.courses', (
+            SELECT coalesce(array_agg(c.id), '{}')
+            FROM courses AS c
+            WHERE c.instructor_id = app_enter.user_id AND c.organization_id = ANY (teaches)
+        )::text, true);
     -- To the minute: a row that every request writes would be the busiest of the database.
     UPDATE user_sessions AS s SET last_activity = at
     WHERE s.id = session AND s.last_activity < at - interval '1 minute';
@@ -119,6 +128,34 @@ $$;
 CREATE OR REPLACE FUNCTION own_password_hash() RETURNS text
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT password_hash FROM users WHERE id = app_user_id()
+$$;
+
+-- Whoever sets a person's password can become that person: never one whose role reaches farther than
+-- one's own, though the account be of one's organisation.
+CREATE OR REPLACE FUNCTION app_governs(person bigint) RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT app_is_super_admin() OR NOT EXISTS (
+        SELECT FROM user_roles AS r
+        WHERE r.user_id = person AND r.role IN ('admin', 'super_admin') AND r.is_active
+          AND (r.organization_id IS NULL OR r.organization_id <> ALL (app_organizations())))
+$$;
+
+-- An enrolment shows the person to the teacher: nobody of another organisation is enrolled.
+CREATE OR REPLACE FUNCTION app_may_enrol(course bigint, person bigint) RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT EXISTS (
+        SELECT FROM courses AS c
+        JOIN users AS u ON u.id = person
+        WHERE c.id = course
+          AND (u.organization_id = c.organization_id OR EXISTS (
+              SELECT FROM user_roles AS r
+              WHERE r.user_id = u.id AND r.organization_id = c.organization_id AND r.is_active)))
+$$;
+
+-- The parent as it is stored: a policy's check sees the new row alone.
+CREATE OR REPLACE FUNCTION app_parent_of(organization bigint) RETURNS bigint
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT parent_id FROM organizations WHERE id = organization
 $$;
 
 -- A materialised view knows no policies: this is the way in for people.
@@ -165,7 +202,8 @@ GRANT INSERT ON login_attempts, user_activity_logs, proctor_logs TO invigil_engi
 GRANT SELECT, UPDATE (seal_no, seal) ON audit_logs TO invigil_engine;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO invigil_engine;
 GRANT EXECUTE ON FUNCTION
-    exam_scope(bigint), administered_organizations(bigint), ensure_monthly_partitions(regclass, integer),
+    effective_role(bigint), exam_scope(bigint), administered_organizations(bigint),
+    ensure_monthly_partitions(regclass, integer),
     ensure_activity_partitions(), detach_old_partitions(regclass, integer), refresh_statistics(),
     detect_security_events(timestamptz)
     TO invigil_engine;
@@ -196,17 +234,23 @@ GRANT INSERT ON user_activity_logs TO invigil_app;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO invigil_app;
 GRANT EXECUTE ON FUNCTION
     app_enter(bytea, timestamptz, inet, text), people_by_name(text[], bigint), set_own_password(text),
-    own_password_hash(), app_sees_exam(bigint), exam_scope(bigint), administered_organizations(bigint)
+    own_password_hash(), app_sees_exam(bigint), app_governs(bigint), app_may_enrol(bigint, bigint),
+    app_parent_of(bigint), exam_scope(bigint), administered_organizations(bigint)
     TO invigil_app;
 
 ------------------------------------------------------------------------------------------------
 -- People who look on: without secrets, without personal data, without keys of questions.
 ------------------------------------------------------------------------------------------------
 GRANT SELECT ON
-    organizations, user_roles, courses, course_categories, course_enrollments, question_categories,
-    exam_sections, exam_accommodations, exam_statistics, question_statistics, exam_reliability,
+    user_roles, courses, course_categories, course_enrollments, question_categories, exam_sections,
+    exam_statistics, question_statistics, exam_reliability,
     user_performance, organization_hierarchy, partition_runway
     TO invigil_readonly;
+GRANT SELECT (id, name, code, type, parent_id, subscription_plan, subscription_expires_at, max_users,
+    max_exams, features, is_active, created_at, updated_at) ON organizations TO invigil_readonly;
+-- Why somebody has more time is often an illness.
+GRANT SELECT (exam_id, user_id, time_factor, extra_time_ms, created_at, updated_at)
+    ON exam_accommodations TO invigil_readonly;
 GRANT SELECT (id, username, name, organization_id, is_active, is_verified, last_login, created_at, updated_at)
     ON users TO invigil_readonly;
 GRANT SELECT (id, code, title, organization_id, course_id, type, status, duration_minutes, max_attempts,
@@ -225,6 +269,7 @@ GRANT SELECT (attempt_id, question_id, status, is_correct, points_earned, points
 
 GRANT SELECT ON exam_statistics, question_statistics, exam_reliability, user_performance, users_masked
     TO invigil_analytics;
+GRANT EXECUTE ON FUNCTION effective_role(bigint) TO invigil_analytics;
 
 GRANT SELECT ON partition_runway, maintenance_runs, engine_nodes, engine_outages TO invigil_monitor;
 
@@ -232,11 +277,22 @@ GRANT SELECT ON partition_runway, maintenance_runs, engine_nodes, engine_outages
 -- grants them once.
 DO $$
 BEGIN
-    GRANT pg_monitor TO invigil_monitor;
-    GRANT pg_read_all_data TO invigil_backup;
-    -- pg_dump stops at the first table with policies, pg_basebackup asks for REPLICATION.
-    ALTER ROLE invigil_backup BYPASSRLS REPLICATION;
-EXCEPTION WHEN insufficient_privilege THEN
+    -- Only where it is not so already: several databases of a server may be at this at once, and two
+    -- changes of one role at a time are an error.
+    IF NOT pg_has_role('invigil_monitor', 'pg_monitor', 'MEMBER') THEN
+        GRANT pg_monitor TO invigil_monitor;
+    END IF;
+    IF NOT pg_has_role('invigil_backup', 'pg_read_all_data', 'MEMBER') THEN
+        GRANT pg_read_all_data TO invigil_backup;
+    END IF;
+    -- pg_dump stops at the first table with policies, pg_basebackup asks for REPLICATION. A log-in does
+    -- not inherit either: it needs them itself.
+    IF NOT (SELECT rolbypassrls AND rolreplication FROM pg_roles WHERE rolname = 'invigil_backup') THEN
+        ALTER ROLE invigil_backup BYPASSRLS REPLICATION;
+    END IF;
+EXCEPTION WHEN unique_violation OR internal_error THEN
+    NULL; -- another database's migration was quicker
+WHEN insufficient_privilege THEN
     RAISE WARNING 'invigil_monitor and invigil_backup need an administrator: %', SQLERRM;
 END $$;
 
@@ -263,12 +319,16 @@ END $$;
 
 -- A sub-select is computed once a statement, a bare call once a row.
 CREATE POLICY app_read ON organizations FOR SELECT TO invigil_app
-    USING (id = ANY ((SELECT app_organizations())::bigint[]) OR id = ANY ((SELECT app_staff_organizations())::bigint[]));
+    USING (id = ANY ((SELECT app_organizations())::bigint[]) OR id = ANY ((SELECT app_staff_organizations())::bigint[])
+        -- One that was made a moment ago is not yet in the lists.
+        OR parent_id = ANY ((SELECT app_organizations())::bigint[]) OR (SELECT app_is_super_admin()));
 CREATE POLICY app_add ON organizations FOR INSERT TO invigil_app
     WITH CHECK ((SELECT app_is_super_admin()) OR parent_id = ANY ((SELECT app_organizations())::bigint[]));
 CREATE POLICY app_change ON organizations FOR UPDATE TO invigil_app
     USING (id = ANY ((SELECT app_organizations())::bigint[]))
-    WITH CHECK ((SELECT app_is_super_admin()) OR parent_id IS NULL OR parent_id = ANY ((SELECT app_organizations())::bigint[]));
+    -- It stays where it is or moves to another of one's own: no administrator frees it from those above.
+    WITH CHECK ((SELECT app_is_super_admin()) OR parent_id = ANY ((SELECT app_organizations())::bigint[])
+        OR parent_id IS NOT DISTINCT FROM app_parent_of(id));
 CREATE POLICY app_remove ON organizations FOR DELETE TO invigil_app
     USING (id = ANY ((SELECT app_organizations())::bigint[]));
 
@@ -278,9 +338,13 @@ CREATE POLICY app_read ON users FOR SELECT TO invigil_app
         OR EXISTS (
             SELECT FROM course_enrollments AS n
             WHERE n.user_id = users.id AND n.course_id = ANY ((SELECT app_courses())::bigint[])));
-CREATE POLICY app_write ON users TO invigil_app
-    USING (organization_id = ANY ((SELECT app_organizations())::bigint[]))
+CREATE POLICY app_add ON users FOR INSERT TO invigil_app
     WITH CHECK (organization_id = ANY ((SELECT app_organizations())::bigint[]));
+CREATE POLICY app_change ON users FOR UPDATE TO invigil_app
+    USING (organization_id = ANY ((SELECT app_organizations())::bigint[]) AND app_governs(id))
+    WITH CHECK (organization_id = ANY ((SELECT app_organizations())::bigint[]));
+CREATE POLICY app_remove ON users FOR DELETE TO invigil_app
+    USING (organization_id = ANY ((SELECT app_organizations())::bigint[]) AND app_governs(id));
 
 CREATE POLICY app_read ON user_roles FOR SELECT TO invigil_app
     USING (user_id = (SELECT app_user_id())
@@ -288,13 +352,18 @@ CREATE POLICY app_read ON user_roles FOR SELECT TO invigil_app
         OR (SELECT app_is_super_admin()));
 CREATE POLICY app_write ON user_roles TO invigil_app
     USING (organization_id = ANY ((SELECT app_organizations())::bigint[]) OR (SELECT app_is_super_admin()))
-    WITH CHECK (organization_id = ANY ((SELECT app_organizations())::bigint[]) OR (SELECT app_is_super_admin()));
+    -- To people of one's own: a role anywhere may change what the person is taken for elsewhere.
+    WITH CHECK ((SELECT app_is_super_admin())
+        OR organization_id = ANY ((SELECT app_organizations())::bigint[])
+           AND EXISTS (SELECT FROM users AS u WHERE u.id = user_id));
 
 CREATE POLICY app_all ON user_sessions TO invigil_app
     USING (user_id = (SELECT app_user_id())
         OR EXISTS (
             SELECT FROM users AS u
-            WHERE u.id = user_id AND u.organization_id = ANY ((SELECT app_organizations())::bigint[])));
+            WHERE u.id = user_id AND u.organization_id = ANY ((SELECT app_organizations())::bigint[])))
+    -- What was revoked stays so.
+    WITH CHECK (NOT is_active);
 
 CREATE POLICY app_all ON course_categories TO invigil_app
     USING (organization_id = ANY ((SELECT app_staff_organizations())::bigint[]))
@@ -308,9 +377,11 @@ CREATE POLICY app_all ON courses TO invigil_app
         OR instructor_id = (SELECT app_user_id()) AND organization_id = ANY ((SELECT app_staff_organizations())::bigint[]))
     WITH CHECK (organization_id = ANY ((SELECT app_organizations())::bigint[])
         OR instructor_id = (SELECT app_user_id()) AND organization_id = ANY ((SELECT app_staff_organizations())::bigint[]));
+CREATE POLICY app_read ON course_enrollments FOR SELECT TO invigil_app
+    USING (user_id = (SELECT app_user_id()));
 CREATE POLICY app_all ON course_enrollments TO invigil_app
-    USING (user_id = (SELECT app_user_id()) OR course_id IN (SELECT id FROM courses))
-    WITH CHECK (course_id IN (SELECT id FROM courses));
+    USING (course_id IN (SELECT id FROM courses))
+    WITH CHECK (course_id IN (SELECT id FROM courses) AND app_may_enrol(course_id, user_id));
 
 -- The bank is its organisation's staff's. What another teacher drafts is not yet for others.
 CREATE POLICY app_read ON questions FOR SELECT TO invigil_app
@@ -359,7 +430,7 @@ BEGIN
                  USING (user_id = (SELECT app_user_id()) OR EXISTS (SELECT FROM exams AS e WHERE e.id = exam_id))
                  WITH CHECK (EXISTS (SELECT FROM exams AS e WHERE e.id = exam_id))', t);
     END LOOP;
-    FOREACH t IN ARRAY ARRAY['answers', 'attempt_timeline', 'proctor_logs'] LOOP
+    FOREACH t IN ARRAY ARRAY['answers', 'attempt_timeline'] LOOP
         EXECUTE format(
             'CREATE POLICY app_all ON %I TO invigil_app
                  USING (EXISTS (SELECT FROM exam_attempt_keys AS k WHERE k.attempt_id = %I.attempt_id))
@@ -369,8 +440,19 @@ BEGIN
     END LOOP;
 END $$;
 
-CREATE POLICY app_all ON answer_marks TO invigil_app
+-- What proctors noted is not for whom it is about.
+CREATE POLICY app_read ON proctor_logs FOR SELECT TO invigil_app
     USING (EXISTS (
+        SELECT FROM exam_attempt_keys AS k JOIN exams AS e ON e.id = k.exam_id
+        WHERE k.attempt_id = proctor_logs.attempt_id));
+
+CREATE POLICY app_read ON answer_marks FOR SELECT TO invigil_app
+    USING (EXISTS (
+        SELECT FROM exam_attempt_keys AS k JOIN exams AS e ON e.id = k.exam_id
+        WHERE k.attempt_id = answer_marks.attempt_id));
+-- A mark is its marker's; a claim without one may be taken over.
+CREATE POLICY app_write ON answer_marks TO invigil_app
+    USING ((marker_id = (SELECT app_user_id()) OR points IS NULL) AND EXISTS (
         SELECT FROM exam_attempt_keys AS k JOIN exams AS e ON e.id = k.exam_id
         WHERE k.attempt_id = answer_marks.attempt_id))
     WITH CHECK (marker_id = (SELECT app_user_id()) AND EXISTS (
@@ -393,7 +475,8 @@ END $$;
 CREATE POLICY app_read ON user_activity_logs FOR SELECT TO invigil_app
     USING (organization_id = ANY ((SELECT app_organizations())::bigint[]));
 CREATE POLICY app_add ON user_activity_logs FOR INSERT TO invigil_app
-    WITH CHECK (user_id = (SELECT app_user_id()));
+    WITH CHECK (user_id = (SELECT app_user_id())
+        AND organization_id = (SELECT u.organization_id FROM users AS u WHERE u.id = (SELECT app_user_id())));
 
 ------------------------------------------------------------------------------------------------
 -- What reaches over one's own rows, each with a rule of its own.

@@ -1,0 +1,37 @@
+//! The data model on PostgreSQL: who sees what, what is refused, what follows by
+//! itself, and that the indexes are used.
+//!
+//! Every test has a database of its own. Those of roles begin with the world of
+//! `data_model/world.sql`, whose numbers tell what belongs to whom.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "helpers of tests panic and say what they skip"
+)]
+#![expect(
+    clippy::needless_raw_string_hashes,
+    reason = "expect-test writes what is expected so"
+)]
+
+#[path = "data_model/attacks.rs"]
+mod attacks;
+#[path = "data_model/audit.rs"]
+mod audit;
+#[path = "data_model/detection.rs"]
+mod detection;
+#[path = "data_model/indexes.rs"]
+mod indexes;
+#[path = "data_model/partitions.rs"]
+mod partitions;
+#[path = "support/postgres.rs"]
+mod postgres_server;
+#[path = "data_model/rows.rs"]
+mod rows;
+#[path = "data_model/rules.rs"]
+mod rules;
+#[path = "data_model/session.rs"]
+mod session;
+#[path = "data_model/tries.rs"]
+mod tries;

@@ -1,0 +1,136 @@
+//! A connection that acts as the owner, as a database role or as a person.
+
+use std::fmt::Write;
+
+use invigil::store::postgres::Postgres;
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, postgres::PgRow};
+use tokio::sync::Mutex;
+
+use crate::postgres_server::Database;
+
+/// Roles belong to the whole server, and its catalogue takes one change of a role
+/// at a time.
+static ROLES: Mutex<()> = Mutex::const_new(());
+
+/// A database with every migration; none where there is no server.
+pub(crate) async fn migrated() -> Option<Database> {
+    let database = Database::create().await?;
+    Postgres::migrate(&database.url).await.unwrap();
+    Some(database)
+}
+
+/// A database with the roles, and people of three organisations.
+pub(crate) async fn world() -> Option<Database> {
+    let database = migrated().await?;
+    {
+        let _one_at_a_time = ROLES.lock().await;
+        Postgres::grant_roles(&database.url).await.unwrap();
+    }
+    let mut connection = database.connection().await;
+    run(&mut connection, include_str!("world.sql")).await;
+    connection.close().await.unwrap();
+    Some(database)
+}
+
+/// Runs statements that must succeed.
+pub(crate) async fn run(connection: &mut PgConnection, statements: &str) {
+    if let Err(error) = connection
+        .execute(sqlx::raw_sql(AssertSqlSafe(statements.to_owned())))
+        .await
+    {
+        panic!("{error}: {statements:.400}");
+    }
+}
+
+/// The rows of a query that must succeed.
+pub(crate) async fn rows(connection: &mut PgConnection, query: &str) -> Vec<PgRow> {
+    sqlx::query(AssertSqlSafe(query.to_owned()))
+        .fetch_all(connection)
+        .await
+        .unwrap_or_else(|error| panic!("{error}: {query}"))
+}
+
+/// The one value of a query, as text; `null` for none.
+pub(crate) async fn value(connection: &mut PgConnection, query: &str) -> String {
+    let wrapped = format!("SELECT ({query})::text");
+    let found: Option<String> = sqlx::query_scalar(AssertSqlSafe(wrapped))
+        .fetch_one(connection)
+        .await
+        .unwrap_or_else(|error| panic!("{error}: {query}"));
+    found.unwrap_or_else(|| "null".to_owned())
+}
+
+/// The rows of a query's only column of text, a line each.
+pub(crate) async fn lines(connection: &mut PgConnection, query: &str) -> String {
+    let found: Vec<String> = sqlx::query_scalar(AssertSqlSafe(query.to_owned()))
+        .fetch_all(connection)
+        .await
+        .unwrap_or_else(|error| panic!("{error}: {query}"));
+    text(found)
+}
+
+/// Lines as one text.
+pub(crate) fn text(lines: impl IntoIterator<Item = String>) -> String {
+    let mut text = String::new();
+    for line in lines {
+        writeln!(text, "{line}").unwrap();
+    }
+    text
+}
+
+/// Begins a transaction of a database role, in which a person acts where one is named.
+/// Whether the log-in counted is told.
+pub(crate) async fn enter(connection: &mut PgConnection, role: &str, person: &str) -> bool {
+    run(connection, &format!("BEGIN; SET LOCAL ROLE {role}")).await;
+    if person.is_empty() {
+        return false;
+    }
+    let query = format!(
+        "SELECT user_id FROM app_enter(sha256('{person}'::bytea), now(), '127.0.0.1', 'test')"
+    );
+    !rows(connection, &query).await.is_empty()
+}
+
+/// Tries statements and undoes what they did. Tells how many rows they touched, or
+/// the SQLSTATE, with the constraint where one was hurt.
+pub(crate) async fn outcome(connection: &mut PgConnection, statements: &str) -> String {
+    let tried = connection
+        .execute(sqlx::raw_sql(AssertSqlSafe(statements.to_owned())))
+        .await;
+    let text = match tried {
+        Ok(done) => format!("{} rows", done.rows_affected()),
+        Err(sqlx::Error::Database(refused)) => {
+            let code = refused.code().unwrap_or_default().into_owned();
+            match refused.constraint() {
+                Some(constraint) => format!("{code} {constraint}"),
+                None => code,
+            }
+        }
+        Err(other) => panic!("{other}: {statements}"),
+    };
+    run(connection, "ROLLBACK").await;
+    text
+}
+
+/// As the API, for a person.
+pub(crate) async fn as_person(connection: &mut PgConnection, who: &str, sql: &str) -> String {
+    assert!(enter(connection, "invigil_app", who).await, "{who} enters");
+    outcome(connection, sql).await
+}
+
+/// As a database role, for nobody.
+pub(crate) async fn as_role(connection: &mut PgConnection, role: &str, sql: &str) -> String {
+    enter(connection, role, "").await;
+    outcome(connection, sql).await
+}
+
+/// As the owner of the tables, whom no policy binds.
+pub(crate) async fn as_owner(connection: &mut PgConnection, sql: &str) -> String {
+    run(connection, "BEGIN").await;
+    outcome(connection, sql).await
+}
+
+/// Fails with all at once that came out otherwise.
+pub(crate) fn none(faults: &[String]) {
+    assert!(faults.is_empty(), "otherwise:\n{}", faults.join("\n"));
+}

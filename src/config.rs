@@ -98,11 +98,11 @@ pub struct Database {
 #[derive(Debug, Clone)]
 pub struct Retention {
     /// Attempts.
-    pub attempts_months: u32,
+    pub attempts: u32,
     /// Log-ins, what proctors did, security events.
-    pub logs_months: u32,
+    pub logs: u32,
     /// The audit trail.
-    pub audit_months: u32,
+    pub audit: u32,
 }
 
 /// Bounds on what clients send.
@@ -275,9 +275,9 @@ impl Config {
                 data: PathBuf::from(reader.text("database.data")),
             },
             retention: Retention {
-                attempts_months: reader.integer("retention.attempts_months", 0..=1200),
-                logs_months: reader.integer("retention.logs_months", 0..=1200),
-                audit_months: reader.integer("retention.audit_months", 0..=1200),
+                attempts: reader.integer("retention.attempts_months", 0..=1200),
+                logs: reader.integer("retention.logs_months", 0..=1200),
+                audit: reader.integer("retention.audit_months", 0..=1200),
             },
             limits: Limits {
                 frame_bytes: reader.integer("limits.frame_bytes", 1024..=65_536),

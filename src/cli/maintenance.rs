@@ -4,9 +4,9 @@
 use std::{fmt::Write as _, process::ExitCode};
 
 use anyhow::Context as _;
-use chrono::Utc;
 use invigil::{
     config::Config,
+    engine::Clock,
     management::maintenance::{self as jobs, Done, Job, Maintenance},
     secrets::sealed::Keys,
     store::postgres::Postgres,
@@ -54,16 +54,14 @@ fn keys(config: &Config) -> anyhow::Result<Keys> {
 
 pub(super) async fn run(command: Command, config: &Config) -> anyhow::Result<ExitCode> {
     let store = store(config).await?;
-    let maintenance = Maintenance::new(
-        store.pool().clone(),
-        keys(config)?,
-        config.retention.clone(),
-    );
+    let maintenance = Maintenance::new(&store, keys(config)?, config.retention.clone());
     let mut text = String::new();
     match command {
         Command::Run => {
+            let now = Clock::system().now();
+            let now = chrono::DateTime::from_timestamp_millis(now.as_ms()).unwrap_or_default();
             for job in Job::ALL {
-                let done = maintenance.run(job, Utc::now()).await;
+                let done = maintenance.run(job, now).await;
                 let done = done.with_context(|| format!("cannot do {}", job.name()))?;
                 let said = match done {
                     Done::Yes(said) => said,
@@ -93,7 +91,7 @@ pub(super) async fn audit(command: Audit, config: &Config) -> anyhow::Result<Exi
     let Audit::Verify = command;
     let store = store(config).await?;
     let key = keys(config)?.audit_key();
-    let verified = jobs::verify(store.pool(), &key)
+    let verified = jobs::verify(&store, &key)
         .await
         .context("cannot read the audit trail")?;
     let mut text = String::new();
@@ -122,7 +120,7 @@ pub(super) async fn rotate(command: KeyCommand, config: &Config) -> anyhow::Resu
     let KeyCommand::Rotate = command;
     let store = store(config).await?;
     let mut keys = keys(config)?;
-    let count = jobs::rotate(store.pool(), &mut keys)
+    let count = jobs::rotate(&store, &mut keys)
         .await
         .context("cannot seal everything again; the old keys are kept")?;
     let number = keys.current_number();
@@ -132,16 +130,10 @@ pub(super) async fn rotate(command: KeyCommand, config: &Config) -> anyhow::Resu
 
 pub(super) async fn admin(args: &Admin, config: &Config) -> anyhow::Result<ExitCode> {
     let store = store(config).await?;
-    let done = sqlx::query(
-        "INSERT INTO user_roles (user_id, role)
-         SELECT id, 'super_admin' FROM users WHERE username = $1
-         ON CONFLICT (user_id, organization_id, role) DO UPDATE SET is_active = true, expires_at = NULL",
-    )
-    .bind(&args.username)
-    .execute(store.pool())
-    .await
-    .context("cannot grant it")?;
-    if done.rows_affected() == 0 {
+    let known = jobs::grant_super_admin(&store, &args.username)
+        .await
+        .context("cannot grant it")?;
+    if !known {
         anyhow::bail!("nobody is called {}", args.username);
     }
     super::print(&format!("{} administers the installation\n", args.username))?;

@@ -108,10 +108,10 @@ pub(super) async fn run_engine(
     .context("cannot start the engine")?;
     let drain = config.drain.time;
     let management = management(&config.database).await?;
-    let maintenance = match stores.pool() {
-        Some(pool) => {
+    let maintenance = match stores.servers() {
+        Some(store) => {
             let keys = Keys::open(&config.database.key_file).context("cannot read the keys")?;
-            Some(Maintenance::new(pool, keys, config.retention.clone()))
+            Some(Maintenance::new(store, keys, config.retention.clone()))
         }
         None => None,
     };

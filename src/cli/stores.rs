@@ -55,11 +55,11 @@ impl Stores {
         }
     }
 
-    /// The connections to PostgreSQL, where that is the store.
-    pub(super) fn pool(&self) -> Option<sqlx::PgPool> {
+    /// PostgreSQL, where that is the store.
+    pub(super) fn servers(&self) -> Option<&Postgres> {
         match self {
             Self::Embedded(_) => None,
-            Self::Servers(store) => Some(store.pool().clone()),
+            Self::Servers(store) => Some(store),
         }
     }
 

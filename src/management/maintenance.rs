@@ -16,7 +16,7 @@ use super::{Actor, Fault, Work, marking};
 use crate::{
     config::Retention,
     secrets::sealed::{self, Keys, Place},
-    store::postgres::{MONTHLY, MONTHS_AHEAD},
+    store::postgres::{MONTHLY, MONTHS_AHEAD, Postgres as Store},
 };
 
 /// A job of the maintenance.
@@ -88,9 +88,9 @@ pub enum Done {
 
 impl Maintenance {
     /// On this database, with the rights of the engine or of an operator.
-    pub fn new(pool: PgPool, keys: Keys, retention: Retention) -> Self {
+    pub fn new(store: &Store, keys: Keys, retention: Retention) -> Self {
         Self {
-            pool,
+            pool: store.pool().clone(),
             keys,
             retention,
         }
@@ -175,11 +175,11 @@ impl Maintenance {
             .await?;
         let mut detached: Vec<String> = Vec::new();
         for (table, months) in [
-            ("exam_attempts", self.retention.attempts_months),
-            ("login_attempts", self.retention.logs_months),
-            ("proctor_logs", self.retention.logs_months),
-            ("security_events", self.retention.logs_months),
-            ("audit_logs", self.retention.audit_months),
+            ("exam_attempts", self.retention.attempts),
+            ("login_attempts", self.retention.logs),
+            ("proctor_logs", self.retention.logs),
+            ("security_events", self.retention.logs),
+            ("audit_logs", self.retention.audit),
         ] {
             if months == 0 {
                 continue;
@@ -276,7 +276,7 @@ pub struct Run {
 async fn regrade(
     mut tx: Transaction<'static, Postgres>,
 ) -> Result<(Transaction<'static, Postgres>, String), Fault> {
-    let stale: Vec<i64> = sqlx::query_scalar(marking::STALE)
+    let stale: Vec<i64> = sqlx::query_scalar(marking::correction::STALE)
         .fetch_all(&mut *tx)
         .await?;
     let mut work = Work {
@@ -394,8 +394,8 @@ pub struct Verified {
 ///
 /// # Errors
 /// As every query.
-pub async fn verify(pool: &PgPool, key: &[u8; 32]) -> Result<Verified, Fault> {
-    let mut tx = pool.begin().await?;
+pub async fn verify(store: &Store, key: &[u8; 32]) -> Result<Verified, Fault> {
+    let mut tx = store.pool().begin().await?;
     sqlx::query("SET LOCAL TimeZone = 'UTC'")
         .execute(&mut *tx)
         .await?;
@@ -453,15 +453,32 @@ fn follow(key: &[u8; 32], entries: &[Entry], length: i64, end: &[u8]) -> Option<
     missing.then(|| format!("it ends after {} of {length} entries", entries.len()))
 }
 
+/// Lets somebody administer the whole installation; false: nobody is called so.
+///
+/// # Errors
+/// As every statement.
+pub async fn grant_super_admin(store: &Store, username: &str) -> Result<bool, Fault> {
+    let done = sqlx::query(
+        "INSERT INTO user_roles (user_id, role)
+         SELECT id, 'super_admin' FROM users WHERE username = $1
+         ON CONFLICT (user_id, organization_id, role)
+         DO UPDATE SET is_active = true, expires_at = NULL",
+    )
+    .bind(username)
+    .execute(store.pool())
+    .await?;
+    Ok(done.rows_affected() > 0)
+}
+
 /// Seals everything personal with a new key, and forgets the old ones.
 ///
 /// # Errors
 /// Where a value does not open: then nothing is forgotten.
-pub async fn rotate(pool: &PgPool, keys: &mut Keys) -> Result<u64, Fault> {
+pub async fn rotate(store: &Store, keys: &mut Keys) -> Result<u64, Fault> {
     keys.add().map_err(Fault::internal)?;
     let mut count = 0;
     for column in ["phone", "id_card"] {
-        count += each_batch(|after| reseal(pool, keys, column, after)).await?;
+        count += each_batch(|after| reseal(store.pool(), keys, column, after)).await?;
     }
     keys.forget_old().map_err(Fault::internal)?;
     Ok(count)

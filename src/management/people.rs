@@ -425,6 +425,75 @@ pub async fn set_roles(work: &mut Work, user: i64, roles: &Roles) -> Result<(), 
     Ok(())
 }
 
+/// Gives a person a password or an access code, and ends all log-ins. `code`
+/// hashes the code for a name.
+///
+/// # Errors
+/// Where the person is not the actor's.
+pub async fn set_credentials(
+    work: &mut Work,
+    user: i64,
+    password_hash: Option<&str>,
+    code: impl Fn(&str) -> Option<[u8; 32]>,
+) -> Result<(), Fault> {
+    work.require_admin()?;
+    let username: String = sqlx::query_scalar("SELECT username FROM users WHERE id = $1")
+        .bind(user)
+        .fetch_one(&mut *work.tx)
+        .await?;
+    let changed = sqlx::query(
+        "UPDATE users
+         SET password_hash = coalesce($2, password_hash),
+             access_code_hmac = coalesce($3, access_code_hmac),
+             failed_login_attempts = 0, locked_until = NULL,
+             revision = revision + 1, updated_at = now()
+         WHERE id = $1",
+    )
+    .bind(user)
+    .bind(password_hash)
+    .bind(code(&username).map(|hash| hash.to_vec()))
+    .execute(&mut *work.tx)
+    .await?;
+    if changed.rows_affected() == 0 {
+        return Err(Fault::Forbidden);
+    }
+    revoke(work, user).await
+}
+
+/// Ends every log-in of a person.
+///
+/// # Errors
+/// As every statement.
+pub async fn revoke(work: &mut Work, user: i64) -> Result<(), Fault> {
+    sqlx::query("UPDATE user_sessions SET is_active = false WHERE user_id = $1 AND is_active")
+        .bind(user)
+        .execute(&mut *work.tx)
+        .await?;
+    Ok(())
+}
+
+/// The hash of the actor's own password.
+///
+/// # Errors
+/// As every query.
+pub async fn own_password_hash(work: &mut Work) -> Result<Option<String>, Fault> {
+    Ok(sqlx::query_scalar("SELECT own_password_hash()")
+        .fetch_one(&mut *work.tx)
+        .await?)
+}
+
+/// Changes the actor's own password; other log-ins of the person end.
+///
+/// # Errors
+/// As every statement.
+pub async fn set_own_password(work: &mut Work, hash: &str) -> Result<(), Fault> {
+    sqlx::query("SELECT set_own_password($1)")
+        .bind(hash)
+        .execute(&mut *work.tx)
+        .await?;
+    Ok(())
+}
+
 /// A line of an import, checked.
 #[derive(Debug, Serialize)]
 pub struct ImportRow {

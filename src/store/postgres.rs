@@ -199,7 +199,7 @@ impl Postgres {
     }
 
     /// The connections, for what is no call of the engine.
-    pub fn pool(&self) -> &PgPool {
+    pub(crate) fn pool(&self) -> &PgPool {
         &self.pool
     }
 

@@ -5,7 +5,9 @@
 //! was quicker. Lists come in pages: `?after=&limit=`, `next` is the next
 //! `after`.
 
+pub mod bank;
 pub mod exams;
+pub mod marking;
 pub mod people;
 
 use axum::{
@@ -34,7 +36,9 @@ use crate::{
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .merge(people::routes())
+        .merge(bank::routes())
         .merge(exams::routes())
+        .merge(marking::routes())
 }
 
 /// Somebody who manages.

@@ -1,6 +1,6 @@
 //! The program with a database of its own, and people who talk to it.
 
-use std::{fs, process::Stdio, time::Duration};
+use std::{fmt::Write as _, fs, process::Stdio, time::Duration};
 
 use reqwest::{Method, StatusCode, header};
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use tokio::{
 use crate::postgres_server::Database;
 
 /// How long the program may take to start on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A running program.
 pub(crate) struct Site {
@@ -251,7 +251,7 @@ pub(crate) fn roster(people: &[(&str, &str)]) -> String {
     let mut text = "id,name,email,role,code,exams,time_factor,extra_minutes\n".to_owned();
     for (id, role) in people {
         let exams = if *role == "admin" { "*" } else { "" };
-        text.push_str(&format!("{id},Name of {id},,{role},code-{id},{exams},,\n"));
+        writeln!(text, "{id},Name of {id},,{role},code-{id},{exams},,").unwrap();
     }
     text
 }

@@ -39,6 +39,9 @@ use crate::{
     },
 };
 
+/// Fewest characters of an access code that is set by hand.
+const CODE_CHARS_MIN: usize = 4;
+
 /// 50,000 people with long names.
 const ROSTER_BYTES_MAX: usize = 32 * 1024 * 1024;
 
@@ -277,41 +280,17 @@ async fn set_credentials(
         Some(password) => Some(hashed(password).await?),
         None => None,
     };
+    let code = body.code.as_deref();
+    if code.is_some_and(|code| code.chars().count() < CODE_CHARS_MIN) {
+        let message = format!("must have {CODE_CHARS_MIN} characters or more");
+        return Err(Fault::field("code", message).into());
+    }
+    let hashed = |username: &str| {
+        let person = username.into();
+        code.map(|code| token::access_code_hash(&app.access_code_key, &person, code))
+    };
     manager
-        .work(async |work| {
-            work.require_admin()?;
-            let username: String = sqlx::query_scalar("SELECT username FROM users WHERE id = $1")
-                .bind(id)
-                .fetch_one(&mut *work.tx)
-                .await?;
-            let code = match &body.code {
-                Some(code) if code.chars().count() < 4 => {
-                    return Err(Fault::field("code", "must have 4 characters or more"));
-                }
-                Some(code) => {
-                    let person = username.into();
-                    Some(token::access_code_hash(&app.access_code_key, &person, code).to_vec())
-                }
-                None => None,
-            };
-            let changed = sqlx::query(
-                "UPDATE users
-                 SET password_hash = coalesce($2, password_hash),
-                     access_code_hmac = coalesce($3, access_code_hmac),
-                     failed_login_attempts = 0, locked_until = NULL,
-                     revision = revision + 1, updated_at = now()
-                 WHERE id = $1",
-            )
-            .bind(id)
-            .bind(&hash)
-            .bind(code)
-            .execute(&mut *work.tx)
-            .await?;
-            if changed.rows_affected() == 0 {
-                return Err(Fault::Forbidden);
-            }
-            revoke(work, id).await
-        })
+        .work(async |work| domain::set_credentials(work, id, hash.as_deref(), hashed).await)
         .await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -322,14 +301,6 @@ async fn hashed(password: String) -> Result<String, Problem> {
         return Err(Fault::field("password", message).into());
     }
     Ok(password::hash(password).await.map_err(Fault::internal)?)
-}
-
-async fn revoke(work: &mut crate::management::Work, user: i64) -> Result<(), Fault> {
-    sqlx::query("UPDATE user_sessions SET is_active = false WHERE user_id = $1 AND is_active")
-        .bind(user)
-        .execute(&mut *work.tx)
-        .await?;
-    Ok(())
 }
 
 /// A change of one's own password.
@@ -353,25 +324,15 @@ async fn set_own_password(
     manager: Manager,
     Json(body): Json<PasswordChange>,
 ) -> Result<StatusCode, Problem> {
-    let stored: Option<String> = manager
-        .work(async |work| {
-            Ok(sqlx::query_scalar("SELECT own_password_hash()")
-                .fetch_one(&mut *work.tx)
-                .await?)
-        })
+    let stored = manager
+        .work(async |work| domain::own_password_hash(work).await)
         .await?;
     if stored.is_some() && !password::verify(body.current.unwrap_or_default(), stored).await {
         return Err(Problem::WrongCredentials);
     }
     let hash = hashed(body.new).await?;
     manager
-        .work(async |work| {
-            sqlx::query("SELECT set_own_password($1)")
-                .bind(&hash)
-                .execute(&mut *work.tx)
-                .await?;
-            Ok(())
-        })
+        .work(async |work| domain::set_own_password(work, &hash).await)
         .await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -450,7 +411,7 @@ async fn end_sessions(manager: Manager, Path(id): Path<i64>) -> Result<StatusCod
     manager
         .work(async |work| {
             work.require_admin()?;
-            revoke(work, id).await
+            domain::revoke(work, id).await
         })
         .await?;
     Ok(StatusCode::NO_CONTENT)

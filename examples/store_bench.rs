@@ -224,11 +224,12 @@ async fn furnish(store: &Postgres, connection: &mut PgConnection) {
         version: VERSION.into(),
         title: "Bench".to_owned(),
         definition: definition.to_string().into(),
+        corrections: Vec::new(),
     };
     store.put_exams(&[exam]).await.unwrap();
     sqlx::query(
-        "INSERT INTO users (username, name, role, access_code_hmac)
-         SELECT 'c' || n, 'Name', 'candidate', decode(repeat('00', 32), 'hex')
+        "INSERT INTO users (username, name, access_code_hmac)
+         SELECT 'c' || n, 'Name', decode(repeat('00', 32), 'hex')
          FROM generate_series(1, $1) AS n",
     )
     .bind(i32::try_from(ATTEMPTS).unwrap())

@@ -5,6 +5,7 @@ mod check;
 mod demo;
 mod files;
 mod import;
+mod maintenance;
 mod migrate;
 mod results;
 mod serve;
@@ -61,6 +62,17 @@ enum Command {
     Check(check::Args),
     /// Say whether a hand-in receipt is genuine
     Verify(verify::Args),
+    /// Look after PostgreSQL: partitions, statistics, seals
+    #[command(subcommand)]
+    Maintenance(maintenance::Command),
+    /// Look at the audit trail
+    #[command(subcommand)]
+    Audit(maintenance::Audit),
+    /// Look after the keys of personal data
+    #[command(subcommand)]
+    Keys(maintenance::KeyCommand),
+    /// Let somebody administer the whole installation
+    Admin(maintenance::Admin),
     /// Print the effective configuration, secrets masked
     Config,
 }
@@ -107,6 +119,10 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Results(args) => results::run(args, config).await,
         Command::Check(args) => check::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Maintenance(command) => maintenance::run(command, &config).await,
+        Command::Audit(command) => maintenance::audit(command, &config).await,
+        Command::Keys(command) => maintenance::rotate(command, &config).await,
+        Command::Admin(args) => maintenance::admin(&args, &config).await,
         Command::Config => settings::run(&config),
     }
 }

@@ -36,6 +36,8 @@ pub struct Config {
     pub server: Server,
     /// Where data lasts.
     pub database: Database,
+    /// How long what is over stays at hand.
+    pub retention: Retention,
     /// Bounds on what clients send.
     pub limits: Limits,
     /// How saves are grouped.
@@ -80,10 +82,27 @@ pub struct Server {
 pub struct Database {
     /// PostgreSQL; none: embedded.
     pub url: Option<SecretString>,
+    /// PostgreSQL with the log-in of the management side; none: as `url`.
+    pub management_url: Option<SecretString>,
+    /// Size of the management side's pool.
+    pub management_connections: u32,
+    /// Keys of personal data and of the audit trail.
+    pub key_file: PathBuf,
     /// Size of the pool.
     pub connections: u32,
     /// Directory of the embedded store.
     pub data: PathBuf,
+}
+
+/// How long what is over stays at hand, in months; 0: for ever.
+#[derive(Debug, Clone)]
+pub struct Retention {
+    /// Attempts.
+    pub attempts_months: u32,
+    /// Log-ins, what proctors did, security events.
+    pub logs_months: u32,
+    /// The audit trail.
+    pub audit_months: u32,
 }
 
 /// Bounds on what clients send.
@@ -250,7 +269,15 @@ impl Config {
             database: Database {
                 url: reader.database_url("database.url"),
                 connections: reader.integer("database.connections", 2..=100),
+                management_url: reader.database_url("database.management_url"),
+                management_connections: reader.integer("database.management_connections", 1..=100),
+                key_file: PathBuf::from(reader.text("database.key_file")),
                 data: PathBuf::from(reader.text("database.data")),
+            },
+            retention: Retention {
+                attempts_months: reader.integer("retention.attempts_months", 0..=1200),
+                logs_months: reader.integer("retention.logs_months", 0..=1200),
+                audit_months: reader.integer("retention.audit_months", 0..=1200),
             },
             limits: Limits {
                 frame_bytes: reader.integer("limits.frame_bytes", 1024..=65_536),
@@ -297,11 +324,13 @@ impl Config {
     /// What is in effect, as TOML, with secrets masked.
     pub fn to_masked_toml(&self) -> String {
         let mut effective = self.effective.clone();
-        if let Some(toml::Value::String(url)) = effective
-            .get_mut("database")
-            .and_then(|section| section.get_mut("url"))
-        {
-            *url = mask(url);
+        for key in ["url", "management_url"] {
+            if let Some(toml::Value::String(url)) = effective
+                .get_mut("database")
+                .and_then(|section| section.get_mut(key))
+            {
+                *url = mask(url);
+            }
         }
         toml::to_string(&effective).expect("a TOML table can be written")
     }

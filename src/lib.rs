@@ -3,6 +3,7 @@
 pub mod config;
 pub mod domain;
 pub mod engine;
+pub mod management;
 pub mod secrets;
 pub mod store;
 pub mod telemetry;

@@ -21,6 +21,7 @@ use async_trait::async_trait;
 
 pub use crate::domain::{
     attempt::Identity,
+    exam::definition::Correction,
     grading::{GradeRow, Totals},
     person::{ExamScope, Person, Role},
 };
@@ -347,6 +348,8 @@ pub struct StoredExam {
     pub title: String,
     /// The exam file's content as canonical JSON.
     pub definition: Arc<str>,
+    /// Keys that were found wrong since, oldest first; nothing to be stored.
+    pub corrections: Vec<Correction>,
 }
 
 /// A person, and what proves who it is.

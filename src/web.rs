@@ -14,6 +14,7 @@ pub mod exams;
 pub mod extract;
 pub mod layers;
 pub mod limits;
+pub mod manage;
 pub mod openapi;
 pub mod origin;
 pub mod pages;
@@ -34,6 +35,7 @@ use self::{compressed::Compressed, limits::Limits, token::Tokens};
 use crate::{
     config::Config,
     engine::Engine,
+    management::Management,
     store::{self, AttemptStore, Catalog},
     telemetry::metrics::Metrics,
 };
@@ -48,6 +50,8 @@ pub struct App {
     pub store: Arc<dyn AttemptStore>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// The management side; none on the embedded store.
+    pub management: Option<Management>,
     /// The settings.
     pub config: Config,
     /// How often one may try.
@@ -88,6 +92,7 @@ impl App {
         catalog: Arc<dyn Catalog>,
         store: Arc<dyn AttemptStore>,
         metrics: Arc<Metrics>,
+        management: Option<Management>,
         config: Config,
         stop: CancellationToken,
     ) -> Result<AppState, StartError> {
@@ -104,6 +109,7 @@ impl App {
             stop,
             config,
             catalog,
+            management,
         }))
     }
 }
@@ -128,7 +134,8 @@ pub fn router(app: &AppState) -> Router {
         auth::routes()
             .merge(exams::routes())
             .merge(papers::routes())
-            .merge(attempts::routes(app.config.limits.answer_bytes)),
+            .merge(attempts::routes(app.config.limits.answer_bytes))
+            .merge(manage::routes()),
     );
     let routes = Router::new()
         .merge(api)

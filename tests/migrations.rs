@@ -84,6 +84,7 @@ fn exam() -> StoredExam {
                  "sections":[{{"id":"s","questions":[{question}]}}],"title":"E"}}"#
         )
         .into(),
+        corrections: Vec::new(),
     }
 }
 

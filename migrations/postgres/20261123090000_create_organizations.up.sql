@@ -24,6 +24,7 @@ CREATE TABLE organizations (
     max_exams               integer,                               -- exams it may have; null: no limit
     features                jsonb NOT NULL DEFAULT '[]',
     is_active               boolean NOT NULL DEFAULT true,
+    revision                integer NOT NULL DEFAULT 1,            -- the ETag
     created_at              timestamptz NOT NULL DEFAULT now(),
     updated_at              timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT organizations_pkey PRIMARY KEY (id),

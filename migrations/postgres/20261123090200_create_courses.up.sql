@@ -8,6 +8,7 @@ CREATE TABLE course_categories (
     parent_id       bigint,
     sort_order      integer NOT NULL DEFAULT 0,
     is_active       boolean NOT NULL DEFAULT true,
+    revision        integer NOT NULL DEFAULT 1,         -- the ETag
     created_at      timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT course_categories_pkey PRIMARY KEY (id),
     CONSTRAINT course_categories_code_key UNIQUE (organization_id, code),

@@ -61,6 +61,7 @@ ALTER TABLE questions
     DROP COLUMN updated_at,
     DROP CONSTRAINT questions_type_check,
     ADD CONSTRAINT questions_definition_sha256_key UNIQUE (definition_sha256);
+DROP FUNCTION search_query(text);
 DROP FUNCTION question_search(text, text, text, text[]);
 DROP TABLE question_categories;
 DROP FUNCTION search_words(text);

@@ -29,6 +29,7 @@ CREATE TABLE question_categories (
     icon            text,
     color           text,                               -- #rrggbb
     is_active       boolean NOT NULL DEFAULT true,
+    revision        integer NOT NULL DEFAULT 1,         -- the ETag
     created_at      timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT question_categories_pkey PRIMARY KEY (id),
     CONSTRAINT question_categories_code_key UNIQUE (organization_id, code),
@@ -121,6 +122,40 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
         || setweight(to_tsvector('english', coalesce(content, '')), 'B')
         || setweight(to_tsvector('english', coalesce(explanation, '')), 'D')
 $$;
+
+-- What somebody typed, as a query: `"in quotes"` together, `or`, `-not`. A run of Chinese, Japanese or
+-- Korean is a phrase of its pairs; one such character alone is the beginning of a pair. Null: nothing
+-- that can be looked for.
+CREATE FUNCTION search_query(t text) RETURNS tsquery
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE STRICT AS $$
+DECLARE
+    cjk   CONSTANT text := '[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]';
+    alone text;
+    asked tsquery;
+    part  text[];
+    words text := '';
+BEGIN
+    FOR part IN
+        SELECT m FROM regexp_matches(lower(t), cjk || '+|[^\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]+', 'g') AS m
+    LOOP
+        IF part[1] !~ cjk THEN
+            words := words || part[1];
+        ELSIF length(part[1]) = 1 THEN
+            -- Not a word by itself: asked for as a prefix below.
+            alone := coalesce(alone || ' & ', '') || quote_literal(part[1]) || ':*';
+        ELSE
+            words := words || ' "' || (
+                SELECT string_agg(substr(part[1], i, 2), ' ' ORDER BY i)
+                FROM generate_series(1, length(part[1]) - 1) AS i
+            ) || '" ';
+        END IF;
+    END LOOP;
+    asked := websearch_to_tsquery('simple', words) || websearch_to_tsquery('english', words);
+    IF alone IS NULL THEN
+        RETURN asked;
+    END IF;
+    RETURN CASE WHEN numnode(asked) = 0 THEN alone::tsquery ELSE asked && alone::tsquery END;
+END $$;
 
 ALTER TABLE questions ADD COLUMN search_vector tsvector;
 

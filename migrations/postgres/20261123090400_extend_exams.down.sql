@@ -39,6 +39,8 @@ ALTER TABLE exams
     DROP COLUMN proctoring_enabled,
     DROP COLUMN proctoring_config,
     DROP COLUMN grading_config,
+    DROP COLUMN second_marking,
+    DROP COLUMN second_marking_tolerance,
     DROP COLUMN attempts_count,
     DROP COLUMN completed_attempts,
     DROP COLUMN avg_score,

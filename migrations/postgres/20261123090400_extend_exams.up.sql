@@ -25,7 +25,7 @@ ALTER TABLE exams
     ADD COLUMN show_results_immediately  boolean NOT NULL DEFAULT true,
     ADD COLUMN allow_review              boolean NOT NULL DEFAULT true,
     ADD COLUMN show_correct_answers      boolean NOT NULL DEFAULT false,
-    ADD COLUMN exam_password             text,                            -- Argon2id, PHC format
+    ADD COLUMN exam_password             text,                            -- salted SHA-256: it is told to a whole room
     ADD COLUMN password_protected        boolean NOT NULL
         GENERATED ALWAYS AS (exam_password IS NOT NULL) STORED,
     ADD COLUMN ip_restrictions           inet[] NOT NULL DEFAULT '{}',
@@ -35,6 +35,8 @@ ALTER TABLE exams
     ADD COLUMN proctoring_enabled        boolean NOT NULL
         GENERATED ALWAYS AS (proctoring_config @> '{"enabled": true}') STORED,
     ADD COLUMN grading_config            jsonb NOT NULL DEFAULT '{}',     -- the exam file's `grading`
+    ADD COLUMN second_marking            boolean NOT NULL DEFAULT false,  -- two people mark each answer
+    ADD COLUMN second_marking_tolerance  numeric NOT NULL DEFAULT 0,      -- points by which they may differ
     ADD COLUMN attempts_count            integer NOT NULL DEFAULT 0,      -- from here on written back by the
     ADD COLUMN completed_attempts        integer NOT NULL DEFAULT 0,      --   statistics
     ADD COLUMN avg_score                 numeric(12, 2),
@@ -56,7 +58,8 @@ ALTER TABLE exams
     ADD CONSTRAINT exams_lobby_minutes_check CHECK (lobby_minutes >= 0),
     ADD CONSTRAINT exams_grace_period_minutes_check CHECK (grace_period_minutes >= 0),
     ADD CONSTRAINT exams_late_submission_penalty_check CHECK (late_submission_penalty BETWEEN 0 AND 1),
-    ADD CONSTRAINT exams_exam_password_check CHECK (exam_password LIKE '$argon2id$%'),
+    ADD CONSTRAINT exams_exam_password_check CHECK (exam_password LIKE 'sha256$%'),
+    ADD CONSTRAINT exams_second_marking_tolerance_check CHECK (second_marking_tolerance >= 0),
     ADD CONSTRAINT exams_session_policy_check CHECK (session_policy IN ('takeover', 'reject')),
     ADD CONSTRAINT exams_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organizations (id),
     ADD CONSTRAINT exams_course_id_fkey FOREIGN KEY (course_id) REFERENCES courses (id),

@@ -17,13 +17,14 @@ BEGIN
         SELECT oid::regprocedure AS name FROM pg_proc
         WHERE pronamespace = 'public'::regnamespace
           AND (proname LIKE 'app\_%' AND proname <> 'app_user_id'
-               OR proname IN ('people_by_name', 'set_own_password', 'own_password_hash'))
+               OR proname IN ('people_by_name', 'set_own_password', 'own_password_hash', 'review_question'))
     LOOP
         EXECUTE format('DROP FUNCTION %s', r.name);
     END LOOP;
 END $$;
 
 DROP VIEW partition_runway;
+DROP TABLE maintenance_runs;
 DROP VIEW users_masked;
 DROP FUNCTION mask_user_agent(text);
 DROP FUNCTION mask_address(inet);

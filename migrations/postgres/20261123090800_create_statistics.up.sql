@@ -222,6 +222,14 @@ SELECT
     u.last_login
 FROM users AS u;
 
+-- When each job of the maintenance was last done.
+CREATE TABLE maintenance_runs (
+    job      text NOT NULL,
+    ended_at timestamptz NOT NULL,
+    said     text NOT NULL,          -- what came of it
+    CONSTRAINT maintenance_runs_pkey PRIMARY KEY (job)
+);
+
 -- How far the months reach that are made; monitoring alarms on it.
 CREATE VIEW partition_runway AS
 SELECT

@@ -122,6 +122,7 @@ pub(super) fn to_store(parsed: &Parsed) -> StoredExam {
         version: parsed.exam.version.clone(),
         title: parsed.exam.title.clone(),
         definition: Arc::clone(&parsed.definition),
+        corrections: Vec::new(),
     }
 }
 

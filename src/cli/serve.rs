@@ -3,12 +3,21 @@
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use chrono::DateTime;
 use invigil::{
-    config::Config,
+    config::{self, Config},
     engine::{Engine, Flush, Limits, Settings},
-    telemetry::metrics::Metrics,
+    management::{
+        Fault, Management,
+        maintenance::{Done, Job, Maintenance},
+    },
+    secrets::sealed::Keys,
+    store,
+    telemetry::metrics::{JobOutcome, Metrics},
     web::{self, App, access_code_key},
 };
+use prometheus_client::metrics::{counter::Counter, family::Family};
+use secrecy::ExposeSecret as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -98,11 +107,21 @@ pub(super) async fn run_engine(
     .await
     .context("cannot start the engine")?;
     let drain = config.drain.time;
+    let management = management(&config.database).await?;
+    let maintenance = match stores.pool() {
+        Some(pool) => {
+            let keys = Keys::open(&config.database.key_file).context("cannot read the keys")?;
+            Some(Maintenance::new(pool, keys, config.retention.clone()))
+        }
+        None => None,
+    };
+    let jobs = metrics.maintenance_jobs.clone();
     let app = App::new(
         engine.clone(),
         stores.catalog(),
         stores.attempts(),
         metrics,
+        management,
         config,
         stop.clone(),
     )
@@ -119,6 +138,7 @@ pub(super) async fn run_engine(
         tokio::select! {
             _ = async { tokio::join!(web::server::serve(listener, app), draining) } => {}
             () = maintain(&stores, &engine) => {}
+            () = look_after(maintenance, &engine, &jobs) => {}
         }
         stores.close().await;
         tracing::info!("stopped");
@@ -132,6 +152,28 @@ pub(super) async fn run_engine(
     tokio::select! {
         () = serving => Ok(ExitCode::SUCCESS),
         () = told_twice => Ok(ExitCode::from(ENDED_AT_ONCE)),
+    }
+}
+
+/// The management side, where there is PostgreSQL. Without its database role the
+/// engine runs all the same: exams are taken whoever manages them.
+async fn management(settings: &config::Database) -> anyhow::Result<Option<Management>> {
+    let Some(url) = settings.management_url.as_ref().or(settings.url.as_ref()) else {
+        return Ok(None);
+    };
+    let connected = Management::connect(
+        url.expose_secret(),
+        settings.management_connections,
+        settings.key_file.clone(),
+    )
+    .await;
+    match connected {
+        Ok(management) => Ok(Some(management)),
+        Err(store::Error::Schema(sentence)) => {
+            tracing::warn!("the management API is off: {sentence}");
+            Ok(None)
+        }
+        Err(error) => Err(error).context("cannot connect the management side"),
     }
 }
 
@@ -153,6 +195,35 @@ fn settings(config: &Config, address: SocketAddr) -> Settings {
         outage_min: config.timing.outage_min,
         idle_stop: config.idle.stop_after,
     }
+}
+
+/// The jobs of the management side, on whichever node is first. Never ends.
+async fn look_after(
+    maintenance: Option<Maintenance>,
+    engine: &Engine,
+    jobs: &Family<JobOutcome, Counter>,
+) {
+    let Some(maintenance) = maintenance else {
+        return std::future::pending().await;
+    };
+    let now = || DateTime::from_timestamp_millis(engine.now().as_ms()).unwrap_or_default();
+    let told = |job: Job, done: Result<Done, Fault>| {
+        let outcome = match done {
+            Ok(Done::Yes(said)) => {
+                tracing::debug!(job = job.name(), said, "maintenance");
+                "done"
+            }
+            Ok(Done::Elsewhere) => "elsewhere",
+            Err(error) => {
+                let error = invigil::telemetry::chain(&error);
+                tracing::warn!(job = job.name(), error, "maintenance failed");
+                "failed"
+            }
+        };
+        let job = job.name();
+        jobs.get_or_create(&JobOutcome { job, outcome }).inc();
+    };
+    maintenance.run_forever(now, told).await;
 }
 
 /// Never ends: a store that could not be maintained today may be tomorrow.

@@ -55,6 +55,14 @@ impl Stores {
         }
     }
 
+    /// The connections to PostgreSQL, where that is the store.
+    pub(super) fn pool(&self) -> Option<sqlx::PgPool> {
+        match self {
+            Self::Embedded(_) => None,
+            Self::Servers(store) => Some(store.pool().clone()),
+        }
+    }
+
     /// What is to be done every day.
     pub(super) async fn maintain(&self, now: Timestamp) -> Result<(), store::Error> {
         match self {

@@ -40,6 +40,11 @@ pub enum Mark {
 }
 
 impl Mark {
+    /// Points that a person gave.
+    pub fn given(points: Decimal) -> Self {
+        Self::Graded(from_decimal(points))
+    }
+
     /// Points as they are shown and stored, 2 decimals; none where a person
     /// has to mark.
     pub fn points(&self) -> Option<Decimal> {

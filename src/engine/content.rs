@@ -27,7 +27,7 @@ use crate::{
         paper::{Order, Paper, order_for, seal},
         time::Timestamp,
     },
-    store::Catalog,
+    store::{Catalog, StoredExam},
 };
 
 /// How old the list of exams may be: how long a new exam takes to show.
@@ -45,6 +45,8 @@ pub struct Content {
     paper: Paper,
     sealed: Arc<str>,
     seal_key: [u8; 32],
+    /// How many of its keys were corrected when it was read.
+    corrections: usize,
 }
 
 /// A paper's body.
@@ -57,7 +59,7 @@ pub struct PaperBody {
 }
 
 impl Content {
-    fn new(exam: Arc<Exam>, keys: &Keys) -> Self {
+    fn new(exam: Arc<Exam>, corrections: usize, keys: &Keys) -> Self {
         let paper = Paper::of(&exam);
         let secret = &keys.paper;
         Self {
@@ -65,6 +67,7 @@ impl Content {
             seal_key: seal::seal_key(secret, &exam.code, paper.version()),
             plan: Arc::new(Plan::new(exam)),
             paper,
+            corrections,
         }
     }
 
@@ -182,9 +185,9 @@ impl Contents {
         }
         let stored = self.store.exam_version(version).await?;
         let stored = stored.ok_or_else(|| Error::Content(version.to_string()))?;
-        let exam = parse(version, &stored.definition)?;
+        let exam = Arc::new(parse(&stored)?);
         // Two loads at once make the same content; either may stay.
-        let content = Arc::new(Content::new(Arc::new(exam), &self.keys));
+        let content = Arc::new(Content::new(exam, stored.corrections.len(), &self.keys));
         self.versions.insert(version.clone(), Arc::clone(&content));
         Ok(content)
     }
@@ -207,11 +210,13 @@ impl Contents {
         }
         let mut exams = Vec::new();
         for stored in self.store.exams().await? {
-            let exam = if let Some(content) = self.versions.get(&stored.version) {
+            let known = self.versions.get(&stored.version);
+            let known = known.filter(|known| known.corrections == stored.corrections.len());
+            let exam = if let Some(content) = known {
                 Arc::clone(content.exam())
             } else {
-                let exam = Arc::new(parse(&stored.version, &stored.definition)?);
-                let content = Content::new(Arc::clone(&exam), &self.keys);
+                let exam = Arc::new(parse(&stored)?);
+                let content = Content::new(Arc::clone(&exam), stored.corrections.len(), &self.keys);
                 self.versions.insert(stored.version, Arc::new(content));
                 exam
             };
@@ -241,8 +246,9 @@ impl Contents {
     }
 }
 
-fn parse(version: &ExamVersion, stored: &str) -> Result<Exam, Error> {
-    definition::from_definition(stored).map_err(|faults| {
+fn parse(stored: &StoredExam) -> Result<Exam, Error> {
+    let version = &stored.version;
+    definition::corrected(&stored.definition, &stored.corrections).map_err(|faults| {
         for fault in &faults {
             tracing::error!(exam.version = %version, %fault, "a stored exam is not valid");
         }

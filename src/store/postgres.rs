@@ -36,6 +36,9 @@ pub static MIGRATOR: Migrator = sqlx::migrate!("migrations/postgres");
 /// What each role may do.
 const ROLES: &str = include_str!("postgres/roles.sql");
 
+/// Whose rights the management side has.
+const APP_ROLE: &str = "invigil_app";
+
 /// Whose rights the engine has.
 const ENGINE_ROLE: &str = "invigil_engine";
 
@@ -195,6 +198,11 @@ impl Postgres {
         .await
     }
 
+    /// The connections, for what is no call of the engine.
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
     /// Runs one call on one connection, and gives both an end.
     async fn call<T, F>(&self, operation: &'static str, work: F) -> Result<T, Error>
     where
@@ -253,6 +261,26 @@ async fn connection(
         .await
         .map_err(|elapsed| unavailable(operation, elapsed))?
         .map_err(|error| failed(operation, error))
+}
+
+/// A pool with the rights of the management side.
+///
+/// # Errors
+/// [`Error::Schema`] where the database has no such role.
+pub(crate) async fn app_pool(url: &str, max_connections: u32) -> Result<PgPool, Error> {
+    let role = usable_role(url, APP_ROLE).await?.ok_or_else(|| {
+        Error::Schema(format!(
+            "the database has no role {APP_ROLE} that this log-in may use: \
+             run `invigil migrate --roles`"
+        ))
+    })?;
+    // Values, not the number of partitions, decide how these queries are best done.
+    let options =
+        options(url)?.options([("plan_cache_mode", "auto"), ("statement_timeout", "30s")]);
+    pool(max_connections, Some(role))
+        .connect_with(options)
+        .await
+        .map_err(|error| failed("connect to PostgreSQL", error))
 }
 
 /// The role, where it exists and the log-in may take it.

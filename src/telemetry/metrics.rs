@@ -42,6 +42,15 @@ pub struct Outcome {
     pub outcome: &'static str,
 }
 
+/// A job of the maintenance, and what came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct JobOutcome {
+    /// Which.
+    pub job: &'static str,
+    /// A short name.
+    pub outcome: &'static str,
+}
+
 /// What the store was asked.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Operation {
@@ -95,6 +104,8 @@ pub struct Metrics {
     pub http_requests: Family<Request, Counter>,
     /// Log-ins, by outcome: `ok`, `wrong`, `limited`.
     pub logins: Family<Outcome, Counter>,
+    /// Jobs of the maintenance, by job and outcome: `done`, `elsewhere`, `failed`.
+    pub maintenance_jobs: Family<JobOutcome, Counter>,
 }
 
 impl fmt::Debug for Metrics {
@@ -131,6 +142,7 @@ impl Default for Metrics {
             store_errors: Family::default(),
             http_requests: Family::default(),
             logins: Family::default(),
+            maintenance_jobs: Family::default(),
         };
         metrics.register();
         metrics
@@ -163,6 +175,7 @@ impl Metrics {
             store_errors: "Calls of the store that failed",
             http_requests: "HTTP requests",
             logins: "Log-ins",
+            maintenance_jobs: "Jobs of the maintenance",
         }
     }
 
@@ -227,6 +240,11 @@ mod tests {
                 .get_or_create(&Request { route, status: 0 }),
         );
         drop(metrics.logins.get_or_create(&Outcome { outcome: "" }));
+        let job = JobOutcome {
+            job: "",
+            outcome: "",
+        };
+        drop(metrics.maintenance_jobs.get_or_create(&job));
         metrics
     }
 
@@ -255,7 +273,8 @@ mod tests {
             # TYPE invigil_hand_ins counter
             # TYPE invigil_store_errors counter
             # TYPE invigil_http_requests counter
-            # TYPE invigil_logins counter"]]
+            # TYPE invigil_logins counter
+            # TYPE invigil_maintenance_jobs counter"]]
         .assert_eq(&list.join("\n"));
     }
 

@@ -93,7 +93,7 @@ impl FromRequestParts<AppState> for SignedIn {
 }
 
 /// The bearer or, where there is no `Authorization` header at all, the cookie.
-fn shown_token(parts: &Parts) -> Option<String> {
+pub(super) fn shown_token(parts: &Parts) -> Option<String> {
     let Some(value) = parts.headers.get(header::AUTHORIZATION) else {
         let jar = CookieJar::from_headers(&parts.headers);
         return jar.get(COOKIE).map(|cookie| cookie.value().to_owned());

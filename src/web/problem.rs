@@ -14,7 +14,11 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{engine, store};
+use crate::{
+    engine,
+    management::{Fault, FieldFault},
+    store,
+};
 
 /// Why a request failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +73,20 @@ pub enum Problem {
     Overloaded,
     /// The store cannot be reached.
     Unavailable,
+    /// Fields that are not right.
+    Invalid(Vec<FieldFault>),
+    /// Another one has this value of a field.
+    Duplicate(String),
+    /// What is to be deleted is used.
+    InUse(String),
+    /// It does not stand as the request assumes; the text says how it stands.
+    WrongState(String),
+    /// It was changed since the client read it.
+    Stale,
+    /// A change without the revision that it is a change of.
+    PreconditionRequired,
+    /// Only with PostgreSQL.
+    ServersOnly,
 }
 
 /// The body of an error.
@@ -87,6 +105,9 @@ pub struct Body {
     /// The kind of error, for programs.
     #[schema(example = "not_found")]
     code: &'static str,
+    /// What is wrong with which field.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<FieldFault>,
 }
 
 /// The media type of every error.
@@ -97,6 +118,7 @@ const UNAVAILABLE_RETRY: Duration = Duration::from_secs(2);
 
 impl Problem {
     /// Status, stable code and title.
+    #[expect(clippy::too_many_lines, reason = "one list, a line or so a problem")]
     const fn kind(&self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad_request", "Bad request"),
@@ -160,6 +182,25 @@ impl Problem {
                 "unavailable",
                 "Store not available",
             ),
+            Self::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid", "Not right"),
+            Self::Duplicate(_) => (StatusCode::CONFLICT, "duplicate", "Taken"),
+            Self::InUse(_) => (StatusCode::CONFLICT, "in_use", "In use"),
+            Self::WrongState(_) => (StatusCode::CONFLICT, "wrong_state", "Not possible now"),
+            Self::Stale => (
+                StatusCode::PRECONDITION_FAILED,
+                "stale",
+                "Changed meanwhile",
+            ),
+            Self::PreconditionRequired => (
+                StatusCode::PRECONDITION_REQUIRED,
+                "precondition_required",
+                "Revision missing",
+            ),
+            Self::ServersOnly => (
+                StatusCode::NOT_IMPLEMENTED,
+                "servers_only",
+                "Needs PostgreSQL",
+            ),
         }
     }
 
@@ -170,7 +211,7 @@ impl Problem {
 
     fn detail(&self) -> String {
         let text = match self {
-            Self::BadRequest(detail) => detail,
+            Self::BadRequest(detail) | Self::WrongState(detail) => detail,
             Self::Unauthorized => "Sign in, and send the token that you get.",
             Self::WrongCredentials => "This name and this access code do not belong together.",
             Self::Forbidden => "Your role does not allow this.",
@@ -197,6 +238,14 @@ impl Problem {
             Self::Internal => "The engine has a fault, which is in its log.",
             Self::Overloaded => "The engine takes no new work for a moment.",
             Self::Unavailable => "What lasts is not available for a moment. Try again.",
+            Self::Invalid(_) => "Some fields are not right; `errors` says which and why.",
+            Self::Duplicate(_) => "Another one has this already; `errors` says what.",
+            Self::InUse(by) => return format!("It is used by {by}."),
+            Self::Stale => "Somebody changed it since you read it. Read it again.",
+            Self::PreconditionRequired => "Send the ETag that you read as If-Match.",
+            Self::ServersOnly => {
+                "Exams and people are kept in files here; managing them needs PostgreSQL."
+            }
         };
         text.to_owned()
     }
@@ -208,6 +257,16 @@ impl Problem {
         matches!(self, Self::Overloaded | Self::Unavailable).then_some(UNAVAILABLE_RETRY)
     }
 
+    fn errors(&self) -> Vec<FieldFault> {
+        if let Self::Invalid(faults) = self {
+            return faults.clone();
+        }
+        if let Self::Duplicate(field) = self {
+            return vec![FieldFault::new(field, "is taken")];
+        }
+        Vec::new()
+    }
+
     fn body(&self) -> Body {
         let (status, code, title) = self.kind();
         Body {
@@ -216,6 +275,7 @@ impl Problem {
             status: status.as_u16(),
             detail: self.detail(),
             code,
+            errors: self.errors(),
         }
     }
 }
@@ -307,6 +367,27 @@ impl From<store::Error> for Problem {
             }
             store::Error::Rejected { .. } | store::Error::Schema(_) => {
                 tracing::error!(error = chain, "the store refused a request");
+                Self::Internal
+            }
+        }
+    }
+}
+
+impl From<Fault> for Problem {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::NotSignedIn => Self::Unauthorized,
+            Fault::Forbidden => Self::Forbidden,
+            Fault::NotFound => Self::NotFound,
+            Fault::Invalid(faults) => Self::Invalid(faults),
+            Fault::Duplicate(field) => Self::Duplicate(field),
+            Fault::InUse(by) => Self::InUse(by),
+            Fault::State(detail) => Self::WrongState(detail),
+            Fault::Stale => Self::Stale,
+            Fault::Unavailable => Self::Unavailable,
+            Fault::Internal(_) => {
+                let error = crate::telemetry::chain(&fault);
+                tracing::error!(error, "the management side could not do a request");
                 Self::Internal
             }
         }

@@ -53,7 +53,7 @@ impl Bench {
         .unwrap();
         let stop = CancellationToken::new();
         let catalog = Arc::clone(&store) as Arc<dyn Catalog>;
-        let app = App::new(engine, catalog, store, metrics, config, stop)
+        let app = App::new(engine, catalog, store, metrics, None, config, stop)
             .await
             .unwrap();
         Self { app, _data: data }
@@ -93,6 +93,7 @@ async fn fill(catalog: &dyn Catalog) {
         version: parsed.exam.version.clone(),
         title: parsed.exam.title.clone(),
         definition: parsed.definition,
+        corrections: Vec::new(),
     };
     catalog.put_exams(&[exam]).await.unwrap();
     let key = access_code_key(catalog).await.unwrap();

@@ -53,7 +53,7 @@ impl Site {
     pub(crate) async fn postgres(url: &str, exam: &str, candidates: usize) -> Self {
         let mut site = Self::embedded(exam, candidates);
         site.url = Some(url.to_owned());
-        site.run(&["migrate"]).await;
+        site.run(&["migrate", "--roles"]).await;
         site.run(&["import", "exam", "exam.yaml"]).await;
         site.run(&["import", "roster", "roster.csv"]).await;
         site

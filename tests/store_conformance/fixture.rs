@@ -57,6 +57,7 @@ pub(crate) fn exam(code: &str, edition: u32) -> StoredExam {
         version: version(code, edition),
         title,
         definition: definition.to_string().into(),
+        corrections: Vec::new(),
     }
 }
 

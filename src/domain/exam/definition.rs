@@ -87,6 +87,40 @@ pub fn from_definition(definition: &str) -> Result<Exam, Vec<Fault>> {
     parse(definition, Format::Json).map(|parsed| parsed.exam)
 }
 
+/// A key that was found wrong after the exam was frozen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Correction {
+    /// Of which question.
+    pub question: QuestionId,
+    /// The right key in the exam file's shape, JSON.
+    pub answer: Arc<str>,
+}
+
+/// Reads a stored definition with corrections of its keys, oldest first. The
+/// version stays: what candidates see is the same.
+///
+/// # Errors
+/// Where a correction is no key of its question.
+pub fn corrected(definition: &str, corrections: &[Correction]) -> Result<Exam, Vec<Fault>> {
+    if corrections.is_empty() {
+        return from_definition(definition);
+    }
+    let mut tree = tree::read(definition, Format::Json).map_err(|fault| vec![fault])?;
+    for correction in corrections {
+        let questions = tree["sections"].as_array_mut().into_iter().flatten();
+        let questions = questions.filter_map(|section| section["questions"].as_array_mut());
+        for question in questions.flatten() {
+            if question["id"] == *correction.question.as_str() {
+                question["answer"] =
+                    tree::read(&correction.answer, Format::Json).map_err(|fault| vec![fault])?;
+            }
+        }
+    }
+    let mut exam = from_definition(&canonical(&tree))?;
+    exam.version = version(definition);
+    Ok(exam)
+}
+
 /// Canonical JSON: keys sorted, no blanks, numbers in their shortest form.
 fn canonical(tree: &Value) -> String {
     // `Map` is a `BTreeMap`, so it is sorted as it is; a test holds this.

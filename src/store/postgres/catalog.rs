@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use sqlx::{Connection, FromRow, PgConnection};
+use serde_json::value::RawValue;
+use sqlx::{AssertSqlSafe, Connection, FromRow, PgConnection, types::Json};
 
 use super::{Postgres, bank, people};
 use crate::{
@@ -11,7 +12,7 @@ use crate::{
         id::{ExamCode, ExamVersion, PersonId},
         time::Timestamp,
     },
-    store::{Catalog, Credentials, Error, LoginTry, NewLogin, Person, StoredExam},
+    store::{Catalog, Correction, Credentials, Error, LoginTry, NewLogin, Person, StoredExam},
 };
 
 #[async_trait]
@@ -168,6 +169,7 @@ struct ExamRow {
     version: String,
     title: String,
     definition: String,
+    corrections: Json<Vec<(String, Box<RawValue>)>>,
 }
 
 impl From<ExamRow> for StoredExam {
@@ -177,19 +179,38 @@ impl From<ExamRow> for StoredExam {
             version: row.version.into(),
             title: row.title,
             definition: row.definition.into(),
+            corrections: row
+                .corrections
+                .0
+                .into_iter()
+                .map(|(question, answer)| Correction {
+                    question: question.into(),
+                    answer: answer.get().into(),
+                })
+                .collect(),
         }
     }
 }
 
+/// A version `v` of an exam `e`, with the corrections of its keys.
+const EXAM: &str = "
+SELECT e.code, v.version, v.title, v.definition::text AS definition,
+       (SELECT coalesce(json_agg(json_build_array(q.question_key, c.answer) ORDER BY c.revision), '[]')
+        FROM key_corrections AS c
+        JOIN exam_version_questions AS q
+          ON q.exam_version_id = c.exam_version_id AND q.question_id = c.question_id
+        WHERE c.exam_version_id = v.id) AS corrections
+FROM exam_versions AS v
+JOIN exams AS e ON e.id = v.exam_id";
+
 async fn exams(connection: &mut PgConnection) -> Result<Vec<StoredExam>, sqlx::Error> {
-    let rows: Vec<ExamRow> = sqlx::query_as(
-        "SELECT e.code, v.version, v.title, v.definition::text AS definition
-         FROM exams AS e
-         JOIN exam_versions AS v ON v.id = e.current_version_id
-         ORDER BY e.code",
-    )
-    .fetch_all(connection)
-    .await?;
+    let sql = format!(
+        "{EXAM} WHERE v.id = e.current_version_id AND e.status <> 'archived'
+         ORDER BY e.code"
+    );
+    let rows: Vec<ExamRow> = sqlx::query_as(AssertSqlSafe(sql))
+        .fetch_all(connection)
+        .await?;
     Ok(rows.into_iter().map(Into::into).collect())
 }
 
@@ -197,14 +218,10 @@ async fn exam_version(
     connection: &mut PgConnection,
     version: &ExamVersion,
 ) -> Result<Option<StoredExam>, sqlx::Error> {
-    let row: Option<ExamRow> = sqlx::query_as(
-        "SELECT e.code, v.version, v.title, v.definition::text AS definition
-         FROM exam_versions AS v
-         JOIN exams AS e ON e.id = v.exam_id
-         WHERE v.version = $1",
-    )
-    .bind(version.as_str())
-    .fetch_optional(connection)
-    .await?;
+    let sql = format!("{EXAM} WHERE v.version = $1");
+    let row: Option<ExamRow> = sqlx::query_as(AssertSqlSafe(sql))
+        .bind(version.as_str())
+        .fetch_optional(connection)
+        .await?;
     Ok(row.map(Into::into))
 }

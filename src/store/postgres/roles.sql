@@ -196,7 +196,7 @@ GRANT SELECT ON
     TO invigil_engine;
 GRANT UPDATE (last_login, login_count, failed_login_attempts, locked_until) ON users TO invigil_engine;
 GRANT SELECT, INSERT, UPDATE, DELETE ON user_sessions, staff_commands, engine_nodes, engine_outages,
-    engine_secrets, audit_chains TO invigil_engine;
+    engine_secrets, audit_chains, maintenance_runs TO invigil_engine;
 GRANT SELECT, INSERT, UPDATE ON exam_attempt_keys, exam_attempts, answers, attempt_timeline TO invigil_engine;
 GRANT INSERT ON login_attempts, user_activity_logs, proctor_logs TO invigil_engine;
 GRANT SELECT, UPDATE (seal_no, seal) ON audit_logs TO invigil_engine;
@@ -271,7 +271,7 @@ GRANT SELECT ON exam_statistics, question_statistics, exam_reliability, user_per
     TO invigil_analytics;
 GRANT EXECUTE ON FUNCTION effective_role(bigint) TO invigil_analytics;
 
-GRANT SELECT ON partition_runway, engine_nodes, engine_outages TO invigil_monitor;
+GRANT SELECT ON partition_runway, maintenance_runs, engine_nodes, engine_outages TO invigil_monitor;
 
 -- These need rights over the whole server. Where the migrating role has them not, an administrator
 -- grants them once.
@@ -478,3 +478,26 @@ CREATE POLICY app_read ON user_activity_logs FOR SELECT TO invigil_app
 CREATE POLICY app_add ON user_activity_logs FOR INSERT TO invigil_app
     WITH CHECK (user_id = (SELECT app_user_id())
         AND organization_id = (SELECT u.organization_id FROM users AS u WHERE u.id = (SELECT app_user_id())));
+
+------------------------------------------------------------------------------------------------
+-- What reaches over one's own rows, each with a rule of its own.
+------------------------------------------------------------------------------------------------
+-- A step of a review. Others than the author change a question's status here and nothing else of it.
+CREATE OR REPLACE FUNCTION review_question(
+    question bigint, expected integer, next_status text, outcome text, notes text, judged boolean
+) RETURNS SETOF bigint
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    UPDATE questions
+    SET status = next_status,
+        review_status = outcome,
+        review_notes = coalesce(notes, review_notes),
+        reviewed_by = CASE WHEN judged THEN app_user_id() ELSE reviewed_by END,
+        reviewed_at = CASE WHEN judged THEN now() ELSE reviewed_at END,
+        revision = revision + 1
+    WHERE id = question AND revision = expected
+      AND organization_id = ANY (app_staff_organizations())
+      AND (created_by = app_user_id() OR organization_id = ANY (app_organizations()) OR judged)
+    RETURNING id
+$$;
+REVOKE ALL ON FUNCTION review_question(bigint, integer, text, text, text, boolean) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION review_question(bigint, integer, text, text, text, boolean) TO invigil_app;

@@ -143,6 +143,8 @@ impl From<ExamRow> for StoredExam {
             version: row.version.into(),
             title: row.title,
             definition: row.definition.into(),
+            // Keys are corrected on the management side.
+            corrections: Vec::new(),
         }
     }
 }

@@ -7,7 +7,7 @@ use expect_test::expect;
 
 use super::*;
 
-const ALL: [Problem; 25] = [
+const ALL: [Problem; 32] = [
     Problem::BadRequest(String::new()),
     Problem::Unauthorized,
     Problem::WrongCredentials,
@@ -33,6 +33,13 @@ const ALL: [Problem; 25] = [
     Problem::Internal,
     Problem::Overloaded,
     Problem::Unavailable,
+    Problem::Invalid(Vec::new()),
+    Problem::Duplicate(String::new()),
+    Problem::InUse(String::new()),
+    Problem::WrongState(String::new()),
+    Problem::Stale,
+    Problem::PreconditionRequired,
+    Problem::ServersOnly,
 ];
 
 #[test]
@@ -73,6 +80,13 @@ fn every_problem_has_a_status_a_code_and_a_sentence() {
         500 internal: Engine fault. The engine has a fault, which is in its log.
         503 overloaded: Overloaded. The engine takes no new work for a moment.
         503 unavailable: Store not available. What lasts is not available for a moment. Try again.
+        422 invalid: Not right. Some fields are not right; `errors` says which and why.
+        409 duplicate: Taken. Another one has this already; `errors` says what.
+        409 in_use: In use. It is used by .
+        409 wrong_state: Not possible now. 
+        412 stale: Changed meanwhile. Somebody changed it since you read it. Read it again.
+        428 precondition_required: Revision missing. Send the ETag that you read as If-Match.
+        501 servers_only: Needs PostgreSQL. Exams and people are kept in files here; managing them needs PostgreSQL.
     "]].assert_eq(&list);
 }
 

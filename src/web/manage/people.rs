@@ -1,0 +1,484 @@
+//! Organisations, people and courses.
+
+#![expect(
+    unused_qualifications,
+    reason = "the description of parameters is written by a macro, with paths"
+)]
+
+use std::fmt::Write as _;
+
+use axum::{
+    body::Bytes,
+    extract::{DefaultBodyLimit, State},
+    http::{HeaderMap, StatusCode, header},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{Manager, resource_routes};
+use crate::{
+    domain::{person::ExamScope, roster},
+    management::{
+        Fault, FieldFault,
+        people::{
+            self as domain, Course, CourseDraft, Courses, Enrolment, ImportRow, Imported,
+            Organization, OrganizationDraft, Organizations, People, PersonDraft, PersonRow,
+            Private, Roles,
+        },
+        resource::{self, Filter},
+    },
+    secrets::password,
+    web::{
+        AppState,
+        extract::{Json, Path, Query},
+        manage::Tagged,
+        problem::{self, Problem},
+        token,
+    },
+};
+
+/// 50,000 people with long names.
+const ROSTER_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .merge(organizations::routes())
+        .merge(people::routes())
+        .merge(courses::routes())
+        .merge(
+            OpenApiRouter::new()
+                .routes(routes!(import))
+                .layer(DefaultBodyLimit::max(ROSTER_BYTES_MAX)),
+        )
+        .routes(routes!(set_credentials))
+        .routes(routes!(set_own_password))
+        .routes(routes!(read_private, set_private))
+        .routes(routes!(set_roles))
+        .routes(routes!(end_sessions))
+        .routes(routes!(enrol))
+}
+
+/// Which organisations.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct OrganizationQuery {
+    /// Those right below this one.
+    parent_id: Option<i64>,
+}
+
+impl OrganizationQuery {
+    fn filters(&self) -> Vec<Filter> {
+        self.parent_id
+            .map(|id| Filter::Is("parent_id", json!(id)))
+            .into_iter()
+            .collect()
+    }
+}
+
+resource_routes!(
+    organizations,
+    Organizations,
+    Organization,
+    OrganizationDraft,
+    OrganizationQuery,
+    "organisations",
+    "/api/v1/manage/organizations",
+    "/api/v1/manage/organizations/{id}"
+);
+
+/// Which people.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct PeopleQuery {
+    /// Of this organisation.
+    organization_id: Option<i64>,
+    /// Whose name to sign in with begins so.
+    username: Option<String>,
+    /// Whose name begins so.
+    name: Option<String>,
+}
+
+impl PeopleQuery {
+    fn filters(&self) -> Vec<Filter> {
+        let organization = self
+            .organization_id
+            .map(|id| Filter::Is("organization_id", json!(id)));
+        let username = self.username.clone();
+        let name = self.name.clone();
+        organization
+            .into_iter()
+            .chain(username.map(|text| Filter::Begins("username", text)))
+            .chain(name.map(|text| Filter::Begins("name", text)))
+            .collect()
+    }
+}
+
+resource_routes!(
+    people,
+    People,
+    PersonRow,
+    PersonDraft,
+    PeopleQuery,
+    "people",
+    "/api/v1/manage/people",
+    "/api/v1/manage/people/{id}"
+);
+
+/// Which courses.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct CourseQuery {
+    /// Of this organisation.
+    organization_id: Option<i64>,
+    /// With this code.
+    code: Option<String>,
+    /// In this status.
+    status: Option<String>,
+}
+
+impl CourseQuery {
+    fn filters(&self) -> Vec<Filter> {
+        let organization = self
+            .organization_id
+            .map(|id| Filter::Is("organization_id", json!(id)));
+        let text = |column, value: &Option<String>| {
+            value
+                .clone()
+                .map(|value| Filter::Is(column, Value::String(value)))
+        };
+        organization
+            .into_iter()
+            .chain(text("code", &self.code))
+            .chain(text("status", &self.status))
+            .collect()
+    }
+}
+
+resource_routes!(
+    courses,
+    Courses,
+    Course,
+    CourseDraft,
+    CourseQuery,
+    "courses",
+    "/api/v1/manage/courses",
+    "/api/v1/manage/courses/{id}"
+);
+
+/// Where people are imported to.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct ImportQuery {
+    /// The organisation; none: the importer's own.
+    organization_id: Option<i64>,
+    /// A course in which all of them are enrolled.
+    course_id: Option<i64>,
+}
+
+/// Imports people from a roster (CSV), all or none.
+#[utoipa::path(
+    post, path = "/api/v1/manage/people/import", tag = "people", params(ImportQuery),
+    request_body(content = String, content_type = "text/csv"),
+    responses(
+        (status = 200, body = Imported),
+        (status = 422, description = "Every line that is not right", body = problem::Body,
+            content_type = problem::MEDIA_TYPE),
+    ),
+    security(("token" = []), ("cookie" = [])),
+)]
+async fn import(
+    State(app): State<AppState>,
+    manager: Manager,
+    Query(query): Query<ImportQuery>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json<Imported>, Problem> {
+    let kind = headers.get(header::CONTENT_TYPE);
+    if !kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/csv")) {
+        return Err(Problem::UnsupportedMediaType);
+    }
+    let text = String::from_utf8(body.into())
+        .map_err(|_not_text| Problem::BadRequest("the roster is not UTF-8".to_owned()))?;
+    let rows = read_roster(&text, &app.access_code_key)?;
+    let imported = manager
+        .work(async |work| {
+            let organization = query.organization_id.unwrap_or(work.actor.organization_id);
+            domain::import(work, organization, query.course_id, &rows).await
+        })
+        .await?;
+    Ok(Json(imported))
+}
+
+fn read_roster(text: &str, key: &[u8; 32]) -> Result<Vec<ImportRow>, Problem> {
+    let entries = roster::parse(text).map_err(|faults| {
+        let faults = faults.iter().map(|fault| {
+            let field = match fault.line {
+                Some(line) => format!("line {line}: {}", fault.path),
+                None => fault.path.clone(),
+            };
+            FieldFault::new(field, fault.message.clone())
+        });
+        Problem::Invalid(faults.collect())
+    })?;
+    let rows = entries.into_iter().map(|entry| {
+        let code = token::access_code_hash(key, &entry.person.id, &entry.code);
+        ImportRow {
+            username: entry.person.id.to_string(),
+            name: entry.person.name,
+            email: entry.person.email,
+            role: entry.person.role.as_str().to_owned(),
+            code: Some(hex(&code)),
+            exams: match entry.person.exams {
+                ExamScope::All => None,
+                ExamScope::Some(codes) => Some(codes.iter().map(ToString::to_string).collect()),
+            },
+            time_factor: entry.person.time_factor,
+            extra_time_ms: crate::domain::time::duration_ms(entry.person.extra_time),
+        }
+    });
+    Ok(rows.collect())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("a string takes all");
+        text
+    })
+}
+
+/// How a person signs in; what is left out stays.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewCredentials {
+    /// 8 characters at least.
+    password: Option<String>,
+    /// 4 characters at least.
+    code: Option<String>,
+}
+
+/// Gives a person a password or an access code, and ends all log-ins.
+#[utoipa::path(
+    put, path = "/api/v1/manage/people/{id}/credentials", tag = "people",
+    params(("id" = i64, Path, description = "The person")),
+    request_body = NewCredentials,
+    responses((status = 204, description = "Set"), (status = 404, body = problem::Body,
+        content_type = problem::MEDIA_TYPE)),
+    security(("token" = []), ("cookie" = [])),
+)]
+async fn set_credentials(
+    State(app): State<AppState>,
+    manager: Manager,
+    Path(id): Path<i64>,
+    Json(body): Json<NewCredentials>,
+) -> Result<StatusCode, Problem> {
+    let hash = match body.password {
+        Some(password) => Some(hashed(password).await?),
+        None => None,
+    };
+    manager
+        .work(async |work| {
+            work.require_admin()?;
+            let username: String = sqlx::query_scalar("SELECT username FROM users WHERE id = $1")
+                .bind(id)
+                .fetch_one(&mut *work.tx)
+                .await?;
+            let code = match &body.code {
+                Some(code) if code.chars().count() < 4 => {
+                    return Err(Fault::field("code", "must have 4 characters or more"));
+                }
+                Some(code) => {
+                    let person = username.into();
+                    Some(token::access_code_hash(&app.access_code_key, &person, code).to_vec())
+                }
+                None => None,
+            };
+            let changed = sqlx::query(
+                "UPDATE users
+                 SET password_hash = coalesce($2, password_hash),
+                     access_code_hmac = coalesce($3, access_code_hmac),
+                     failed_login_attempts = 0, locked_until = NULL,
+                     revision = revision + 1, updated_at = now()
+                 WHERE id = $1",
+            )
+            .bind(id)
+            .bind(&hash)
+            .bind(code)
+            .execute(&mut *work.tx)
+            .await?;
+            if changed.rows_affected() == 0 {
+                return Err(Fault::Forbidden);
+            }
+            revoke(work, id).await
+        })
+        .await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn hashed(password: String) -> Result<String, Problem> {
+    if password.chars().count() < password::CHARS_MIN {
+        let message = format!("must have {} characters or more", password::CHARS_MIN);
+        return Err(Fault::field("password", message).into());
+    }
+    Ok(password::hash(password).await.map_err(Fault::internal)?)
+}
+
+async fn revoke(work: &mut crate::management::Work, user: i64) -> Result<(), Fault> {
+    sqlx::query("UPDATE user_sessions SET is_active = false WHERE user_id = $1 AND is_active")
+        .bind(user)
+        .execute(&mut *work.tx)
+        .await?;
+    Ok(())
+}
+
+/// A change of one's own password.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct PasswordChange {
+    /// The one until now; not asked for where there is none.
+    current: Option<String>,
+    /// 8 characters at least.
+    new: String,
+}
+
+/// Changes one's own password; other log-ins of the person end.
+#[utoipa::path(
+    put, path = "/api/v1/manage/me/password", tag = "people", request_body = PasswordChange,
+    responses((status = 204, description = "Changed"), (status = 401, body = problem::Body,
+        content_type = problem::MEDIA_TYPE)),
+    security(("token" = []), ("cookie" = [])),
+)]
+async fn set_own_password(
+    manager: Manager,
+    Json(body): Json<PasswordChange>,
+) -> Result<StatusCode, Problem> {
+    let stored: Option<String> = manager
+        .work(async |work| {
+            Ok(sqlx::query_scalar("SELECT own_password_hash()")
+                .fetch_one(&mut *work.tx)
+                .await?)
+        })
+        .await?;
+    if stored.is_some() && !password::verify(body.current.unwrap_or_default(), stored).await {
+        return Err(Problem::WrongCredentials);
+    }
+    let hash = hashed(body.new).await?;
+    manager
+        .work(async |work| {
+            sqlx::query("SELECT set_own_password($1)")
+                .bind(&hash)
+                .execute(&mut *work.tx)
+                .await?;
+            Ok(())
+        })
+        .await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Reads what is private of a person, in clear; the reading is logged.
+#[utoipa::path(
+    get, path = "/api/v1/manage/people/{id}/private", tag = "people",
+    params(("id" = i64, Path, description = "The person")),
+    responses((status = 200, body = Object), (status = 404, body = problem::Body,
+        content_type = problem::MEDIA_TYPE)),
+    security(("token" = []), ("cookie" = [])),
+)]
+async fn read_private(manager: Manager, Path(id): Path<i64>) -> Result<Json<Value>, Problem> {
+    let keys = manager.keys()?;
+    let private = manager
+        .work(async |work| domain::private(work, &keys, id).await)
+        .await?;
+    Ok(Json(private))
+}
+
+/// Seals a telephone number or the number of an identity card; null removes it.
+#[utoipa::path(
+    put, path = "/api/v1/manage/people/{id}/private", tag = "people",
+    params(("id" = i64, Path, description = "The person")),
+    request_body = Private,
+    responses((status = 200, body = PersonRow), (status = 422, body = problem::Body,
+        content_type = problem::MEDIA_TYPE)),
+    security(("token" = []), ("cookie" = [])),
+)]
+async fn set_private(
+    manager: Manager,
+    Path(id): Path<i64>,
+    Json(private): Json<Private>,
+) -> Result<Tagged<PersonRow>, Problem> {
+    let keys = manager.keys()?;
+    let row = manager
+        .work(async |work| {
+            domain::set_private(work, &keys, id, &private).await?;
+            resource::get::<People>(work, id).await
+        })
+        .await?;
+    Ok(Tagged::ok(row.revision, row))
+}
+
+/// Replaces the roles of a person in one organisation.
+#[utoipa::path(
+    put, path = "/api/v1/manage/people/{id}/roles", tag = "people",
+    params(("id" = i64, Path, description = "The person")),
+    request_body = Roles,
+    responses((status = 200, body = PersonRow), (status = 403, body = problem::Body,
+        content_type = problem::MEDIA_TYPE)),
+    security(("token" = []), ("cookie" = [])),
+)]
+async fn set_roles(
+    manager: Manager,
+    Path(id): Path<i64>,
+    Json(roles): Json<Roles>,
+) -> Result<Tagged<PersonRow>, Problem> {
+    let row = manager
+        .work(async |work| {
+            domain::set_roles(work, id, &roles).await?;
+            resource::get::<People>(work, id).await
+        })
+        .await?;
+    Ok(Tagged::ok(row.revision, row))
+}
+
+/// Ends every log-in of a person.
+#[utoipa::path(
+    delete, path = "/api/v1/manage/people/{id}/sessions", tag = "people",
+    params(("id" = i64, Path, description = "The person")),
+    responses((status = 204, description = "Signed out everywhere")),
+    security(("token" = []), ("cookie" = [])),
+)]
+async fn end_sessions(manager: Manager, Path(id): Path<i64>) -> Result<StatusCode, Problem> {
+    manager
+        .work(async |work| {
+            work.require_admin()?;
+            revoke(work, id).await
+        })
+        .await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// What an enrolment did.
+#[derive(Serialize, ToSchema)]
+struct Enrolled {
+    /// Enrolments that are new or have another status now.
+    changed: i64,
+}
+
+/// Enrols people in a course, all or none.
+#[utoipa::path(
+    post, path = "/api/v1/manage/courses/{id}/enrolments", tag = "courses",
+    params(("id" = i64, Path, description = "The course")),
+    request_body = Enrolment,
+    responses((status = 200, body = Enrolled), (status = 422, body = problem::Body,
+        content_type = problem::MEDIA_TYPE)),
+    security(("token" = []), ("cookie" = [])),
+)]
+async fn enrol(
+    manager: Manager,
+    Path(id): Path<i64>,
+    Json(enrolment): Json<Enrolment>,
+) -> Result<Json<Enrolled>, Problem> {
+    let changed = manager
+        .work(async |work| domain::enrol(work, id, &enrolment).await)
+        .await?;
+    Ok(Json(Enrolled { changed }))
+}

@@ -1,0 +1,257 @@
+//! The program with a database of its own, and people who talk to it.
+
+use std::{fs, process::Stdio, time::Duration};
+
+use reqwest::{Method, StatusCode, header};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::{Child, Command},
+};
+
+use crate::postgres_server::Database;
+
+/// How long the program may take to start on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running program.
+pub(crate) struct Site {
+    pub(crate) dir: TempDir,
+    pub(crate) database: Database,
+    child: Child,
+    base: String,
+}
+
+impl Site {
+    /// Starts it with these people; none where there is no PostgreSQL.
+    pub(crate) async fn start(roster: &str) -> Option<Self> {
+        let database = Database::create().await?;
+        let dir = tempfile::Builder::new()
+            .prefix("invigil-manage-")
+            .tempdir()
+            .unwrap();
+        fs::write(dir.path().join("roster.csv"), roster).unwrap();
+        run(&dir, &database, &["migrate", "--roles"]).await;
+        run(&dir, &database, &["import", "roster", "roster.csv"]).await;
+        let log = fs::File::create(dir.path().join("log")).unwrap();
+        let mut child = command(&dir, &database, &["serve", "--listen", "127.0.0.1:0"])
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let line = tokio::time::timeout(PATIENCE, lines.next_line()).await;
+        let line = line.ok().and_then(|line| line.unwrap()).unwrap_or_default();
+        let address = line.strip_prefix("listening on ").unwrap_or_else(|| {
+            let log = fs::read_to_string(dir.path().join("log"));
+            panic!("it does not start: {}", log.unwrap_or_default())
+        });
+        Some(Self {
+            base: format!("http://{address}"),
+            dir,
+            database,
+            child,
+        })
+    }
+
+    /// Runs the program beside it, and gives what it printed.
+    pub(crate) async fn run(&self, arguments: &[&str]) -> String {
+        run(&self.dir, &self.database, arguments).await
+    }
+
+    /// Somebody who is signed in by an access code.
+    pub(crate) async fn login(&self, id: &str) -> Person {
+        self.login_with(json!({"id": id, "code": format!("code-{id}")}))
+            .await
+            .unwrap_or_else(|status| panic!("{id}: {status}"))
+    }
+
+    /// Tries to sign in.
+    pub(crate) async fn login_with(&self, credentials: Value) -> Result<Person, StatusCode> {
+        let client = reqwest::Client::new();
+        let reply = client
+            .post(format!("{}/api/v1/login", self.base))
+            .json(&credentials)
+            .send()
+            .await
+            .unwrap();
+        if !reply.status().is_success() {
+            return Err(reply.status());
+        }
+        let body: Value = reply.json().await.unwrap();
+        Ok(Person {
+            client,
+            base: self.base.clone(),
+            token: body["token"].as_str().unwrap().to_owned(),
+        })
+    }
+
+    /// Ends it and removes its database.
+    pub(crate) async fn end(mut self) {
+        self.child.kill().await.unwrap();
+        self.database.remove().await;
+    }
+}
+
+fn command(dir: &TempDir, database: &Database, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_invigil"));
+    command
+        .args(arguments)
+        .current_dir(dir.path())
+        .env("INVIGIL__DATABASE__URL", &database.url)
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    command
+}
+
+async fn run(dir: &TempDir, database: &Database, arguments: &[&str]) -> String {
+    let done = command(dir, database, arguments).output().await.unwrap();
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{arguments:?}: {said}");
+    String::from_utf8(done.stdout).unwrap()
+}
+
+/// Somebody who is signed in.
+pub(crate) struct Person {
+    client: reqwest::Client,
+    base: String,
+    pub(crate) token: String,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) etag: String,
+    pub(crate) body: Value,
+}
+
+impl Reply {
+    /// The body of what must have worked.
+    #[track_caller]
+    pub(crate) fn ok(self) -> Value {
+        assert!(self.status.is_success(), "{} {}", self.status, self.body);
+        self.body
+    }
+
+    /// The number of what was made or read.
+    #[track_caller]
+    pub(crate) fn id(self) -> i64 {
+        self.ok()["id"].as_i64().unwrap()
+    }
+
+    /// Status and stable code of a refusal.
+    pub(crate) fn refusal(&self) -> (u16, &str) {
+        let code = self.body["code"].as_str().unwrap_or_default();
+        (self.status.as_u16(), code)
+    }
+
+    /// The fields that a refusal names.
+    pub(crate) fn fields(&self) -> Vec<&str> {
+        let errors = self.body["errors"].as_array().into_iter().flatten();
+        errors
+            .map(|error| error["field"].as_str().unwrap())
+            .collect()
+    }
+}
+
+impl Person {
+    /// Sends a request below `/api/v1`.
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        etag: Option<&str>,
+        body: Option<Value>,
+    ) -> Reply {
+        let url = format!("{}/api/v1{path}", self.base);
+        let mut request = self.client.request(method, url).bearer_auth(&self.token);
+        if let Some(etag) = etag {
+            request = request.header(header::IF_MATCH, etag);
+        }
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let reply = request.send().await.unwrap();
+        let etag = reply.headers().get(header::ETAG);
+        Reply {
+            status: reply.status(),
+            etag: etag.map_or(String::new(), |etag| etag.to_str().unwrap().to_owned()),
+            body: serde_json::from_slice(&reply.bytes().await.unwrap()).unwrap_or_default(),
+        }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Reply {
+        self.send(Method::GET, path, None, None).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Reply {
+        self.send(Method::POST, path, None, Some(body)).await
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: Value) -> Reply {
+        self.send(Method::PUT, path, None, Some(body)).await
+    }
+
+    /// Reads a thing, then sends a change of it as it stands.
+    pub(crate) async fn on(&self, method: Method, read: &str, path: &str, body: Value) -> Reply {
+        let seen = self.get(read).await;
+        assert!(seen.status.is_success(), "{read}: {seen:?}");
+        self.send(method, path, Some(&seen.etag), Some(body)).await
+    }
+
+    /// Sends text.
+    pub(crate) async fn csv(&self, path: &str, text: String) -> Reply {
+        let url = format!("{}/api/v1{path}", self.base);
+        let request = self.client.post(url).bearer_auth(&self.token);
+        let reply = request
+            .header(header::CONTENT_TYPE, "text/csv")
+            .body(text)
+            .send()
+            .await
+            .unwrap();
+        Reply {
+            status: reply.status(),
+            etag: String::new(),
+            body: serde_json::from_slice(&reply.bytes().await.unwrap()).unwrap_or_default(),
+        }
+    }
+
+    /// Takes an exam without a socket: starts, answers, hands in.
+    pub(crate) async fn take(&self, exam: &str, answers: &[(String, Value)]) -> String {
+        let started = self
+            .post(&format!("/exams/{exam}/attempts"), json!({}))
+            .await;
+        let attempt = started.ok()["attempt"].as_str().unwrap().to_owned();
+        let mut commands: Vec<Value> = answers
+            .iter()
+            .zip(1..)
+            .map(|((q, value), seq)| json!({"t": "answer", "seq": seq, "q": q, "value": value}))
+            .collect();
+        commands.push(json!({"t": "submit", "seq": commands.len() + 1}));
+        let path = format!("/attempts/{attempt}/exchange");
+        let entered = self.post(&path, json!({})).await.ok();
+        let session = &entered["session"];
+        let done = self
+            .post(
+                &path,
+                json!({"session": session, "next_seq": 1, "commands": commands}),
+            )
+            .await
+            .ok();
+        let status = done["status"].as_str().unwrap();
+        assert!(["graded", "submitted"].contains(&status), "{done}");
+        attempt
+    }
+}
+
+/// A roster in which everybody's code is `code-` and the name.
+pub(crate) fn roster(people: &[(&str, &str)]) -> String {
+    let mut text = "id,name,email,role,code,exams,time_factor,extra_minutes\n".to_owned();
+    for (id, role) in people {
+        let exams = if *role == "admin" { "*" } else { "" };
+        text.push_str(&format!("{id},Name of {id},,{role},code-{id},{exams},,\n"));
+    }
+    text
+}

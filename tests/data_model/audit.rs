@@ -128,8 +128,8 @@ async fn no_secret_is_in_the_trail() {
              phone_sealed = 'topsecret2', phone_hmac = 'topsecret2', id_card_sealed = 'topsecret2',
              id_card_hmac = 'topsecret2' WHERE id = 999;
          UPDATE users SET name = 'y' WHERE id = 999;
-         UPDATE exams SET exam_password = '$argon2id$topsecret' WHERE id = 120;
-         UPDATE exams SET exam_password = '$argon2id$topsecret2' WHERE id = 120;
+         UPDATE exams SET exam_password = 'sha256$topsecret' WHERE id = 120;
+         UPDATE exams SET exam_password = 'sha256$topsecret2' WHERE id = 120;
          DELETE FROM users WHERE id = 999",
     )
     .await;

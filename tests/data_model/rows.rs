@@ -254,6 +254,7 @@ async fn roles_may_do_what_they_are_for() {
         item_scores                  ----      ----      ----      ----      ----      S---
         key_corrections              S---      SI--      ----      ----      ----      S---
         login_attempts               -I--      S---      ----      ----      ----      S---
+        maintenance_runs             SIUD      ----      ----      S---      ----      S---
         organization_hierarchy       ----      ----      S---      ----      ----      S---
         organizations                S---      SIUD      s---      ----      ----      S---
         partition_runway             ----      ----      S---      S---      ----      S---

@@ -496,7 +496,8 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
         revision = revision + 1
     WHERE id = question AND revision = expected
       AND organization_id = ANY (app_staff_organizations())
-      AND (created_by = app_user_id() OR organization_id = ANY (app_organizations()) OR judged)
+      AND (created_by = app_user_id() OR organization_id = ANY (app_organizations())
+           OR judged AND status = 'review' AND next_status IN ('active', 'draft'))
     RETURNING id
 $$;
 REVOKE ALL ON FUNCTION review_question(bigint, integer, text, text, text, boolean) FROM PUBLIC;

@@ -75,6 +75,65 @@ async fn an_account_with_a_wider_role_is_not_taken_over() {
     database.remove().await;
 }
 
+#[tokio::test]
+async fn another_teacher_judges_what_is_in_review() {
+    let Some(database) = world().await else {
+        return;
+    };
+    let mut connection = database.connection().await;
+    run(
+        &mut connection,
+        "UPDATE questions SET status = 'review' WHERE id = 1200",
+    )
+    .await;
+    let judge =
+        |to: &str| format!("SELECT review_question(1200, 1, '{to}', 'approved', NULL, true)");
+    for (who, to, expected) in [
+        ("a_teacher2", "active", "1 rows"),
+        ("a_teacher2", "archived", "0 rows"),
+        ("a_admin", "archived", "1 rows"),
+        ("b_teacher1", "active", "0 rows"),
+    ] {
+        let found = as_person(&mut connection, who, &judge(to)).await;
+        assert_eq!(found, expected, "{who}: {to}");
+    }
+    database.remove().await;
+}
+
+#[tokio::test]
+async fn a_role_of_a_guest_is_taken_back_but_not_given() {
+    let Some(database) = world().await else {
+        return;
+    };
+    let mut connection = database.connection().await;
+    run(
+        &mut connection,
+        "INSERT INTO user_roles (id, user_id, organization_id, role)
+         VALUES (999, 330, 100, 'proctor')",
+    )
+    .await;
+    for (sql, expected) in [
+        (
+            "UPDATE user_roles SET is_active = false WHERE id = 999",
+            "1 rows",
+        ),
+        (
+            "UPDATE user_roles SET role = 'admin' WHERE id = 999",
+            "42501",
+        ),
+        (
+            "UPDATE user_roles SET role = 'admin', is_active = false WHERE id = 999;
+             UPDATE user_roles SET is_active = true WHERE id = 999",
+            "42501",
+        ),
+        ("DELETE FROM user_roles WHERE id = 999", "1 rows"),
+    ] {
+        let found = as_person(&mut connection, "a_admin", sql).await;
+        assert_eq!(found, expected, "{sql}");
+    }
+    database.remove().await;
+}
+
 /// What makes a log-in void, and what it leaves as it was.
 const VOID: [(&str, &str); 7] = [
     ("nothing", "SELECT"),

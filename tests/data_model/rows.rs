@@ -3,6 +3,10 @@
 use std::fmt::Write;
 
 use expect_test::expect;
+use invigil::{
+    domain::time::Timestamp,
+    store::{Catalog, Role, postgres::Postgres},
+};
 
 use crate::session::{enter, lines, none, rows, run, value, world};
 use sqlx::Row;
@@ -349,5 +353,30 @@ async fn who_looks_on_reads_no_secret() {
         }
     }
     none(&faults);
+    database.remove().await;
+}
+
+/// The engine's log-in is of its role, and its policies let it see everything.
+#[tokio::test]
+async fn the_engine_starts_with_its_role_alone() {
+    let Some(database) = world().await else {
+        return;
+    };
+    let between = if database.url.contains('?') { '&' } else { '?' };
+    let url = format!(
+        "{}{between}options=-c%20role%3Dinvigil_engine",
+        database.url
+    );
+    let store = Postgres::connect(&url, 1).await.unwrap();
+    store.maintain(Timestamp::from_ms(0)).await.unwrap();
+    let teacher = store
+        .credentials(&"b_teacher1".into())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(teacher.person.role, Role::Teacher);
+    let listed = store.exams().await.unwrap();
+    assert_eq!(listed.len(), 6);
+    drop(store);
     database.remove().await;
 }

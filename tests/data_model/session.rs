@@ -4,13 +4,8 @@ use std::fmt::Write;
 
 use invigil::store::postgres::Postgres;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, postgres::PgRow};
-use tokio::sync::Mutex;
 
 use crate::postgres_server::Database;
-
-/// Roles belong to the whole server, and its catalogue takes one change of a role
-/// at a time.
-static ROLES: Mutex<()> = Mutex::const_new(());
 
 /// A database with every migration; none where there is no server.
 pub(crate) async fn migrated() -> Option<Database> {
@@ -22,10 +17,7 @@ pub(crate) async fn migrated() -> Option<Database> {
 /// A database with the roles, and people of three organisations.
 pub(crate) async fn world() -> Option<Database> {
     let database = migrated().await?;
-    {
-        let _one_at_a_time = ROLES.lock().await;
-        Postgres::grant_roles(&database.url).await.unwrap();
-    }
+    Postgres::grant_roles(&database.url).await.unwrap();
     let mut connection = database.connection().await;
     run(&mut connection, include_str!("world.sql")).await;
     connection.close().await.unwrap();

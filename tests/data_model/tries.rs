@@ -235,6 +235,32 @@ pub(crate) const TEACHERS: &[Try] = &[
         "UPDATE security_events SET revision = 2",
         "0 rows",
     ),
+    // A review is of what is in review.
+    (
+        "a_teacher2",
+        "SELECT review_question(1201, 1, 'archived', 'rejected', NULL, true)",
+        "0 rows",
+    ),
+    (
+        "a_teacher2",
+        "SELECT review_question(1200, 1, 'active', 'approved', NULL, true)",
+        "0 rows",
+    ),
+    (
+        "a_teacher1",
+        "SELECT review_question(1200, 1, 'review', 'pending', NULL, false)",
+        "1 rows",
+    ),
+    (
+        "b_teacher1",
+        "SELECT review_question(1201, 1, 'draft', 'rejected', NULL, true)",
+        "0 rows",
+    ),
+    (
+        "a_candidate1",
+        "SELECT review_question(1201, 1, 'draft', 'rejected', NULL, true)",
+        "0 rows",
+    ),
 ];
 
 /// What administrators of A, of A1 below it and of the installation reach.

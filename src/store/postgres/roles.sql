@@ -352,10 +352,11 @@ CREATE POLICY app_read ON user_roles FOR SELECT TO invigil_app
         OR (SELECT app_is_super_admin()));
 CREATE POLICY app_write ON user_roles TO invigil_app
     USING (organization_id = ANY ((SELECT app_organizations())::bigint[]) OR (SELECT app_is_super_admin()))
-    -- To people of one's own: a role anywhere may change what the person is taken for elsewhere.
+    -- To people of one's own: a role anywhere may change what the person is taken for elsewhere. Taking
+    -- back is another matter.
     WITH CHECK ((SELECT app_is_super_admin())
         OR organization_id = ANY ((SELECT app_organizations())::bigint[])
-           AND EXISTS (SELECT FROM users AS u WHERE u.id = user_id));
+           AND (NOT is_active OR EXISTS (SELECT FROM users AS u WHERE u.id = user_id)));
 
 CREATE POLICY app_all ON user_sessions TO invigil_app
     USING (user_id = (SELECT app_user_id())
@@ -495,7 +496,8 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
         revision = revision + 1
     WHERE id = question AND revision = expected
       AND organization_id = ANY (app_staff_organizations())
-      AND (created_by = app_user_id() OR organization_id = ANY (app_organizations()) OR judged)
+      AND (created_by = app_user_id() OR organization_id = ANY (app_organizations())
+           OR judged AND status = 'review' AND next_status IN ('active', 'draft'))
     RETURNING id
 $$;
 REVOKE ALL ON FUNCTION review_question(bigint, integer, text, text, text, boolean) FROM PUBLIC;

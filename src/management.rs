@@ -8,6 +8,7 @@
 //! own. What is another's is not there.
 
 pub mod bank;
+pub mod courses;
 pub mod exams;
 pub mod fault;
 pub mod insight;

@@ -150,7 +150,11 @@ BEGIN
             ) || '" ';
         END IF;
     END LOOP;
-    asked := websearch_to_tsquery('simple', words) || websearch_to_tsquery('english', words);
+    asked := websearch_to_tsquery('simple', words);
+    -- Stems leave short words out: what stands in quotes is meant as it stands.
+    IF position('"' IN t) = 0 THEN
+        asked := asked || websearch_to_tsquery('english', words);
+    END IF;
     IF alone IS NULL THEN
         RETURN asked;
     END IF;

@@ -1,6 +1,8 @@
 //! What must not work: other organisations, other people's things, columns that
 //! are not a client's, values that are no values, and changes on top of changes.
 
+use std::fmt::Write as _;
+
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -228,7 +230,10 @@ async fn changes_are_of_what_was_seen_and_of_what_is_a_clients() {
         (json!({"type": "riddle"}), "type"),
         (json!({"course_id": 999_999}), "course_id"),
         (
-            json!({"available_from": "2026-01-02T00:00:00Z", "available_until": "2026-01-01T00:00:00Z"}),
+            json!({
+                "available_from": "2026-01-02T00:00:00Z",
+                "available_until": "2026-01-01T00:00:00Z",
+            }),
             "available_until",
         ),
     ] {
@@ -250,7 +255,7 @@ async fn changes_are_of_what_was_seen_and_of_what_is_a_clients() {
     // SQL where a value is expected stays a value.
     let nasty = "x'); DROP TABLE users; --";
     let found = tess
-        .get("/manage/questions?q=x%27%29%3B%20DROP%20TABLE%20users%3B%20--%20%26%20%3C-%3E%20%28%20%21")
+        .get("/manage/questions?q=x%27%29%3B%20DROP%20TABLE%20users%3B%20--%20%26%3C-%3E%28%21")
         .await
         .ok();
     assert_eq!(found["items"], json!([]));
@@ -309,9 +314,10 @@ async fn people_are_imported_all_or_none_and_log_in_by_password() {
     let none = root.get("/manage/people?username=new1").await.ok();
     assert_eq!(none["items"], json!([]));
 
-    let many: String = (0..2_000)
-        .map(|n| format!("bulk{n:05},Bulk {n},,candidate,code-{n},,,\n"))
-        .collect();
+    let many = (0..2_000).fold(String::new(), |mut text, n| {
+        writeln!(text, "bulk{n:05},Bulk {n},,candidate,code-{n},,,").unwrap();
+        text
+    });
     let done = root.csv(&path, format!("{header}{many}")).await.ok();
     assert_eq!(
         done,

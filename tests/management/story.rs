@@ -79,10 +79,14 @@ async fn a_teacher_runs_an_exam_from_nothing() {
             number => choice(number),
         };
         let question = tess
-            .post("/manage/questions", json!({
-                "organization_id": organization, "definition": definition, "title": format!("T{number}"),
-                "tags": ["treaties"], "default_points": if number == 5 { 4 } else { 2 },
-            }))
+            .post(
+                "/manage/questions",
+                json!({
+                    "organization_id": organization, "definition": definition,
+                        "title": format!("T{number}"),
+                    "tags": ["treaties"], "default_points": if number == 5 { 4 } else { 2 },
+                }),
+            )
             .await
             .id();
         let one = format!("/manage/questions/{question}");

@@ -22,10 +22,10 @@ use crate::{
     domain::{person::ExamScope, roster},
     management::{
         Fault, FieldFault,
+        courses::{self as teaching, Course, CourseDraft, Courses, Enrolment},
         people::{
-            self as domain, Course, CourseDraft, Courses, Enrolment, ImportRow, Imported,
-            Organization, OrganizationDraft, Organizations, People, PersonDraft, PersonRow,
-            Private, Roles,
+            self as domain, ImportRow, Imported, Organization, OrganizationDraft, Organizations,
+            People, PersonDraft, PersonRow, Private, Roles,
         },
         resource::{self, Filter},
     },
@@ -439,7 +439,7 @@ async fn enrol(
     Json(enrolment): Json<Enrolment>,
 ) -> Result<Json<Enrolled>, Problem> {
     let changed = manager
-        .work(async |work| domain::enrol(work, id, &enrolment).await)
+        .work(async |work| teaching::enrol(work, id, &enrolment).await)
         .await?;
     Ok(Json(Enrolled { changed }))
 }

@@ -244,7 +244,8 @@ async fn changes_are_of_what_was_seen_and_of_what_is_a_clients() {
         );
     }
     let code = json!({
-        "code": "E-A", "title": "Again", "organization_id": mine.organization, "duration_minutes": 1,
+        "code": "E-A", "title": "Again", "organization_id": mine.organization,
+        "duration_minutes": 1,
     });
     let twice = world.root.post("/manage/exams", code).await;
     assert_eq!(

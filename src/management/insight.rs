@@ -144,6 +144,28 @@ pub async fn attempts(
     Ok(Attempts { items, next })
 }
 
+/// What proctors did to the attempts of an exam, newest first.
+///
+/// # Errors
+/// As every query.
+pub async fn proctor_log(work: &mut Work, exam: i64, limit: i64) -> Result<Vec<Value>, Fault> {
+    let rows: Vec<Json<Value>> = sqlx::query_scalar(
+        "SELECT to_jsonb(p) || jsonb_build_object('reason', t.data ->> 'reason')
+         FROM exam_attempt_keys AS k
+         JOIN proctor_logs AS p ON p.attempt_id = k.attempt_id
+         LEFT JOIN attempt_timeline AS t
+           ON t.attempt_id = p.attempt_id AND t.entry_no = (p.details ->> 'entry')::bigint
+         WHERE k.exam_id = $1
+         ORDER BY p.occurred_at DESC, p.id DESC
+         LIMIT $2",
+    )
+    .bind(exam)
+    .bind(limit.clamp(1, 500))
+    .fetch_all(&mut *work.tx)
+    .await?;
+    Ok(rows.into_iter().map(|Json(row)| row).collect())
+}
+
 /// What is looked for in the audit trail.
 #[derive(Debug, Default)]
 pub struct AuditSearch {

@@ -170,6 +170,20 @@ async fn a_teacher_runs_an_exam_from_nothing() {
         if number % 2 == 0 {
             answers.push(("q5".to_owned(), json!("Because of trade.")));
         }
+        if number == 49 {
+            let path = "/exams/HIST-1/attempts";
+            let begun = person.post(path, json!({})).await.ok()["attempt"].clone();
+            let exchange = format!("/attempts/{}/exchange", begun.as_str().unwrap());
+            person.post(&exchange, json!({})).await.ok();
+            for (id, action) in [("c1", "pause"), ("c2", "resume")] {
+                let command = json!({
+                    "id": id, "target": {"attempt": begun}, "action": action,
+                    "args": {"reason": "A fire alarm."},
+                });
+                let done = tess.post("/exams/HIST-1/commands", command).await.ok();
+                assert_eq!(done["done"], 1, "{done}");
+            }
+        }
         let attempt = person.take("HIST-1", &answers).await;
         let view = person.get(&format!("/attempts/{attempt}")).await.ok();
         if number == 0 {
@@ -182,6 +196,18 @@ async fn a_teacher_runs_an_exam_from_nothing() {
         let hidden = person.get(&format!("/attempts/{attempt}/result")).await;
         assert_eq!(hidden.refusal(), (403, "not_released"));
     }
+
+    // What staff did to an attempt is in the exam's log, with its reason.
+    let late = site.login("cand00").await;
+    let again = late.post("/exams/HIST-1/attempts", json!({})).await;
+    assert_eq!(again.refusal(), (403, "no_attempts_left"));
+    let log = tess.get(&format!("{one}/proctor-log")).await.ok();
+    let seen: Vec<_> = log["items"].as_array().unwrap().iter().collect();
+    assert_eq!(seen.len(), 2, "{log}");
+    assert_eq!(
+        (&seen[1]["event_type"], &seen[1]["reason"]),
+        (&json!("paused"), &json!("A fire alarm."))
+    );
 
     // Marking, by two people at once; nobody's name is shown.
     let early = tess.post(&format!("{one}/release"), json!({})).await;

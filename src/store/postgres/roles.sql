@@ -198,7 +198,8 @@ GRANT UPDATE (last_login, login_count, failed_login_attempts, locked_until) ON u
 GRANT SELECT, INSERT, UPDATE, DELETE ON user_sessions, staff_commands, engine_nodes, engine_outages,
     engine_secrets, audit_chains, maintenance_runs TO invigil_engine;
 GRANT SELECT, INSERT, UPDATE ON exam_attempt_keys, exam_attempts, answers, attempt_timeline TO invigil_engine;
-GRANT INSERT ON login_attempts, user_activity_logs, proctor_logs TO invigil_engine;
+GRANT INSERT ON login_attempts, user_activity_logs TO invigil_engine;
+GRANT SELECT, INSERT ON proctor_logs TO invigil_engine;
 GRANT SELECT, UPDATE (seal_no, seal) ON audit_logs TO invigil_engine;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO invigil_engine;
 GRANT EXECUTE ON FUNCTION

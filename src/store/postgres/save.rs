@@ -107,6 +107,7 @@ pub(super) async fn save(
         let saved = columns.write(&mut transaction).await?;
         writes.retain(|(write, _)| saved.contains(&write.attempt.0));
         settle::controls(&mut transaction, &writes).await?;
+        settle::interventions(&mut transaction, &writes).await?;
         settle::hand_ins(&mut transaction, &writes).await?;
         transaction.commit().await?;
         saved

@@ -70,6 +70,62 @@ pub(super) async fn controls(
     Ok(())
 }
 
+/// What staff do to an attempt, by the names of the timeline, and how grave it is.
+const INTERVENTIONS: [(&str, &str); 7] = [
+    ("paused", "medium"),
+    ("resumed", "low"),
+    ("extended", "low"),
+    ("flagged", "high"),
+    ("unflagged", "medium"),
+    ("released", "low"),
+    ("cancelled", "critical"),
+];
+
+/// A batch whose outcome was unknown is written again: an entry that is there
+/// stays the only one.
+const LOG: &str = "
+INSERT INTO proctor_logs (attempt_id, event_type, severity, details, requires_review, occurred_at)
+SELECT n.attempt_id, n.kind, n.severity, jsonb_build_object('entry', n.entry), n.severity = 'critical', n.at
+FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::timestamptz[])
+    AS n (attempt_id, kind, severity, entry, at)
+WHERE NOT EXISTS (
+    SELECT FROM proctor_logs AS p
+    WHERE p.attempt_id = n.attempt_id AND p.occurred_at = n.at AND p.details ->> 'entry' = n.entry::text)";
+
+/// Keeps what staff did, where it can be asked for over all attempts.
+pub(super) async fn interventions(
+    connection: &mut PgConnection,
+    writes: &[Write<'_>],
+) -> Result<(), sqlx::Error> {
+    let (mut attempts, mut kinds, mut severities) = (vec![], vec![], vec![]);
+    let (mut entries, mut at) = (vec![], vec![]);
+    for (write, _) in writes {
+        for entry in &write.timeline {
+            let known = INTERVENTIONS.iter().find(|(kind, _)| *kind == entry.kind);
+            let Some((kind, severity)) = known else {
+                continue;
+            };
+            attempts.push(write.attempt.0);
+            kinds.push(*kind);
+            severities.push(*severity);
+            entries.push(to_column(entry.number)?);
+            at.push(instant(entry.at)?);
+        }
+    }
+    if attempts.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(LOG)
+        .bind(&attempts)
+        .bind(&kinds)
+        .bind(&severities)
+        .bind(&entries)
+        .bind(&at)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 const HAND_INS: &str = "
 UPDATE exam_attempts AS a
 SET submitted_at = n.submitted_at,

@@ -31,6 +31,14 @@ WITH key AS (
         (exam_id, exam_version_id, user_id, attempt_no, started_at, closed_at, last_activity_at)
     VALUES ($1, $2, $3, $4, $5, $6, $5)
     RETURNING attempt_id, started_at
+),
+active AS (
+    INSERT INTO user_activity_logs
+        (user_id, organization_id, activity_type, activity_data, ip_address, created_at)
+    SELECT $3, u.organization_id, 'attempt_started', jsonb_build_object('attempt', key.attempt_id),
+           $10::text::inet, key.started_at
+    FROM key, users AS u
+    WHERE u.id = $3
 )
 INSERT INTO exam_attempts
     (id, started_at, exam_id, user_id, seed, time_factor, extra_time_ms, ip_address,

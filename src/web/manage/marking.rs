@@ -37,6 +37,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(review_attempt))
         .routes(routes!(correct))
         .routes(routes!(release))
+        .routes(routes!(proctor_log))
         .routes(routes!(audit))
         .routes(routes!(security_events))
         .routes(routes!(handle))
@@ -259,6 +260,24 @@ async fn release(
         .work(async |work| marking::release(work, id, &release).await)
         .await?;
     Ok(Json(released))
+}
+
+/// What proctors did to the attempts of an exam, newest first.
+#[utoipa::path(
+    get, path = "/api/v1/manage/exams/{id}/proctor-log", tag = "marking",
+    params(("id" = i64, Path, description = "The exam"), AttemptQuery),
+    responses((status = 200, body = Log)),
+    security(("token" = []), ("cookie" = [])),
+)]
+async fn proctor_log(
+    manager: Manager,
+    Path(id): Path<i64>,
+    Query(query): Query<AttemptQuery>,
+) -> Result<Json<Log>, Problem> {
+    let items = manager
+        .work(async |work| insight::proctor_log(work, id, query.limit).await)
+        .await?;
+    Ok(Json(Log { items }))
 }
 
 /// What is looked for in the audit trail.

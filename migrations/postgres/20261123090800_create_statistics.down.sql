@@ -17,7 +17,7 @@ BEGIN
         SELECT oid::regprocedure AS name FROM pg_proc
         WHERE pronamespace = 'public'::regnamespace
           AND (proname LIKE 'app\_%' AND proname <> 'app_user_id'
-               OR proname IN ('people_by_name', 'set_own_password', 'own_password_hash', 'review_question'))
+               OR proname IN ('people_by_name', 'set_own_password', 'own_password_hash', 'review_question', 'search_questions'))
     LOOP
         EXECUTE format('DROP FUNCTION %s', r.name);
     END LOOP;

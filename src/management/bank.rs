@@ -455,30 +455,10 @@ pub struct Found {
 }
 
 const SEARCH: &str = "
-WITH RECURSIVE below AS (
-    SELECT $2::bigint AS id
-    UNION
-    SELECT c.id FROM question_categories AS c JOIN below ON c.parent_id = below.id
-),
-found AS (
-    SELECT t.id, CASE WHEN $1::text IS NULL THEN 0 ELSE ts_rank_cd(t.search_vector, q.query, 32) END AS rank
-    FROM questions AS t
-    CROSS JOIN search_query($1) AS q (query)
-    WHERE t.is_latest_version
-      AND ($1::text IS NULL OR t.search_vector @@ q.query)
-      AND ($2::bigint IS NULL OR t.category_id IN (SELECT id FROM below))
-      AND ($3::text IS NULL OR t.type = $3)
-      AND ($4::text IS NULL OR t.difficulty = $4)
-      AND ($5::text IS NULL OR t.status = $5)
-      AND ($6::text[] = '{}' OR t.tags @> $6)
-      AND ($7::bigint IS NULL OR t.organization_id = $7)
-    ORDER BY rank DESC, t.id DESC
-    OFFSET $8 LIMIT $9
-)
 SELECT to_jsonb(t) - 'search_vector' - 'definition_sha256' || jsonb_build_object('rank', f.rank)
-FROM found AS f
+FROM search_questions($1, $2, $3, $4, $5, $6, $7, $8, $9) WITH ORDINALITY AS f (id, rank, place)
 JOIN questions AS t ON t.id = f.id
-ORDER BY f.rank DESC, t.id DESC";
+ORDER BY f.place";
 
 /// Questions that fit, the best first.
 ///

@@ -57,9 +57,9 @@ SELECT sha256(n::text::bytea), 'essay', json_build_object('type', 'essay', 'cont
        question_search('Question ' || n, c.text, NULL, '{}'), 'Question ' || n
 FROM generate_series(1, $questions) AS n
 CROSS JOIN LATERAL (SELECT (ARRAY[
-    '植物的光合作用与土地政策之间的关系是什么', '抗战时期的土地政策有什么特点', '南京条约的内容与影响',
+    U&'\690d\7269\7684\5149\5408\4f5c\7528\4e0e\571f\5730\653f\7b56\4e4b\95f4\7684\5173\7cfb\662f\4ec0\4e48', U&'\6297\6218\65f6\671f\7684\571f\5730\653f\7b56\6709\4ec0\4e48\7279\70b9', U&'\5357\4eac\6761\7ea6\7684\5185\5bb9\4e0e\5f71\54cd',
     'Plants need light for photosynthesis', 'What did the treaty of Nanjing change',
-    'Explain the causes of the war in your own words', '文艺复兴对欧洲思想的影响'
+    'Explain the causes of the war in your own words', U&'\6587\827a\590d\5174\5bf9\6b27\6d32\601d\60f3\7684\5f71\54cd'
 ])[1 + n % 7] || ', number ' || n AS text) AS c;
 INSERT INTO users (username, name, access_code_hmac, exam_codes)
 SELECT 'c' || n, 'Candidate ' || n, decode(repeat('00', 32), 'hex'), '{BENCH}'

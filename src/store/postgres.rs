@@ -7,7 +7,7 @@
 
 mod attempts;
 mod bank;
-mod catalog;
+pub(crate) mod catalog;
 mod keys;
 mod people;
 mod read;

@@ -212,3 +212,53 @@ async fn questions_are_found_in_any_language_and_drawn_alike_by_a_seed() {
     assert_eq!(first, second);
     site.end().await;
 }
+
+#[tokio::test]
+async fn a_file_of_230_questions_is_an_exam_and_fills_the_bank() {
+    let Some((site, _, tess, _)) = staffed().await else {
+        return;
+    };
+    let file = |changed: usize| {
+        let questions: Vec<Value> = (0..230)
+            .map(|n| {
+                let edition = if n == changed { "changed" } else { "first" };
+                json!({
+                    "id": format!("q{n}"), "type": "true_false", "answer": true, "points": 2,
+                    "content": format!("Statement {n}, {edition}"),
+                })
+            })
+            .collect();
+        let exam = json!({
+            "code": "BIG", "title": "Big", "duration_minutes": 60,
+            "sections": [{"id": "s", "questions": questions}],
+        });
+        exam.to_string()
+    };
+    let path = "/manage/exams/import";
+    let broken = file(999).replace("true_false", "riddle");
+    let reply = tess.text(path, "application/json", broken).await;
+    assert_eq!(
+        (reply.refusal(), reply.fields().len()),
+        ((422, "invalid"), 230)
+    );
+    let first = tess.text(path, "application/json", file(999)).await.ok();
+    assert_eq!(
+        (
+            &first["status"],
+            &first["questions_count"],
+            &first["total_points"]
+        ),
+        (&json!("published"), &json!(230), &json!(460.0))
+    );
+    // The next edition shares the questions that it did not change.
+    let second = tess.text(path, "application/json", file(7)).await.ok();
+    assert_eq!(second["id"], first["id"]);
+    assert_ne!(second["version"], first["version"]);
+    let mut connection = site.database.connection().await;
+    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM questions")
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
+    assert_eq!(count, 231);
+    site.end().await;
+}

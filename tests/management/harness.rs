@@ -201,12 +201,17 @@ impl Person {
         self.send(method, path, Some(&seen.etag), Some(body)).await
     }
 
-    /// Sends text.
+    /// Sends a roster.
     pub(crate) async fn csv(&self, path: &str, text: String) -> Reply {
+        self.text(path, "text/csv", text).await
+    }
+
+    /// Sends text.
+    pub(crate) async fn text(&self, path: &str, kind: &str, text: String) -> Reply {
         let url = format!("{}/api/v1{path}", self.base);
         let request = self.client.post(url).bearer_auth(&self.token);
         let reply = request
-            .header(header::CONTENT_TYPE, "text/csv")
+            .header(header::CONTENT_TYPE, kind)
             .body(text)
             .send()
             .await

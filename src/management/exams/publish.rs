@@ -1,6 +1,8 @@
 //! From a composition to a frozen version: an exam file is made of it, checked
 //! whole, and kept.
 
+use std::sync::Arc;
+
 use rust_decimal::Decimal;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -13,6 +15,7 @@ use crate::{
         fault,
     },
     management::{Fault, FieldFault, Work, resource},
+    store::{StoredExam, postgres::catalog},
 };
 
 /// Whether an exam could be published.
@@ -24,7 +27,8 @@ pub struct Checked {
     pub notes: Vec<FieldFault>,
 }
 
-fn field_faults(faults: &[fault::Fault]) -> Vec<FieldFault> {
+/// Faults of a file as faults of fields.
+pub fn field_faults(faults: &[fault::Fault]) -> Vec<FieldFault> {
     faults
         .iter()
         .map(|fault| FieldFault::new(fault.path.clone(), fault.message.clone()))
@@ -155,6 +159,61 @@ SELECT $2, q.question_id, q.question_key, row_number() OVER (ORDER BY s.position
 FROM exam_questions AS q
 JOIN exam_sections AS s ON s.exam_id = q.exam_id AND s.section_key = q.section_key
 WHERE q.exam_id = $1";
+
+/// Where an exam file goes.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    /// Whose exam it is; none: the actor's organisation.
+    pub organization_id: Option<i64>,
+    /// Of which course.
+    pub course_id: Option<i64>,
+}
+
+/// Makes an exam of a file, or the next version of the one with its code, and
+/// publishes it. Its questions go into the bank.
+///
+/// # Errors
+/// Where the code is another one's, or the place is not the actor's.
+pub async fn import(
+    work: &mut Work,
+    parsed: &definition::Parsed,
+    place: Place,
+) -> Result<Exam, Fault> {
+    let code = parsed.exam.code.as_str();
+    let known: Option<i64> = sqlx::query_scalar("SELECT id FROM exams WHERE code = $1 FOR UPDATE")
+        .bind(code)
+        .fetch_optional(&mut *work.tx)
+        .await?;
+    let exam = match known {
+        Some(exam) => exam,
+        None => {
+            let draft = json!({
+                "code": code,
+                "title": parsed.exam.title,
+                "organization_id": place.organization_id.unwrap_or(work.actor.organization_id),
+                "course_id": place.course_id,
+                "duration_minutes": 1,
+            });
+            let draft: ExamDraft = resource::draft(draft)?;
+            super::create(work, &draft).await?.id
+        }
+    };
+    touch(work, exam, None).await?;
+    let stored = StoredExam {
+        code: parsed.exam.code.clone(),
+        version: parsed.exam.version.clone(),
+        title: parsed.exam.title.clone(),
+        definition: Arc::clone(&parsed.definition),
+        corrections: Vec::new(),
+    };
+    catalog::freeze(&mut work.tx, exam, &stored).await?;
+    sqlx::query("UPDATE exams SET title = $2 WHERE id = $1")
+        .bind(exam)
+        .bind(&parsed.exam.title)
+        .execute(&mut *work.tx)
+        .await?;
+    resource::get::<Exams>(work, exam).await
+}
 
 /// Freezes an exam as it stands and opens it to its candidates.
 ///

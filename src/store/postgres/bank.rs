@@ -17,8 +17,11 @@ use crate::store::{convert::refuse, outline};
 /// where there are fewer than n.
 const MISSING: &str = "
 INSERT INTO questions
-    (organization_id, definition_sha256, type, definition, default_points, review_status, source)
-SELECT e.organization_id, n.hash, n.type, n.definition::json, n.points, 'approved', e.code
+    (organization_id, definition_sha256, type, definition, default_points, review_status, source,
+     created_by)
+SELECT e.organization_id, n.hash, n.type, n.definition::json, n.points,
+       -- An operator answers for the file; what somebody else imports is used and still to be looked over.
+       CASE WHEN app_user_id() IS NULL THEN 'approved' ELSE 'pending' END, e.code, app_user_id()
 FROM exams AS e
 CROSS JOIN unnest($2::bytea[], $3::integer[], $4::text[], $5::text[], $6::numeric[])
     WITH ORDINALITY AS n (hash, nth, type, definition, points, position)

@@ -101,6 +101,16 @@ async fn put_exam(connection: &mut PgConnection, exam: &StoredExam) -> Result<()
     .bind(&exam.title)
     .fetch_one(&mut *connection)
     .await?;
+    freeze(connection, exam_id, exam).await
+}
+
+/// Keeps a version of an exam that is there and makes it the current one, with
+/// the exam's settings and its composition.
+pub(crate) async fn freeze(
+    connection: &mut PgConnection,
+    exam_id: i64,
+    exam: &StoredExam,
+) -> Result<(), sqlx::Error> {
     let fresh: Option<i64> = sqlx::query_scalar(
         "INSERT INTO exam_versions (exam_id, version, title, definition)
          VALUES ($1, $2, $3, $4::text::json)

@@ -5,7 +5,11 @@
     reason = "the description of parameters is written by a macro, with paths"
 )]
 
-use axum::http::StatusCode;
+use axum::{
+    body::Bytes,
+    extract::DefaultBodyLimit,
+    http::{HeaderMap, StatusCode, header},
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
@@ -13,6 +17,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{IfMatch, Manager, PageOf, Tagged};
 use crate::{
+    domain::exam::definition::{self, Format},
     management::{
         exams::{
             self, Accommodation, Composition, Draw, Drawn, Exam, ExamDraft, Exams,
@@ -27,9 +32,17 @@ use crate::{
     },
 };
 
+/// Far over what 500 questions with pictures as addresses need.
+const FILE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(list_exams, create_exam))
+        .merge(
+            OpenApiRouter::new()
+                .routes(routes!(import))
+                .layer(DefaultBodyLimit::max(FILE_BYTES_MAX)),
+        )
         .routes(routes!(read_exam, change_exam, delete_exam))
         .routes(routes!(composition, compose))
         .routes(routes!(draw))
@@ -82,6 +95,57 @@ async fn list_exams(
         .work(async |work| resource::list::<Exams>(work, cursor, &filters).await)
         .await?;
     Ok(Json(page.into()))
+}
+
+/// Where an exam file goes.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct PlaceQuery {
+    /// Whose exam it is; none: the caller's organisation.
+    organization_id: Option<i64>,
+    /// Of which course.
+    course_id: Option<i64>,
+}
+
+/// Makes and publishes an exam from an exam file, or the next version of the one
+/// with its code. Its questions go into the bank.
+#[utoipa::path(
+    post, path = "/api/v1/manage/exams/import", tag = "exams as written", params(PlaceQuery),
+    request_body(content = String, description = "YAML or JSON", content_type = "application/yaml"),
+    responses(
+        (status = 201, body = Exam),
+        (status = 409, description = "`duplicate`: the code is another one's",
+            body = problem::Body, content_type = problem::MEDIA_TYPE),
+        (status = 422, description = "Every fault with its place", body = problem::Body,
+            content_type = problem::MEDIA_TYPE),
+    ),
+    security(("token" = []), ("cookie" = [])),
+)]
+async fn import(
+    manager: Manager,
+    Query(query): Query<PlaceQuery>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Tagged<Exam>, Problem> {
+    let kind = headers.get(header::CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let format = match kind.split(';').next().unwrap_or_default().trim() {
+        "application/json" => Format::Json,
+        "application/yaml" | "text/yaml" => Format::Yaml,
+        _ => return Err(Problem::UnsupportedMediaType),
+    };
+    let text = String::from_utf8(body.into())
+        .map_err(|_not_text| Problem::BadRequest("the file is not UTF-8".to_owned()))?;
+    let parsed = definition::parse(&text, format)
+        .map_err(|faults| Problem::Invalid(publish::field_faults(&faults)))?;
+    let place = publish::Place {
+        organization_id: query.organization_id,
+        course_id: query.course_id,
+    };
+    let row = manager
+        .work(async |work| publish::import(work, &parsed, place).await)
+        .await?;
+    Ok(Tagged::created(row.revision, row))
 }
 
 /// Makes an exam, without questions yet.

@@ -184,19 +184,18 @@ pub async fn import(
         .bind(code)
         .fetch_optional(&mut *work.tx)
         .await?;
-    let exam = match known {
-        Some(exam) => exam,
-        None => {
-            let draft = json!({
-                "code": code,
-                "title": parsed.exam.title,
-                "organization_id": place.organization_id.unwrap_or(work.actor.organization_id),
-                "course_id": place.course_id,
-                "duration_minutes": 1,
-            });
-            let draft: ExamDraft = resource::draft(draft)?;
-            super::create(work, &draft).await?.id
-        }
+    let exam = if let Some(exam) = known {
+        exam
+    } else {
+        let draft = json!({
+            "code": code,
+            "title": parsed.exam.title,
+            "organization_id": place.organization_id.unwrap_or(work.actor.organization_id),
+            "course_id": place.course_id,
+            "duration_minutes": 1,
+        });
+        let draft: ExamDraft = resource::draft(draft)?;
+        super::create(work, &draft).await?.id
     };
     touch(work, exam, None).await?;
     let stored = StoredExam {

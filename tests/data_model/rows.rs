@@ -258,7 +258,7 @@ async fn roles_may_do_what_they_are_for() {
         organization_hierarchy       ----      ----      S---      ----      ----      S---
         organizations                S---      SIUD      s---      ----      ----      S---
         partition_runway             ----      ----      S---      S---      ----      S---
-        proctor_logs                 -I--      S---      ----      ----      ----      S---
+        proctor_logs                 SI--      S---      ----      ----      ----      S---
         question_categories          ----      SIUD      S---      ----      ----      S---
         question_statistics          ----      ----      S---      ----      S---      S---
         questions                    ----      SIUD      s---      ----      ----      S---

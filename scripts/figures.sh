@@ -36,10 +36,10 @@ write_exam() {
 }
 
 INVIGIL__DATABASE__URL=$(scripts/postgres.sh create "$folder/postgres")
-export INVIGIL__DATABASE__URL
+export INVIGIL__DATABASE__URL INVIGIL__DATABASE__KEY_FILE="$folder/keys"
 write_exam >"$folder/figures.yaml"
 "$release/loadtest" roster --candidates 1000 --exam FIGURES --out "$folder/roster.csv"
-"$release/invigil" migrate
+"$release/invigil" migrate --roles
 "$release/invigil" import exam "$folder/figures.yaml"
 "$release/invigil" import roster "$folder/roster.csv"
 start_engine() {

@@ -20,7 +20,6 @@ DROP INDEX exam_attempts_ranking_idx;
 DROP INDEX exam_attempts_exam_id_idx;
 DROP INDEX exam_attempts_user_id_idx;
 ALTER TABLE exam_attempts
-    DROP CONSTRAINT exam_attempts_submitted_at_check,
     DROP CONSTRAINT exam_attempts_score_check,
     DROP COLUMN user_agent,
     DROP COLUMN graded_at,

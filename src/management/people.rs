@@ -219,8 +219,8 @@ impl Resource for People {
             'organization_id', t.organization_id, 'avatar_url', t.avatar_url, 'profile', t.profile,
             'is_active', t.is_active, 'time_factor', t.time_factor, 'extra_time_ms', t.extra_time_ms,
             'exam_codes', t.exam_codes, 'phone_masked', t.phone_masked,
-            'id_card_masked', t.id_card_masked, 'has_password', t.password_hash IS NOT NULL,
-            'has_access_code', t.access_code_hmac IS NOT NULL, 'last_login', t.last_login,
+            'id_card_masked', t.id_card_masked, 'has_password', t.has_password,
+            'has_access_code', t.has_access_code, 'last_login', t.last_login,
             'locked_until', t.locked_until, 'created_at', t.created_at,
             'roles', coalesce((
                 SELECT jsonb_agg(jsonb_build_object(
@@ -338,7 +338,7 @@ fn check_number(column: &str, value: &str) -> Result<(), Fault> {
 pub async fn private(work: &mut Work, keys: &Keys, user: i64) -> Result<Value, Fault> {
     work.require_admin()?;
     let (phone, id_card): (Option<Vec<u8>>, Option<Vec<u8>>) =
-        sqlx::query_as("SELECT phone_sealed, id_card_sealed FROM users WHERE id = $1")
+        sqlx::query_as("SELECT phone, id_card FROM sealed_of($1)")
             .bind(user)
             .fetch_one(&mut *work.tx)
             .await?;
@@ -447,19 +447,25 @@ pub async fn set_credentials(
         .await?;
     let changed = sqlx::query(
         "UPDATE users
-         SET password_hash = coalesce($2, password_hash),
-             access_code_hmac = coalesce($3, access_code_hmac),
+         SET access_code_hmac = coalesce($2, access_code_hmac),
              failed_login_attempts = 0, locked_until = NULL,
              revision = revision + 1, updated_at = now()
          WHERE id = $1",
     )
     .bind(user)
-    .bind(password_hash)
     .bind(code(&username).map(|hash| hash.to_vec()))
     .execute(&mut *work.tx)
     .await?;
     if changed.rows_affected() == 0 {
         return Err(Fault::Forbidden);
+    }
+    // The password's hash can be written here and not read.
+    if let Some(hash) = password_hash {
+        sqlx::query("UPDATE users SET password_hash = $2 WHERE id = $1")
+            .bind(user)
+            .bind(hash)
+            .execute(&mut *work.tx)
+            .await?;
     }
     revoke(work, user).await
 }

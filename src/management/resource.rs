@@ -173,21 +173,16 @@ pub async fn patched<R: Resource>(
     id: i64,
     patch: &Value,
 ) -> Result<R::Draft, Fault> {
-    let sql = format!("SELECT to_jsonb(t) FROM {} AS t WHERE id = $1", R::TABLE);
+    let sql = format!(
+        "SELECT to_jsonb(t) FROM (SELECT {} FROM {} WHERE id = $1) AS t",
+        R::COLUMNS.join(", "),
+        R::TABLE
+    );
     let current: Json<Value> = sqlx::query_scalar(AssertSqlSafe(sql))
         .bind(id)
         .fetch_one(&mut *work.tx)
         .await?;
-    let mut draft = Value::Object(
-        current
-            .0
-            .as_object()
-            .into_iter()
-            .flatten()
-            .filter(|(column, _)| R::COLUMNS.contains(&column.as_str()))
-            .map(|(column, value)| (column.clone(), value.clone()))
-            .collect(),
-    );
+    let mut draft = current.0;
     if !patch.is_object() {
         return Err(Fault::field("", "must be an object"));
     }

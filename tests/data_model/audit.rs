@@ -59,6 +59,12 @@ const CHANGES: &str = r#"
         WHERE attempt_id = 130;
     UPDATE exam_attempts SET status = 'graded', score = 3, control = '{"a":1}' WHERE id = 130;
     UPDATE exam_attempts SET released_at = '2026-01-01T00:00:00Z' WHERE id = 130;
+    INSERT INTO course_enrollments (course_id, user_id, enrolled_at, updated_at)
+        VALUES (120, 131, '2026-01-01T00:00:00Z', '2026-01-01T00:00:00Z');
+    UPDATE course_enrollments SET status = 'dropped' WHERE course_id = 120 AND user_id = 131;
+    INSERT INTO exam_versions (id, exam_id, version, title, definition)
+        VALUES (999, 120, 'sha256:9', 'T', '{"a":"\u0000"}');
+    UPDATE user_sessions SET is_active = false WHERE user_id = 130;
 "#;
 
 #[tokio::test]
@@ -89,6 +95,10 @@ async fn changes_of_every_table_are_told_field_by_field() {
         UPDATE answers 130/1201 by -: {"status": "correct", "graded_by": null, "points_earned": 2.00, "grading_method": "auto"} -> {"status": "partial", "graded_by": 120, "points_earned": 1.00, "grading_method": "manual"}
         UPDATE exam_attempts 130 by -: {"score": 2.00, "status": "submitted"} -> {"score": 3.00, "status": "graded"}
         UPDATE exam_attempts 130 by -: {"released_at": null} -> {"released_at": "2026-01-01T00:00:00+00:00"}
+        INSERT course_enrollments 120 by -: - -> {"status": "active", "user_id": 131, "course_id": 120, "updated_at": "2026-01-01T00:00:00+00:00", "enrolled_at": "2026-01-01T00:00:00+00:00"}
+        UPDATE course_enrollments 120 by -: {"status": "active"} -> {"status": "dropped"}
+        INSERT exam_versions 999 by -: - -> {"title": "T", "exam_id": 120, "version": "sha256:9"}
+        UPDATE user_sessions 130 by -: {"is_active": true} -> {"is_active": false}
     "#]].assert_eq(&told);
     let silent = "SELECT count(*) FROM audit_logs";
     let before = value(&mut connection, silent).await;
@@ -147,7 +157,7 @@ async fn no_secret_is_in_the_trail() {
                    ORDER BY id";
     expect![[r#"
         users {password_hash}: {"password_hash": "after"}
-        users {access_code_hmac,id_card_hmac,id_card_sealed,password_hash,phone_hmac,phone_sealed}: {"phone_hmac": "after", "id_card_hmac": "after", "phone_sealed": "after", "password_hash": "after", "id_card_sealed": "after", "access_code_hmac": "after"}
+        users {access_code_hmac,has_password,id_card_hmac,id_card_sealed,password_hash,phone_hmac,phone_sealed}: {"phone_hmac": "after", "has_password": false, "id_card_hmac": "after", "phone_sealed": "after", "password_hash": "after", "id_card_sealed": "after", "access_code_hmac": "after"}
         users {name}: {"name": "y"}
         exams {exam_password,password_protected}: {"exam_password": "after", "password_protected": true}
         exams {exam_password}: {"exam_password": "after"}

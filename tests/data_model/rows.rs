@@ -267,8 +267,8 @@ async fn roles_may_do_what_they_are_for() {
         user_activity_logs           -I--      SI--      ----      ----      ----      S---
         user_performance             ----      ----      S---      ----      S---      S---
         user_roles                   S---      SIUD      S---      ----      ----      S---
-        user_sessions                SIUD      S-u-      ----      ----      ----      S---
-        users                        S-u-      SIUD      s---      ----      ----      S---
+        user_sessions                SIUD      s-u-      ----      ----      ----      S---
+        users                        S-u-      sIUD      s---      ----      ----      S---
         users_masked                 ----      ----      ----      ----      S---      S---
         visible_exam_statistics      ----      S---      ----      ----      ----      S---
         visible_question_statistics  ----      S---      ----      ----      ----      S---

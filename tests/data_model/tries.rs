@@ -13,6 +13,35 @@ pub(crate) const PARTITIONS: [&str; 4] = [
 
 /// What a teacher reaches, and what not.
 pub(crate) const TEACHERS: &[Try] = &[
+    // No hash to guess at, of nobody, and nothing that is sealed.
+    ("a_teacher1", "SELECT * FROM users", "42501"),
+    ("a_teacher1", "SELECT password_hash FROM users", "42501"),
+    (
+        "a_admin",
+        "SELECT 1 FROM users WHERE password_hash = 'x'",
+        "42501",
+    ),
+    ("a_admin", "SELECT phone_sealed FROM users", "42501"),
+    ("a_admin", "SELECT token_sha256 FROM user_sessions", "42501"),
+    ("a_admin", "SELECT * FROM sealed_of(130)", "1 rows"),
+    ("a_admin", "SELECT * FROM sealed_of(330)", "0 rows"),
+    ("a_teacher1", "SELECT * FROM sealed_of(130)", "0 rows"),
+    // A question is named by who sees it: a colleague's draft is not, nor a stranger's.
+    (
+        "a_teacher1",
+        "UPDATE exam_questions SET question_id = 1211 WHERE exam_id = 120 AND position = 1",
+        "1 rows",
+    ),
+    (
+        "a_teacher1",
+        "UPDATE exam_questions SET question_id = 1210 WHERE exam_id = 120 AND position = 1",
+        "42501",
+    ),
+    (
+        "a_teacher1",
+        "UPDATE exam_questions SET question_id = 3201 WHERE exam_id = 120 AND position = 1",
+        "42501",
+    ),
     // What a candidate wrote stays what was written.
     (
         "a_teacher1",

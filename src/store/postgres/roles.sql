@@ -125,6 +125,14 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     WHERE user_id = app_user_id() AND id <> nullif(current_setting('app.session_id', true), '')::bigint;
 $$;
 
+-- What is sealed is for administrators, whatever else shows a person to somebody.
+CREATE OR REPLACE FUNCTION sealed_of(person bigint) RETURNS TABLE (phone bytea, id_card bytea)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT u.phone_sealed, u.id_card_sealed
+    FROM users AS u
+    WHERE u.id = person AND u.organization_id = ANY (app_organizations())
+$$;
+
 CREATE OR REPLACE FUNCTION own_password_hash() RETURNS text
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT password_hash FROM users WHERE id = app_user_id()
@@ -213,12 +221,29 @@ GRANT EXECUTE ON FUNCTION
 -- The API: what people manage, row by row as the policies below let them.
 ------------------------------------------------------------------------------------------------
 GRANT SELECT, INSERT, UPDATE, DELETE ON
-    organizations, users, user_roles, course_categories, courses, course_enrollments,
+    organizations, user_roles, course_categories, courses, course_enrollments,
     question_categories, questions, exams, exam_sections, exam_questions, exam_accommodations,
     answer_marks
     TO invigil_app;
 GRANT SELECT, INSERT ON exam_versions, exam_version_questions, key_corrections TO invigil_app;
-GRANT SELECT, UPDATE (is_active) ON user_sessions TO invigil_app;
+GRANT INSERT, UPDATE, DELETE ON users TO invigil_app;
+GRANT UPDATE (is_active) ON user_sessions TO invigil_app;
+-- No hash to guess at, and nothing sealed. The code's hash is keyed with what this role cannot read, and
+-- an import that leaves codes as they are reads it.
+DO $$
+DECLARE
+    t       text;
+    columns text;
+BEGIN
+    FOREACH t IN ARRAY ARRAY['users', 'user_sessions'] LOOP
+        SELECT string_agg(quote_ident(attname), ', ') INTO columns
+        FROM pg_attribute
+        WHERE attrelid = t::regclass AND attnum > 0 AND NOT attisdropped
+          AND (attname !~ '_(hash|sha256|hmac|sealed)$' OR attname = 'access_code_hmac');
+        -- xmax tells a new row from one that was there.
+        EXECUTE format('GRANT SELECT (%s, xmax) ON %I TO invigil_app', columns, t);
+    END LOOP;
+END $$;
 GRANT SELECT ON exam_attempt_keys, exam_attempts, answers, attempt_timeline TO invigil_app;
 -- Taking an attempt from its owner, and what marking changes; never an answer's value.
 GRANT UPDATE (owner_epoch, owner_node) ON exam_attempt_keys TO invigil_app;
@@ -235,7 +260,7 @@ GRANT INSERT ON user_activity_logs TO invigil_app;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO invigil_app;
 GRANT EXECUTE ON FUNCTION
     app_enter(bytea, timestamptz, inet, text), people_by_name(text[], bigint), set_own_password(text),
-    own_password_hash(), app_sees_exam(bigint), app_governs(bigint), app_may_enrol(bigint, bigint),
+    own_password_hash(), sealed_of(bigint), app_sees_exam(bigint), app_governs(bigint), app_may_enrol(bigint, bigint),
     app_parent_of(bigint), exam_scope(bigint), administered_organizations(bigint)
     TO invigil_app;
 
@@ -412,13 +437,18 @@ DECLARE
     t text;
 BEGIN
     FOREACH t IN ARRAY ARRAY[
-        'exam_sections', 'exam_questions', 'exam_accommodations', 'exam_versions'
+        'exam_sections', 'exam_accommodations', 'exam_versions'
     ] LOOP
         EXECUTE format(
             'CREATE POLICY app_all ON %I TO invigil_app
                  USING (EXISTS (SELECT FROM exams AS e WHERE e.id = exam_id))
                  WITH CHECK (EXISTS (SELECT FROM exams AS e WHERE e.id = exam_id))', t);
     END LOOP;
+    -- A question that its author may see: naming another's by its number would show it in the exam.
+    CREATE POLICY app_all ON exam_questions TO invigil_app
+        USING (EXISTS (SELECT FROM exams AS e WHERE e.id = exam_id))
+        WITH CHECK (EXISTS (SELECT FROM exams AS e WHERE e.id = exam_id)
+            AND EXISTS (SELECT FROM questions AS q WHERE q.id = question_id));
     FOREACH t IN ARRAY ARRAY['exam_version_questions', 'key_corrections'] LOOP
         EXECUTE format(
             'CREATE POLICY app_all ON %I TO invigil_app

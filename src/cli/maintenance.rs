@@ -65,7 +65,7 @@ pub(super) async fn run(command: Command, config: &Config) -> anyhow::Result<Exi
                 let done = done.with_context(|| format!("cannot do {}", job.name()))?;
                 let said = match done {
                     Done::Yes(said) => said,
-                    Done::Elsewhere => "another node is doing it".to_owned(),
+                    Done::Elsewhere | Done::NotYet => "another node is doing it".to_owned(),
                 };
                 writeln!(text, "{}: {said}", job.name())?;
             }

@@ -214,6 +214,7 @@ async fn look_after(
                 "done"
             }
             Ok(Done::Elsewhere) => "elsewhere",
+            Ok(Done::NotYet) => return,
             Err(error) => {
                 let error = invigil::telemetry::chain(&error);
                 tracing::warn!(job = job.name(), error, "maintenance failed");

@@ -84,7 +84,33 @@ pub enum Done {
     Yes(String),
     /// Another node is doing it.
     Elsewhere,
+    /// It is not its turn: it was done a moment ago, here or elsewhere.
+    NotYet,
 }
+
+/// Statistics read everything that was ever answered. However much that becomes,
+/// they take no more than one part in so many of the time.
+const STATISTICS_SHARE: i64 = 20;
+
+/// Whether a job is due. Nodes share the schedule: what counts is when any of them did it.
+/// Statistics wait until something changed since, and for an exam that closed only as
+/// long as their share of the time asks.
+const DUE: &str = "
+SELECT coalesce(
+    CASE WHEN j.job = 'statistics' THEN
+        ($4 IS DISTINCT FROM r.changes)
+        AND $2 >= r.ended_at + r.took_ms * $5 * interval '1 millisecond'
+        AND ($2 >= r.ended_at + $3 OR EXISTS (
+            SELECT FROM exams AS e WHERE e.available_until > r.ended_at AND e.available_until <= $2))
+    ELSE $2 >= r.ended_at + $3 END, true)
+FROM (SELECT $1::text) AS j (job)
+LEFT JOIN maintenance_runs AS r ON r.job = j.job";
+
+/// A number that is another one whenever attempts, answers or exams were written.
+const CHANGES: &str = "
+SELECT coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)::bigint
+FROM pg_stat_user_tables
+WHERE relname ~ '^(exams|exam_attempts|answers|exam_versions|key_corrections)'";
 
 impl Maintenance {
     /// On this database, with the rights of the engine or of an operator.
@@ -101,6 +127,19 @@ impl Maintenance {
     /// # Errors
     /// Where the database does not let it.
     pub async fn run(&self, job: Job, now: DateTime<Utc>) -> Result<Done, Fault> {
+        self.run_when(job, now, false).await
+    }
+
+    /// Does one job where it is its turn.
+    ///
+    /// # Errors
+    /// Where the database does not let it.
+    pub async fn run_if_due(&self, job: Job, now: DateTime<Utc>) -> Result<Done, Fault> {
+        self.run_when(job, now, true).await
+    }
+
+    async fn run_when(&self, job: Job, now: DateTime<Utc>, if_due: bool) -> Result<Done, Fault> {
+        let begun = tokio::time::Instant::now();
         let mut tx = self.pool.begin().await?;
         sqlx::query("SET LOCAL statement_timeout = '10min'")
             .execute(&mut *tx)
@@ -111,19 +150,52 @@ impl Maintenance {
         .bind(job.name())
         .fetch_one(&mut *tx)
         .await?;
-        if !mine {
-            return Ok(Done::Elsewhere);
+        let changes: i64 = sqlx::query_scalar(CHANGES).fetch_one(&mut *tx).await?;
+        let due: bool = sqlx::query_scalar(DUE)
+            .bind(job.name())
+            .bind(now)
+            .bind(job.interval())
+            .bind(changes)
+            .bind(STATISTICS_SHARE)
+            .fetch_one(&mut *tx)
+            .await?;
+        if !mine || if_due && !due {
+            // Now, and not some time after: the lock is another node's to have.
+            tx.rollback().await?;
+            return Ok(if mine { Done::NotYet } else { Done::Elsewhere });
         }
-        let (mut tx, said) = match job {
-            Job::Partitions => {
-                let said = self.partitions(&mut tx).await?;
-                (tx, said)
-            }
+        let (mut tx, said) = self.carry_out(job, tx, now).await?;
+        let took = begun.elapsed();
+        sqlx::query(
+            "INSERT INTO maintenance_runs (job, ended_at, said, took_ms, changes)
+             VALUES ($1, $2, $3, $4, $5)
+             ON CONFLICT (job) DO UPDATE SET ended_at = excluded.ended_at, said = excluded.said,
+                 took_ms = excluded.took_ms, changes = excluded.changes",
+        )
+        .bind(job.name())
+        .bind(now + took)
+        .bind(&said)
+        .bind(i32::try_from(took.as_millis()).unwrap_or(i32::MAX))
+        .bind(changes)
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(Done::Yes(said))
+    }
+
+    async fn carry_out(
+        &self,
+        job: Job,
+        mut tx: Transaction<'static, Postgres>,
+        now: DateTime<Utc>,
+    ) -> Result<(Transaction<'static, Postgres>, String), Fault> {
+        let said = match job {
+            Job::Partitions => self.partitions(&mut tx).await?,
             Job::Statistics => {
                 sqlx::query("SELECT refresh_statistics()")
                     .execute(&mut *tx)
                     .await?;
-                (tx, "statistics are fresh".to_owned())
+                "statistics are fresh".to_owned()
             }
             Job::Security => {
                 let found = sqlx::query("SELECT * FROM detect_security_events($1)")
@@ -134,32 +206,23 @@ impl Maintenance {
                 if found > 0 {
                     tracing::warn!(found, "new security events");
                 }
-                (tx, format!("{found} new security events"))
+                format!("{found} new security events")
             }
             Job::Seals => {
                 let sealed = seal(&mut tx, &self.keys.audit_key()).await?;
-                (tx, format!("{sealed} audit entries sealed"))
+                format!("{sealed} audit entries sealed")
             }
-            Job::Regrading => regrade(tx).await?,
+            Job::Regrading => return regrade(tx).await,
             Job::Sessions => {
                 let gone = sqlx::query("DELETE FROM user_sessions WHERE expires_at <= $1")
                     .bind(now)
                     .execute(&mut *tx)
                     .await?
                     .rows_affected();
-                (tx, format!("{gone} expired log-ins forgotten"))
+                format!("{gone} expired log-ins forgotten")
             }
         };
-        sqlx::query(
-            "INSERT INTO maintenance_runs (job, ended_at, said) VALUES ($1, clock_timestamp(), $2)
-             ON CONFLICT (job) DO UPDATE SET ended_at = excluded.ended_at, said = excluded.said",
-        )
-        .bind(job.name())
-        .bind(&said)
-        .execute(&mut *tx)
-        .await?;
-        tx.commit().await?;
-        Ok(Done::Yes(said))
+        Ok((tx, said))
     }
 
     async fn partitions(&self, tx: &mut PgConnection) -> Result<String, Fault> {
@@ -236,15 +299,16 @@ impl Maintenance {
     ) {
         let mut timer = tokio::time::interval(Duration::from_mins(1));
         timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut last: Vec<Option<tokio::time::Instant>> = vec![None; Job::ALL.len()];
+        let mut failed: Vec<Option<tokio::time::Instant>> = vec![None; Job::ALL.len()];
         loop {
             timer.tick().await;
-            for (job, last) in Job::ALL.into_iter().zip(&mut last) {
-                if last.is_some_and(|last| last.elapsed() < job.interval()) {
+            for (job, failed) in Job::ALL.into_iter().zip(&mut failed) {
+                if failed.is_some_and(|failed| failed.elapsed() < job.interval()) {
                     continue;
                 }
-                *last = Some(tokio::time::Instant::now());
-                told(job, self.run(job, now()).await);
+                let outcome = self.run_if_due(job, now()).await;
+                *failed = outcome.is_err().then(tokio::time::Instant::now);
+                told(job, outcome);
             }
         }
     }

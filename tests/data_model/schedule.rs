@@ -1,0 +1,114 @@
+//! When a job of the maintenance is done, and by whom.
+
+use chrono::{DateTime, Duration, Utc};
+use invigil::{
+    config::Retention,
+    engine::Clock,
+    management::maintenance::{Done, Job, Maintenance},
+    secrets::sealed::Keys,
+    store::postgres::Postgres,
+};
+use sqlx::PgConnection;
+
+use crate::session::{migrated, run, world};
+
+const NEVER: Retention = Retention {
+    attempts: 0,
+    logs: 0,
+    audit: 0,
+};
+
+fn now() -> DateTime<Utc> {
+    DateTime::from_timestamp_millis(Clock::system().now().as_ms()).unwrap()
+}
+
+async fn done(node: &Maintenance, job: Job, at: DateTime<Utc>) -> bool {
+    match node.run_if_due(job, at).await.unwrap() {
+        Done::Yes(_) => true,
+        Done::NotYet => false,
+        Done::Elsewhere => panic!("nobody else is there"),
+    }
+}
+
+/// A change that is in the statistics of the server by the time that it is asked for.
+async fn change(connection: &mut PgConnection) {
+    run(
+        connection,
+        "UPDATE exam_attempts SET score = 1 WHERE id = 130; SELECT pg_stat_force_next_flush();",
+    )
+    .await;
+    run(connection, "SELECT 1").await;
+}
+
+#[tokio::test]
+async fn statistics_wait_for_changes_and_take_a_small_share_of_the_time() {
+    let Some(database) = world().await else {
+        return;
+    };
+    let keys = tempfile::tempdir().unwrap();
+    let keys = Keys::open(&keys.path().join("keys")).unwrap();
+    let store = Postgres::connect(&database.url, 2).await.unwrap();
+    // Two nodes, one schedule.
+    let node = Maintenance::new(&store, keys.clone(), NEVER);
+    let other = Maintenance::new(&store, keys, NEVER);
+    let mut connection = database.connection().await;
+    let begin = now();
+    let minute = |minutes| begin + Duration::minutes(minutes) + Duration::seconds(30);
+
+    assert!(done(&node, Job::Statistics, begin).await);
+    // The first refresh writes what it counted into the exams.
+    change(&mut connection).await;
+    assert!(
+        !done(&other, Job::Statistics, minute(1)).await,
+        "a moment ago"
+    );
+    assert!(done(&other, Job::Statistics, minute(5)).await);
+    assert!(
+        !done(&node, Job::Statistics, minute(11)).await,
+        "nothing changed"
+    );
+    change(&mut connection).await;
+    assert!(done(&node, Job::Statistics, minute(12)).await);
+
+    // What took a minute comes again after twenty.
+    let slow = "UPDATE maintenance_runs SET took_ms = 60000 WHERE job = 'statistics'";
+    run(&mut connection, slow).await;
+    change(&mut connection).await;
+    assert!(!done(&node, Job::Statistics, minute(31)).await);
+    assert!(done(&node, Job::Statistics, minute(33)).await);
+
+    // An exam that closed is counted with the next look.
+    change(&mut connection).await;
+    assert!(!done(&node, Job::Statistics, minute(34)).await);
+    let close = "UPDATE exams SET available_until = now() + interval '34 minutes' WHERE id = 120";
+    run(&mut connection, close).await;
+    assert!(done(&node, Job::Statistics, minute(35)).await);
+
+    // An operator does not wait.
+    let asked = node.run(Job::Statistics, minute(35)).await.unwrap();
+    assert!(matches!(asked, Done::Yes(_)));
+    drop(store);
+    database.remove().await;
+}
+
+#[tokio::test]
+async fn every_other_job_has_its_interval() {
+    let Some(database) = migrated().await else {
+        return;
+    };
+    let keys = tempfile::tempdir().unwrap();
+    let keys = Keys::open(&keys.path().join("keys")).unwrap();
+    let store = Postgres::connect(&database.url, 2).await.unwrap();
+    let node = Maintenance::new(&store, keys, NEVER);
+    let begin = now();
+    for job in Job::ALL.into_iter().filter(|job| *job != Job::Statistics) {
+        let interval = Duration::from_std(job.interval()).unwrap();
+        assert!(done(&node, job, begin).await, "{}", job.name());
+        let early = begin + interval - Duration::seconds(1);
+        assert!(!done(&node, job, early).await, "{}", job.name());
+        let late = begin + interval + Duration::seconds(30);
+        assert!(done(&node, job, late).await, "{}", job.name());
+    }
+    drop(store);
+    database.remove().await;
+}

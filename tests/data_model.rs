@@ -21,8 +21,12 @@ mod attacks;
 mod audit;
 #[path = "data_model/detection.rs"]
 mod detection;
+#[path = "data_model/encrypted.rs"]
+mod encrypted;
 #[path = "data_model/indexes.rs"]
 mod indexes;
+#[path = "support/own_postgres.rs"]
+mod own_postgres;
 #[path = "data_model/partitions.rs"]
 mod partitions;
 #[path = "support/postgres.rs"]
@@ -31,6 +35,8 @@ mod postgres_server;
 mod rows;
 #[path = "data_model/rules.rs"]
 mod rules;
+#[path = "data_model/schedule.rs"]
+mod schedule;
 #[path = "data_model/session.rs"]
 mod session;
 #[path = "data_model/tries.rs"]

@@ -18,6 +18,7 @@ mod start;
 
 use std::{str::FromStr, sync::Arc, time::Duration};
 
+use sha2::{Digest, Sha256};
 use sqlx::{
     AssertSqlSafe, Connection, PgConnection, PgPool,
     error::DatabaseError,
@@ -35,6 +36,9 @@ pub static MIGRATOR: Migrator = sqlx::migrate!("migrations/postgres");
 
 /// What each role may do.
 const ROLES: &str = include_str!("postgres/roles.sql");
+
+/// Where a database keeps which [`ROLES`] were granted: as this function's comment.
+const ROLES_MARK: &str = "app_numbers(text)";
 
 /// Whose rights the management side has.
 const APP_ROLE: &str = "invigil_app";
@@ -145,6 +149,11 @@ impl Postgres {
                 }
                 _ => failed(operation, error),
             })?;
+        let mark = format!("COMMENT ON FUNCTION {ROLES_MARK} IS '{}'", roles_version());
+        sqlx::query(AssertSqlSafe(mark))
+            .execute(&mut *transaction)
+            .await
+            .map_err(|error| failed(operation, error))?;
         transaction
             .commit()
             .await
@@ -284,21 +293,38 @@ pub(crate) async fn app_pool(url: &str, max_connections: u32) -> Result<PgPool, 
 }
 
 /// The role, where it exists and the log-in may take it.
+///
+/// # Errors
+/// [`Error::Schema`] where its rights are those of another version: the engine would find
+/// out at the first save that it may not make, and wait for ever for a store that is there.
 async fn usable_role(url: &str, role: &'static str) -> Result<Option<&'static str>, Error> {
     let operation = "look for a database role";
     let mut connection = connection(operation, &options(url)?).await?;
-    // A role is the whole server's; that it has rights here shows that it was granted here.
-    let usable: bool = sqlx::query_scalar(
-        "SELECT EXISTS (
-             SELECT FROM pg_roles
-             WHERE rolname = $1 AND pg_has_role(oid, 'MEMBER')
-               AND to_regprocedure('app_numbers(text)') IS NOT NULL)",
+    // A role is the whole server's; the mark shows that it was granted in this database.
+    let granted: Option<String> = sqlx::query_scalar(
+        "SELECT obj_description(to_regprocedure($2), 'pg_proc')
+         FROM pg_roles WHERE rolname = $1 AND pg_has_role(oid, 'MEMBER')",
     )
     .bind(role)
-    .fetch_one(&mut connection)
+    .bind(ROLES_MARK)
+    .fetch_optional(&mut connection)
     .await
-    .map_err(|error| failed(operation, error))?;
-    Ok(usable.then_some(role))
+    .map_err(|error| failed(operation, error))?
+    .flatten();
+    match granted {
+        Some(version) if version == roles_version() => Ok(Some(role)),
+        Some(_) => Err(Error::Schema(
+            "the rights of the database roles are those of another version: \
+             run `invigil migrate --roles`"
+                .to_owned(),
+        )),
+        None => Ok(None),
+    }
+}
+
+/// Names the rights that this program needs.
+fn roles_version() -> String {
+    format!("sha256:{:x}", Sha256::digest(ROLES))
 }
 
 fn options(url: &str) -> Result<PgConnectOptions, Error> {

@@ -86,7 +86,7 @@ impl Site {
         command
     }
 
-    async fn run(&self, arguments: &[&str]) {
+    pub(crate) async fn run(&self, arguments: &[&str]) {
         let done = self.command(arguments).output().await.unwrap();
         let said = String::from_utf8_lossy(&done.stderr);
         assert!(done.status.success(), "{arguments:?}: {said}");

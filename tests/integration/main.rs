@@ -14,6 +14,8 @@ mod fuzz;
 mod harness;
 mod kill;
 mod outage;
+#[path = "../support/own_postgres.rs"]
+mod own_postgres;
 #[path = "../support/postgres.rs"]
 mod postgres_server;
 mod refusals;

@@ -14,11 +14,13 @@ use std::{
 use futures_util::future::join_all;
 use invigil_client::{Attempt, Client, Options, Update, protocol::candidate::ServerMessage};
 use serde_json::json;
-use tempfile::TempDir;
-use tokio::{process::Command, time::Instant};
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use crate::harness::{Server, Site, exam, question, setting, until};
+use crate::{
+    harness::{Server, Site, exam, question, setting, until},
+    own_postgres::Postgres,
+};
 
 const CANDIDATES: usize = 40;
 const QUESTIONS: usize = 30;
@@ -26,41 +28,6 @@ const QUESTIONS: usize = 30;
 /// Commands of one candidate a second: the allowed backlog lasts for longer than
 /// the longest outage here.
 const PACE: Duration = Duration::from_millis(250);
-
-/// A server of PostgreSQL of this test's own, which others do not miss.
-struct Postgres {
-    dir: TempDir,
-}
-
-impl Postgres {
-    async fn create() -> (Self, String) {
-        let dir = tempfile::Builder::new().prefix("invigil-test-").tempdir();
-        let server = Self { dir: dir.unwrap() };
-        let url = server.control("create").await;
-        (server, url)
-    }
-
-    fn script(&self, verb: &str) -> std::process::Command {
-        let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("scripts/postgres.sh");
-        let mut command = std::process::Command::new(script);
-        command.arg(verb).arg(self.dir.path().join("server"));
-        command
-    }
-
-    async fn control(&self, verb: &str) -> String {
-        let done = Command::from(self.script(verb)).output().await.unwrap();
-        let said = String::from_utf8_lossy(&done.stderr);
-        assert!(done.status.success(), "{verb}: {said}");
-        String::from_utf8(done.stdout).unwrap().trim().to_owned()
-    }
-}
-
-impl Drop for Postgres {
-    fn drop(&mut self) {
-        let done = self.script("destroy").status();
-        assert!(done.is_ok_and(|status| status.success()) || std::thread::panicking());
-    }
-}
 
 /// What a candidate has counted.
 #[derive(Debug, Default)]

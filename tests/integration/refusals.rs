@@ -179,6 +179,26 @@ async fn a_newer_schema_of_postgresql_is_left_alone() {
     database.remove().await;
 }
 
+/// The engine would else wait at its first save for a store that is there.
+#[tokio::test]
+async fn rights_of_another_version_are_named() {
+    let Some(database) = Database::create().await else {
+        return;
+    };
+    let site = Site::postgres(&database.url, &exam("", 3), 1).await;
+    let site = site.set("log.level", "error");
+    let mut connection = database.connection().await;
+    sqlx::query("COMMENT ON FUNCTION app_numbers(text) IS 'of yesterday'")
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    connection.close().await.unwrap();
+    sentence(serve(&site), &["rights", "`invigil migrate --roles`"]).await;
+    site.run(&["migrate", "--roles"]).await;
+    works(&site).await;
+    database.remove().await;
+}
+
 #[tokio::test]
 async fn a_clock_behind_the_past_is_named() {
     let site = site();

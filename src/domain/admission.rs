@@ -151,8 +151,7 @@ fn check_closed(exam: &Exam, now: Timestamp) -> Result<(), Refusal> {
     }
 }
 
-/// How an exam's password is kept where people manage exams: salted by the
-/// exam's code. A password that is told to a whole room, and checked for all of
+/// How an exam's password is kept: salted by the exam's code. A password that is told to a whole room, and checked for all of
 /// them within a minute, is no place for a slow hash.
 pub fn hashed_password(code: &ExamCode, password: &str) -> String {
     let hash = Sha256::new()
@@ -167,12 +166,19 @@ pub fn hashed_password(code: &ExamCode, password: &str) -> String {
 /// What stands before a password that is hashed.
 const HASHED: &str = "sha256$";
 
+/// Whether it is a hash already.
+pub fn is_hashed(password: &str) -> bool {
+    password
+        .strip_prefix(HASHED)
+        .is_some_and(|hash| hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
 fn check_password(exam: &Exam, given: Option<&str>) -> Result<(), Refusal> {
     let Some(password) = &exam.password else {
         return Ok(());
     };
     let given = given.unwrap_or_default();
-    let given = if password.starts_with(HASHED) {
+    let given = if is_hashed(password) {
         hashed_password(&exam.code, given)
     } else {
         given.to_owned()

@@ -25,6 +25,7 @@ use super::{
     tree::{self, decimal},
 };
 use crate::domain::{
+    admission,
     exam::Consequence,
     fault::{Fault, Walk},
     id::{ExamVersion, OptionId, QuestionId},
@@ -59,10 +60,11 @@ pub struct Parsed {
 /// # Errors
 /// Everything that is wrong with it, at least one fault.
 pub fn parse(text: &str, format: Format) -> Result<Parsed, Vec<Fault>> {
-    let tree = tree::read(text, format).map_err(|fault| vec![fault])?;
-    let definition: Arc<str> = canonical(&tree).into();
+    let mut tree = tree::read(text, format).map_err(|fault| vec![fault])?;
     let mut walk = Walk::default();
     table::EXAM.check(&tree, &mut walk);
+    hide_password(&mut tree);
+    let definition: Arc<str> = canonical(&tree).into();
     let exam = read_exam(&tree, version(&definition), &mut walk);
     let faults = walk.into_faults();
     match exam {
@@ -84,7 +86,10 @@ pub fn parse(text: &str, format: Format) -> Result<Parsed, Vec<Fault>> {
 /// # Errors
 /// Everything that is wrong with it, at least one fault.
 pub fn from_definition(definition: &str) -> Result<Exam, Vec<Fault>> {
-    parse(definition, Format::Json).map(|parsed| parsed.exam)
+    let mut exam = parse(definition, Format::Json)?.exam;
+    // Of the text as it is stored.
+    exam.version = version(definition);
+    Ok(exam)
 }
 
 /// A key that was found wrong after the exam was frozen.
@@ -119,6 +124,15 @@ pub fn corrected(definition: &str, corrections: &[Correction]) -> Result<Exam, V
     let mut exam = from_definition(&canonical(&tree))?;
     exam.version = version(definition);
     Ok(exam)
+}
+
+/// What is kept, copied and backed up has no password in clear.
+fn hide_password(tree: &mut Value) {
+    if let (Some(code), Some(password)) = (tree["code"].as_str(), tree["password"].as_str())
+        && !admission::is_hashed(password)
+    {
+        tree["password"] = admission::hashed_password(&code.into(), password).into();
+    }
 }
 
 /// Canonical JSON: keys sorted, no blanks, numbers in their shortest form.

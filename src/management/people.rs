@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::{
     Fault, FieldFault, Work,
     courses::{Enrolment, enrol},
-    resource::Resource,
+    resource::{self, Cursor, Page, Resource},
 };
 use crate::secrets::sealed::{self, Keys, Place};
 
@@ -482,6 +482,75 @@ pub async fn revoke(work: &mut Work, user: i64) -> Result<(), Fault> {
     Ok(())
 }
 
+/// A log-in that is valid.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Session {
+    /// Its number.
+    pub id: i64,
+    /// When it began.
+    pub created_at: DateTime<Utc>,
+    /// When it ends by itself.
+    pub expires_at: DateTime<Utc>,
+    /// When it was last used, to the minute.
+    pub last_activity: DateTime<Utc>,
+    /// Where it came from.
+    pub ip_address: Option<String>,
+    /// What the program called itself.
+    pub user_agent: Option<String>,
+    /// Whether it is the one that asks.
+    pub current: bool,
+}
+
+/// The valid log-ins of a person, by number.
+///
+/// # Errors
+/// As every query.
+pub async fn sessions(
+    work: &mut Work,
+    user: i64,
+    cursor: Cursor,
+    now: DateTime<Utc>,
+) -> Result<Page<Session>, Fault> {
+    resource::get::<People>(work, user).await?;
+    let limit = cursor.limit();
+    let rows = sqlx::query_as(
+        "SELECT s.id, jsonb_build_object(
+             'id', s.id, 'created_at', s.created_at, 'expires_at', s.expires_at,
+             'last_activity', s.last_activity, 'ip_address', host(s.ip_address),
+             'user_agent', s.user_agent,
+             'current', s.id = nullif(current_setting('app.session_id', true), '')::bigint)
+         FROM user_sessions AS s
+         WHERE s.user_id = $1 AND s.id > $2 AND s.is_active AND s.expires_at > $4
+         ORDER BY s.id
+         LIMIT $3",
+    )
+    .bind(user)
+    .bind(cursor.after)
+    .bind(limit + 1)
+    .bind(now)
+    .fetch_all(&mut *work.tx)
+    .await?;
+    Ok(Page::of(rows, limit))
+}
+
+/// Ends one log-in of a person.
+///
+/// # Errors
+/// [`Fault::NotFound`] where the person has no such log-in.
+pub async fn end_session(work: &mut Work, user: i64, session: i64) -> Result<(), Fault> {
+    let ended = sqlx::query(
+        "UPDATE user_sessions SET is_active = false WHERE id = $1 AND user_id = $2 AND is_active",
+    )
+    .bind(session)
+    .bind(user)
+    .execute(&mut *work.tx)
+    .await?;
+    if ended.rows_affected() == 0 {
+        return Err(Fault::NotFound);
+    }
+    Ok(())
+}
+
 /// The hash of the actor's own password.
 ///
 /// # Errors
@@ -583,12 +652,6 @@ pub async fn import(
     rows: &[ImportRow],
 ) -> Result<Imported, Fault> {
     work.require_admin()?;
-    // One import of an organisation at a time, so that its limit holds.
-    let limit: Option<i32> =
-        sqlx::query_scalar("SELECT max_users FROM organizations WHERE id = $1 FOR UPDATE")
-            .bind(organization)
-            .fetch_one(&mut *work.tx)
-            .await?;
     let people = serde_json::to_value(rows).map_err(Fault::internal)?;
     let (created, updated, put): (i64, i64, i64) = sqlx::query_as(IMPORT)
         .bind(Json(&people))
@@ -604,14 +667,6 @@ pub async fn import(
         .bind(work.actor.user_id)
         .execute(&mut *work.tx)
         .await?;
-    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM users WHERE organization_id = $1")
-        .bind(organization)
-        .fetch_one(&mut *work.tx)
-        .await?;
-    if limit.is_some_and(|limit| count > i64::from(limit)) {
-        let message = format!("would be {count} people, more than the organisation may have");
-        return Err(Fault::field("organization_id", message));
-    }
     let enrolled = match course {
         Some(course) => {
             let enrolment = Enrolment {

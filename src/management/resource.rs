@@ -40,6 +40,20 @@ pub struct Page<T> {
     pub next: Option<i64>,
 }
 
+impl<T> Page<T> {
+    /// Of rows with their numbers, of which one more was asked for than is shown.
+    pub(super) fn of(mut rows: Vec<(i64, Json<T>)>, limit: i64) -> Self {
+        let more = rows.len() > usize::try_from(limit).unwrap_or(usize::MAX);
+        if more {
+            rows.pop();
+        }
+        Self {
+            next: rows.last().filter(|_| more).map(|(id, _)| *id),
+            items: rows.into_iter().map(|(_, Json(row))| row).collect(),
+        }
+    }
+}
+
 /// Which rows are wanted.
 #[derive(Debug, Clone, Copy)]
 pub struct Cursor {
@@ -47,6 +61,13 @@ pub struct Cursor {
     pub after: i64,
     /// At most so many.
     pub limit: i64,
+}
+
+impl Cursor {
+    /// How many rows a page has at most.
+    pub(super) fn limit(self) -> i64 {
+        self.limit.clamp(1, PAGE_MAX)
+    }
 }
 
 /// A condition on one column.
@@ -93,22 +114,14 @@ pub async fn list<R: Resource>(
         "{} WHERE t.id > $1{conditions} ORDER BY t.id LIMIT $2",
         R::SELECT
     );
-    let limit = cursor.limit.clamp(1, PAGE_MAX);
+    let limit = cursor.limit();
     let mut query = sqlx::query_as(AssertSqlSafe(sql))
         .bind(cursor.after)
         .bind(limit + 1);
     for value in values {
         query = query.bind(Json(value));
     }
-    let mut rows: Vec<(i64, Json<R::Row>)> = query.fetch_all(&mut *work.tx).await?;
-    let more = rows.len() > usize::try_from(limit).unwrap_or(usize::MAX);
-    if more {
-        rows.pop();
-    }
-    Ok(Page {
-        next: rows.last().filter(|_| more).map(|(id, _)| *id),
-        items: rows.into_iter().map(|(_, Json(row))| row).collect(),
-    })
+    Ok(Page::of(query.fetch_all(&mut *work.tx).await?, limit))
 }
 
 /// One row.

@@ -31,6 +31,9 @@ use self::keys::QuestionKeys;
 use super::{Error, convert::is_data_fault};
 use crate::domain::time::Timestamp;
 
+/// The statement of the hot path, to be measured from a bare client beside the adapter.
+pub use self::save::SAVE;
+
 /// The schema of this version of the program.
 pub static MIGRATOR: Migrator = sqlx::migrate!("migrations/postgres");
 

@@ -26,7 +26,7 @@ use super::{
     token::{self, AttemptToken},
 };
 use crate::{
-    domain::{id::PersonId, person::Person},
+    domain::{id::PersonId, person::Person, time::Timestamp},
     secrets::password,
     store::{Client, LoginTry, NewLogin},
     telemetry::metrics::Outcome,
@@ -44,6 +44,7 @@ const USER_AGENT_CHARS_MAX: usize = 300;
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(login))
+        .routes(routes!(rotate))
         .routes(routes!(logout))
 }
 
@@ -251,13 +252,7 @@ pub(super) fn user_agent(headers: &HeaderMap) -> Option<String> {
 }
 
 async fn log_in(app: &AppState, person: Person, client: Client) -> Result<Response, Problem> {
-    let (token, hash) = token::new_login_token().map_err(|error| {
-        tracing::error!(
-            error = crate::telemetry::chain(&error),
-            "no random bytes for a log-in"
-        );
-        Problem::Internal
-    })?;
+    let (token, hash) = new_token()?;
     let lifetime = app.config.session.login;
     let expires_at = app.engine.now() + lifetime;
     let login = NewLogin {
@@ -267,6 +262,21 @@ async fn log_in(app: &AppState, person: Person, client: Client) -> Result<Respon
         client,
     };
     app.catalog.put_login(&login).await?;
+    Ok(logged_in(app, person, token, expires_at))
+}
+
+fn new_token() -> Result<(String, [u8; 32]), Problem> {
+    token::new_login_token().map_err(|error| {
+        tracing::error!(
+            error = crate::telemetry::chain(&error),
+            "no random bytes for a log-in"
+        );
+        Problem::Internal
+    })
+}
+
+/// Hands a token out, in the body and as the cookie.
+fn logged_in(app: &AppState, person: Person, token: String, expires_at: Timestamp) -> Response {
     let cookie = session_cookie(app, token.clone());
     let user = User {
         id: person.id.to_string(),
@@ -278,7 +288,32 @@ async fn log_in(app: &AppState, person: Person, client: Client) -> Result<Respon
         expires_at: expires_at.as_ms(),
         user,
     });
-    Ok((CookieJar::new().add(cookie), body).into_response())
+    (CookieJar::new().add(cookie), body).into_response()
+}
+
+/// Replaces the token of a log-in by another one, good until the same end; sets the cookie too.
+///
+/// The old token is good for 30 seconds more, for requests that are under way. Whoever sends it
+/// later has a copy that should not be: the log-in ends.
+#[utoipa::path(
+    post, path = "/api/v1/login/rotate", tag = "people",
+    responses(
+        (status = 200, body = LoggedIn),
+        (status = 401, body = problem::Body, content_type = problem::MEDIA_TYPE),
+    ),
+    security(("token" = []), ("cookie" = [])),
+)]
+async fn rotate(State(app): State<AppState>, parts: Parts) -> Result<Response, Problem> {
+    let old = shown_token(&parts).filter(|token| !token::is_attempt_token(token));
+    let old = token::login_token_hash(&old.ok_or(Problem::Unauthorized)?);
+    let (token, hash) = new_token()?;
+    let now = app.engine.now();
+    let until = app.catalog.rotate_login(&old, &hash, now).await?;
+    let person = app.catalog.login(&hash, now).await?;
+    match (until, person) {
+        (Some(until), Some(person)) => Ok(logged_in(&app, person, token, until)),
+        _ => Err(Problem::Unauthorized),
+    }
 }
 
 /// It ends with the browser: in an exam room the next person sits there.

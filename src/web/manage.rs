@@ -15,7 +15,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -84,6 +84,19 @@ impl Manager {
         work: impl AsyncFnOnce(&mut Work) -> Result<T, Fault>,
     ) -> Result<T, Problem> {
         Ok(self.management.work(&self.caller, work).await?)
+    }
+
+    /// Does one piece of work on what is the person's own, whoever it is.
+    pub(super) async fn own_work<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut Work) -> Result<T, Fault>,
+    ) -> Result<T, Problem> {
+        Ok(self.management.own_work(&self.caller, work).await?)
+    }
+
+    /// When the request came.
+    pub(super) const fn at(&self) -> DateTime<Utc> {
+        self.caller.at
     }
 }
 

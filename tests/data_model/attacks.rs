@@ -135,7 +135,7 @@ async fn a_role_of_a_guest_is_taken_back_but_not_given() {
 }
 
 /// What makes a log-in void, and what it leaves as it was.
-const VOID: [(&str, &str); 7] = [
+const VOID: [(&str, &str); 10] = [
     ("nothing", "SELECT"),
     (
         "revoked",
@@ -158,7 +158,54 @@ const VOID: [(&str, &str); 7] = [
         "UPDATE user_roles SET is_active = false WHERE user_id = 120",
     ),
     ("no role", "DELETE FROM user_roles WHERE user_id = 120"),
+    (
+        "organisation ended",
+        "UPDATE organizations SET is_active = false WHERE id = 100",
+    ),
+    (
+        "organisation above ended",
+        "INSERT INTO organizations (id, name, code, type, is_active)
+             VALUES (400, 'C', 'C', 'school', false);
+         UPDATE organizations SET parent_id = 400 WHERE id = 100",
+    ),
+    (
+        "token replaced",
+        "UPDATE user_sessions
+         SET previous_sha256 = token_sha256, token_sha256 = sha256('fresh'),
+             rotated_at = now() - interval '31 seconds'
+         WHERE user_id = 120",
+    ),
 ];
+
+#[tokio::test]
+async fn a_replaced_token_is_good_for_a_moment_and_then_ends_the_log_in() {
+    let Some(database) = world().await else {
+        return;
+    };
+    let mut connection = database.connection().await;
+    let enter = async |connection: &mut sqlx::PgConnection, token: &str| {
+        let sql =
+            format!("SELECT count(*) FROM app_enter(sha256('{token}'), now(), '127.0.0.1', 'x')");
+        value(connection, &sql).await
+    };
+    let replace = "UPDATE user_sessions
+                   SET previous_sha256 = token_sha256, token_sha256 = sha256('fresh'),
+                       rotated_at = now() - interval '25 seconds'
+                   WHERE user_id = 120";
+    run(&mut connection, replace).await;
+    assert_eq!(enter(&mut connection, "a_teacher1").await, "1");
+    assert_eq!(enter(&mut connection, "fresh").await, "1");
+    let later = "UPDATE user_sessions SET rotated_at = now() - interval '31 seconds'
+                 WHERE user_id = 120";
+    run(&mut connection, later).await;
+    assert_eq!(enter(&mut connection, "fresh").await, "1");
+    assert_eq!(enter(&mut connection, "a_teacher1").await, "0");
+    assert_eq!(enter(&mut connection, "fresh").await, "0", "all of it ends");
+    let told = "SELECT severity FROM security_events
+                WHERE event_type = 'replaced_token_used' AND user_id = 120";
+    assert_eq!(value(&mut connection, told).await, "high");
+    database.remove().await;
+}
 
 #[tokio::test]
 async fn a_void_log_in_enters_nothing() {

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::session::{as_owner, lines, migrated, none, run, value, world};
+use crate::{
+    postgres_server::Database,
+    session::{as_owner, lines, migrated, none, run, value, world},
+};
 
 /// What is done to the world, and what comes of it. `1` is the organisation that
 /// every database begins with.
@@ -294,6 +297,40 @@ const RULES: &[(&str, &str)] = &[
       VALUES (120, 1, 1201, '1', 'again')",
         "23505 key_corrections_pkey",
     ),
+    // What an organisation may have, however it comes to it.
+    (
+        "UPDATE organizations SET max_users = 6 WHERE id = 100;
+      INSERT INTO users (username, name, organization_id) VALUES ('n', 'n', 100)",
+        "23514 organizations_max_users",
+    ),
+    (
+        "UPDATE organizations SET max_users = 6 WHERE id = 100;
+      UPDATE users SET organization_id = 100 WHERE id = 330",
+        "23514 organizations_max_users",
+    ),
+    (
+        "UPDATE organizations SET max_users = 7 WHERE id = 100;
+      INSERT INTO users (username, name, organization_id) VALUES ('n', 'n', 100)",
+        "2 rows",
+    ),
+    (
+        "UPDATE organizations SET max_exams = 2 WHERE id = 100;
+      INSERT INTO exams (code, title, organization_id) VALUES ('N', 'n', 100)",
+        "23514 organizations_max_exams",
+    ),
+    // A category is above none of those that are above it.
+    (
+        "INSERT INTO question_categories (id, organization_id, name, code, parent_id)
+          VALUES (9, 100, 'n', 'n', 100);
+      UPDATE question_categories SET parent_id = 9 WHERE id = 100",
+        "23514 question_categories_parent_id_check",
+    ),
+    (
+        "INSERT INTO course_categories (id, organization_id, name, code, parent_id)
+          VALUES (9, 100, 'n', 'n', 100);
+      UPDATE course_categories SET parent_id = 9 WHERE id = 100",
+        "23514 course_categories_parent_id_check",
+    ),
     // Attempts and answers.
     (
         "INSERT INTO exam_attempt_keys (exam_id, exam_version_id, user_id, attempt_no, started_at,
@@ -436,42 +473,72 @@ async fn what_cannot_be_is_refused() {
     database.remove().await;
 }
 
+/// Runs a second change while a first one is open; tells what becomes of it once the first
+/// is committed.
+async fn second_of_two(
+    database: &Database,
+    first_change: &str,
+    second_change: &str,
+    lock: &str,
+) -> String {
+    let mut first = database.connection().await;
+    let mut second = database.connection().await;
+    run(&mut first, &format!("BEGIN; {first_change}")).await;
+    let pid = value(&mut second, "SELECT pg_backend_pid()").await;
+    let outcome = tokio::join!(as_owner(&mut second, second_change), async {
+        // The other one waits before this one commits.
+        let lock = format!(
+            "SELECT count(*) FROM pg_locks
+             WHERE pid = {pid} AND locktype = '{lock}' AND NOT granted"
+        );
+        let waits = async { while value(&mut first, &lock).await == "0" {} };
+        let waited = tokio::time::timeout(Duration::from_secs(30), waits).await;
+        waited.expect("the second waits for the first");
+        run(&mut first, "COMMIT").await;
+    });
+    outcome.0
+}
+
+#[tokio::test]
+async fn two_at_once_do_not_both_take_the_last_place() {
+    let Some(database) = world().await else {
+        return;
+    };
+    let mut connection = database.connection().await;
+    let limits = "UPDATE organizations SET max_users = 7, max_exams = 3 WHERE id = 100";
+    run(&mut connection, limits).await;
+    let person = |name| {
+        format!("INSERT INTO users (username, name, organization_id) VALUES ('{name}', 'n', 100)")
+    };
+    let outcome = second_of_two(&database, &person("n1"), &person("n2"), "transactionid").await;
+    assert_eq!(outcome, "23514 organizations_max_users");
+    let exam = |code| {
+        format!("INSERT INTO exams (code, title, organization_id) VALUES ('{code}', 'n', 100)")
+    };
+    let outcome = second_of_two(&database, &exam("N1"), &exam("N2"), "transactionid").await;
+    assert_eq!(outcome, "23514 organizations_max_exams");
+    database.remove().await;
+}
+
 #[tokio::test]
 async fn two_transactions_at_once_close_no_circle() {
     let Some(database) = world().await else {
         return;
     };
-    let mut first = database.connection().await;
-    let mut second = database.connection().await;
     // Each of the two alone is no circle.
-    run(
-        &mut first,
-        "BEGIN; UPDATE organizations SET parent_id = 300 WHERE id = 100",
+    let outcome = second_of_two(
+        &database,
+        "UPDATE organizations SET parent_id = 300 WHERE id = 100",
+        "UPDATE organizations SET parent_id = 200 WHERE id = 300",
+        "advisory",
     )
     .await;
-    let pid = value(&mut second, "SELECT pg_backend_pid()").await;
-    let waiting = tokio::join!(
-        as_owner(
-            &mut second,
-            "UPDATE organizations SET parent_id = 200 WHERE id = 300"
-        ),
-        async {
-            // The other one waits before this one commits.
-            let lock = format!(
-                "SELECT count(*) FROM pg_locks
-                 WHERE pid = {pid} AND locktype = 'advisory' AND NOT granted"
-            );
-            let waits = async { while value(&mut first, &lock).await == "0" {} };
-            let waited = tokio::time::timeout(Duration::from_secs(30), waits).await;
-            waited.expect("the second waits for the first");
-            run(&mut first, "COMMIT").await;
-        }
-    );
-    assert_eq!(waiting.0, "23514 organizations_circle_check");
+    assert_eq!(outcome, "23514 organizations_circle_check");
+    let mut connection = database.connection().await;
     let tree = "SELECT format('%s %s %s', level, code, path) FROM organization_hierarchy
                 WHERE code <> 'DEFAULT' ORDER BY path";
     assert_eq!(
-        lines(&mut first, tree).await,
+        lines(&mut connection, tree).await,
         "0 B {300}\n1 A {300,100}\n2 A1 {300,100,200}\n"
     );
     database.remove().await;

@@ -294,6 +294,32 @@ pub(crate) const TEACHERS: &[Try] = &[
 
 /// What administrators of A, of A1 below it and of the installation reach.
 pub(crate) const ADMINISTRATORS: &[Try] = &[
+    // What an organisation may have is for those above it to say.
+    (
+        "a_admin",
+        "UPDATE organizations SET max_users = 9 WHERE id = 100",
+        "42501",
+    ),
+    (
+        "a_admin",
+        "UPDATE organizations SET subscription_plan = 'enterprise' WHERE id = 100",
+        "42501",
+    ),
+    (
+        "a_admin",
+        "UPDATE organizations SET max_users = 9, is_active = false WHERE id = 200",
+        "1 rows",
+    ),
+    (
+        "a_admin",
+        "UPDATE organizations SET name = 'n', max_users = max_users WHERE id = 100",
+        "1 rows",
+    ),
+    (
+        "root",
+        "UPDATE organizations SET is_active = false WHERE id = 100",
+        "1 rows",
+    ),
     (
         "a_admin",
         "INSERT INTO user_roles (user_id, organization_id, role)

@@ -109,6 +109,47 @@ fn login(token: [u8; 32], person: &str, expires_at: Timestamp) -> NewLogin {
     }
 }
 
+pub(crate) async fn a_login_token_is_replaced(store: Arc<dyn Store>) {
+    furnish(&*store).await;
+    let at = |seconds: u64| at(seconds * 1_000);
+    let [first, second, third, fourth] = [[1; 32], [2; 32], [3; 32], [4; 32]];
+    let who = async |token, when| store.login(token, when).await.unwrap();
+    let ann = Some(person("ann"));
+    store
+        .put_login(&login(first, "ann", at(100)))
+        .await
+        .unwrap();
+    let until = store.rotate_login(&first, &second, at(10)).await.unwrap();
+    assert_eq!(until, Some(at(100)), "it lives no longer than before");
+    // What is under way with the old one goes on, also where the answer was lost.
+    assert_eq!(who(&first, at(39)).await, ann);
+    let until = store.rotate_login(&first, &third, at(39)).await.unwrap();
+    assert_eq!(until, Some(at(100)));
+    assert_eq!(who(&second, at(39)).await, None, "lost with its answer");
+    assert_eq!(who(&third, at(99)).await, ann);
+    assert_eq!(who(&third, at(100)).await, None);
+    // That lent the first token no more time; and whoever still has it ends all.
+    assert_eq!(who(&first, at(40)).await, None);
+    assert_eq!(who(&third, at(40)).await, None);
+    assert_eq!(
+        store.rotate_login(&third, &fourth, at(41)).await.unwrap(),
+        None
+    );
+    // Nobody gets in by what was never a token, and a log-out by the old one is one.
+    let [first, second] = [[5; 32], [6; 32]];
+    assert_eq!(
+        store.rotate_login(&fourth, &first, at(1)).await.unwrap(),
+        None
+    );
+    store
+        .put_login(&login(first, "ann", at(100)))
+        .await
+        .unwrap();
+    store.rotate_login(&first, &second, at(10)).await.unwrap();
+    store.end_login(&first).await.unwrap();
+    assert_eq!(who(&second, at(11)).await, None);
+}
+
 pub(crate) async fn people_go_in_all_or_none(store: Arc<dyn Store>) {
     let outcome = store
         .put_people(&[(person("ann"), [1; 32]), (person(""), [1; 32])])

@@ -66,6 +66,18 @@ impl Catalog for Postgres {
         .await
     }
 
+    async fn rotate_login(
+        &self,
+        token: &[u8; 32],
+        fresh: &[u8; 32],
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, Error> {
+        self.call("rotate log-in", async |db| {
+            people::rotate_login(db, token, fresh, now).await
+        })
+        .await
+    }
+
     async fn end_login(&self, token: &[u8; 32]) -> Result<(), Error> {
         self.call("end log-in", async |db| people::end_login(db, token).await)
             .await

@@ -231,25 +231,56 @@ pub(super) async fn put_login(
     }
 }
 
+/// The log-in of the token that is the first parameter, at the second.
+const SESSION: &str = "coalesce(
+    (SELECT t.id FROM user_sessions AS t WHERE t.token_sha256 = $1),
+    session_of_replaced_token($1, $2))";
+
+/// Gives a log-in another token.
+pub(super) async fn rotate_login(
+    connection: &mut PgConnection,
+    token: &[u8; 32],
+    fresh: &[u8; 32],
+    now: Timestamp,
+) -> Result<Option<Timestamp>, sqlx::Error> {
+    let sql = format!(
+        "UPDATE user_sessions
+         SET token_sha256 = $3,
+             previous_sha256 = $1,
+             -- Once more, as the answer was lost: that lends the old token no time.
+             rotated_at = CASE WHEN token_sha256 = $1 THEN $2 ELSE rotated_at END
+         WHERE id = {SESSION} AND expires_at > $2 AND is_active
+         RETURNING expires_at"
+    );
+    let until: Option<DateTime<Utc>> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+        .bind(token.as_slice())
+        .bind(instant(now)?)
+        .bind(fresh.as_slice())
+        .fetch_optional(connection)
+        .await?;
+    Ok(until.map(from_instant))
+}
+
 /// Whose log-in a token is, while it is valid.
 pub(super) async fn login(
     connection: &mut PgConnection,
     token: &[u8; 32],
     now: Timestamp,
 ) -> Result<Option<Person>, sqlx::Error> {
-    let row: Option<PersonRow> = sqlx::query_as(
+    let sql = format!(
         "SELECT u.username, u.name, u.email, r.role, exam_scope(u.id) AS exam_codes, u.time_factor,
                 u.extra_time_ms
-         FROM user_sessions AS s
+         FROM (SELECT {SESSION} AS id OFFSET 0) AS f
+         JOIN user_sessions AS s ON s.id = f.id
          JOIN users AS u ON u.id = s.user_id
          CROSS JOIN LATERAL effective_role(u.id) AS r (role)
-         WHERE s.token_sha256 = $1 AND s.expires_at > $2 AND s.is_active
-           AND u.is_active AND r.role IS NOT NULL",
-    )
-    .bind(token.as_slice())
-    .bind(instant(now)?)
-    .fetch_optional(connection)
-    .await?;
+         WHERE s.expires_at > $2 AND s.is_active AND u.is_active AND r.role IS NOT NULL"
+    );
+    let row: Option<PersonRow> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
+        .bind(token.as_slice())
+        .bind(instant(now)?)
+        .fetch_optional(connection)
+        .await?;
     row.map(TryInto::try_into).transpose()
 }
 
@@ -258,7 +289,7 @@ pub(super) async fn end_login(
     connection: &mut PgConnection,
     token: &[u8; 32],
 ) -> Result<(), sqlx::Error> {
-    sqlx::query("DELETE FROM user_sessions WHERE token_sha256 = $1")
+    sqlx::query("DELETE FROM user_sessions WHERE token_sha256 = $1 OR previous_sha256 = $1")
         .bind(token.as_slice())
         .execute(connection)
         .await?;

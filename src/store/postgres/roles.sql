@@ -69,7 +69,10 @@ BEGIN
     INTO session, user_id, username, name, role, organization_id
     FROM user_sessions AS s
     JOIN users AS u ON u.id = s.user_id
-    WHERE s.token_sha256 = token AND s.expires_at > at AND s.is_active AND u.is_active;
+    WHERE s.id = coalesce(
+            (SELECT t.id FROM user_sessions AS t WHERE t.token_sha256 = token),
+            session_of_replaced_token(token, at))
+      AND s.expires_at > at AND s.is_active AND u.is_active;
     IF role IS NULL THEN
         -- Nor does whoever entered earlier in this transaction stay.
         PERFORM set_config('app.' || setting, '', true)
@@ -83,6 +86,7 @@ BEGIN
         FROM user_roles AS r
         WHERE r.user_id = app_enter.user_id AND r.role = 'teacher' AND r.is_active
           AND (r.expires_at IS NULL OR r.expires_at > now())
+          AND organization_is_active(r.organization_id)
     ) ELSE '{}' END;
     PERFORM
         set_config('app.user_id', user_id::text, true),
@@ -175,6 +179,16 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
           AND (e.organization_id = ANY (app_organizations()) OR e.course_id = ANY (app_courses())
                OR e.created_by = app_user_id() AND e.organization_id = ANY (app_staff_organizations())))
 $$;
+-- Whoever sees an exam sees who has more time at it, though the person be in none of the own courses.
+CREATE OR REPLACE FUNCTION app_person_of_exam(exam bigint, person bigint)
+RETURNS TABLE (username text, name text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT u.username, u.name
+    FROM exam_accommodations AS a
+    JOIN users AS u ON u.id = a.user_id
+    WHERE a.exam_id = exam AND a.user_id = person AND app_sees_exam(exam)
+$$;
+
 CREATE OR REPLACE VIEW visible_exam_statistics WITH (security_barrier = true) AS
     SELECT s.*, r.alpha, r.people AS alpha_people, r.questions AS alpha_questions
     FROM exam_statistics AS s
@@ -214,7 +228,7 @@ GRANT EXECUTE ON FUNCTION
     effective_role(bigint), exam_scope(bigint), administered_organizations(bigint),
     ensure_monthly_partitions(regclass, integer),
     ensure_activity_partitions(), detach_old_partitions(regclass, integer), refresh_statistics(),
-    detect_security_events(timestamptz)
+    detect_security_events(timestamptz), session_of_replaced_token(bytea, timestamptz)
     TO invigil_engine;
 
 ------------------------------------------------------------------------------------------------
@@ -261,7 +275,7 @@ GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO invigil_app;
 GRANT EXECUTE ON FUNCTION
     app_enter(bytea, timestamptz, inet, text), people_by_name(text[], bigint), set_own_password(text),
     own_password_hash(), sealed_of(bigint), app_sees_exam(bigint), app_governs(bigint), app_may_enrol(bigint, bigint),
-    app_parent_of(bigint), exam_scope(bigint), administered_organizations(bigint)
+    app_person_of_exam(bigint, bigint), app_parent_of(bigint), exam_scope(bigint), administered_organizations(bigint)
     TO invigil_app;
 
 ------------------------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ use crate::{
 ///
 /// *One array* comes back: a row for each attempt would cost more to read than
 /// the answer cost to send.
-const SAVE: &str = "
+pub const SAVE: &str = "
 WITH fence AS MATERIALIZED (
     SELECT k.attempt_id
     FROM unnest($1::bigint[], $2::bigint[]) AS w (attempt_id, epoch)

@@ -56,8 +56,28 @@ impl Catalog for Sqlite {
     }
 
     async fn login(&self, token: &[u8; 32], now: Timestamp) -> Result<Option<Person>, Error> {
-        self.read("read log-in", async |db| {
-            people::login(db, token, now).await
+        let (person, replaced) = self
+            .read("read log-in", async |db| {
+                match people::login(db, token, now).await? {
+                    None => Ok((None, people::is_replaced(db, token).await?)),
+                    person => Ok((person, false)),
+                }
+            })
+            .await?;
+        if replaced {
+            self.end_login(token).await?;
+        }
+        Ok(person)
+    }
+
+    async fn rotate_login(
+        &self,
+        token: &[u8; 32],
+        fresh: &[u8; 32],
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, Error> {
+        self.write("rotate log-in", async |db| {
+            people::rotate_login(db, token, fresh, now).await
         })
         .await
     }

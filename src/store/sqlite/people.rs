@@ -4,9 +4,12 @@ use sqlx::{FromRow, SqliteConnection};
 
 use super::rows::decimal;
 use crate::{
-    domain::{id::PersonId, time::Timestamp},
+    domain::{
+        id::PersonId,
+        time::{Timestamp, duration_ms},
+    },
     store::{
-        Credentials, ExamScope, NewLogin, Person,
+        Credentials, ExamScope, NewLogin, Person, TOKEN_OVERLAP,
         convert::{
             bytes_from_column, duration_from_column, duration_to_column, role_from_column,
             unreadable,
@@ -129,6 +132,32 @@ pub(super) async fn put_login(
     Ok(())
 }
 
+/// Gives a log-in another token.
+pub(super) async fn rotate_login(
+    connection: &mut SqliteConnection,
+    token: &[u8; 32],
+    fresh: &[u8; 32],
+    now: Timestamp,
+) -> Result<Option<Timestamp>, sqlx::Error> {
+    let until: Option<i64> = sqlx::query_scalar(
+        "UPDATE user_sessions
+         SET token_sha256 = ?3,
+             previous_sha256 = ?1,
+             -- Once more, as the answer was lost: that lends the old token no time.
+             rotated_at = CASE WHEN token_sha256 = ?1 THEN ?2 ELSE rotated_at END
+         WHERE (token_sha256 = ?1 OR previous_sha256 = ?1 AND rotated_at > ?2 - ?4)
+           AND expires_at > ?2
+         RETURNING expires_at",
+    )
+    .bind(token.as_slice())
+    .bind(now.as_ms())
+    .bind(fresh.as_slice())
+    .bind(duration_ms(TOKEN_OVERLAP))
+    .fetch_optional(connection)
+    .await?;
+    Ok(until.map(Timestamp::from_ms))
+}
+
 /// Whose log-in a token is, while it is valid.
 pub(super) async fn login(
     connection: &mut SqliteConnection,
@@ -140,14 +169,27 @@ pub(super) async fn login(
                 u.access_code_hmac
          FROM user_sessions AS s
          JOIN users AS u ON u.username = s.username
-         WHERE s.token_sha256 = ?1 AND s.expires_at > ?2",
+         WHERE (s.token_sha256 = ?1 OR s.previous_sha256 = ?1 AND s.rotated_at > ?2 - ?3)
+           AND s.expires_at > ?2",
     )
     .bind(token.as_slice())
     .bind(now.as_ms())
+    .bind(duration_ms(TOKEN_OVERLAP))
     .fetch_optional(connection)
     .await?;
     let found: Option<Credentials> = row.map(TryInto::try_into).transpose()?;
     Ok(found.map(|credentials| credentials.person))
+}
+
+/// Whether a token was replaced by another.
+pub(super) async fn is_replaced(
+    connection: &mut SqliteConnection,
+    token: &[u8; 32],
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM user_sessions WHERE previous_sha256 = ?1)")
+        .bind(token.as_slice())
+        .fetch_one(connection)
+        .await
 }
 
 /// Ends a log-in.
@@ -155,7 +197,7 @@ pub(super) async fn end_login(
     connection: &mut SqliteConnection,
     token: &[u8; 32],
 ) -> Result<(), sqlx::Error> {
-    sqlx::query("DELETE FROM user_sessions WHERE token_sha256 = ?1")
+    sqlx::query("DELETE FROM user_sessions WHERE token_sha256 = ?1 OR previous_sha256 = ?1")
         .bind(token.as_slice())
         .execute(connection)
         .await?;

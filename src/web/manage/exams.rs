@@ -15,12 +15,12 @@ use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{IfMatch, Manager, PageOf, Tagged};
+use super::{IfMatch, Manager, PageOf, PageQuery, Tagged};
 use crate::{
     domain::exam::definition::{self, Format},
     management::{
         exams::{
-            self, Accommodation, Composition, Draw, Drawn, Exam, ExamDraft, Exams,
+            self, Accommodated, Accommodation, Composition, Draw, Drawn, Exam, ExamDraft, Exams,
             publish::{self, Checked},
         },
         resource::{self, Filter},
@@ -50,7 +50,8 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(publish_exam))
         .routes(routes!(set_status))
         .routes(routes!(set_password))
-        .routes(routes!(accommodate))
+        .routes(routes!(accommodate, take_accommodation_back))
+        .routes(routes!(list_accommodations))
 }
 
 /// Which exams.
@@ -429,4 +430,45 @@ async fn accommodate(
         .work(async |work| exams::accommodate(work, id, &username, &wanted).await)
         .await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Takes an accommodation back; attempts that have begun keep theirs.
+#[utoipa::path(
+    delete, path = "/api/v1/manage/exams/{id}/accommodations/{username}",
+    tag = "exams as written",
+    params(
+        ("id" = i64, Path, description = "The exam"),
+        ("username" = String, Path, description = "The candidate"),
+    ),
+    responses((status = 204, description = "Gone"), (status = 404, body = problem::Body,
+        content_type = problem::MEDIA_TYPE)),
+    security(("token" = []), ("cookie" = [])),
+)]
+async fn take_accommodation_back(
+    manager: Manager,
+    Path((id, username)): Path<(i64, String)>,
+) -> Result<StatusCode, Problem> {
+    manager
+        .work(async |work| exams::take_accommodation_back(work, id, &username).await)
+        .await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Who has more time at an exam.
+#[utoipa::path(
+    get, path = "/api/v1/manage/exams/{id}/accommodations", tag = "exams as written",
+    params(("id" = i64, Path, description = "The exam"), PageQuery),
+    responses((status = 200, body = PageOf<Accommodated>), (status = 404, body = problem::Body,
+        content_type = problem::MEDIA_TYPE)),
+    security(("token" = []), ("cookie" = [])),
+)]
+async fn list_accommodations(
+    manager: Manager,
+    Path(id): Path<i64>,
+    Query(page): Query<PageQuery>,
+) -> Result<Json<PageOf<Accommodated>>, Problem> {
+    let page = manager
+        .work(async |work| exams::accommodations(work, id, (&page).into()).await)
+        .await?;
+    Ok(Json(page.into()))
 }

@@ -17,15 +17,18 @@ use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Manager, resource_routes};
+use super::{Manager, PageOf, PageQuery, resource_routes};
 use crate::{
     domain::{person::ExamScope, roster},
     management::{
         Fault, FieldFault,
-        courses::{self as teaching, Course, CourseDraft, Courses, Enrolment},
+        courses::{
+            self as teaching, Course, CourseCategories, CourseCategory, CourseCategoryDraft,
+            CourseDraft, Courses, Enrolled, Enrolment,
+        },
         people::{
             self as domain, ImportRow, Imported, Organization, OrganizationDraft, Organizations,
-            People, PersonDraft, PersonRow, Private, Roles,
+            People, PersonDraft, PersonRow, Private, Roles, Session,
         },
         resource::{self, Filter},
     },
@@ -50,6 +53,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .merge(organizations::routes())
         .merge(people::routes())
         .merge(courses::routes())
+        .merge(course_categories::routes())
         .merge(
             OpenApiRouter::new()
                 .routes(routes!(import))
@@ -59,8 +63,11 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(set_own_password))
         .routes(routes!(read_private, set_private))
         .routes(routes!(set_roles))
-        .routes(routes!(end_sessions))
-        .routes(routes!(enrol))
+        .routes(routes!(list_sessions, end_sessions))
+        .routes(routes!(end_session))
+        .routes(routes!(list_own_sessions))
+        .routes(routes!(end_own_session))
+        .routes(routes!(list_enrolments, enrol))
 }
 
 /// Which organisations.
@@ -168,6 +175,37 @@ resource_routes!(
     "courses",
     "/api/v1/manage/courses",
     "/api/v1/manage/courses/{id}"
+);
+
+/// Which categories.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct CategoryQuery {
+    /// Of this organisation.
+    organization_id: Option<i64>,
+    /// Those right below this one.
+    parent_id: Option<i64>,
+}
+
+impl CategoryQuery {
+    fn filters(&self) -> Vec<Filter> {
+        let number = |column, id: Option<i64>| id.map(|id| Filter::Is(column, json!(id)));
+        number("organization_id", self.organization_id)
+            .into_iter()
+            .chain(number("parent_id", self.parent_id))
+            .collect()
+    }
+}
+
+resource_routes!(
+    course_categories,
+    CourseCategories,
+    CourseCategory,
+    CourseCategoryDraft,
+    CategoryQuery,
+    "courses",
+    "/api/v1/manage/course-categories",
+    "/api/v1/manage/course-categories/{id}"
 );
 
 /// Where people are imported to.
@@ -325,14 +363,14 @@ async fn set_own_password(
     Json(body): Json<PasswordChange>,
 ) -> Result<StatusCode, Problem> {
     let stored = manager
-        .work(async |work| domain::own_password_hash(work).await)
+        .own_work(async |work| domain::own_password_hash(work).await)
         .await?;
     if stored.is_some() && !password::verify(body.current.unwrap_or_default(), stored).await {
         return Err(Problem::WrongCredentials);
     }
     let hash = hashed(body.new).await?;
     manager
-        .work(async |work| domain::set_own_password(work, &hash).await)
+        .own_work(async |work| domain::set_own_password(work, &hash).await)
         .await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -417,9 +455,120 @@ async fn end_sessions(manager: Manager, Path(id): Path<i64>) -> Result<StatusCod
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// The valid log-ins of a person.
+#[utoipa::path(
+    get, path = "/api/v1/manage/people/{id}/sessions", tag = "people",
+    params(("id" = i64, Path, description = "The person"), PageQuery),
+    responses((status = 200, body = PageOf<Session>), (status = 404, body = problem::Body,
+        content_type = problem::MEDIA_TYPE)),
+    security(("token" = []), ("cookie" = [])),
+)]
+async fn list_sessions(
+    manager: Manager,
+    Path(id): Path<i64>,
+    Query(page): Query<PageQuery>,
+) -> Result<Json<PageOf<Session>>, Problem> {
+    let at = manager.at();
+    let page = manager
+        .work(async |work| {
+            work.require_admin()?;
+            domain::sessions(work, id, (&page).into(), at).await
+        })
+        .await?;
+    Ok(Json(page.into()))
+}
+
+/// Ends one log-in of a person.
+#[utoipa::path(
+    delete, path = "/api/v1/manage/people/{id}/sessions/{session}", tag = "people",
+    params(
+        ("id" = i64, Path, description = "The person"),
+        ("session" = i64, Path, description = "The log-in"),
+    ),
+    responses((status = 204, description = "Signed out there"), (status = 404, body = problem::Body,
+        content_type = problem::MEDIA_TYPE)),
+    security(("token" = []), ("cookie" = [])),
+)]
+async fn end_session(
+    manager: Manager,
+    Path((id, session)): Path<(i64, i64)>,
+) -> Result<StatusCode, Problem> {
+    manager
+        .work(async |work| {
+            work.require_admin()?;
+            domain::end_session(work, id, session).await
+        })
+        .await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// One's own valid log-ins.
+#[utoipa::path(
+    get, path = "/api/v1/manage/me/sessions", tag = "people", params(PageQuery),
+    responses((status = 200, body = PageOf<Session>)),
+    security(("token" = []), ("cookie" = [])),
+)]
+async fn list_own_sessions(
+    manager: Manager,
+    Query(page): Query<PageQuery>,
+) -> Result<Json<PageOf<Session>>, Problem> {
+    let at = manager.at();
+    let page = manager
+        .own_work(async |work| domain::sessions(work, work.actor.user_id, (&page).into(), at).await)
+        .await?;
+    Ok(Json(page.into()))
+}
+
+/// Ends one of one's own log-ins.
+#[utoipa::path(
+    delete, path = "/api/v1/manage/me/sessions/{session}", tag = "people",
+    params(("session" = i64, Path, description = "The log-in")),
+    responses((status = 204, description = "Signed out there"), (status = 404, body = problem::Body,
+        content_type = problem::MEDIA_TYPE)),
+    security(("token" = []), ("cookie" = [])),
+)]
+async fn end_own_session(
+    manager: Manager,
+    Path(session): Path<i64>,
+) -> Result<StatusCode, Problem> {
+    manager
+        .own_work(async |work| domain::end_session(work, work.actor.user_id, session).await)
+        .await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Which enrolments.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct EnrolmentQuery {
+    /// In this status.
+    status: Option<String>,
+}
+
+/// Who is enrolled in a course.
+#[utoipa::path(
+    get, path = "/api/v1/manage/courses/{id}/enrolments", tag = "courses",
+    params(("id" = i64, Path, description = "The course"), PageQuery, EnrolmentQuery),
+    responses((status = 200, body = PageOf<Enrolled>), (status = 404, body = problem::Body,
+        content_type = problem::MEDIA_TYPE)),
+    security(("token" = []), ("cookie" = [])),
+)]
+async fn list_enrolments(
+    manager: Manager,
+    Path(id): Path<i64>,
+    Query(page): Query<PageQuery>,
+    Query(query): Query<EnrolmentQuery>,
+) -> Result<Json<PageOf<Enrolled>>, Problem> {
+    let status = query.status.as_deref();
+    let page = manager
+        .work(async |work| teaching::enrolments(work, id, (&page).into(), status).await)
+        .await?;
+    Ok(Json(page.into()))
+}
+
 /// What an enrolment did.
 #[derive(Serialize, ToSchema)]
-struct Enrolled {
+struct EnrolmentDone {
     /// Enrolments that are new or have another status now.
     changed: i64,
 }
@@ -429,7 +578,7 @@ struct Enrolled {
     post, path = "/api/v1/manage/courses/{id}/enrolments", tag = "courses",
     params(("id" = i64, Path, description = "The course")),
     request_body = Enrolment,
-    responses((status = 200, body = Enrolled), (status = 422, body = problem::Body,
+    responses((status = 200, body = EnrolmentDone), (status = 422, body = problem::Body,
         content_type = problem::MEDIA_TYPE)),
     security(("token" = []), ("cookie" = [])),
 )]
@@ -437,9 +586,9 @@ async fn enrol(
     manager: Manager,
     Path(id): Path<i64>,
     Json(enrolment): Json<Enrolment>,
-) -> Result<Json<Enrolled>, Problem> {
+) -> Result<Json<EnrolmentDone>, Problem> {
     let changed = manager
         .work(async |work| teaching::enrol(work, id, &enrolment).await)
         .await?;
-    Ok(Json(Enrolled { changed }))
+    Ok(Json(EnrolmentDone { changed }))
 }

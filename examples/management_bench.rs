@@ -26,6 +26,7 @@ use invigil::{
     },
     engine::Clock,
     management::{Caller, Management, bank},
+    media::Media,
     store::{AttemptStore, ControlRow, NewAttempt, Started, postgres::Postgres},
 };
 use postgres_server::Database;
@@ -147,9 +148,14 @@ fn print(what: &str, mut times: Vec<Duration>) {
 
 async fn search(url: &str) {
     let keys = tempfile::tempdir().unwrap();
-    let management = Management::connect(url, 4, keys.path().join("keys"))
-        .await
-        .unwrap();
+    let management = Management::connect(
+        url,
+        4,
+        keys.path().join("keys"),
+        Media::open(&keys.path().join("media"), [0; 32]).unwrap(),
+    )
+    .await
+    .unwrap();
     let caller = Caller {
         token: [1; 32],
         at: chrono::DateTime::from_timestamp_millis(now().as_ms()).unwrap(),

@@ -38,6 +38,8 @@ pub struct Config {
     pub database: Database,
     /// How long what is over stays at hand.
     pub retention: Retention,
+    /// Files of questions.
+    pub media: Media,
     /// Bounds on what clients send.
     pub limits: Limits,
     /// How saves are grouped.
@@ -103,6 +105,15 @@ pub struct Retention {
     pub logs: u32,
     /// The audit trail.
     pub audit: u32,
+}
+
+/// Files of questions.
+#[derive(Debug, Clone)]
+pub struct Media {
+    /// Where they are.
+    pub folder: PathBuf,
+    /// The most of one, bytes.
+    pub file_bytes: usize,
 }
 
 /// Bounds on what clients send.
@@ -278,6 +289,10 @@ impl Config {
                 attempts: reader.integer("retention.attempts_months", 0..=1200),
                 logs: reader.integer("retention.logs_months", 0..=1200),
                 audit: reader.integer("retention.audit_months", 0..=1200),
+            },
+            media: Media {
+                folder: PathBuf::from(reader.text("media.folder")),
+                file_bytes: reader.integer("media.file_bytes", 1024..=1_073_741_824),
             },
             limits: Limits {
                 frame_bytes: reader.integer("limits.frame_bytes", 1024..=65_536),

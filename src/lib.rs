@@ -4,6 +4,7 @@ pub mod config;
 pub mod domain;
 pub mod engine;
 pub mod management;
+pub mod media;
 pub mod secrets;
 pub mod store;
 pub mod telemetry;

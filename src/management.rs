@@ -14,6 +14,7 @@ pub mod fault;
 pub mod insight;
 pub mod maintenance;
 pub mod marking;
+pub mod media;
 pub mod people;
 pub mod resource;
 
@@ -25,6 +26,7 @@ use tokio::time::timeout;
 
 pub use self::fault::{Fault, FieldFault};
 use crate::{
+    media::Media,
     secrets::sealed::Keys,
     store::{self, postgres},
 };
@@ -37,6 +39,7 @@ const WORK_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct Management {
     pool: PgPool,
     key_file: PathBuf,
+    media: Media,
 }
 
 /// Who asks, as a request shows it.
@@ -110,9 +113,14 @@ impl Management {
         url: &str,
         max_connections: u32,
         key_file: PathBuf,
+        media: Media,
     ) -> Result<Self, store::Error> {
         let pool = postgres::app_pool(url, max_connections).await?;
-        Ok(Self { pool, key_file })
+        Ok(Self {
+            pool,
+            key_file,
+            media,
+        })
     }
 
     /// What personal data is sealed with, as of now: it may have been rotated.
@@ -121,6 +129,11 @@ impl Management {
     /// Where the file cannot be read.
     pub fn keys(&self) -> Result<Keys, Fault> {
         Keys::open(&self.key_file).map_err(Fault::internal)
+    }
+
+    /// Where files of questions are.
+    pub const fn media(&self) -> &Media {
+        &self.media
     }
 
     /// Begins what somebody does.

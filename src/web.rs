@@ -15,6 +15,7 @@ pub mod extract;
 pub mod layers;
 pub mod limits;
 pub mod manage;
+pub mod media;
 pub mod openapi;
 pub mod origin;
 pub mod pages;
@@ -122,6 +123,14 @@ pub async fn access_code_key(catalog: &dyn Catalog) -> Result<[u8; 32], StartErr
     secret(catalog, "access-code").await
 }
 
+/// The key that names of media files are made with, made at the first call.
+///
+/// # Errors
+/// Where the store does not answer.
+pub async fn media_key(catalog: &dyn Catalog) -> Result<[u8; 32], StartError> {
+    secret(catalog, "media").await
+}
+
 async fn secret(catalog: &dyn Catalog, name: &str) -> Result<[u8; 32], StartError> {
     let mut fresh = [0; 32];
     getrandom::fill(&mut fresh)?;
@@ -135,7 +144,8 @@ pub fn router(app: &AppState) -> Router {
             .merge(exams::routes())
             .merge(papers::routes())
             .merge(attempts::routes(app.config.limits.answer_bytes))
-            .merge(manage::routes()),
+            .merge(media::routes())
+            .merge(manage::routes(app.config.media.file_bytes)),
     );
     let routes = Router::new()
         .merge(api)

@@ -54,7 +54,8 @@ fn keys(config: &Config) -> anyhow::Result<Keys> {
 
 pub(super) async fn run(command: Command, config: &Config) -> anyhow::Result<ExitCode> {
     let store = store(config).await?;
-    let maintenance = Maintenance::new(&store, keys(config)?, config.retention.clone());
+    let media = super::stores::media(config, &store).await?;
+    let maintenance = Maintenance::new(&store, keys(config)?, config.retention.clone(), media);
     let mut text = String::new();
     match command {
         Command::Run => {

@@ -11,6 +11,7 @@ use invigil::{
         Fault, Management,
         maintenance::{Done, Job, Maintenance},
     },
+    media::Media,
     secrets::sealed::Keys,
     store,
     telemetry::metrics::{JobOutcome, Metrics},
@@ -107,13 +108,18 @@ pub(super) async fn run_engine(
     .await
     .context("cannot start the engine")?;
     let drain = config.drain.time;
-    let management = management(&config.database).await?;
-    let maintenance = match stores.servers() {
+    let (management, maintenance) = match stores.servers() {
         Some(store) => {
             let keys = Keys::open(&config.database.key_file).context("cannot read the keys")?;
-            Some(Maintenance::new(store, keys, config.retention.clone()))
+            let media = super::stores::media(&config, store).await?;
+            let retention = config.retention.clone();
+            let maintenance = Maintenance::new(store, keys, retention, media.clone());
+            (
+                management(&config.database, media).await?,
+                Some(maintenance),
+            )
         }
-        None => None,
+        None => (None, None),
     };
     let jobs = metrics.maintenance_jobs.clone();
     let app = App::new(
@@ -157,7 +163,10 @@ pub(super) async fn run_engine(
 
 /// The management side, where there is PostgreSQL. Without its database role the
 /// engine runs all the same: exams are taken whoever manages them.
-async fn management(settings: &config::Database) -> anyhow::Result<Option<Management>> {
+async fn management(
+    settings: &config::Database,
+    media: Media,
+) -> anyhow::Result<Option<Management>> {
     let Some(url) = settings.management_url.as_ref().or(settings.url.as_ref()) else {
         return Ok(None);
     };
@@ -165,6 +174,7 @@ async fn management(settings: &config::Database) -> anyhow::Result<Option<Manage
         url.expose_secret(),
         settings.management_connections,
         settings.key_file.clone(),
+        media,
     )
     .await;
     match connected {

@@ -6,7 +6,9 @@ use anyhow::Context as _;
 use invigil::{
     config::{self, Config},
     domain::time::Timestamp,
+    media::Media,
     store::{self, AttemptStore, Catalog, postgres::Postgres, sqlite::Sqlite},
+    web::media_key,
 };
 use secrecy::{ExposeSecret, SecretString};
 
@@ -88,4 +90,11 @@ pub(super) fn database_url(config: &Config) -> Result<&SecretString, BadUsage> {
                 .to_owned(),
         )
     })
+}
+
+/// The files that questions show.
+pub(super) async fn media(config: &Config, catalog: &dyn Catalog) -> anyhow::Result<Media> {
+    let folder = &config.media.folder;
+    Media::open(folder, media_key(catalog).await?)
+        .with_context(|| format!("{}: cannot keep media files here", folder.display()))
 }

@@ -151,8 +151,9 @@ fn check_closed(exam: &Exam, now: Timestamp) -> Result<(), Refusal> {
     }
 }
 
-/// How an exam's password is kept: salted by the exam's code. A password that is told to a whole room, and checked for all of
-/// them within a minute, is no place for a slow hash.
+/// How an exam's password is kept: salted by the exam's code. A password that is
+/// told to a whole room, and checked for all of them within a minute, is no place
+/// for a slow hash.
 pub fn hashed_password(code: &ExamCode, password: &str) -> String {
     let hash = Sha256::new()
         .chain_update("invigil exam password")

@@ -197,7 +197,7 @@ impl Resource for CourseCategories {
 
 /// Somebody who is enrolled.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub struct Enrolled {
+pub struct Student {
     /// The person's number.
     pub user_id: i64,
     /// To sign in with.
@@ -221,7 +221,7 @@ pub async fn enrolments(
     course: i64,
     cursor: Cursor,
     status: Option<&str>,
-) -> Result<Page<Enrolled>, Fault> {
+) -> Result<Page<Student>, Fault> {
     resource::get::<Courses>(work, course).await?;
     let limit = cursor.limit();
     let rows = sqlx::query_as(

@@ -7,7 +7,7 @@
 
 use std::{future::Future, time::Duration};
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use sqlx::{FromRow, PgConnection, PgPool, Postgres, Transaction};
@@ -15,6 +15,8 @@ use sqlx::{FromRow, PgConnection, PgPool, Postgres, Transaction};
 use super::{Actor, Fault, Work, marking};
 use crate::{
     config::Retention,
+    domain::time::Timestamp,
+    media::Media,
     secrets::sealed::{self, Keys, Place},
     store::postgres::{MONTHLY, MONTHS_AHEAD, Postgres as Store},
 };
@@ -34,13 +36,16 @@ pub enum Job {
     Regrading,
     /// Log-ins that are no longer valid.
     Sessions,
+    /// Files that no question has any more.
+    Media,
 }
 
 impl Job {
     /// All of them, in the order in which they are done.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Partitions,
         Self::Sessions,
+        Self::Media,
         Self::Regrading,
         Self::Statistics,
         Self::Security,
@@ -56,13 +61,14 @@ impl Job {
             Self::Seals => "seals",
             Self::Regrading => "regrading",
             Self::Sessions => "sessions",
+            Self::Media => "media",
         }
     }
 
     /// How often it is done.
     pub const fn interval(self) -> Duration {
         match self {
-            Self::Partitions | Self::Sessions => Duration::from_hours(6),
+            Self::Partitions | Self::Sessions | Self::Media => Duration::from_hours(6),
             Self::Statistics | Self::Security => Duration::from_mins(5),
             Self::Seals | Self::Regrading => Duration::from_mins(1),
         }
@@ -75,6 +81,7 @@ pub struct Maintenance {
     pool: PgPool,
     keys: Keys,
     retention: Retention,
+    media: Media,
 }
 
 /// How far a job came.
@@ -114,11 +121,12 @@ WHERE relname ~ '^(exams|exam_attempts|answers|exam_versions|key_corrections)'";
 
 impl Maintenance {
     /// On this database, with the rights of the engine or of an operator.
-    pub fn new(store: &Store, keys: Keys, retention: Retention) -> Self {
+    pub fn new(store: &Store, keys: Keys, retention: Retention, media: Media) -> Self {
         Self {
             pool: store.pool().clone(),
             keys,
             retention,
+            media,
         }
     }
 
@@ -221,8 +229,28 @@ impl Maintenance {
                     .rows_affected();
                 format!("{gone} expired log-ins forgotten")
             }
+            Job::Media => self.sweep_media(&mut tx, now).await?,
         };
         Ok((tx, said))
+    }
+
+    /// A file without a question stays for a day: its upload may not be noted yet.
+    async fn sweep_media(
+        &self,
+        tx: &mut PgConnection,
+        now: DateTime<Utc>,
+    ) -> Result<String, Fault> {
+        let yesterday = Timestamp::from_ms((now - TimeDelta::days(1)).timestamp_millis());
+        let old = self.media.older_than(yesterday).await;
+        let old = old.map_err(Fault::internal)?;
+        let unused: Vec<String> = sqlx::query_scalar("SELECT unused_media($1)")
+            .bind(&old)
+            .fetch_all(tx)
+            .await?;
+        for name in &unused {
+            self.media.remove(name).await.map_err(Fault::internal)?;
+        }
+        Ok(format!("{} media files removed", unused.len()))
     }
 
     async fn partitions(&self, tx: &mut PgConnection) -> Result<String, Fault> {

@@ -29,7 +29,8 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Set on every response. Styles may be inline for KaTeX; scripts may not.
+/// Set on every response that does not say otherwise. Styles may be inline for
+/// KaTeX; scripts may not.
 const SECURITY_HEADERS: [(HeaderName, &str); 7] = [
     (
         header::CONTENT_SECURITY_POLICY,
@@ -162,7 +163,9 @@ fn cors(app: &AppState) -> Option<CorsLayer> {
 async fn secure(mut response: Response) -> Response {
     let headers = response.headers_mut();
     for (name, value) in SECURITY_HEADERS {
-        headers.insert(name, HeaderValue::from_static(value));
+        headers
+            .entry(name)
+            .or_insert(HeaderValue::from_static(value));
     }
     headers
         .entry(header::CACHE_CONTROL)

@@ -8,6 +8,7 @@
 pub mod bank;
 pub mod exams;
 pub mod marking;
+mod media;
 pub mod people;
 
 use axum::{
@@ -33,10 +34,11 @@ use crate::{
     secrets::sealed::Keys,
 };
 
-pub(super) fn routes() -> OpenApiRouter<AppState> {
+pub(super) fn routes(file_bytes_max: usize) -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .merge(people::routes())
         .merge(bank::routes())
+        .merge(media::routes(file_bytes_max))
         .merge(exams::routes())
         .merge(marking::routes())
 }

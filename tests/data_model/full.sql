@@ -47,6 +47,9 @@ SELECT n, CASE WHEN n % 50 = 0 THEN 'hotspot' ELSE 'essay' END,
        now() - n * interval '1 minute', n % 900, n % 100,
        to_tsvector('simple', 'a question of word' || n % 2000)
 FROM generate_series(1, 20000) AS n;
+INSERT INTO question_media (question_id, name, kind, bytes)
+SELECT n, encode(sha256(n::text::bytea), 'hex') || '.png', 'image/png', 9
+FROM generate_series(1, 5000) AS n;
 INSERT INTO exams (id, code, title, organization_id, course_id, created_by, status, published_at,
                    available_from, available_until, proctoring_config, settings)
 SELECT n, 'E' || n, 'x', n % 200 + 1, n % 1000, n % 1000,

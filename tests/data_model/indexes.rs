@@ -159,6 +159,10 @@ const QUERIES: &[(&str, &str)] = &[
         "SELECT * FROM questions WHERE coalesce(root_id, id) = 7 ORDER BY version",
     ),
     (
+        "question_media_name_idx",
+        "SELECT FROM question_media WHERE name = repeat('0', 64) || '.png'",
+    ),
+    (
         "exam_questions_question_id_idx",
         "SELECT exam_id FROM exam_questions WHERE question_id = 7",
     ),

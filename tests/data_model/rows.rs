@@ -85,6 +85,7 @@ async fn everybody_sees_the_rows_of_the_own_place_and_no_others() {
         organizations                     4      4      2      1      1      .      .      1      1      .
         proctor_logs                      6      6      4      1      1      .      .      2      2      .
         question_categories               3      3      2      1      1      .      .      1      1      .
+        question_media                   12     12      8      3      3      .      .      4      4      .
         questions                        12     12      8      3      3      .      .      4      4      .
         security_events                  20     20     12      .      .      .      .      6      6      .
         user_activity_logs               19     19     12      .      .      .      .      6      6      .
@@ -260,6 +261,7 @@ async fn roles_may_do_what_they_are_for() {
         partition_runway             ----      ----      S---      S---      ----      S---
         proctor_logs                 SI--      S---      ----      ----      ----      S---
         question_categories          ----      SIUD      S---      ----      ----      S---
+        question_media               ----      SIUD      ----      ----      ----      S---
         question_statistics          ----      ----      S---      ----      S---      S---
         questions                    ----      SIUD      s---      ----      ----      S---
         security_events              ----      S-u-      ----      ----      ----      S---

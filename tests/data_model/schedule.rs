@@ -5,6 +5,7 @@ use invigil::{
     config::Retention,
     engine::Clock,
     management::maintenance::{Done, Job, Maintenance},
+    media::Media,
     secrets::sealed::Keys,
     store::postgres::Postgres,
 };
@@ -45,12 +46,13 @@ async fn statistics_wait_for_changes_and_take_a_small_share_of_the_time() {
     let Some(database) = world().await else {
         return;
     };
-    let keys = tempfile::tempdir().unwrap();
-    let keys = Keys::open(&keys.path().join("keys")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let keys = Keys::open(&folder.path().join("keys")).unwrap();
+    let media = Media::open(&folder.path().join("media"), [0; 32]).unwrap();
     let store = Postgres::connect(&database.url, 2).await.unwrap();
     // Two nodes, one schedule.
-    let node = Maintenance::new(&store, keys.clone(), NEVER);
-    let other = Maintenance::new(&store, keys, NEVER);
+    let node = Maintenance::new(&store, keys.clone(), NEVER, media.clone());
+    let other = Maintenance::new(&store, keys, NEVER, media);
     let mut connection = database.connection().await;
     let begin = now();
     let minute = |minutes| begin + Duration::minutes(minutes) + Duration::seconds(30);
@@ -96,10 +98,11 @@ async fn every_other_job_has_its_interval() {
     let Some(database) = migrated().await else {
         return;
     };
-    let keys = tempfile::tempdir().unwrap();
-    let keys = Keys::open(&keys.path().join("keys")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let keys = Keys::open(&folder.path().join("keys")).unwrap();
+    let media = Media::open(&folder.path().join("media"), [0; 32]).unwrap();
     let store = Postgres::connect(&database.url, 2).await.unwrap();
-    let node = Maintenance::new(&store, keys, NEVER);
+    let node = Maintenance::new(&store, keys, NEVER, media);
     let begin = now();
     for job in Job::ALL.into_iter().filter(|job| *job != Job::Statistics) {
         let interval = Duration::from_std(job.interval()).unwrap();

@@ -26,6 +26,28 @@ pub(crate) const TEACHERS: &[Try] = &[
     ("a_admin", "SELECT * FROM sealed_of(130)", "1 rows"),
     ("a_admin", "SELECT * FROM sealed_of(330)", "0 rows"),
     ("a_teacher1", "SELECT * FROM sealed_of(130)", "0 rows"),
+    // Files are seen with their question and changed by its author.
+    (
+        "a_teacher1",
+        "UPDATE question_media SET alt = 'x' WHERE id = 1200",
+        "1 rows",
+    ),
+    (
+        "a_teacher1",
+        "UPDATE question_media SET alt = 'x' WHERE id = 1211",
+        "0 rows",
+    ),
+    (
+        "a_teacher1",
+        "UPDATE question_media SET question_id = 1211 WHERE id = 1200",
+        "42501",
+    ),
+    (
+        "a_teacher1",
+        "INSERT INTO question_media (question_id, name, kind, bytes)
+      SELECT 3201, repeat('0', 64) || '.png', 'image/png', 1",
+        "42501",
+    ),
     // A question is named by who sees it: a colleague's draft is not, nor a stranger's.
     (
         "a_teacher1",

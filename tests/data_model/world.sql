@@ -54,6 +54,8 @@ INSERT INTO questions (id, type, definition, definition_sha256, organization_id,
 SELECT t.id * 10 + n, 'essay', format('{"content":"why %s","id":"q%s","type":"essay"}', t.username, n)::json,
        sha256((t.username || n)::bytea), t.organization_id, t.id, CASE n WHEN 0 THEN 'draft' ELSE 'active' END
 FROM teachers AS t CROSS JOIN generate_series(0, 1) AS n;
+INSERT INTO question_media (id, question_id, name, kind, bytes)
+SELECT id, id, encode(sha256(id::text::bytea), 'hex') || '.png', 'image/png', 9 FROM questions;
 INSERT INTO exams (id, code, title, organization_id, course_id, created_by, status)
 SELECT id, username, username, organization_id, id, id, 'published' FROM teachers;
 INSERT INTO exam_sections (exam_id, section_key, position) SELECT id, 's', 1 FROM teachers;

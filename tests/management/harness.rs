@@ -157,6 +157,15 @@ impl Reply {
 }
 
 impl Person {
+    /// The same with another token.
+    pub(crate) fn with_token(&self, token: &Value) -> Self {
+        Self {
+            client: self.client.clone(),
+            base: self.base.clone(),
+            token: token.as_str().unwrap().to_owned(),
+        }
+    }
+
     /// Sends a request below `/api/v1`.
     pub(crate) async fn send(
         &self,
@@ -204,6 +213,27 @@ impl Person {
     /// Sends a roster.
     pub(crate) async fn csv(&self, path: &str, text: String) -> Reply {
         self.text(path, "text/csv", text).await
+    }
+
+    /// Uploads a file.
+    pub(crate) async fn upload(&self, path: &str, content: Vec<u8>) -> Reply {
+        let url = format!("{}/api/v1{path}", self.base);
+        let request = self.client.post(url).bearer_auth(&self.token);
+        let reply = request.body(content).send().await.unwrap();
+        Reply {
+            status: reply.status(),
+            etag: String::new(),
+            body: serde_json::from_slice(&reply.bytes().await.unwrap()).unwrap_or_default(),
+        }
+    }
+
+    /// Reads an address of the site as nobody in particular.
+    pub(crate) async fn fetch(&self, address: &str, range: Option<&str>) -> reqwest::Response {
+        let mut request = self.client.get(format!("{}{address}", self.base));
+        if let Some(range) = range {
+            request = request.header(header::RANGE, range);
+        }
+        request.send().await.unwrap()
     }
 
     /// Sends text.

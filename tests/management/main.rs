@@ -10,9 +10,12 @@
 )]
 
 mod bank;
+mod files;
 mod harness;
+mod lists;
 #[path = "../support/postgres.rs"]
 mod postgres_server;
 mod refusals;
 mod story;
 mod term;
+mod world;

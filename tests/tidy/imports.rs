@@ -16,7 +16,7 @@ struct Layer {
     modules: &'static [&'static str],
 }
 
-const LAYERS: [Layer; 7] = [
+const LAYERS: [Layer; 8] = [
     Layer {
         path: "src/domain",
         crates: &[],
@@ -51,6 +51,19 @@ const LAYERS: [Layer; 7] = [
         path: "src/management",
         crates: &["axum", "redis", "mongodb"],
         modules: &["cli", "cluster", "engine", "web"],
+    },
+    Layer {
+        path: "src/media",
+        crates: &["axum", "redis", "mongodb", "sqlx"],
+        modules: &[
+            "cli",
+            "cluster",
+            "config",
+            "engine",
+            "management",
+            "store",
+            "web",
+        ],
     },
     Layer {
         path: "src/web",

@@ -228,7 +228,8 @@ GRANT EXECUTE ON FUNCTION
     effective_role(bigint), exam_scope(bigint), administered_organizations(bigint),
     ensure_monthly_partitions(regclass, integer),
     ensure_activity_partitions(), detach_old_partitions(regclass, integer), refresh_statistics(),
-    detect_security_events(timestamptz), session_of_replaced_token(bytea, timestamptz)
+    detect_security_events(timestamptz), session_of_replaced_token(bytea, timestamptz),
+    unused_media(text[])
     TO invigil_engine;
 
 ------------------------------------------------------------------------------------------------
@@ -236,7 +237,7 @@ GRANT EXECUTE ON FUNCTION
 ------------------------------------------------------------------------------------------------
 GRANT SELECT, INSERT, UPDATE, DELETE ON
     organizations, user_roles, course_categories, courses, course_enrollments,
-    question_categories, questions, exams, exam_sections, exam_questions, exam_accommodations,
+    question_categories, questions, question_media, exams, exam_sections, exam_questions, exam_accommodations,
     answer_marks
     TO invigil_app;
 GRANT SELECT, INSERT ON exam_versions, exam_version_questions, key_corrections TO invigil_app;
@@ -345,7 +346,7 @@ DECLARE
 BEGIN
     FOREACH t IN ARRAY ARRAY[
         'organizations', 'users', 'user_roles', 'user_sessions', 'login_attempts', 'course_categories',
-        'courses', 'course_enrollments', 'question_categories', 'questions', 'exams', 'exam_versions',
+        'courses', 'course_enrollments', 'question_categories', 'questions', 'question_media', 'exams', 'exam_versions',
         'exam_version_questions', 'exam_sections', 'exam_questions', 'exam_accommodations',
         'key_corrections', 'exam_attempt_keys', 'exam_attempts', 'answers', 'answer_marks',
         'attempt_timeline', 'proctor_logs', 'user_activity_logs', 'audit_logs', 'security_events'
@@ -436,6 +437,21 @@ CREATE POLICY app_write ON questions TO invigil_app
     WITH CHECK (organization_id = ANY ((SELECT app_organizations())::bigint[])
         OR organization_id = ANY ((SELECT app_staff_organizations())::bigint[])
             AND created_by = (SELECT app_user_id()));
+
+-- A question's files are seen with it, and are its author's and the administrators' to change.
+CREATE POLICY app_read ON question_media FOR SELECT TO invigil_app
+    USING (EXISTS (SELECT FROM questions AS q WHERE q.id = question_id));
+CREATE POLICY app_write ON question_media TO invigil_app
+    USING (EXISTS (
+        SELECT FROM questions AS q
+        WHERE q.id = question_id
+          AND (q.organization_id = ANY ((SELECT app_organizations())::bigint[])
+               OR q.created_by = (SELECT app_user_id()))))
+    WITH CHECK (EXISTS (
+        SELECT FROM questions AS q
+        WHERE q.id = question_id
+          AND (q.organization_id = ANY ((SELECT app_organizations())::bigint[])
+               OR q.created_by = (SELECT app_user_id()))));
 
 CREATE POLICY app_all ON exams TO invigil_app
     USING (organization_id = ANY ((SELECT app_organizations())::bigint[])

@@ -24,7 +24,7 @@ use crate::{
         Fault, FieldFault,
         courses::{
             self as teaching, Course, CourseCategories, CourseCategory, CourseCategoryDraft,
-            CourseDraft, Courses, Enrolled, Enrolment,
+            CourseDraft, Courses, Enrolment, Student,
         },
         people::{
             self as domain, ImportRow, Imported, Organization, OrganizationDraft, Organizations,
@@ -549,7 +549,7 @@ struct EnrolmentQuery {
 #[utoipa::path(
     get, path = "/api/v1/manage/courses/{id}/enrolments", tag = "courses",
     params(("id" = i64, Path, description = "The course"), PageQuery, EnrolmentQuery),
-    responses((status = 200, body = PageOf<Enrolled>), (status = 404, body = problem::Body,
+    responses((status = 200, body = PageOf<Student>), (status = 404, body = problem::Body,
         content_type = problem::MEDIA_TYPE)),
     security(("token" = []), ("cookie" = [])),
 )]
@@ -558,7 +558,7 @@ async fn list_enrolments(
     Path(id): Path<i64>,
     Query(page): Query<PageQuery>,
     Query(query): Query<EnrolmentQuery>,
-) -> Result<Json<PageOf<Enrolled>>, Problem> {
+) -> Result<Json<PageOf<Student>>, Problem> {
     let status = query.status.as_deref();
     let page = manager
         .work(async |work| teaching::enrolments(work, id, (&page).into(), status).await)

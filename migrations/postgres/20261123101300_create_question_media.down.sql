@@ -1,0 +1,2 @@
+DROP FUNCTION unused_media(text[]);
+DROP TABLE question_media;

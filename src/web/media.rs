@@ -1,0 +1,114 @@
+//! Files that questions show, for whoever knows their name.
+
+use axum::{
+    body::Body,
+    extract::State,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use axum_extra::{TypedHeader, headers::Range};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    AppState,
+    extract::Path,
+    problem::{self, Problem},
+};
+use crate::{media, telemetry::chain};
+
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(read))
+}
+
+/// A picture, sound, film or document of a question. The name is enough: it is a keyed hash that
+/// only the paper tells. Byte ranges are served, so that films can be wound.
+#[utoipa::path(
+    get, path = "/api/v1/media/{name}", tag = "attempts",
+    params(("name" = String, Path, description = "As the question names it")),
+    responses(
+        (status = 200, description = "The whole"),
+        (status = 206, description = "The range that was asked for"),
+        (status = 304, description = "The client has it"),
+        (status = 404, body = problem::Body, content_type = problem::MEDIA_TYPE),
+        (status = 416, description = "No such range"),
+    ),
+)]
+async fn read(
+    State(app): State<AppState>,
+    Path(name): Path<String>,
+    range: Option<TypedHeader<Range>>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let management = app.management.as_ref().ok_or(Problem::NotFound)?;
+    let media = management.media();
+    let size = media.size(&name).await.map_err(unavailable)?;
+    let size = size.ok_or(Problem::NotFound)?;
+    let tag = HeaderValue::from_str(&format!("\"{name}\"")).map_err(|_odd| Problem::NotFound)?;
+    if headers.get(header::IF_NONE_MATCH) == Some(&tag) {
+        return Ok(StatusCode::NOT_MODIFIED.into_response());
+    }
+    let part = match range {
+        // Of several ranges the whole is sent, as RFC 9110 lets one.
+        Some(TypedHeader(range)) => match ranges(&range, size).as_slice() {
+            [] => {
+                let whole = [(header::CONTENT_RANGE, format!("bytes */{size}"))];
+                return Ok((StatusCode::RANGE_NOT_SATISFIABLE, whole).into_response());
+            }
+            [one] => Some(one.clone()),
+            _ => None,
+        },
+        None => None,
+    };
+    let partial = part.is_some();
+    let found = media.read(&name, part).await.map_err(unavailable)?;
+    let found = found.ok_or(Problem::NotFound)?;
+    let sent = found.part();
+    let fixed = [
+        (header::CONTENT_TYPE, found.kind),
+        (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; sandbox",
+        ),
+        (header::CONTENT_DISPOSITION, "inline"),
+        (header::ACCEPT_RANGES, "bytes"),
+    ];
+    let mut response = (fixed, Body::from_stream(found.into_stream())).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::ETAG, tag);
+    headers.insert(header::CONTENT_LENGTH, (sent.end - sent.start).into());
+    if partial {
+        let shown = format!("bytes {}-{}/{size}", sent.start, sent.end.saturating_sub(1));
+        let shown = HeaderValue::from_str(&shown).expect("digits are a header");
+        headers.insert(header::CONTENT_RANGE, shown);
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+    }
+    Ok(response)
+}
+
+/// The ranges that a file of this size has.
+fn ranges(range: &Range, size: u64) -> Vec<std::ops::Range<u64>> {
+    use std::ops::Bound::{Excluded, Included, Unbounded};
+    range
+        .satisfiable_ranges(size)
+        .filter_map(|(from, to)| {
+            let start = match from {
+                Included(start) => start,
+                Excluded(start) => start + 1,
+                Unbounded => 0,
+            };
+            let end = match to {
+                Included(end) => end.saturating_add(1),
+                Excluded(end) => end,
+                Unbounded => size,
+            };
+            (start < end.min(size)).then(|| start..end.min(size))
+        })
+        .collect()
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "as map_err gives it")]
+fn unavailable(error: media::Error) -> Problem {
+    tracing::warn!(error = chain(&error), "a media file cannot be read");
+    Problem::Unavailable
+}

@@ -246,10 +246,7 @@ pub async fn mark(
 const DECIDED: &str = "
 UPDATE answers
 SET points_earned = $3,
-    status = CASE WHEN $3 IS NULL THEN 'pending_review'
-                  WHEN $3 >= round(points_possible, 2) THEN 'correct'
-                  WHEN $3 <= 0 THEN 'incorrect'
-                  ELSE 'partial' END,
+    status = answer_status($3, points_possible),
     is_correct = $3 >= round(points_possible, 2),
     grading_method = CASE WHEN $3 IS NOT NULL THEN 'manual' END,
     graded_by = $4,
@@ -458,10 +455,7 @@ fn regrade(exam: &Exam, head: &Head) -> (Vec<(i64, Mark)>, Totals) {
 const MACHINE: &str = "
 UPDATE answers AS a
 SET points_earned = n.points,
-    status = CASE WHEN n.points IS NULL THEN 'pending_review'
-                  WHEN n.points >= round(a.points_possible, 2) THEN 'correct'
-                  WHEN n.points <= 0 THEN 'incorrect'
-                  ELSE 'partial' END,
+    status = answer_status(n.points, a.points_possible),
     is_correct = n.points >= round(a.points_possible, 2),
     grading_method = CASE WHEN n.points IS NOT NULL THEN 'auto' END,
     graded_at = CASE WHEN n.points IS NOT NULL THEN now() END

@@ -22,7 +22,7 @@ use tower_http::{
 use tracing::Instrument;
 
 use super::{AppState, client, origin, problem::Problem};
-use crate::telemetry::metrics;
+use crate::{management::IMPORT_TIMEOUT, telemetry::metrics};
 
 /// Bytes of a request's body, where a handler asks for no other limit.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -123,7 +123,10 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
 }
 
 async fn limit_time(State(app): State<AppState>, request: Request, next: Next) -> Response {
-    let limit = app.config.server.request_timeout;
+    let mut limit = app.config.server.request_timeout;
+    if request.uri().path().ends_with("/import") {
+        limit = limit.max(IMPORT_TIMEOUT);
+    }
     match tokio::time::timeout(limit, next.run(request)).await {
         Ok(response) => response,
         Err(_elapsed) => Problem::TimedOut.into_response(),

@@ -88,6 +88,14 @@ impl Manager {
         Ok(self.management.work(&self.caller, work).await?)
     }
 
+    /// Does one import, whole or not at all, and with patience.
+    pub(super) async fn import_work<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut Work) -> Result<T, Fault>,
+    ) -> Result<T, Problem> {
+        Ok(self.management.import_work(&self.caller, work).await?)
+    }
+
     /// Does one piece of work on what is the person's own, whoever it is.
     pub(super) async fn own_work<T>(
         &self,

@@ -155,10 +155,7 @@ const GRADES: &str = "
 UPDATE answers AS a
 SET points_earned = n.points_earned,
     points_possible = n.points_possible,
-    status = CASE WHEN n.points_earned IS NULL THEN 'pending_review'
-                  WHEN n.points_earned >= round(n.points_possible, 2) THEN 'correct'
-                  WHEN n.points_earned <= 0 THEN 'incorrect'
-                  ELSE 'partial' END,
+    status = answer_status(n.points_earned, n.points_possible),
     is_correct = n.points_earned >= round(n.points_possible, 2),
     grading_method = CASE WHEN n.points_earned IS NOT NULL THEN 'auto' END,
     graded_at = CASE WHEN n.points_earned IS NOT NULL THEN now() END

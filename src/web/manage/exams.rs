@@ -144,7 +144,7 @@ async fn import(
         course_id: query.course_id,
     };
     let row = manager
-        .work(async |work| publish::import(work, &parsed, place).await)
+        .import_work(async |work| publish::import(work, &parsed, place).await)
         .await?;
     Ok(Tagged::created(row.revision, row))
 }

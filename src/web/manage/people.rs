@@ -244,7 +244,7 @@ async fn import(
         .map_err(|_not_text| Problem::BadRequest("the roster is not UTF-8".to_owned()))?;
     let rows = read_roster(&text, &app.access_code_key)?;
     let imported = manager
-        .work(async |work| {
+        .import_work(async |work| {
             let organization = query.organization_id.unwrap_or(work.actor.organization_id);
             domain::import(work, organization, query.course_id, &rows).await
         })

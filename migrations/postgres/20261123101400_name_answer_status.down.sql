@@ -1,0 +1,1 @@
+DROP FUNCTION answer_status(numeric, numeric);

@@ -63,6 +63,11 @@ async fn read(
     let found = media.read(&name, part).await.map_err(unavailable)?;
     let found = found.ok_or(Problem::NotFound)?;
     let sent = found.part();
+    // A document is for its own program: what shows one here could run what is in it.
+    let shown_as = match found.kind {
+        "application/pdf" => "attachment",
+        _ => "inline",
+    };
     let fixed = [
         (header::CONTENT_TYPE, found.kind),
         (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
@@ -70,7 +75,7 @@ async fn read(
             header::CONTENT_SECURITY_POLICY,
             "default-src 'none'; sandbox",
         ),
-        (header::CONTENT_DISPOSITION, "inline"),
+        (header::CONTENT_DISPOSITION, shown_as),
         (header::ACCEPT_RANGES, "bytes"),
     ];
     let mut response = (fixed, Body::from_stream(found.into_stream())).into_response();

@@ -231,10 +231,11 @@ pub(super) async fn put_login(
     }
 }
 
-/// The log-in of the token that is the first parameter, at the second.
-const SESSION: &str = "coalesce(
+/// The number of the log-in of the token that is the first parameter, at the second. Computed
+/// once, before anything is joined: what may write is no condition that an index answers.
+const SESSION: &str = "(SELECT coalesce(
     (SELECT t.id FROM user_sessions AS t WHERE t.token_sha256 = $1),
-    session_of_replaced_token($1, $2))";
+    session_of_replaced_token($1, $2)) AS id OFFSET 0)";
 
 /// Gives a log-in another token.
 pub(super) async fn rotate_login(
@@ -244,13 +245,14 @@ pub(super) async fn rotate_login(
     now: Timestamp,
 ) -> Result<Option<Timestamp>, sqlx::Error> {
     let sql = format!(
-        "UPDATE user_sessions
+        "UPDATE user_sessions AS s
          SET token_sha256 = $3,
              previous_sha256 = $1,
              -- Once more, as the answer was lost: that lends the old token no time.
-             rotated_at = CASE WHEN token_sha256 = $1 THEN $2 ELSE rotated_at END
-         WHERE id = {SESSION} AND expires_at > $2 AND is_active
-         RETURNING expires_at"
+             rotated_at = CASE WHEN s.token_sha256 = $1 THEN $2 ELSE s.rotated_at END
+         FROM {SESSION} AS f
+         WHERE s.id = f.id AND s.expires_at > $2 AND s.is_active
+         RETURNING s.expires_at"
     );
     let until: Option<DateTime<Utc>> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
         .bind(token.as_slice())
@@ -270,7 +272,7 @@ pub(super) async fn login(
     let sql = format!(
         "SELECT u.username, u.name, u.email, r.role, exam_scope(u.id) AS exam_codes, u.time_factor,
                 u.extra_time_ms
-         FROM (SELECT {SESSION} AS id OFFSET 0) AS f
+         FROM {SESSION} AS f
          JOIN user_sessions AS s ON s.id = f.id
          JOIN users AS u ON u.id = s.user_id
          CROSS JOIN LATERAL effective_role(u.id) AS r (role)

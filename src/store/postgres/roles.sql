@@ -61,6 +61,9 @@ CREATE OR REPLACE FUNCTION app_enter(token bytea, at timestamptz, address inet, 
 RETURNS TABLE (user_id bigint, username text, name text, role text, organization_id bigint)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
+    shown   CONSTANT bigint := coalesce(
+        (SELECT t.id FROM user_sessions AS t WHERE t.token_sha256 = token),
+        session_of_replaced_token(token, at));
     session bigint;
     admins  bigint[];
     teaches bigint[];
@@ -69,10 +72,8 @@ BEGIN
     INTO session, user_id, username, name, role, organization_id
     FROM user_sessions AS s
     JOIN users AS u ON u.id = s.user_id
-    WHERE s.id = coalesce(
-            (SELECT t.id FROM user_sessions AS t WHERE t.token_sha256 = token),
-            session_of_replaced_token(token, at))
-      AND s.expires_at > at AND s.is_active AND u.is_active;
+    -- A value of its own: what may write is no condition that an index answers.
+    WHERE s.id = shown AND s.expires_at > at AND s.is_active AND u.is_active;
     IF role IS NULL THEN
         -- Nor does whoever entered earlier in this transaction stay.
         PERFORM set_config('app.' || setting, '', true)

@@ -195,6 +195,7 @@ mod tests {
             post /api/v1/exams/{code}/commands
             get /api/v1/exams/{code}/results
             post /api/v1/login
+            post /api/v1/login/rotate
             post /api/v1/logout
             get /api/v1/papers/{version}
             get /api/v1/receipts/key"]]

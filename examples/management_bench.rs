@@ -27,7 +27,7 @@ use invigil::{
     engine::Clock,
     management::{Caller, Management, bank},
     media::Media,
-    store::{AttemptStore, ControlRow, NewAttempt, Started, postgres::Postgres},
+    store::{AttemptStore, ControlRow, IntegritySums, NewAttempt, Started, postgres::Postgres},
 };
 use postgres_server::Database;
 use rust_decimal::Decimal;
@@ -207,6 +207,7 @@ fn attempt(number: usize, now: Timestamp) -> NewAttempt {
             deadline_at: None,
             close_at: None,
             closed_at: None,
+            integrity: IntegritySums::default(),
         },
     }
 }

@@ -10,6 +10,7 @@ pub mod exam;
 pub mod fault;
 pub mod grading;
 pub mod id;
+pub mod integrity;
 mod named;
 pub mod paper;
 pub mod person;

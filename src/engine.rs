@@ -8,9 +8,11 @@
 //! made.
 
 mod actor;
+mod board;
 mod clock;
 mod command;
 mod content;
+mod devices;
 mod hand_in;
 mod load;
 mod outbox;
@@ -20,6 +22,7 @@ mod shared;
 mod slot;
 mod start;
 mod sweeper;
+mod watching;
 mod writer;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
@@ -27,16 +30,17 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
-    actor::message::Message, content::Contents, hand_in::Keys, registry::Registry, shared::Shared,
-    writer::Writer,
+    actor::message::Message, board::Boards, content::Contents, devices::Devices, hand_in::Keys,
+    registry::Registry, shared::Shared, writer::Writer,
 };
 pub use self::{
     actor::{ExchangeRefusal, Handle, Opened, Opening, OpeningRefusal, StaffRefusal},
+    board::{Frame, News, Topic, Watching},
     clock::Clock,
     command::CommandError,
     content::{Content, PaperBody},
     outbox::{Closing, Outbox, Outgoing},
-    shared::Limits,
+    shared::{Limits, fresh_session},
     start::{StartError, StartedAttempt},
     writer::Flush,
 };
@@ -142,6 +146,8 @@ impl Engine {
         note_outage(&*attempts, &settings, clock.now()).await?;
         let keys = Arc::new(Keys::from_store(&*catalog).await?);
         let shared = Arc::new(Shared {
+            boards: Boards::new(settings.node.clone(), clock),
+            devices: Devices::default(),
             node: settings.node,
             clock,
             writer: Writer::new(),

@@ -105,6 +105,21 @@ pub struct ControlRow {
     pub close_at: Option<Timestamp>,
     /// When no more answers are taken; from then on the person may start another.
     pub closed_at: Option<Timestamp>,
+    /// What proctoring found.
+    pub integrity: IntegritySums,
+}
+
+/// What proctoring found in an attempt, for queries.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct IntegritySums {
+    /// How often a rule of the exam acted.
+    pub violations: u32,
+    /// The kinds of its incidents, each once.
+    pub flags: Vec<String>,
+    /// The highest risk that there was, 0 to 100; none: it is not watched.
+    pub peak: Option<u8>,
+    /// Handed in, and no incident is open or was confirmed.
+    pub verified: bool,
 }
 
 /// How far the candidate's session is durable.
@@ -209,6 +224,8 @@ pub struct Taken {
     pub epoch: u64,
     /// What it is.
     pub identity: Identity,
+    /// The candidate's name, for the proctors.
+    pub candidate_name: String,
     /// `domain::attempt::Control` as JSON.
     pub control: Arc<str>,
     /// How far it is durable.

@@ -22,6 +22,7 @@ pub mod event;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod plan;
+mod watch;
 
 use std::{sync::Arc, time::Duration};
 
@@ -37,6 +38,7 @@ pub use self::{
 };
 use super::{
     id::{AttemptId, ExamCode, ExamVersion, PersonId, SessionId},
+    integrity::Integrity,
     time::Timestamp,
     timing::{Adjustment, Allowance, Ledger, whole_ms},
 };
@@ -143,6 +145,9 @@ pub struct Notice {
     pub from: String,
     /// Whether the person must acknowledge it.
     pub ack: bool,
+    /// The staff command that sent it; none: a rule did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<CommandKey>,
 }
 
 /// Everything of an attempt that staff or time change. Stored as one value.
@@ -172,6 +177,9 @@ pub struct Control {
     /// Staff commands that are done. Few: only those named to this attempt.
     #[serde(default)]
     pub commands: Vec<CommandKey>,
+    /// What events said about the attempt, and what people made of it.
+    #[serde(default, skip_serializing_if = "Integrity::is_empty")]
+    pub integrity: Integrity,
 }
 
 impl Control {
@@ -308,22 +316,50 @@ impl Attempt {
                 self.touch_answer(*seq, *question, *at).flagged = *on;
             }
             Event::Refused { seq, .. } => self.use_number(*seq),
-            Event::Observed { n, .. } => {
+            Event::Observed {
+                n,
+                kind,
+                at,
+                judgement,
+                ..
+            } => {
                 if let Some(session) = &mut self.session {
                     session.applied_event = *n;
                 }
+                self.control.integrity.take(kind, *at, judgement);
             }
+            Event::Detected {
+                what,
+                at,
+                judgement,
+                ..
+            } => self.control.integrity.take(what.as_str(), *at, judgement),
+            Event::Arrived { origin } => self.control.integrity.arrive(origin.clone()),
+            Event::IncidentRaised { raised } => {
+                let id = format!("i{}", self.version);
+                self.control.integrity.raise(id, raised);
+            }
+            Event::IncidentClosed { incident, closed } => {
+                self.control.integrity.close(incident, closed);
+            }
+            Event::IncidentAssigned { incident, to } => {
+                self.control.integrity.assign(incident, to.as_deref());
+            }
+            // It takes a number of its own, and changes nothing.
+            Event::Noted => {}
             Event::Noticed {
                 text,
                 level,
                 ack,
                 from,
+                command,
             } => self.control.notices.push(Notice {
                 id: format!("n{}", self.version),
                 level: *level,
                 text: text.clone(),
                 from: from.clone(),
                 ack: *ack,
+                command: command.clone(),
             }),
             Event::NoticesSent => self.control.notices.retain(|notice| notice.ack),
             Event::NoticeAcknowledged { id } => {

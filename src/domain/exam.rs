@@ -188,7 +188,10 @@ pub struct IntegrityRule {
 }
 
 /// How bad an event is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names are the field's own")]
 pub enum Severity {
     Low,
@@ -204,8 +207,11 @@ named!(Severity {
     Critical = "critical",
 });
 
-/// What follows from a rule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What follows from a rule, mildest first.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names are the field's own")]
 pub enum Consequence {
     Note,

@@ -14,6 +14,7 @@ mod exchange;
 pub(super) mod message;
 mod outgoing;
 mod persist;
+mod sight;
 mod staff;
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
@@ -26,13 +27,14 @@ use tokio::{
 use self::message::{ConnectionId, Message};
 pub use self::message::{ExchangeRefusal, Handle, Opened, Opening, OpeningRefusal, StaffRefusal};
 use super::{
+    board::Seat,
     outbox::{Closing, Outbox},
     shared::{Shared, drain_retry_ms},
     slot::{Change, Durable, Fate, Slot},
 };
 use crate::{
     domain::{
-        attempt::{Attempt, Command, Event, Refusal},
+        attempt::{Attempt, Command, Event, Refusal, command::CommandKey},
         id::AttemptId,
         time::Timestamp,
     },
@@ -64,6 +66,9 @@ pub(super) struct Actor {
     waiting: VecDeque<(u64, After)>,
     idle_since: Instant,
     events: client::EventBudget,
+    /// What proctors see of it.
+    seat: Arc<Seat>,
+    sight: sight::Sight,
     /// The refusal of the last command, where no connection waits for it.
     refusal: Option<Refused>,
 }
@@ -81,7 +86,7 @@ enum After {
     /// The attempt is void.
     Void(Option<String>),
     /// A staff command is done.
-    Staff(oneshot::Sender<Result<(), StaffRefusal>>),
+    Staff(CommandKey, oneshot::Sender<Result<(), StaffRefusal>>),
     /// An exchange is done.
     Exchange(Box<exchange::Exchanged>),
 }
@@ -107,6 +112,7 @@ impl Actor {
         shared: Arc<Shared>,
         content: Arc<Content>,
         attempt: Attempt,
+        seat: Arc<Seat>,
         epoch: u64,
     ) -> (Self, Handle) {
         let (sender, mailbox) = mpsc::channel(MAILBOX);
@@ -128,6 +134,8 @@ impl Actor {
             waiting: VecDeque::new(),
             idle_since: Instant::now(),
             events: client::EventBudget::new(),
+            seat,
+            sight: sight::Sight::default(),
             refusal: None,
         };
         (actor, Handle::new(sender))
@@ -141,6 +149,7 @@ impl Actor {
     /// Lives until the attempt may leave memory. Returns messages that came too
     /// late: they are for the next actor of this attempt.
     pub(super) async fn run(&mut self) -> Vec<Message> {
+        self.count_answers();
         self.give_back_outages();
         self.catch_up();
         let timer = tokio::time::sleep_until(self.wake_at());
@@ -149,6 +158,7 @@ impl Actor {
         // taken only when their branch wins.
         loop {
             timer.as_mut().reset(self.wake_at());
+            self.show();
             tokio::select! {
                 biased;
                 () = self.slot.settled() => {
@@ -167,6 +177,7 @@ impl Actor {
                 },
                 () = &mut timer => {
                     self.catch_up();
+                    self.look_for_absence();
                     if self.may_stop() {
                         break;
                     }
@@ -251,6 +262,7 @@ impl Actor {
             self.follow(now, event, &mut change);
         }
         self.put(now, change);
+        self.look_into_suspicions(now);
         Ok(())
     }
 
@@ -269,6 +281,11 @@ impl Actor {
         let after = match event {
             Event::ClockStarted { .. } => return self.tell_open(now),
             Event::SectionChanged { .. } => return self.tell_section(now),
+            Event::Answered { .. } => return self.look_at_answer(event),
+            Event::IncidentRaised { raised } => return self.tell_incident_of(&raised.kind),
+            Event::IncidentClosed { incident, .. } | Event::IncidentAssigned { incident, .. } => {
+                return self.tell_incident(incident);
+            }
             Event::Compensated { .. } => After::Timing(TimingReason::Compensated),
             Event::Extended { .. } => After::Timing(TimingReason::Extended),
             Event::Paused { reason, .. } => After::Status(reason.clone()),
@@ -290,9 +307,11 @@ impl Actor {
             Event::SessionOpened { .. }
             | Event::SessionResumed
             | Event::Left { .. }
-            | Event::Answered { .. }
             | Event::QuestionFlagged { .. }
             | Event::Observed { .. }
+            | Event::Detected { .. }
+            | Event::Arrived { .. }
+            | Event::Noted
             | Event::NoticesSent
             | Event::NoticeAcknowledged { .. }
             | Event::Flagged { .. }
@@ -354,7 +373,7 @@ impl Actor {
         let idle = self.connection.is_none().then(|| self.stop_at());
         // With a connection and nothing due, the next message wakes the actor.
         let never = Instant::now() + Duration::from_hours(1);
-        [deadline, idle]
+        [deadline, idle, self.absence_at()]
             .into_iter()
             .flatten()
             .min()

@@ -5,15 +5,15 @@
 //! command that is repeated, also after a crash half-way, reaches every attempt
 //! exactly once.
 
-use std::{num::ParseIntError, time::Duration};
+use std::{collections::BTreeSet, num::ParseIntError, time::Duration};
 
 use futures_util::{StreamExt, stream};
 use invigil_protocol::{
     candidate::NoticeLevel as WireLevel,
-    proctor::{ActionName, Args, Command, CommandResult, Failed, Target},
+    proctor::{self, ActionName, Args, Command, CommandResult, Failed, Target},
 };
 use sha2::{Digest, Sha256};
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 
 use super::{COMMIT_PATIENCE, Engine, Error, StaffRefusal, actor::message::Message};
 use crate::{
@@ -28,6 +28,9 @@ use crate::{
 
 /// Attempts that one command works on at once.
 const ATTEMPTS_AT_ONCE: usize = 256;
+
+/// How often a command on many attempts says how far it is.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The most attempts that a command may name one by one.
 const TARGETS_MAX: usize = 20_000;
@@ -59,22 +62,27 @@ pub enum CommandError {
 }
 
 impl Engine {
-    /// Does a staff command on attempts of one exam.
+    /// Does a staff command on attempts of exams that are within `reach`, and says
+    /// now and then how far it is.
     ///
     /// # Errors
     /// Where it was not begun; what failed later is in the result.
     pub async fn command(
         &self,
         person: &Person,
-        exam: &ExamCode,
+        reach: &(dyn Fn(&ExamCode) -> bool + Sync),
         command: Command,
+        progress: &(dyn Fn(CommandResult) + Sync),
     ) -> Result<CommandResult, CommandError> {
         if command.id.is_empty() || command.id.len() > COMMAND_ID_BYTES_MAX {
             return Err(CommandError::BadRequest("`id` must have 1 to 128 bytes"));
         }
         let action = action(command.action, &command.args, person)?;
-        let body = serde_json::to_vec(&(exam, &command)).expect("a command is plain JSON");
+        let body = serde_json::to_vec(&command).expect("a command is plain JSON");
         let body: [u8; 32] = Sha256::digest(body).into();
+        if matches!(&command.target, Target::Exam(code) if !reach(&code.as_str().into())) {
+            return Err(CommandError::Forbidden);
+        }
         let store = &self.inner.attempts;
         let begun = store.begin_command(&person.id, &command.id, &body).await;
         match begun.map_err(Error::from)? {
@@ -89,12 +97,13 @@ impl Engine {
             .shared
             .metrics
             .staff_command(name(command.action));
-        let attempts = self.targets(exam, &command.target).await?;
+        let targets = self.targets(reach, &command.target).await?;
         let key = CommandKey {
             person: person.id.to_string(),
             command: command.id.clone(),
         };
-        let result = self.carry_out(attempts, action.as_ref(), &key, exam).await;
+        self.announce(person, &command, &key, &targets);
+        let result = self.carry_out(targets, &action, &key, progress).await;
         // What could not be reached may be reached by the same command again.
         if result
             .failed
@@ -110,97 +119,134 @@ impl Engine {
 
     async fn targets(
         &self,
-        exam: &ExamCode,
+        reach: &(dyn Fn(&ExamCode) -> bool + Sync),
         target: &Target,
-    ) -> Result<Vec<Result<AttemptId, String>>, CommandError> {
-        match target {
-            Target::Attempt(attempt) => Ok(vec![parse(attempt)]),
-            Target::Attempts(attempts) if attempts.len() > TARGETS_MAX => {
-                Err(CommandError::BadRequest("too many attempts in `target`"))
+    ) -> Result<Vec<Targeted>, CommandError> {
+        let named = match target {
+            Target::Attempt(attempt) => vec![attempt.clone()],
+            Target::Attempts(attempts) => attempts.clone(),
+            Target::Exam(code) => {
+                let exam = ExamCode::from(code.as_str());
+                let open = self.inner.attempts.open_attempts(&exam).await;
+                let open = open.map_err(Error::from)?.into_iter();
+                return Ok(open
+                    .map(|attempt| Targeted {
+                        text: attempt.to_string(),
+                        found: Ok((attempt, exam.clone())),
+                    })
+                    .collect());
             }
-            Target::Attempts(attempts) => Ok(attempts.iter().map(|text| parse(text)).collect()),
-            Target::Exam(code) if code == exam.as_str() => {
-                let open = self.inner.attempts.open_attempts(exam).await;
-                Ok(open.map_err(Error::from)?.into_iter().map(Ok).collect())
-            }
-            Target::Exam(_) => Err(CommandError::Forbidden),
+        };
+        if named.len() > TARGETS_MAX {
+            return Err(CommandError::BadRequest("too many attempts in `target`"));
+        }
+        Ok(stream::iter(named)
+            .map(|text| async move {
+                let found = self.within(reach, &text).await;
+                Targeted { text, found }
+            })
+            .buffered(ATTEMPTS_AT_ONCE)
+            .collect()
+            .await)
+    }
+
+    /// The attempt that is named so, where it is within reach.
+    async fn within(
+        &self,
+        reach: &(dyn Fn(&ExamCode) -> bool + Sync),
+        text: &str,
+    ) -> Result<(AttemptId, ExamCode), &'static str> {
+        let attempt = text
+            .parse()
+            .map_err(|_not_a_number: ParseIntError| FORBIDDEN)?;
+        let summary = self.summary(attempt).await.map_err(|error| {
+            tracing::warn!(attempt.id = %attempt, error = chain(&error), "a command cannot reach");
+            UNAVAILABLE
+        })?;
+        let exam = summary.map(|summary| summary.identity.exam);
+        exam.filter(|exam| reach(exam))
+            .map(|exam| (attempt, exam))
+            .ok_or(FORBIDDEN)
+    }
+
+    /// Tells the consoles of every exam that is touched what is done there.
+    fn announce(&self, person: &Person, command: &Command, key: &CommandKey, targets: &[Targeted]) {
+        let exams: BTreeSet<&ExamCode> = targets
+            .iter()
+            .filter_map(|target| Some(&target.found.as_ref().ok()?.1))
+            .collect();
+        for exam in exams {
+            let Some(board) = self.inner.shared.boards.find(exam) else {
+                continue;
+            };
+            let total = u32::try_from(targets.len()).unwrap_or(u32::MAX);
+            board.expect_receipts(key, total);
+            board.tell_action(proctor::Action {
+                exam: exam.to_string(),
+                by: person.id.to_string(),
+                name: person.name.clone(),
+                action: command.action,
+                target: command.target.clone(),
+                at: self.now().as_ms(),
+                reason: command.args.reason.clone(),
+            });
         }
     }
 
     async fn carry_out(
         &self,
-        attempts: Vec<Result<AttemptId, String>>,
-        action: Option<&Action>,
+        targets: Vec<Targeted>,
+        action: &Action,
         key: &CommandKey,
-        exam: &ExamCode,
+        progress: &(dyn Fn(CommandResult) + Sync),
     ) -> CommandResult {
-        let total = u32::try_from(attempts.len()).unwrap_or(u32::MAX);
-        let outcomes: Vec<Option<Failed>> = stream::iter(attempts)
-            .map(|attempt| self.carry_out_one(attempt, action, key, exam))
-            .buffered(ATTEMPTS_AT_ONCE)
-            .collect()
-            .await;
-        let failed: Vec<Failed> = outcomes.into_iter().flatten().collect();
-        let done = total - u32::try_from(failed.len()).unwrap_or(total);
-        CommandResult {
+        let mut result = CommandResult {
             id: key.command.clone(),
-            done,
-            failed,
-            total,
-        }
-    }
-
-    async fn carry_out_one(
-        &self,
-        attempt: Result<AttemptId, String>,
-        action: Option<&Action>,
-        key: &CommandKey,
-        exam: &ExamCode,
-    ) -> Option<Failed> {
-        let failed = |attempt: String, code: &str| {
-            Some(Failed {
-                attempt,
-                code: code.to_owned(),
-                detail: None,
+            done: 0,
+            failed: Vec::new(),
+            total: u32::try_from(targets.len()).unwrap_or(u32::MAX),
+        };
+        let mut told = Instant::now();
+        let mut outcomes = stream::iter(targets)
+            .map(|target| async move {
+                let done = match target.found {
+                    Ok((attempt, _)) => self.act(attempt, action, key).await,
+                    Err(code) => Err(code),
+                };
+                (target.text, done)
             })
-        };
-        let attempt = match attempt {
-            Ok(attempt) => attempt,
-            Err(text) => return failed(text, FORBIDDEN),
-        };
-        match self.reach(attempt, action, key, exam).await {
-            Ok(()) => None,
-            Err(code) => failed(attempt.to_string(), code),
+            .buffered(ATTEMPTS_AT_ONCE);
+        while let Some((attempt, outcome)) = outcomes.next().await {
+            match outcome {
+                Ok(()) => result.done += 1,
+                Err(code) => result.failed.push(Failed {
+                    attempt,
+                    code: code.to_owned(),
+                    detail: None,
+                }),
+            }
+            if told.elapsed() >= PROGRESS_INTERVAL {
+                told = Instant::now();
+                progress(result.clone());
+            }
         }
+        result
     }
 
-    async fn reach(
+    async fn act(
         &self,
         attempt: AttemptId,
-        action: Option<&Action>,
+        action: &Action,
         key: &CommandKey,
-        exam: &ExamCode,
     ) -> Result<(), &'static str> {
-        let unavailable = |error: Error| {
-            tracing::warn!(attempt.id = %attempt, error = chain(&error), "a command cannot reach");
-            UNAVAILABLE
-        };
-        let summary = self.summary(attempt).await.map_err(unavailable)?;
-        if summary.is_none_or(|summary| summary.identity.exam != *exam) {
-            return Err(FORBIDDEN);
-        }
-        let Some(action) = action else {
-            return Err("unknown_incident");
-        };
         let (reply, done) = oneshot::channel();
         let message = Message::Staff(Box::new((key.clone(), action.clone(), reply)));
-        if !self
-            .inner
-            .registry
-            .deliver(attempt, message)
-            .await
-            .map_err(unavailable)?
-        {
+        let delivered = self.inner.registry.deliver(attempt, message).await;
+        let reached = delivered.map_err(|error| {
+            tracing::warn!(attempt.id = %attempt, error = chain(&error), "a command cannot reach");
+            UNAVAILABLE
+        })?;
+        if !reached {
             return Err(FORBIDDEN);
         }
         tokio::time::timeout(COMMIT_PATIENCE, done)
@@ -212,15 +258,18 @@ impl Engine {
     }
 }
 
+/// An attempt that a command is for.
+struct Targeted {
+    /// As it was named.
+    text: String,
+    /// The attempt and its exam, or why it is not for this person.
+    found: Result<(AttemptId, ExamCode), &'static str>,
+}
+
 /// What is not in the exam, or does not exist: the one is not told from the other.
 const FORBIDDEN: &str = "forbidden";
 
 const UNAVAILABLE: &str = StaffRefusal::Unavailable.as_str();
-
-fn parse(text: &str) -> Result<AttemptId, String> {
-    text.parse()
-        .map_err(|_not_a_number: ParseIntError| text.to_owned())
-}
 
 const fn name(action: ActionName) -> &'static str {
     match action {
@@ -234,12 +283,20 @@ const fn name(action: ActionName) -> &'static str {
         ActionName::Unflag => "unflag",
         ActionName::Release => "release",
         ActionName::Resolve => "resolve",
+        ActionName::Assign => "assign",
     }
 }
 
-/// The action in the domain's terms; none where it is about an incident.
-fn action(name: ActionName, args: &Args, person: &Person) -> Result<Option<Action>, CommandError> {
-    for text in [&args.text, &args.reason, &args.note].into_iter().flatten() {
+/// The action in the domain's terms.
+fn action(name: ActionName, args: &Args, person: &Person) -> Result<Action, CommandError> {
+    let texts = [
+        &args.text,
+        &args.reason,
+        &args.note,
+        &args.verdict,
+        &args.to,
+    ];
+    for text in texts.into_iter().flatten() {
         if text.chars().count() > TEXT_CHARS_MAX || text.contains('\0') {
             return Err(CommandError::BadRequest(
                 "a text is too long or has a NUL in it",
@@ -247,12 +304,9 @@ fn action(name: ActionName, args: &Args, person: &Person) -> Result<Option<Actio
         }
     }
     let reason = args.reason.clone();
-    Ok(Some(match name {
+    Ok(match name {
         ActionName::Message => Action::Message {
-            text: match &args.text {
-                Some(text) if !text.trim().is_empty() => text.clone(),
-                Some(_) | None => return Err(CommandError::BadRequest("`args.text` is missing")),
-            },
+            text: required(args.text.as_ref(), "`args.text` is missing")?,
             level: match args.level {
                 Some(WireLevel::Info) | None => NoticeLevel::Info,
                 Some(WireLevel::Warning) => NoticeLevel::Warning,
@@ -272,8 +326,22 @@ fn action(name: ActionName, args: &Args, person: &Person) -> Result<Option<Actio
         ActionName::Flag => Action::Flag { reason },
         ActionName::Unflag => Action::Unflag { reason },
         ActionName::Release => Action::Release { reason },
-        ActionName::Resolve => return Ok(None),
-    }))
+        ActionName::Resolve => Action::Resolve {
+            incident: required(args.incident.as_ref(), "`args.incident` is missing")?,
+            verdict: required(args.verdict.as_ref(), "`args.verdict` is missing")?,
+            note: args.note.clone(),
+        },
+        ActionName::Assign => Action::Assign {
+            incident: required(args.incident.as_ref(), "`args.incident` is missing")?,
+            to: args.to.clone(),
+        },
+    })
+}
+
+fn required(text: Option<&String>, missing: &'static str) -> Result<String, CommandError> {
+    text.filter(|text| !text.trim().is_empty())
+        .cloned()
+        .ok_or(CommandError::BadRequest(missing))
 }
 
 fn extension(ms: Option<i64>) -> Result<Duration, CommandError> {

@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 use super::{
     Error,
     actor::{Actor, Handle, message::Message},
+    board::Seat,
     content::Contents,
     load,
     shared::Shared,
@@ -144,19 +145,26 @@ impl Registry {
             .await
             .map_err(Missing::Failed)?;
         let epoch = taken.epoch;
+        let name = taken.candidate_name.clone();
         let attempt = load::attempt(taken, &content, self.shared.limits.answer_bytes)
             .map_err(Missing::Failed)?;
         let shared = Arc::clone(&self.shared);
-        let (actor, handle) = Actor::new(shared, content, attempt, epoch);
-        self.spawn(actor, Arc::downgrade(entry));
+        let questions = content.plan.question_count();
+        let questions = u32::try_from(questions).unwrap_or(u32::MAX);
+        let seat = self
+            .shared
+            .boards
+            .seat(attempt.identity(), &name, questions);
+        let (actor, handle) = Actor::new(shared, content, attempt, Arc::clone(&seat), epoch);
+        self.spawn(actor, seat, Arc::downgrade(entry));
         Ok(handle)
     }
 
-    fn spawn(&self, mut actor: Actor, entry: Weak<OnceCell<Handle>>) {
+    fn spawn(&self, mut actor: Actor, seat: Arc<Seat>, entry: Weak<OnceCell<Handle>>) {
         let attempt = actor.attempt_id();
         let registry = Weak::clone(&self.own);
         self.shared.metrics.live_attempts.inc();
-        let live = Live(Arc::clone(&self.shared));
+        let live = Live(Arc::clone(&self.shared), seat);
         self.tasks.spawn(async move {
             let ended = AssertUnwindSafe(actor.run()).catch_unwind().await;
             // It closes its connection; what follows may take long.
@@ -198,11 +206,13 @@ impl Registry {
 }
 
 /// Counts an attempt in memory for as long as it lives.
-struct Live(Arc<Shared>);
+struct Live(Arc<Shared>, Arc<Seat>);
 
 impl Drop for Live {
     fn drop(&mut self) {
         self.0.metrics.live_attempts.dec();
+        self.1.show_gone();
+        self.0.boards.leave(&self.1);
     }
 }
 

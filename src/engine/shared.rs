@@ -8,7 +8,7 @@ use invigil_protocol::{
     code::RefusalCode,
 };
 
-use super::{clock::Clock, hand_in::Keys, writer::Writer};
+use super::{board::Boards, clock::Clock, devices::Devices, hand_in::Keys, writer::Writer};
 use crate::{
     domain::{
         attempt::{HandedInBy, Notice, Status, Void, command::NoticeLevel},
@@ -76,6 +76,10 @@ pub(super) struct Shared {
     pub idle_stop: Duration,
     /// Signs receipts, seals papers.
     pub keys: Arc<Keys>,
+    /// What proctors see.
+    pub boards: Boards,
+    /// Which attempt is taken on which device.
+    pub devices: Devices,
     /// Intervals in which no node was alive, before this one started.
     pub outages: Arc<[(Timestamp, Timestamp)]>,
 }
@@ -100,7 +104,7 @@ impl Shared {
 ///
 /// # Errors
 /// Where the system gives no random bytes.
-pub(super) fn fresh_session() -> Result<SessionId, getrandom::Error> {
+pub fn fresh_session() -> Result<SessionId, getrandom::Error> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)?;
     Ok(URL_SAFE_NO_PAD.encode(bytes).into())

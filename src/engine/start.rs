@@ -12,7 +12,7 @@ use crate::{
         person::Person,
         time::Timestamp,
     },
-    store::{ControlRow, NewAttempt, Started},
+    store::{ControlRow, IntegritySums, NewAttempt, Started},
 };
 
 /// An attempt that a candidate may enter.
@@ -98,6 +98,8 @@ impl Engine {
             Started::Changed => return Ok(None),
         };
         let status = if created {
+            let questions = exam.questions().count();
+            self.place_started(&identity, person, questions);
             Status::Started
         } else {
             self.status(identity.id).await?
@@ -158,6 +160,7 @@ fn new_attempt(
             deadline_at: None,
             close_at: exam.available_until,
             closed_at: None,
+            integrity: IntegritySums::default(),
         },
     })
 }

@@ -76,6 +76,8 @@ pub struct Metrics {
     pub connections_refused: Counter,
     /// Open sockets of candidates.
     pub sockets: Gauge,
+    /// Open sockets of proctors' consoles.
+    pub consoles: Gauge,
     /// Attempts in memory.
     pub live_attempts: Gauge,
     /// Commands of candidates, by kind.
@@ -128,6 +130,7 @@ impl Default for Metrics {
             connections: Gauge::default(),
             connections_refused: Counter::<u64, AtomicU64>::default(),
             sockets: Gauge::default(),
+            consoles: Gauge::default(),
             live_attempts: Gauge::default(),
             commands: Family::default(),
             staff_commands: Family::default(),
@@ -161,6 +164,7 @@ impl Metrics {
             connections: "Open connections, HTTP and sockets",
             connections_refused: "Connections turned away because there are too many",
             sockets: "Open sockets of candidates",
+            consoles: "Open sockets of proctors' consoles",
             live_attempts: "Attempts in memory",
             commands: "Commands of candidates",
             staff_commands: "Commands of staff",
@@ -260,6 +264,7 @@ mod tests {
             # TYPE invigil_connections gauge
             # TYPE invigil_connections_refused counter
             # TYPE invigil_sockets gauge
+            # TYPE invigil_consoles gauge
             # TYPE invigil_live_attempts gauge
             # TYPE invigil_commands counter
             # TYPE invigil_staff_commands counter

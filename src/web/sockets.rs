@@ -1,4 +1,5 @@
-//! The live socket of candidates, `GET /ws/v1/attempt`.
+//! The live sockets: of candidates, `GET /ws/v1/attempt`, and of proctors'
+//! consoles, `GET /ws/v1/proctor`.
 //!
 //! One task a connection: it decodes, hands commands to the attempt's actor,
 //! and sends what the outbox has. It decides nothing of the exam, but it does
@@ -7,9 +8,10 @@
 
 mod attempt;
 mod pace;
+mod proctor;
 mod wire;
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     Router,
@@ -18,7 +20,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use invigil_protocol::codec::Encoding;
+use invigil_protocol::codec::{self, Encoding};
 
 use self::wire::Wire;
 use super::{AppState, client::ClientAddress, problem::Problem};
@@ -37,7 +39,9 @@ const WRITE_BUFFER_BYTES_MAX: usize = 256 * 1024;
 
 /// The routes of sockets.
 pub fn routes() -> Router<AppState> {
-    Router::new().route("/ws/v1/attempt", get(attempt_socket))
+    Router::new()
+        .route("/ws/v1/attempt", get(attempt_socket))
+        .route("/ws/v1/proctor", get(proctor_socket))
 }
 
 async fn attempt_socket(
@@ -46,8 +50,45 @@ async fn attempt_socket(
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
+    let (upgrade, encoding) = accept(&app, address, &headers, upgrade)?;
+    Ok(upgrade
+        .on_upgrade(move |socket| {
+            let tasks = app.tasks.clone();
+            let (metrics, open) = (Arc::clone(&app.metrics), app.metrics.sockets.clone());
+            let wire = Wire::new(socket, encoding, codec::decode_client, metrics, open);
+            // Boxed, so that the task of the upgrade, which this grows out of,
+            // is not kept at the size of both.
+            tasks.track_future(Box::pin(attempt::run(app, wire, address)))
+        })
+        .into_response())
+}
+
+async fn proctor_socket(
+    State(app): State<AppState>,
+    ClientAddress(address): ClientAddress,
+    headers: HeaderMap,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, Problem> {
+    let (upgrade, encoding) = accept(&app, address, &headers, upgrade)?;
+    Ok(upgrade
+        .on_upgrade(move |socket| {
+            let tasks = app.tasks.clone();
+            let (metrics, open) = (Arc::clone(&app.metrics), app.metrics.consoles.clone());
+            let wire = Wire::new(socket, encoding, codec::decode_proctor, metrics, open);
+            tasks.track_future(Box::pin(proctor::run(app, wire, address)))
+        })
+        .into_response())
+}
+
+/// Whether a socket may be opened, and how messages look on it.
+fn accept(
+    app: &AppState,
+    address: IpAddr,
+    headers: &HeaderMap,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<(WebSocketUpgrade, Encoding), Problem> {
     let upgrade = upgrade.map_err(|rejection| Problem::BadRequest(rejection.body_text()))?;
-    let (encoding, echo) = negotiate(&headers)?;
+    let (encoding, echo) = negotiate(headers)?;
     app.limits.new_socket(address)?;
     let frame_bytes = app.engine.limits().frame_bytes;
     let upgrade = upgrade
@@ -61,15 +102,7 @@ async fn attempt_socket(
     } else {
         upgrade
     };
-    Ok(upgrade
-        .on_upgrade(move |socket| {
-            let tasks = app.tasks.clone();
-            let wire = Wire::new(socket, encoding, Arc::clone(&app.metrics));
-            // Boxed, so that the task of the upgrade, which this grows out of,
-            // is not kept at the size of both.
-            tasks.track_future(Box::pin(attempt::run(app, wire, address)))
-        })
-        .into_response())
+    Ok((upgrade, encoding))
 }
 
 fn negotiate(headers: &HeaderMap) -> Result<(Encoding, bool), Problem> {

@@ -10,7 +10,8 @@ use invigil::{
     },
     store::{
         AnswerRow, AttemptStore, AttemptWrite, Catalog, ControlRow, ExamScope, HandInRow, Identity,
-        NewAttempt, Person, Progress, Role, Started, StoredExam, TimelineRow, Totals,
+        IntegritySums, NewAttempt, Person, Progress, Role, Started, StoredExam, TimelineRow,
+        Totals,
     },
 };
 use rust_decimal::Decimal;
@@ -95,6 +96,7 @@ pub(crate) fn untouched() -> ControlRow {
         deadline_at: None,
         close_at: Some(at(3_600_000)),
         closed_at: None,
+        integrity: IntegritySums::default(),
     }
 }
 
@@ -107,6 +109,7 @@ pub(crate) fn closed(closed_at: Timestamp) -> ControlRow {
         deadline_at: Some(at(3_600_001)),
         close_at: None,
         closed_at: Some(closed_at),
+        integrity: IntegritySums::default(),
     }
 }
 

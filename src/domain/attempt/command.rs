@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{
     id::{QuestionId, SessionId},
+    integrity::{Detection, Origin},
     time::Timestamp,
 };
 
@@ -32,6 +33,18 @@ pub enum Command {
     },
     /// A numbered integrity event of the candidate's client.
     Observe(Observation),
+    /// Something that the engine itself noticed.
+    Detect {
+        /// What.
+        what: Detection,
+        /// More about it: a JSON object, or null.
+        data: serde_json::Value,
+    },
+    /// The candidate is connected from here.
+    Arrive {
+        /// From where.
+        origin: Origin,
+    },
     /// The person has seen a notice.
     AcknowledgeNotice {
         /// The notice's id.
@@ -104,6 +117,8 @@ pub struct Observation {
     pub client_at: Timestamp,
     /// A JSON object, or null.
     pub data: serde_json::Value,
+    /// Over the limits, or of the wrong form: counted, and not judged.
+    pub dropped: bool,
 }
 
 /// Identity of a staff command: whose, and the id that they gave it.
@@ -171,6 +186,22 @@ pub enum Action {
         /// Kept in the timeline.
         reason: Option<String>,
     },
+    /// Closes an incident.
+    Resolve {
+        /// Its id.
+        incident: String,
+        /// What the person found.
+        verdict: String,
+        /// More about it.
+        note: Option<String>,
+    },
+    /// Gives an incident to somebody.
+    Assign {
+        /// Its id.
+        incident: String,
+        /// The person; none: nobody.
+        to: Option<String>,
+    },
 }
 
 /// How a notice is shown.
@@ -203,6 +234,8 @@ pub enum Refusal {
     AlreadyPaused,
     /// Staff: the clock has not begun.
     NotStarted,
+    /// Staff: the attempt has no such incident.
+    UnknownIncident,
 }
 
 /// Why a numbered command is void for good. The number counts as used.

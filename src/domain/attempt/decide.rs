@@ -2,7 +2,7 @@
 
 use super::{
     Attempt, Command, Event, HandedInBy, Phase, Refusal, Status, Void,
-    command::{Action, CommandKey, Numbered, Observation},
+    command::{Action, CommandKey, Numbered},
 };
 use crate::domain::{
     exam::SessionPolicy,
@@ -27,7 +27,9 @@ impl Attempt {
             Command::Enter { resume, fresh } => self.enter(now, resume.as_ref(), fresh),
             Command::Leave => Ok(self.leave(now)),
             Command::Numbered { seq, what } => self.numbered(now, *seq, what),
-            Command::Observe(observation) => Ok(self.observe(observation)),
+            Command::Observe(observation) => Ok(self.observe(now, observation)),
+            Command::Detect { what, data } => Ok(self.detect(now, *what, data)),
+            Command::Arrive { origin } => Ok(self.arrive(now, origin)),
             Command::AcknowledgeNotice { id } => Ok(self.acknowledge(id)),
             Command::Tick => Ok(self.tick(now)),
             Command::Outage { from, until } => Ok(self.outage(*from, *until)),
@@ -54,6 +56,7 @@ impl Attempt {
             if owner.is_some() && policy == SessionPolicy::Reject && !self.control.released {
                 return Err(Refusal::AnotherDevice);
             }
+            events.extend(self.takeover(now));
             events.push(Event::SessionOpened {
                 session: fresh.clone(),
             });
@@ -232,25 +235,6 @@ impl Attempt {
         }
     }
 
-    fn observe(&self, observation: &Observation) -> Vec<Event> {
-        let session = self.session.as_ref();
-        if session.is_none_or(|session| observation.n <= session.applied_event) {
-            return Vec::new();
-        }
-        let Observation {
-            n,
-            kind,
-            client_at,
-            data,
-        } = observation.clone();
-        vec![Event::Observed {
-            n,
-            kind,
-            client_at,
-            data,
-        }]
-    }
-
     fn acknowledge(&self, id: &str) -> Vec<Event> {
         if self.control.notices.iter().any(|notice| notice.id == id) {
             vec![Event::NoticeAcknowledged { id: id.to_owned() }]
@@ -314,6 +298,9 @@ impl Attempt {
         if self.control.commands.contains(key) {
             return Ok(Vec::new());
         }
+        if let Some(event) = self.review(now, key, action)? {
+            return Ok(vec![event, Event::CommandDone { key: key.clone() }]);
+        }
         if self.is_over() {
             return Err(Refusal::AfterHandIn);
         }
@@ -329,6 +316,7 @@ impl Attempt {
                 level,
                 ack,
                 from,
+                command: Some(key.clone()),
             },
             Action::Pause { .. } if paused => return Err(Refusal::AlreadyPaused),
             Action::Pause { .. } | Action::Extend { .. } | Action::Resume { .. }
@@ -354,8 +342,16 @@ impl Attempt {
             Action::Flag { reason } => Event::Flagged { reason },
             Action::Unflag { reason } => Event::Unflagged { reason },
             Action::Release { reason } => Event::Released { reason },
+            Action::Resolve { .. } | Action::Assign { .. } => {
+                return Err(Refusal::UnknownIncident);
+            }
         };
-        Ok(vec![event, Event::CommandDone { key: key.clone() }])
+        let raised = Self::raised_by_hand(now, key, action);
+        let done = Event::CommandDone { key: key.clone() };
+        Ok([Some(event), raised, Some(done)]
+            .into_iter()
+            .flatten()
+            .collect())
     }
 
     fn hand_in(

@@ -9,6 +9,7 @@ use crate::domain::{
         command::{CommandKey, NoticeLevel, Void},
     },
     id::{QuestionId, SessionId},
+    integrity::{Closed, Detection, Judgement, Origin, Raised},
     time::Timestamp,
     timing::Cause,
     value::Canonical,
@@ -85,7 +86,48 @@ pub enum Event {
         client_at: Timestamp,
         /// A JSON object, or null.
         data: serde_json::Value,
+        /// When it came, by the engine's clock.
+        at: Timestamp,
+        /// What the exam's rules make of it.
+        judgement: Judgement,
     },
+    /// The engine noticed something.
+    Detected {
+        /// What.
+        what: Detection,
+        /// When.
+        at: Timestamp,
+        /// More about it: a JSON object, or null.
+        data: serde_json::Value,
+        /// What the exam's rules make of it.
+        judgement: Judgement,
+    },
+    /// The candidate is connected from somewhere else than before.
+    Arrived {
+        /// From where.
+        origin: Origin,
+    },
+    /// An incident was opened, or the open one of its kind became graver.
+    IncidentRaised {
+        /// What led to it.
+        raised: Raised,
+    },
+    /// Staff closed an incident.
+    IncidentClosed {
+        /// Its id.
+        incident: String,
+        /// How it ended.
+        closed: Closed,
+    },
+    /// Staff gave an incident to somebody.
+    IncidentAssigned {
+        /// Its id.
+        incident: String,
+        /// The person; none: nobody.
+        to: Option<String>,
+    },
+    /// Something was recorded that changes nothing, and has a number of its own.
+    Noted,
     /// A notice was sent to the candidate.
     Noticed {
         /// Shown to the candidate.
@@ -96,6 +138,8 @@ pub enum Event {
         ack: bool,
         /// The sender's name.
         from: String,
+        /// The staff command that sent it; none: a rule did.
+        command: Option<CommandKey>,
     },
     /// Every notice that waited is on its way to a connected client.
     NoticesSent,

@@ -159,6 +159,8 @@ impl Driver {
             | Command::Leave
             | Command::Numbered { .. }
             | Command::Observe(_)
+            | Command::Detect { .. }
+            | Command::Arrive { .. }
             | Command::AcknowledgeNotice { .. }
             | Command::Tick
             | Command::Staff { .. } => self.catch_up(),
@@ -226,11 +228,12 @@ impl Driver {
     /// Who sends the same again changes nothing by it.
     fn check_repeat(&self, command: &Command) {
         let repeats = match command {
-            // To connect again is no repeat.
-            Command::Enter { .. } => false,
+            // To connect again, or to notice the same again, is no repeat.
+            Command::Enter { .. } | Command::Detect { .. } => false,
             Command::Leave
             | Command::Numbered { .. }
             | Command::Observe(_)
+            | Command::Arrive { .. }
             | Command::AcknowledgeNotice { .. }
             | Command::Outage { .. }
             | Command::Staff { .. } => true,

@@ -10,3 +10,4 @@ mod sections;
 mod sessions;
 mod staff;
 mod transcript;
+mod watch;

@@ -170,7 +170,11 @@ const PROCTORING: Shape = Shape::Record(&[
 ]);
 
 const RULE: Shape = Shape::Record(&[
-    required("kind", EVENT_KIND, "Event kind of the protocol, or x-..."),
+    required(
+        "kind",
+        EVENT_KIND,
+        "Event kind of the protocol, something that the engine notices, or x-...",
+    ),
     optional(
         "severity",
         Shape::Word(Severity::NAMES),
@@ -178,7 +182,7 @@ const RULE: Shape = Shape::Record(&[
     ),
     optional(
         "limit",
-        whole(1, 10_000),
+        whole(1, 1_000),
         "The event that makes this many acts. Default: 1.",
     ),
     optional(
@@ -189,7 +193,7 @@ const RULE: Shape = Shape::Record(&[
     optional(
         "then",
         Shape::Word(Consequence::NAMES),
-        "What follows. Default: note.",
+        "What follows; heartbeat_lost never more than warn. Default: note.",
     ),
 ]);
 

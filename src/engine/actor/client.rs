@@ -36,6 +36,9 @@ const PULSE_INTERVAL: Duration = Duration::from_secs(1);
 /// Events of one candidate that are stored in any one second.
 const EVENTS_PER_SECOND: u32 = 50;
 
+/// The event that says, after the fact, that a client was off line.
+const OFFLINE: &str = "offline";
+
 /// What a client may count as time on one answer: a day, the longest exam.
 const SPENT_MAX: Duration = Duration::from_hours(24);
 
@@ -90,6 +93,7 @@ impl Actor {
         let Opening {
             resume,
             address,
+            device,
             outbox,
         } = opening;
         self.admit(now, address)
@@ -128,21 +132,8 @@ impl Actor {
             self.connection = Some(connection);
             self.after_all(now, After::Finish(None));
         } else {
-            let welcome = self.welcome(now, resumed);
-            // Ahead of everything that the outbox may get from here on.
-            connection
-                .outbox
-                .acknowledge(ServerMessage::Welcome(Box::new(welcome)));
-            self.connection = Some(connection);
-            if self
-                .attempt
-                .control()
-                .notices
-                .iter()
-                .any(|notice| !notice.ack)
-            {
-                self.note(now, &Event::NoticesSent);
-            }
+            self.receive(now, connection, resumed);
+            self.look_at_origin(now, address.to_string(), device.as_deref());
         }
         Ok(Opened {
             connection: id,
@@ -153,6 +144,25 @@ impl Actor {
             saved_seq: self.saved_seq(),
             heartbeat: self.attempt.plan().exam().proctoring.heartbeat,
         })
+    }
+
+    /// Tells a client that is let in how things stand.
+    fn receive(&mut self, now: Timestamp, connection: Connection, resumed: bool) {
+        let welcome = self.welcome(now, resumed);
+        // Ahead of everything that the outbox may get from here on.
+        connection
+            .outbox
+            .acknowledge(ServerMessage::Welcome(Box::new(welcome)));
+        self.connection = Some(connection);
+        self.heard(now);
+        self.note_delivered();
+        let notices = &self.attempt.control().notices;
+        if notices.iter().any(|notice| !notice.ack) {
+            self.note(now, &Event::NoticesSent);
+        }
+        if !resumed {
+            self.forget_clock();
+        }
     }
 
     /// Whether the exam's access rules let the candidate in from here.
@@ -183,7 +193,8 @@ impl Actor {
                 | Refusal::AfterHandIn
                 | Refusal::NotPaused
                 | Refusal::AlreadyPaused
-                | Refusal::NotStarted => EnterRefusal::Closed,
+                | Refusal::NotStarted
+                | Refusal::UnknownIncident => EnterRefusal::Closed,
             })
     }
 
@@ -217,13 +228,17 @@ impl Actor {
             return;
         }
         let now = self.shared.clock.now();
+        self.heard(now);
         match message {
             ClientMessage::Answer(_) | ClientMessage::Flag(_) | ClientMessage::Submit(_) => {
                 if let Some((seq, what)) = numbered(message) {
                     self.numbered(now, seq, what);
                 }
             }
-            ClientMessage::Heartbeat(heartbeat) => self.pulse(now, heartbeat.n),
+            ClientMessage::Heartbeat(heartbeat) => {
+                self.look_at_heartbeat(&heartbeat);
+                self.pulse(now, heartbeat.n);
+            }
             ClientMessage::Event(event) => self.event(now, event),
             ClientMessage::NoticeAck(ack) => self.acknowledge_notice(now, ack.id),
             ClientMessage::Hello(_) => {
@@ -304,7 +319,7 @@ impl Actor {
             return;
         };
         let outbox = Some(Arc::clone(&connection.outbox));
-        let mut change = Change {
+        let change = Change {
             outbox,
             event: true,
             ..Change::default()
@@ -322,10 +337,31 @@ impl Actor {
                     detail: Some(format!("{field} of event {} makes no sense", event.n)),
                 }));
         }
-        change.dropped = u64::from(!self.may_store(&event));
-        let observation = observation(event);
+        self.take_event(now, event, change);
+    }
+
+    /// Takes in an event that is new. True: it was over the limits.
+    pub(super) fn take_event(
+        &mut self,
+        now: Timestamp,
+        event: candidate::Event,
+        mut change: Change,
+    ) -> bool {
+        let dropped = !self.may_store(&event);
+        change.dropped = u64::from(dropped);
+        if !dropped && event.kind != OFFLINE {
+            self.look_at_clock(now, event.at);
+        }
+        let observation = Observation {
+            n: event.n,
+            kind: event.kind,
+            client_at: Timestamp::from_ms(event.at),
+            data: event.data.map_or(Value::Null, Value::Object),
+            dropped,
+        };
         self.perform(now, &Command::Observe(observation), change)
             .ok();
+        dropped
     }
 
     /// Whether an event was dealt with before.
@@ -336,12 +372,26 @@ impl Actor {
     }
 
     /// Whether an event is stored. What is over the limits is counted only.
-    pub(super) fn may_store(&mut self, event: &candidate::Event) -> bool {
+    fn may_store(&mut self, event: &candidate::Event) -> bool {
         let room = self.slot.timeline_pending() < TIMELINE_PENDING_MAX;
         room && event.bad_field.is_none() && self.events.spend()
     }
 
-    fn acknowledge_notice(&mut self, now: Timestamp, id: String) {
+    /// Notices that waited for the candidate are on their way.
+    fn note_delivered(&self) {
+        let notices = &self.attempt.control().notices;
+        for key in notices.iter().filter_map(|notice| notice.command.as_ref()) {
+            self.seat.delivered(key);
+        }
+    }
+
+    pub(super) fn acknowledge_notice(&mut self, now: Timestamp, id: String) {
+        let mut notices = self.attempt.control().notices.iter();
+        if let Some(notice) = notices.find(|notice| notice.id == id)
+            && let Some(key) = &notice.command
+        {
+            self.seat.acknowledged(key);
+        }
         self.perform(now, &Command::AcknowledgeNotice { id }, Change::default())
             .ok();
     }
@@ -379,16 +429,6 @@ pub(super) fn numbered(message: ClientMessage) -> Option<(u64, Numbered)> {
 fn spent(ms: Option<i64>) -> Duration {
     let ms = ms.and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0);
     Duration::from_millis(ms).min(SPENT_MAX)
-}
-
-/// A client's event in the domain's terms.
-pub(super) fn observation(event: candidate::Event) -> Observation {
-    Observation {
-        n: event.n,
-        kind: event.kind,
-        client_at: Timestamp::from_ms(event.at),
-        data: event.data.map_or(Value::Null, Value::Object),
-    }
 }
 
 /// The one refusal that does not use up its number.

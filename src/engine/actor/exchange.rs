@@ -10,7 +10,7 @@ use invigil_protocol::{
 
 use super::{
     Actor, After,
-    client::{EnterRefusal, numbered, observation},
+    client::{EnterRefusal, numbered},
     message::{ExchangeRefusal, ExchangeReply},
 };
 use crate::{
@@ -48,6 +48,8 @@ impl Actor {
                 reply.send(Err(refusal)).ok();
             }
             Ok(resumed) => {
+                self.heard(now);
+                self.look_at_origin(now, address.to_string(), None);
                 let refused = self.exchange_commands(now, request.commands);
                 let event_ack = self.exchange_signals(now, request.signals);
                 if self.connection.is_none() {
@@ -127,22 +129,12 @@ impl Actor {
                     if self.is_known(&event) {
                         continue;
                     }
-                    let change = Change {
-                        dropped: u64::from(!self.may_store(&event)),
-                        ..Change::default()
-                    };
-                    dropped += change.dropped;
-                    let command = Command::Observe(observation(event));
-                    self.perform(now, &command, change).ok();
+                    dropped += u64::from(self.take_event(now, event, Change::default()));
                 }
-                ClientMessage::NoticeAck(ack) => {
-                    let command = Command::AcknowledgeNotice { id: ack.id };
-                    self.perform(now, &command, Change::default()).ok();
-                }
-                // Heartbeats say that the candidate is there, which the
-                // exchange itself says; the rest is no signal.
-                ClientMessage::Heartbeat(_)
-                | ClientMessage::Hello(_)
+                ClientMessage::NoticeAck(ack) => self.acknowledge_notice(now, ack.id),
+                ClientMessage::Heartbeat(heartbeat) => self.look_at_heartbeat(&heartbeat),
+                // The rest is no signal.
+                ClientMessage::Hello(_)
                 | ClientMessage::Answer(_)
                 | ClientMessage::Flag(_)
                 | ClientMessage::Submit(_) => {}

@@ -57,6 +57,8 @@ pub struct Opening {
     pub resume: Option<(SessionId, u64)>,
     /// Where the client is.
     pub address: IpAddr,
+    /// What the client calls its device.
+    pub device: Option<String>,
     /// Where the answers to this connection go.
     pub outbox: Arc<Outbox>,
 }
@@ -104,6 +106,8 @@ pub enum StaffRefusal {
     AlreadyPaused,
     /// Its clock has not begun.
     NotStarted,
+    /// It has no such incident.
+    UnknownIncident,
     /// The store is away, or another node has it; the same again later.
     Unavailable,
 }
@@ -116,6 +120,7 @@ impl StaffRefusal {
             Self::NotPaused => "not_paused",
             Self::AlreadyPaused => "already_paused",
             Self::NotStarted => "not_started",
+            Self::UnknownIncident => "unknown_incident",
             Self::Unavailable => "unavailable",
         }
     }

@@ -179,7 +179,10 @@ impl Actor {
                 self.tell_status(reason);
                 self.close_connection(Closing::new(CloseCode::Closed));
             }
-            After::Staff(reply) => {
+            After::Staff(key, reply) => {
+                if self.connection.is_some() {
+                    self.seat.delivered(&key);
+                }
                 // Who asked may have given up waiting; the command is done.
                 reply.send(Ok(())).ok();
             }
@@ -210,6 +213,20 @@ impl Actor {
             if !notice.ack {
                 self.note(now, &Event::NoticesSent);
             }
+        }
+    }
+
+    /// Shows an incident to the proctors.
+    pub(super) fn tell_incident(&self, id: &str) {
+        if let Some(incident) = self.attempt.control().integrity.incident(id) {
+            self.seat.tell_incident(incident);
+        }
+    }
+
+    /// Shows the incident of a kind that was raised just now.
+    pub(super) fn tell_incident_of(&self, kind: &str) {
+        if let Some(id) = self.incident_id(kind) {
+            self.tell_incident(id);
         }
     }
 

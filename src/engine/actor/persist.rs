@@ -1,5 +1,7 @@
 //! What becomes durable of each event: rows for the store.
 
+use std::collections::BTreeSet;
+
 use invigil_protocol::candidate::Refused;
 use serde::Serialize;
 use serde_json::{Value, json, value::RawValue};
@@ -12,13 +14,16 @@ use crate::{
         timing::whole_ms,
     },
     engine::{hand_in, shared::wire_refusal, slot::Change},
-    store::{AnswerRow, ControlRow, HandInRow, Progress, TimelineRow},
+    store::{AnswerRow, ControlRow, HandInRow, IntegritySums, Progress, TimelineRow},
 };
 
 impl Actor {
     /// Adds to a change what an event, just applied, makes durable.
     pub(super) fn record(&mut self, now: Timestamp, event: &Event, change: &mut Change) {
         let entry = self.entry(now, event);
+        if let Some(entry) = &entry {
+            self.seat.tell_entry(entry);
+        }
         if let Event::Answered { question, .. } | Event::QuestionFlagged { question, .. } = event {
             let row = self.answer_row(*question).zip(entry);
             change.answer = row.map(|(row, entry)| (*question, row, entry));
@@ -72,7 +77,32 @@ impl Actor {
                 Phase::HandedIn { at, .. } | Phase::Cancelled { at } => Some(at),
                 Phase::Waiting | Phase::Taking => None,
             },
+            integrity: self.integrity_sums(),
         }
+    }
+
+    fn integrity_sums(&self) -> IntegritySums {
+        let control = self.attempt.control();
+        let integrity = &control.integrity;
+        let watched = self.attempt.plan().exam().proctoring.enabled;
+        let incidents = integrity.incidents();
+        let kinds: BTreeSet<&str> = incidents.iter().map(|one| one.kind.as_str()).collect();
+        let handed_in = matches!(control.phase, Phase::HandedIn { .. });
+        IntegritySums {
+            violations: integrity.violations(),
+            flags: kinds.into_iter().map(str::to_owned).collect(),
+            peak: watched.then(|| integrity.peak()),
+            verified: watched && handed_in && !control.flagged && integrity.is_clear(),
+        }
+    }
+
+    /// The incident of a kind that was raised just now.
+    pub(super) fn incident_id(&self, kind: &str) -> Option<&str> {
+        let incidents = self.attempt.control().integrity.incidents();
+        let mut newest = incidents.iter().rev();
+        newest
+            .find(|incident| incident.kind == kind && incident.is_open())
+            .map(|incident| incident.id.as_str())
     }
 
     /// What the hand-in, just applied, makes durable.
@@ -102,7 +132,10 @@ impl Actor {
                 exam.compensate_up_to.is_some()
                     || exam.session_policy == crate::domain::exam::SessionPolicy::Reject
             }
-            Event::QuestionFlagged { .. } | Event::Refused { .. } | Event::Observed { .. } => false,
+            Event::Observed { judgement, .. } | Event::Detected { judgement, .. } => {
+                judgement.changes_anything()
+            }
+            Event::QuestionFlagged { .. } | Event::Refused { .. } | Event::Noted => false,
             Event::ClockStarted { .. }
             | Event::Noticed { .. }
             | Event::NoticesSent
@@ -116,6 +149,10 @@ impl Actor {
             | Event::Unflagged { .. }
             | Event::Released { .. }
             | Event::CommandDone { .. }
+            | Event::Arrived { .. }
+            | Event::IncidentRaised { .. }
+            | Event::IncidentClosed { .. }
+            | Event::IncidentAssigned { .. }
             | Event::Cancelled { .. }
             | Event::HandedIn { .. } => true,
         }
@@ -192,15 +229,49 @@ impl Actor {
                 kind,
                 client_at,
                 data,
+                judgement,
+                ..
             } => (
                 kind.as_str(),
-                json!({ "n": n, "client_at": client_at, "data": data }),
+                json!({
+                    "n": n, "client_at": client_at, "data": data, "severity": judgement.severity,
+                }),
+            ),
+            Event::Detected {
+                what,
+                data,
+                judgement,
+                ..
+            } => (
+                what.as_str(),
+                json!({ "data": data, "severity": judgement.severity }),
+            ),
+            Event::Arrived { origin } => ("connected_from", json!(origin)),
+            Event::IncidentRaised { raised } => (
+                "incident",
+                json!({
+                    "incident": self.incident_id(&raised.kind), "kind": raised.kind,
+                    "severity": raised.severity, "then": raised.then, "events": raised.events,
+                    "by": raised.by, "note": raised.note,
+                }),
+            ),
+            Event::IncidentClosed { incident, closed } => (
+                "incident_closed",
+                json!({
+                    "incident": incident, "verdict": closed.verdict, "note": closed.note,
+                    "by": closed.by,
+                }),
+            ),
+            Event::IncidentAssigned { incident, to } => (
+                "incident_assigned",
+                json!({ "incident": incident, "to": to }),
             ),
             Event::Noticed {
                 text,
                 level,
                 ack,
                 from,
+                ..
             } => (
                 "notice",
                 json!({ "text": text, "level": level, "ack": ack, "from": from }),
@@ -242,7 +313,7 @@ impl Actor {
                 });
                 ("handed_in", data)
             }
-            Event::NoticesSent => return None,
+            Event::NoticesSent | Event::Noted => return None,
         };
         Some((kind, data.to_string()))
     }

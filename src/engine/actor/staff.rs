@@ -23,8 +23,12 @@ impl Actor {
         reply: Reply<(), StaffRefusal>,
     ) {
         let now = self.shared.clock.now();
-        match self.perform(now, &Command::Staff { key, action }, Change::default()) {
-            Ok(()) => self.after_all(now, After::Staff(reply)),
+        let command = Command::Staff {
+            key: key.clone(),
+            action,
+        };
+        match self.perform(now, &command, Change::default()) {
+            Ok(()) => self.after_all(now, After::Staff(key, reply)),
             Err(refusal) => {
                 reply.send(Err(refusal_of(refusal))).ok();
             }
@@ -54,6 +58,7 @@ const fn refusal_of(refusal: Refusal) -> StaffRefusal {
         Refusal::NotPaused => StaffRefusal::NotPaused,
         Refusal::AlreadyPaused => StaffRefusal::AlreadyPaused,
         Refusal::NotStarted => StaffRefusal::NotStarted,
+        Refusal::UnknownIncident => StaffRefusal::UnknownIncident,
         Refusal::AfterHandIn | Refusal::Closed | Refusal::AnotherDevice | Refusal::Gap { .. } => {
             StaffRefusal::Closed
         }

@@ -36,12 +36,21 @@ pub(super) async fn summary(
     connection: &mut PgConnection,
     attempt: AttemptId,
 ) -> Result<Option<Summary>> {
+    let line = line(connection, attempt).await?;
+    Ok(line.map(|line| line.summary))
+}
+
+/// One attempt, with the candidate's name.
+pub(super) async fn line(
+    connection: &mut PgConnection,
+    attempt: AttemptId,
+) -> Result<Option<ResultLine>> {
     let row: Option<SummaryRow> =
         sqlx::query_as("SELECT * FROM attempt_summaries WHERE attempt_id = $1")
             .bind(attempt.0)
             .fetch_optional(connection)
             .await?;
-    row.map(Summary::try_from).transpose()
+    row.map(ResultLine::try_from).transpose()
 }
 
 /// A person's attempts, oldest first.
@@ -86,15 +95,7 @@ pub(super) async fn results(
     .bind(exam.as_str())
     .fetch_all(connection)
     .await?;
-    rows.into_iter()
-        .map(|mut row| {
-            let candidate_name = std::mem::take(&mut row.candidate_name);
-            Ok(ResultLine {
-                summary: row.try_into()?,
-                candidate_name,
-            })
-        })
-        .collect()
+    rows.into_iter().map(ResultLine::try_from).collect()
 }
 
 /// An attempt's answers with their marks, by question.

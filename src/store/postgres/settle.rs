@@ -18,12 +18,14 @@ type Write<'a> = (&'a AttemptWrite, Arc<Numbers>);
 
 const CONTROLS: &str = "
 WITH w AS (
-    SELECT k.attempt_id, k.started_at, n.status, n.control, n.entered_at, n.deadline_at, n.close_at, n.closed_at
+    SELECT k.attempt_id, k.started_at, n.*
     FROM unnest(
         $1::bigint[], $2::bigint[], $3::text[], $4::text[],
-        $5::timestamptz[], $6::timestamptz[], $7::timestamptz[], $8::timestamptz[]
-    ) AS n (attempt_id, version, status, control, entered_at, deadline_at, close_at, closed_at)
-    JOIN exam_attempt_keys AS k ON k.attempt_id = n.attempt_id AND k.record_version = n.version
+        $5::timestamptz[], $6::timestamptz[], $7::timestamptz[], $8::timestamptz[],
+        $9::integer[], $10::text[], $11::smallint[], $12::boolean[]
+    ) AS n (attempt, version, status, control, entered_at, deadline_at, close_at, closed_at,
+            violations, flags, peak, verified)
+    JOIN exam_attempt_keys AS k ON k.attempt_id = n.attempt AND k.record_version = n.version
 ),
 closed AS (
     UPDATE exam_attempt_keys AS k
@@ -37,6 +39,10 @@ SET status = w.status,
     entered_at = w.entered_at,
     deadline_at = w.deadline_at,
     close_at = w.close_at,
+    violations_count = w.violations,
+    security_flags = w.flags::jsonb,
+    proctoring_score = (100 - w.peak)::numeric / 100,
+    integrity_verified = w.verified,
     updated_at = now()
 FROM w
 WHERE a.id = w.attempt_id AND a.started_at = w.started_at";
@@ -65,6 +71,18 @@ pub(super) async fn controls(
         .bind(column(&rows, |(_, control)| optional(control.deadline_at))?)
         .bind(column(&rows, |(_, control)| optional(control.close_at))?)
         .bind(column(&rows, |(_, control)| optional(control.closed_at))?)
+        .bind(column(&rows, |(_, control)| {
+            Ok(i32::try_from(control.integrity.violations).unwrap_or(i32::MAX))
+        })?)
+        .bind(column(&rows, |(_, control)| {
+            Ok(serde_json::to_string(&control.integrity.flags).unwrap_or_default())
+        })?)
+        .bind(column(&rows, |(_, control)| {
+            Ok(control.integrity.peak.map(i16::from))
+        })?)
+        .bind(column(&rows, |(_, control)| {
+            Ok(control.integrity.verified)
+        })?)
         .execute(connection)
         .await?;
     Ok(())

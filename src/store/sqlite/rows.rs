@@ -6,7 +6,8 @@ use sqlx::FromRow;
 use crate::{
     domain::{id::AttemptId, time::Timestamp},
     store::{
-        AnswerRow, ControlRow, GradeRow, Identity, Progress, Summary, TimelineRow, Totals,
+        AnswerRow, ControlRow, GradeRow, Identity, IntegritySums, Progress, ResultLine, Summary,
+        TimelineRow, Totals,
         convert::{duration_from_column, from_column, status_from_column, unreadable},
     },
 };
@@ -53,6 +54,18 @@ pub(super) struct SummaryRow {
     needs_marking: Option<bool>,
 }
 
+impl TryFrom<SummaryRow> for ResultLine {
+    type Error = sqlx::Error;
+
+    fn try_from(mut row: SummaryRow) -> Result<Self, sqlx::Error> {
+        let candidate_name = std::mem::take(&mut row.candidate_name);
+        Ok(Self {
+            summary: row.try_into()?,
+            candidate_name,
+        })
+    }
+}
+
 impl TryFrom<SummaryRow> for Summary {
     type Error = sqlx::Error;
 
@@ -93,6 +106,7 @@ impl TryFrom<SummaryRow> for Summary {
                 deadline_at: row.deadline_at.map(Timestamp::from_ms),
                 close_at: row.close_at.map(Timestamp::from_ms),
                 closed_at: row.closed_at.map(Timestamp::from_ms),
+                integrity: IntegritySums::default(),
             },
             progress: Progress {
                 version: from_column(row.record_version)?,

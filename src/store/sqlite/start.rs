@@ -97,13 +97,15 @@ pub(super) async fn take(
     .fetch_optional(&mut *connection)
     .await?;
     let Some(epoch) = epoch else { return Ok(None) };
-    let Some(summary) = read::summary(connection, attempt).await? else {
+    let Some(line) = read::line(connection, attempt).await? else {
         return Ok(None);
     };
+    let summary = line.summary;
     let answers = read::graded_answers(connection, attempt).await?;
     Ok(Some(Taken {
         epoch: from_column(epoch)?,
         identity: summary.identity,
+        candidate_name: line.candidate_name,
         control: summary.control.state,
         progress: summary.progress,
         answers: answers.into_iter().map(|(answer, _)| answer).collect(),

@@ -19,16 +19,16 @@ use crate::{
 };
 
 /// How long a client may take to say `hello`.
-const HELLO_PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const HELLO_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Heartbeat intervals of silence after which the engine asks.
-const PING_AFTER: u32 = 2;
+pub(super) const PING_AFTER: u32 = 2;
 
 /// Heartbeat intervals of silence after which nobody is there.
-const IDLE_AFTER: u32 = 3;
+pub(super) const IDLE_AFTER: u32 = 3;
 
 /// Runs a connection to its end.
-pub(super) async fn run(app: AppState, mut wire: Wire, address: IpAddr) {
+pub(super) async fn run(app: AppState, mut wire: Wire<ClientMessage>, address: IpAddr) {
     // Begin and end are boxed: the hours between them need not hold their room.
     let closing = match Box::pin(greet(&app, &mut wire, address)).await {
         Ok(mut connection) => connection.run(&mut wire).await,
@@ -42,7 +42,7 @@ pub(super) async fn run(app: AppState, mut wire: Wire, address: IpAddr) {
 /// Waits for `hello` and opens the attempt. An error of none: the client left.
 async fn greet(
     app: &AppState,
-    wire: &mut Wire,
+    wire: &mut Wire<ClientMessage>,
     address: IpAddr,
 ) -> Result<Box<Connection>, Option<Closing>> {
     let hello = tokio::select! {
@@ -69,6 +69,7 @@ async fn greet(
             .resume
             .map(|resume| (resume.session.into(), resume.next_seq)),
         address,
+        device: hello.client.and_then(|client| client.device),
         outbox: Arc::clone(&outbox),
     };
     let opened = app.engine.open(token.attempt, opening).await;
@@ -96,7 +97,7 @@ async fn greet(
 }
 
 /// The first frame, which must be `hello`.
-async fn first(wire: &mut Wire) -> Result<Hello, Option<Closing>> {
+async fn first(wire: &mut Wire<ClientMessage>) -> Result<Hello, Option<Closing>> {
     loop {
         match wire.receive().await {
             Incoming::Message(ClientMessage::Hello(hello)) => return Ok(hello),
@@ -143,7 +144,7 @@ impl Drop for Guard {
 
 impl Connection {
     /// Runs until one side ends it. None: the client is gone already.
-    async fn run(&mut self, wire: &mut Wire) -> Option<Closing> {
+    async fn run(&mut self, wire: &mut Wire<ClientMessage>) -> Option<Closing> {
         let timer = tokio::time::sleep_until(self.wake_at());
         tokio::pin!(timer);
         // `next` and `receive` take something only when their branch wins, and
@@ -184,7 +185,10 @@ impl Connection {
 
     /// Deals with what came in: gives back what is for the actor. An error ends
     /// the connection.
-    fn take(&mut self, incoming: Incoming) -> Result<Option<ClientMessage>, Option<Closing>> {
+    fn take(
+        &mut self,
+        incoming: Incoming<ClientMessage>,
+    ) -> Result<Option<ClientMessage>, Option<Closing>> {
         let now = Instant::now();
         self.heard_at = now;
         self.pinged = false;
@@ -253,7 +257,7 @@ impl Connection {
     }
 
     /// Asks a silent client, and ends what stays silent or floods.
-    async fn look_at_the_clock(&mut self, wire: &mut Wire) -> Option<Closing> {
+    async fn look_at_the_clock(&mut self, wire: &mut Wire<ClientMessage>) -> Option<Closing> {
         let now = Instant::now();
         if let Some(held) = &self.held {
             let over = now.duration_since(held.2) >= HELD_MAX;
@@ -299,7 +303,7 @@ impl Connection {
     }
 }
 
-fn explain(code: CloseCode, detail: &str) -> Closing {
+pub(super) fn explain(code: CloseCode, detail: &str) -> Closing {
     Closing {
         code,
         detail: Some(detail.to_owned()),

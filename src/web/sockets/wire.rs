@@ -3,12 +3,14 @@
 
 use std::{error::Error as _, sync::Arc, time::Duration};
 
-use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
+use bytes::Bytes;
 use invigil_protocol::{
-    candidate::{Bye, ClientMessage, ServerMessage},
+    candidate::{Bye, ServerMessage},
     code::CloseCode,
     codec::{self, DecodeError, Encoding},
 };
+use prometheus_client::metrics::gauge::Gauge;
 use tungstenite::error::{CapacityError, Error as SocketError};
 
 use crate::{
@@ -24,18 +26,24 @@ const SEND_PATIENCE: Duration = Duration::from_secs(10);
 /// a connection whose last frames are still under way.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 
-/// A socket with its encoding.
-pub(super) struct Wire {
+/// Reads one frame as a message.
+pub(super) type Decode<M> = fn(Encoding, &[u8]) -> Result<M, DecodeError>;
+
+/// A socket with its encoding, on which messages `M` come in.
+pub(super) struct Wire<M> {
     socket: Box<WebSocket>,
     encoding: Encoding,
+    decode: Decode<M>,
     metrics: Arc<Metrics>,
+    /// Counts the sockets of this kind.
+    open: Gauge,
 }
 
 /// What came in.
 #[derive(Debug)]
-pub(super) enum Incoming {
+pub(super) enum Incoming<M> {
     /// A message of the protocol.
-    Message(ClientMessage),
+    Message(M),
     /// A frame with a type that the protocol does not have.
     Unknown(String),
     /// A ping or a pong: somebody is there.
@@ -46,22 +54,35 @@ pub(super) enum Incoming {
     Gone,
 }
 
-impl Wire {
+impl<M> Wire<M> {
     /// Takes a socket, and counts it for as long as it lives.
-    pub(super) fn new(socket: WebSocket, encoding: Encoding, metrics: Arc<Metrics>) -> Self {
-        metrics.sockets.inc();
+    pub(super) fn new(
+        socket: WebSocket,
+        encoding: Encoding,
+        decode: Decode<M>,
+        metrics: Arc<Metrics>,
+        open: Gauge,
+    ) -> Self {
+        open.inc();
         Self {
             socket: Box::new(socket),
             encoding,
+            decode,
             metrics,
+            open,
         }
+    }
+
+    /// How messages look on this socket.
+    pub(super) const fn encoding(&self) -> Encoding {
+        self.encoding
     }
 
     /// The next thing that comes in.
     ///
     /// # Cancel safety
     /// A frame is taken only when it is returned.
-    pub(super) async fn receive(&mut self) -> Incoming {
+    pub(super) async fn receive(&mut self) -> Incoming<M> {
         match self.socket.recv().await {
             None | Some(Ok(Message::Close(_))) => Incoming::Gone,
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => Incoming::Alive,
@@ -71,24 +92,30 @@ impl Wire {
         }
     }
 
-    fn decode(&self, encoding: Encoding, frame: &[u8]) -> Incoming {
+    fn decode(&self, encoding: Encoding, frame: &[u8]) -> Incoming<M> {
         if encoding != self.encoding {
             return violation("the wrong kind of frame");
         }
-        match codec::decode_client(encoding, frame) {
+        match (self.decode)(encoding, frame) {
             Ok(message) => Incoming::Message(message),
             Err(DecodeError::UnknownMessage(name)) => Incoming::Unknown(name),
             Err(DecodeError::BadMessage(detail)) => violation(&detail),
         }
     }
 
-    /// Sends a message. False: the connection is gone, or nobody reads it.
+    /// Sends a message to a candidate. False: the connection is gone, or nobody
+    /// reads it.
     pub(super) async fn send(&mut self, message: &ServerMessage) -> bool {
         let bytes = codec::encode(self.encoding, message);
+        self.send_bytes(bytes.into()).await
+    }
+
+    /// Sends a message that is encoded already.
+    pub(super) async fn send_bytes(&mut self, bytes: Bytes) -> bool {
         let frame = match self.encoding {
-            Encoding::MessagePack => Message::Binary(bytes.into()),
-            Encoding::Json => match String::from_utf8(bytes) {
-                Ok(text) => Message::Text(text.into()),
+            Encoding::MessagePack => Message::Binary(bytes),
+            Encoding::Json => match Utf8Bytes::try_from(bytes) {
+                Ok(text) => Message::Text(text),
                 Err(error) => {
                     tracing::error!(%error, "a message is not UTF-8");
                     return false;
@@ -119,6 +146,7 @@ impl Wire {
             code: code.number().to_string(),
         };
         self.metrics.closes.get_or_create(&labels).inc();
+        // `bye` is the same for candidates and consoles.
         let bye = code.bye_code().map(|_| {
             ServerMessage::Bye(Bye {
                 code,
@@ -145,13 +173,13 @@ impl Wire {
     }
 }
 
-impl Drop for Wire {
+impl<M> Drop for Wire<M> {
     fn drop(&mut self) {
-        self.metrics.sockets.dec();
+        self.open.dec();
     }
 }
 
-fn violation(detail: &str) -> Incoming {
+fn violation<M>(detail: &str) -> Incoming<M> {
     let code = CloseCode::BadMessage;
     Incoming::Violation(Closing {
         code,
@@ -161,7 +189,7 @@ fn violation(detail: &str) -> Incoming {
 }
 
 /// What a failed read means.
-fn broken(error: &axum::Error) -> Incoming {
+fn broken<M>(error: &axum::Error) -> Incoming<M> {
     let cause = error
         .source()
         .and_then(|source| source.downcast_ref::<SocketError>());

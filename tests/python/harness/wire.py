@@ -91,6 +91,18 @@ FORMS = {
         "ack": boolean,
     },
     "error": {"code": text, "detail?": text},
+    "board": {
+        "exam": text, "now_at": number, "part": number, "parts": number, "rows": array,
+        "totals": mapping,
+    },
+    "delta": {"exam": text, "now_at": number, "rows": array, "totals": mapping},
+    "incident": {"exam": text, "attempt": text, "incident": mapping},
+    "detail": {"attempt": text, "row": mapping, "events": array},
+    "event": {"attempt": text, "event": mapping},
+    "result": {"id": text, "done": number, "failed": array, "total": number},
+    "receipt": {"id": text, "delivered": number, "acknowledged": number, "total": number},
+    "presence": {"exam": text, "proctors": array},
+    "action": {"exam": text, "by": text, "name": text, "action": text, "target": mapping},
     "bye": {"code": one_of(*CLOSE_OF_BYE), "detail?": text, "retry_ms?": number},
 }  # fmt: skip
 
@@ -108,6 +120,8 @@ def check_form(message, form):
 
 class Socket:
     """A socket to `/ws/v1/attempt`. What it heard and nobody asked for is in `heard`."""
+
+    forms = FORMS
 
     def __init__(self, server, protocol=JSON, path="/ws/v1/attempt", **more):
         offered = [protocol] if isinstance(protocol, str) else protocol
@@ -156,7 +170,7 @@ class Socket:
         assert len(frame) <= 64 * 1024
         message = msgpack.unpackb(frame) if self.binary else json.loads(frame)
         assert isinstance(message, dict)
-        form = FORMS.get(message["t"])
+        form = self.forms.get(message["t"])
         assert form is not None, f"no such message: {message}"
         check_form(message, form)
         return message
@@ -236,6 +250,73 @@ class Socket:
             if not any(m["t"] == "saved" and m["seq"] >= seq for m in self.heard[-3:]):
                 assert self.until("saved")["seq"] >= seq
         return refused
+
+
+class Console(Socket):
+    """A proctor's socket. `rows` is the board, as its messages make it."""
+
+    forms = {
+        **FORMS,
+        "welcome": {
+            "session": text, "now_at": number, "user": mapping, "exams": array, "limits": mapping,
+        },
+        "pulse": {"n": number, "now_at": number},
+    }  # fmt: skip
+
+    def __init__(self, server, protocol=JSON, **more):
+        super().__init__(server, protocol, "/ws/v1/proctor", **more)
+        self.rows = {}
+        self.totals = None
+
+    def hello(self, token, resume=None):
+        self.send("hello", token=token)
+
+    def enter(self, token, resume=None):
+        self.hello(token)
+        return self.until("welcome")
+
+    def receive(self, timeout=PATIENCE):
+        message = super().receive(timeout)
+        if message["t"] == "board":
+            if message["part"] == 1:
+                self.rows = {}
+            self.rows |= {row["attempt"]: row for row in message["rows"]}
+        if message["t"] == "delta":
+            assert message["rows"], "a delta that says nothing"
+            for row in message["rows"]:
+                self.rows.setdefault(row["attempt"], {}).update(row)
+        if message["t"] in ("board", "delta"):
+            self.totals = message["totals"]
+        return message
+
+    def watch(self, exam):
+        """The whole board of an exam."""
+        self.send("watch", exam=exam)
+        parts = 1
+        while (board := self.until("board", exam=exam))["part"] < board["parts"]:
+            parts += 1
+        assert parts == board["parts"]
+        return self.rows
+
+    def sees(self, attempt, timeout=PATIENCE, **fields):
+        """Waits until the row of an attempt has these values."""
+        end = time.monotonic() + timeout
+        while not fields.items() <= self.rows.get(attempt, {}).items():
+            try:
+                self.heard.append(self.receive(max(0.01, end - time.monotonic())))
+            except (TimeoutError, ConnectionClosed) as error:
+                raise AssertionError(
+                    f"never {fields}, but {self.rows.get(attempt)}: {error!r}"
+                ) from error
+        return self.rows[attempt]
+
+    def does(self, action, id, target, **args):
+        """A command, and its last result."""
+        self.send("command", id=id, target=target, action=action, args=args)
+        while True:
+            result = self.until("result", id=id)
+            if result["done"] + len(result["failed"]) == result["total"]:
+                return result
 
 
 def check_welcome(welcome):

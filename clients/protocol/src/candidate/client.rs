@@ -84,6 +84,9 @@ pub struct ClientInfo {
     /// Its version.
     #[serde(default)]
     pub version: String,
+    /// What the client calls the device that it runs on: made once, kept there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
 }
 
 /// See [`ClientMessage::Answer`].

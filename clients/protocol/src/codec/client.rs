@@ -119,6 +119,7 @@ fn client(fields: &Fields<'_>) -> Option<ClientInfo> {
     Some(ClientInfo {
         name: short("name")?,
         version: short("version").unwrap_or_default(),
+        device: short("device"),
     })
 }
 

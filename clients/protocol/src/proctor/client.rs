@@ -119,6 +119,8 @@ pub enum ActionName {
     Release,
     /// Closes an incident: `incident`, `verdict`, `note`.
     Resolve,
+    /// Gives an incident to a proctor: `incident`, `to` (absent: to nobody).
+    Assign,
 }
 
 /// What actions need; see [`ActionName`] for which needs what.
@@ -148,4 +150,7 @@ pub struct Args {
     /// More about the verdict.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// Who looks after the incident: a person's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
 }

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::client::{ActionName, Target};
 use crate::{
     candidate::{AttemptStatus, Bye, Error},
     rest::User,
@@ -29,6 +30,10 @@ pub enum ConsoleMessage {
     Result(CommandResult),
     /// Whom a command's notice reached.
     Receipt(Receipt),
+    /// Who else watches an exam, and whom.
+    Presence(Presence),
+    /// What a proctor of the exam did.
+    Action(Action),
     /// Answers a heartbeat.
     Pulse(Pulse),
     /// Something that was sent made no sense, or is not allowed.
@@ -39,9 +44,9 @@ pub enum ConsoleMessage {
 
 impl ConsoleMessage {
     /// Every `t` that the engine may send a console.
-    pub const TAGS: [&str; 11] = [
-        "welcome", "board", "delta", "incident", "detail", "event", "result", "receipt", "pulse",
-        "error", "bye",
+    pub const TAGS: [&str; 13] = [
+        "welcome", "board", "delta", "incident", "detail", "event", "result", "receipt",
+        "presence", "action", "pulse", "error", "bye",
     ];
 }
 
@@ -157,6 +162,32 @@ pub struct Row {
     pub node: Option<String>,
 }
 
+impl Row {
+    /// Whether it says anything besides which attempt it is about.
+    pub fn changes_anything(&self) -> bool {
+        let nothing = Self {
+            attempt: self.attempt.clone(),
+            ..Self::default()
+        };
+        *self != nothing
+    }
+
+    /// Bytes of the row as JSON or MessagePack, at most.
+    pub fn size_bound(&self) -> usize {
+        // Every field whole, with its name; a character of a text may take six.
+        let texts = [&self.q, &self.node].map(|text| text.as_ref().map_or(0, String::len));
+        let candidate = self.candidate.as_ref();
+        let names = candidate.map_or(0, |candidate| candidate.id.len() + candidate.name.len());
+        let fixed = match candidate {
+            Some(_) => 420,
+            None if self.incidents.is_some() => 300,
+            None if self.status.is_some() || self.answered.is_some() => 220,
+            None => 80,
+        };
+        fixed + self.attempt.len() + 6 * (texts.iter().sum::<usize>() + names)
+    }
+}
+
 /// A candidate on a board.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CandidateName {
@@ -221,6 +252,24 @@ pub struct IncidentInfo {
     pub at: i64,
     /// Whether it still waits for a person.
     pub open: bool,
+    /// How many events it stands for.
+    #[serde(default)]
+    pub events: u32,
+    /// The gravest that followed: `note`, `warn`, `flag`, `pause` or `cancel`.
+    #[serde(default)]
+    pub then: String,
+    /// Its newest event.
+    #[serde(default)]
+    pub last_at: i64,
+    /// The proctor who looks after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assigned_to: Option<String>,
+    /// How it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<String>,
+    /// What a person wrote about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// See [`ConsoleMessage::Detail`].
@@ -230,8 +279,23 @@ pub struct Detail {
     pub attempt: String,
     /// The whole row.
     pub row: Row,
+    /// What the risk is made of, most first.
+    #[serde(default)]
+    pub risk: Vec<RiskPart>,
+    /// Every incident, oldest first.
+    #[serde(default)]
+    pub incidents: Vec<IncidentInfo>,
     /// The newest events, oldest first.
     pub events: Vec<TimelineEntry>,
+}
+
+/// A part of an attempt's risk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RiskPart {
+    /// The kind of event.
+    pub kind: String,
+    /// How much of the risk.
+    pub points: u32,
 }
 
 /// See [`ConsoleMessage::Event`].
@@ -291,6 +355,48 @@ pub struct Receipt {
     pub acknowledged: u32,
     /// Attempts that it was for.
     pub total: u32,
+}
+
+/// See [`ConsoleMessage::Presence`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Presence {
+    /// The exam's code.
+    pub exam: String,
+    /// Every console that watches it.
+    pub proctors: Vec<Watcher>,
+}
+
+/// Who watches an exam.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Watcher {
+    /// The person's id.
+    pub id: String,
+    /// Shown to people.
+    pub name: String,
+    /// The attempts that are inspected.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inspects: Vec<String>,
+}
+
+/// See [`ConsoleMessage::Action`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[expect(clippy::struct_field_names, reason = "the same name as in a command")]
+pub struct Action {
+    /// The exam's code.
+    pub exam: String,
+    /// Who did it: the person's id.
+    pub by: String,
+    /// The person's name.
+    pub name: String,
+    /// What.
+    pub action: ActionName,
+    /// To whom.
+    pub target: Target,
+    /// When.
+    pub at: i64,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// See [`ConsoleMessage::Pulse`].

@@ -11,7 +11,8 @@ use crate::domain::{
         command::{Action, Numbered, Observation},
         fixture::{Driver, answer, enter, exam, minute, minutes, sectioned, staff},
     },
-    exam::{Exam, SessionPolicy},
+    exam::{Consequence, Exam, IntegrityRule, Proctoring, SessionPolicy, Severity},
+    integrity::Detection,
     time::Timestamp,
 };
 
@@ -26,6 +27,8 @@ enum Step {
     Repeat(u64),
     Skip(u64),
     Observe(u64),
+    Detect,
+    Close,
     Submit,
     Pause,
     Resume,
@@ -55,6 +58,8 @@ fn any_step() -> impl Strategy<Value = Step> {
         2 => (0..3_u64).prop_map(Step::Repeat),
         1 => (1..3_u64).prop_map(Step::Skip),
         2 => (0..3_u64).prop_map(Step::Observe),
+        1 => Just(Step::Detect),
+        1 => Just(Step::Close),
         3 => Just(Step::Pause),
         4 => Just(Step::Resume),
         2 => up_to(900).prop_map(Step::Extend),
@@ -88,14 +93,16 @@ fn any_exam() -> impl Strategy<Value = Exam> {
         prop::option::of(select(vec![30, 90, 200])),
         any::<bool>(),
         any::<bool>(),
+        any::<bool>(),
     );
     (sections, options).prop_map(|(exam, options)| {
-        let (grace, ceiling, from, until, whole, reject) = options;
+        let (grace, ceiling, from, until, whole, reject, proctored) = options;
         Exam {
             grace_period: minutes(grace),
             compensate_up_to: ceiling.map(minutes),
             available_from: from.map(minute),
             available_until: until.map(minute),
+            proctoring: proctoring(proctored),
             full_duration_after_close: whole,
             session_policy: if reject {
                 SessionPolicy::Reject
@@ -105,6 +112,25 @@ fn any_exam() -> impl Strategy<Value = Exam> {
             ..exam
         }
     })
+}
+
+/// Rules that act without touching the clock, whose time a life counts by itself.
+fn proctoring(enabled: bool) -> Proctoring {
+    let rule = |limit, within, then| IntegrityRule {
+        kind: "focus_lost".to_owned(),
+        severity: Severity::High,
+        limit,
+        within,
+        then,
+    };
+    Proctoring {
+        enabled,
+        heartbeat: Duration::from_secs(10),
+        rules: vec![
+            rule(2, Some(minutes(10)), Consequence::Warn),
+            rule(4, None, Consequence::Flag),
+        ],
+    }
 }
 
 /// A life as it is lived, with what it shows as a whole.
@@ -166,6 +192,10 @@ impl Life {
         }
     }
 
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one short arm for each reads best in one place"
+    )]
     fn command(&mut self, step: &Step) -> Option<Command> {
         let unique = format!("{}", self.done + self.skipped);
         let session = self.driver.attempt.session().cloned();
@@ -195,11 +225,27 @@ impl Life {
             }
             Step::Repeat(back) => answer(seq.saturating_sub(back + 1), "q1", None, "b".into()),
             Step::Skip(ahead) => answer(seq + ahead, "q1", None, "b".into()),
+            Step::Detect => Command::Detect {
+                what: Detection::ClockSkewed,
+                data: serde_json::Value::Null,
+            },
+            Step::Close => {
+                let integrity = &self.driver.attempt.control().integrity;
+                let incident = integrity.incidents().last()?.id.clone();
+                let verdict = "dismissed".to_owned();
+                let note = None;
+                act(Action::Resolve {
+                    incident,
+                    verdict,
+                    note,
+                })
+            }
             Step::Observe(ahead) => Command::Observe(Observation {
                 n: session.map_or(0, |session| session.applied_event) + ahead,
                 kind: "focus_lost".to_owned(),
                 client_at: self.driver.now,
                 data: serde_json::Value::Null,
+                dropped: false,
             }),
             Step::Submit => numbered(seq, Numbered::Submit),
             Step::Pause => act(Action::Pause { reason }),
@@ -295,6 +341,12 @@ impl Life {
             | Event::Flagged { .. }
             | Event::Unflagged { .. }
             | Event::Released { .. }
+            | Event::Detected { .. }
+            | Event::Arrived { .. }
+            | Event::IncidentRaised { .. }
+            | Event::IncidentClosed { .. }
+            | Event::IncidentAssigned { .. }
+            | Event::Noted
             | Event::CommandDone { .. } => {}
         }
     }

@@ -121,12 +121,13 @@ fn before_the_clock_runs_staff_can_end_mark_and_tell() {
             > c3 done
             0 staff c4 flag
             > flagged
+            > incident flagged
             > c4 done
             0 staff c5 submit
             > handed in 0:00 by staff: flagged
             > c5 done
             0 look
-            > flagged
+            > flagged, i4 flagged x1 high flag
         "#]],
     );
     check(
@@ -134,6 +135,7 @@ fn before_the_clock_runs_staff_can_end_mark_and_tell() {
         &expect![[r#"
             0 staff c1 flag
             > flagged
+            > incident flagged
             > c1 done
             0 staff c2 unflag
             > unflagged

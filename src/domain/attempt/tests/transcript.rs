@@ -15,6 +15,7 @@ use crate::domain::{
         fixture::{Driver, answer, enter, minutes, staff},
     },
     exam::Exam,
+    integrity::{DETECTIONS, Detection, Origin},
     time::Timestamp,
 };
 
@@ -89,7 +90,18 @@ fn command(words: &str) -> Command {
             kind: args[1].to_owned(),
             client_at: Timestamp::default(),
             data: serde_json::Value::Null,
+            dropped: args.get(2) == Some(&"dropped"),
         }),
+        "detect" => Command::Detect {
+            what: detection(args[0]),
+            data: serde_json::Value::Null,
+        },
+        "arrive" => Command::Arrive {
+            origin: Origin {
+                address: args[0].to_owned(),
+                device: args.get(1).map(|&device| device.to_owned()),
+            },
+        },
         "seen" => Command::AcknowledgeNotice {
             id: args[0].to_owned(),
         },
@@ -123,8 +135,22 @@ fn action(args: &[&str]) -> Action {
         "flag" => Action::Flag { reason },
         "unflag" => Action::Unflag { reason },
         "release" => Action::Release { reason },
+        "resolve" => Action::Resolve {
+            incident: args[1].to_owned(),
+            verdict: args[2].to_owned(),
+            note: None,
+        },
+        "assign" => Action::Assign {
+            incident: args[1].to_owned(),
+            to: args.get(2).map(|&person| person.to_owned()),
+        },
         _ => panic!("no such action: {args:?}"),
     }
+}
+
+fn detection(name: &str) -> Detection {
+    let mut known = DETECTIONS.iter();
+    known.find(|(_, one, _)| *one == name).unwrap().0
 }
 
 fn parse_time(text: &str) -> Duration {
@@ -161,9 +187,29 @@ fn look(driver: &Driver) -> String {
     if let Some(due) = attempt.next_deadline() {
         write!(text, ", next {}", time(due)).unwrap();
     }
+    let integrity = &attempt.control().integrity;
+    let risk = integrity.risk(driver.now);
+    if risk > 0 {
+        write!(text, ", risk {risk} {:?}", integrity.explain(driver.now)).unwrap();
+    }
+    for incident in integrity.incidents() {
+        let (id, kind, events) = (&incident.id, &incident.kind, incident.events);
+        let (severity, then) = (incident.severity.as_str(), incident.then.as_str());
+        write!(text, ", {id} {kind} x{events} {severity} {then}").unwrap();
+        if let Some(person) = &incident.assigned_to {
+            write!(text, " for {person}").unwrap();
+        }
+        if let Some(closed) = &incident.closed {
+            write!(text, " {}", closed.verdict).unwrap();
+        }
+    }
     text
 }
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "one short arm for each reads best in one place"
+)]
 fn event(event: &Event) -> String {
     let late = |late: &bool| if *late { ", late" } else { "" };
     match event {
@@ -202,6 +248,12 @@ fn event(event: &Event) -> String {
             text
         }
         Event::Observed { n, kind, .. } => format!("event {n} {kind}"),
+        Event::Detected { what, .. } => format!("detected {}", what.as_str()),
+        Event::Arrived { origin } => format!("from {}", origin.address),
+        Event::IncidentRaised { raised } => format!("incident {}", raised.kind),
+        Event::IncidentClosed { incident, closed } => format!("{incident} {}", closed.verdict),
+        Event::IncidentAssigned { incident, to } => format!("{incident} is for {to:?}"),
+        Event::Noted => "noted".to_owned(),
         Event::Noticed { text, .. } => format!("notice {text}"),
         Event::NoticesSent => "notices sent".to_owned(),
         Event::NoticeAcknowledged { id } => format!("notice {id} seen"),
@@ -245,5 +297,6 @@ fn refused(refusal: Refusal) -> String {
         Refusal::NotPaused => "not paused".to_owned(),
         Refusal::AlreadyPaused => "already paused".to_owned(),
         Refusal::NotStarted => "not started".to_owned(),
+        Refusal::UnknownIncident => "unknown incident".to_owned(),
     }
 }

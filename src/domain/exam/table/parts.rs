@@ -9,6 +9,7 @@ use crate::domain::{
         limits::{CODE_CHARS_MAX, ID_CHARS_MAX, IMAGE_CHARS_MAX, WORD_CHARS_MAX},
         shape::{Field, Rule, Shape},
     },
+    integrity::DETECTIONS,
     time::Timestamp,
 };
 
@@ -89,11 +90,16 @@ pub(super) const EVENT_KIND: Shape = Shape::Text {
     max: WORD_CHARS_MAX,
     rule: &Rule {
         says: "must be an event kind of the protocol, or begin with x-",
-        holds: |text| EVENT_KINDS.contains(&text) || text.starts_with("x-"),
+        holds: |text| {
+            EVENT_KINDS.contains(&text)
+                || DETECTIONS.iter().any(|(_, name, _)| *name == text)
+                || text.starts_with("x-")
+        },
         pattern: "^(x-[\\s\\S]*|focus_lost|focus_gained|page_hidden|page_visible|fullscreen_exit\
                   |copy|cut|paste|context_menu|print|screenshot|devtools|second_screen|offline\
                   |face_absent|face_multiple|face_mismatch|voice|phone|virtual_machine\
-                  |screen_share_stopped)$",
+                  |screen_share_stopped|heartbeat_lost|session_taken_over|address_changed\
+                  |clock_skewed|answer_too_fast|device_shared)$",
         format: "",
     },
 };

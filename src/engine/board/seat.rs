@@ -1,0 +1,302 @@
+//! One attempt on a board.
+
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError, Weak,
+    atomic::{AtomicU32, Ordering},
+};
+
+use invigil_protocol::proctor::{
+    AttemptEvent, CandidateName, ConsoleMessage, Incident as IncidentMessage, IncidentCounts,
+    IncidentInfo, Row, TimelineEntry, Totals,
+};
+
+use super::{Board, Topic};
+use crate::{
+    domain::{
+        attempt::{Status, command::CommandKey},
+        exam::Severity,
+        id::{AttemptId, NodeId, PersonId, QuestionId},
+        integrity::Incident,
+        time::Timestamp,
+    },
+    engine::shared::wire_status,
+    store::TimelineRow,
+};
+
+/// Where an attempt shows what proctors see of it.
+#[derive(Debug)]
+pub(in crate::engine) struct Seat {
+    /// For the queue of the board, which wants shared seats.
+    own: Weak<Self>,
+    attempt: AttemptId,
+    candidate: PersonId,
+    name: Box<str>,
+    questions: u32,
+    /// A board outlives no node, and a seat no board that is of use.
+    board: Arc<Board>,
+    inspectors: AtomicU32,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    shown: Option<Shown>,
+    published: Option<Shown>,
+    queued: bool,
+}
+
+/// What changes of a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::engine) struct Shown {
+    /// Where the attempt stands.
+    pub status: Status,
+    /// Whether the candidate is connected.
+    pub online: bool,
+    /// End of the candidate's time.
+    pub deadline_at: Option<Timestamp>,
+    /// Questions that have an answer.
+    pub answered: u32,
+    /// The question on screen.
+    pub q: Option<QuestionId>,
+    /// 0 to 100.
+    pub risk: u8,
+    /// By severity.
+    pub incidents: IncidentCounts,
+    /// When the candidate was last heard.
+    pub last_seen_at: Option<Timestamp>,
+    /// As the client measured.
+    pub rtt_ms: Option<i64>,
+    /// Marked for review after the exam.
+    pub flagged: bool,
+    /// Whether it is in this node's memory.
+    pub here: bool,
+}
+
+impl Seat {
+    pub(super) fn new(
+        attempt: AttemptId,
+        candidate: PersonId,
+        name: &str,
+        questions: u32,
+        board: &Arc<Board>,
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|own| Self {
+            own: Weak::clone(own),
+            attempt,
+            candidate,
+            name: name.into(),
+            questions,
+            board: Arc::clone(board),
+            inspectors: AtomicU32::new(0),
+            state: Mutex::default(),
+        })
+    }
+
+    pub(super) const fn board(&self) -> &Arc<Board> {
+        &self.board
+    }
+
+    /// Shows how things stand.
+    pub(in crate::engine) fn show(&self, shown: Shown) {
+        let mut state = self.lock();
+        if state.shown.as_ref() == Some(&shown) {
+            return;
+        }
+        state.shown = Some(shown);
+        if state.queued || !self.board.is_watched() {
+            return;
+        }
+        state.queued = true;
+        drop(state);
+        if let Some(own) = self.own.upgrade() {
+            self.board.enqueue(&own);
+        }
+    }
+
+    /// Shows that the attempt is no longer in this node's memory.
+    pub(in crate::engine) fn show_gone(&self) {
+        if let Some(shown) = self.shown() {
+            self.show(Shown {
+                online: false,
+                here: false,
+                ..shown
+            });
+        }
+    }
+
+    /// Whether nothing was shown yet.
+    pub(super) fn is_blank(&self) -> bool {
+        self.lock().shown.is_none()
+    }
+
+    pub(super) fn shown(&self) -> Option<Shown> {
+        self.lock().shown.clone()
+    }
+
+    /// Takes what is to be published: what was before, and what is.
+    pub(super) fn publish(&self) -> Option<(Option<Shown>, Shown)> {
+        let mut state = self.lock();
+        state.queued = false;
+        let shown = state.shown.clone()?;
+        let before = state.published.replace(shown.clone());
+        Some((before, shown))
+    }
+
+    /// As if it had been published just now: a board was handed out.
+    pub(super) fn mark_published(&self) -> Option<Shown> {
+        let mut state = self.lock();
+        let shown = state.shown.clone()?;
+        state.published = Some(shown.clone());
+        Some(shown)
+    }
+
+    pub(super) fn inspected(&self, on: bool) {
+        if on {
+            self.inspectors.fetch_add(1, Ordering::AcqRel);
+        } else {
+            self.inspectors.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+
+    /// Shows an entry of the timeline to those who look at this attempt.
+    pub(in crate::engine) fn tell_entry(&self, entry: &TimelineRow) {
+        if self.inspectors.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        let message = ConsoleMessage::Event(AttemptEvent {
+            attempt: self.attempt.to_string(),
+            event: timeline_entry(entry),
+        });
+        self.board.tell(Topic::Inspectors(self.attempt), message);
+    }
+
+    /// The candidate's device has what a command led to.
+    pub(in crate::engine) fn delivered(&self, key: &CommandKey) {
+        self.board.delivered(key, self.attempt);
+    }
+
+    /// The candidate has acknowledged what a command led to.
+    pub(in crate::engine) fn acknowledged(&self, key: &CommandKey) {
+        self.board.acknowledged(key, self.attempt);
+    }
+
+    /// Shows an incident to everybody, at once.
+    pub(in crate::engine) fn tell_incident(&self, incident: &Incident) {
+        if self.board.is_watched() {
+            let message = ConsoleMessage::Incident(IncidentMessage {
+                exam: self.board.exam().to_string(),
+                attempt: self.attempt.to_string(),
+                incident: incident_info(incident),
+            });
+            self.board.tell(Topic::Everyone, message);
+        }
+    }
+
+    /// The row: whole, or what differs from `before`.
+    pub(super) fn row(&self, shown: &Shown, before: Option<&Shown>, node: &NodeId) -> Row {
+        fn changed<T: PartialEq>(old: Option<&T>, new: &T) -> bool {
+            old != Some(new)
+        }
+        macro_rules! field {
+            ($name:ident, $value:expr) => {
+                changed(before.map(|before| &before.$name), &shown.$name).then_some($value)
+            };
+        }
+        let whole = before.is_none();
+        Row {
+            attempt: self.attempt.to_string(),
+            candidate: whole.then(|| CandidateName {
+                id: self.candidate.to_string(),
+                name: self.name.to_string(),
+            }),
+            status: field!(status, wire_status(shown.status)),
+            online: field!(online, shown.online),
+            deadline_at: field!(deadline_at, shown.deadline_at.map(Timestamp::as_ms)).flatten(),
+            answered: field!(answered, shown.answered),
+            questions: whole.then_some(self.questions),
+            q: field!(q, shown.q.as_ref().map(ToString::to_string)).flatten(),
+            risk: field!(risk, shown.risk),
+            incidents: field!(incidents, shown.incidents),
+            last_seen_at: field!(last_seen_at, shown.last_seen_at.map(Timestamp::as_ms)).flatten(),
+            rtt_ms: field!(rtt_ms, shown.rtt_ms).flatten(),
+            flagged: field!(flagged, shown.flagged),
+            node: field!(here, shown.here.then(|| node.to_string())).flatten(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // No holder of this lock can panic half-way through a change.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shown {
+    /// Adds the row to the sums, or takes it out.
+    pub(super) fn count(&self, totals: &mut Totals, add: bool) {
+        let in_progress = self.status == Status::InProgress;
+        let paused = self.status == Status::Paused;
+        let over = !matches!(
+            self.status,
+            Status::Started | Status::InProgress | Status::Paused | Status::Cancelled
+        );
+        for (sum, counts) in [
+            (&mut totals.attempts, true),
+            (&mut totals.online, self.online),
+            (&mut totals.in_progress, in_progress),
+            (&mut totals.paused, paused),
+            (&mut totals.submitted, over),
+            (&mut totals.flagged, self.flagged),
+        ] {
+            let change = u32::from(counts);
+            *sum = if add {
+                *sum + change
+            } else {
+                sum.saturating_sub(change)
+            };
+        }
+    }
+}
+
+/// An entry of the timeline, as consoles see it.
+pub(in crate::engine) fn timeline_entry(entry: &TimelineRow) -> TimelineEntry {
+    TimelineEntry {
+        at: entry.at.as_ms(),
+        kind: entry.kind.clone(),
+        data: serde_json::from_str(&entry.data).unwrap_or_default(),
+    }
+}
+
+/// An incident, as consoles see it.
+pub(in crate::engine) fn incident_info(incident: &Incident) -> IncidentInfo {
+    let closed = incident.closed.as_ref();
+    IncidentInfo {
+        id: incident.id.clone(),
+        kind: incident.kind.clone(),
+        severity: incident.severity.as_str().to_owned(),
+        at: incident.opened_at.as_ms(),
+        open: incident.is_open(),
+        events: incident.events,
+        then: incident.then.as_str().to_owned(),
+        last_at: incident.last_at.as_ms(),
+        assigned_to: incident.assigned_to.clone(),
+        verdict: closed.map(|closed| closed.verdict.clone()),
+        note: closed
+            .and_then(|closed| closed.note.clone())
+            .or_else(|| incident.note.clone()),
+    }
+}
+
+/// How many incidents there are of each severity.
+pub(in crate::engine) fn incident_counts(incidents: &[Incident]) -> IncidentCounts {
+    let mut counts = IncidentCounts::default();
+    for incident in incidents {
+        let count = match incident.severity {
+            Severity::Low => &mut counts.low,
+            Severity::Medium => &mut counts.medium,
+            Severity::High => &mut counts.high,
+            Severity::Critical => &mut counts.critical,
+        };
+        *count += 1;
+    }
+    counts
+}

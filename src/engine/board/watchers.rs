@@ -1,0 +1,79 @@
+//! Who watches an exam, and whom.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use invigil_protocol::proctor::{Presence, Watcher};
+
+use crate::domain::{
+    id::{AttemptId, ExamCode, PersonId},
+    person::Person,
+};
+
+/// The consoles of an exam.
+#[derive(Debug, Default)]
+pub(super) struct Watchers {
+    consoles: BTreeMap<u64, Console>,
+    last: u64,
+}
+
+#[derive(Debug)]
+struct Console {
+    person: PersonId,
+    name: String,
+    inspects: BTreeSet<AttemptId>,
+}
+
+impl Watchers {
+    pub(super) fn is_empty(&self) -> bool {
+        self.consoles.is_empty()
+    }
+
+    /// Adds a console; the number names it.
+    pub(super) fn add(&mut self, person: &Person) -> u64 {
+        self.last += 1;
+        let console = Console {
+            person: person.id.clone(),
+            name: person.name.clone(),
+            inspects: BTreeSet::new(),
+        };
+        self.consoles.insert(self.last, console);
+        self.last
+    }
+
+    /// Removes a console; the attempts are those that it inspected.
+    pub(super) fn remove(&mut self, console: u64) -> BTreeSet<AttemptId> {
+        let removed = self.consoles.remove(&console);
+        removed.map_or_else(BTreeSet::new, |console| console.inspects)
+    }
+
+    /// Whether that changed anything.
+    pub(super) fn inspect(&mut self, console: u64, attempt: AttemptId, on: bool) -> bool {
+        self.consoles.get_mut(&console).is_some_and(|console| {
+            if on {
+                console.inspects.insert(attempt)
+            } else {
+                console.inspects.remove(&attempt)
+            }
+        })
+    }
+
+    /// Everybody, by person: two consoles of one person are one proctor.
+    pub(super) fn presence(&self, exam: &ExamCode) -> Presence {
+        let mut people: BTreeMap<&PersonId, (&str, BTreeSet<AttemptId>)> = BTreeMap::new();
+        for console in self.consoles.values() {
+            let (_, inspects) = people
+                .entry(&console.person)
+                .or_insert_with(|| (&console.name, BTreeSet::new()));
+            inspects.extend(&console.inspects);
+        }
+        let proctors = people.into_iter().map(|(id, (name, inspects))| Watcher {
+            id: id.to_string(),
+            name: name.to_owned(),
+            inspects: inspects.iter().map(ToString::to_string).collect(),
+        });
+        Presence {
+            exam: exam.to_string(),
+            proctors: proctors.collect(),
+        }
+    }
+}

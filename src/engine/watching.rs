@@ -1,0 +1,194 @@
+//! Watching an exam: the board, and one attempt in detail.
+
+use std::sync::Arc;
+
+use invigil_protocol::proctor::{Detail, IncidentCounts, RiskPart};
+use tokio::sync::oneshot;
+
+use super::{
+    Engine, Error,
+    actor::message::Message,
+    board::{Shown, Watching, incident_counts, incident_info, timeline_entry},
+    load,
+};
+use crate::{
+    domain::{
+        attempt::{Control, Identity, Status},
+        id::{AttemptId, ExamCode},
+        person::Person,
+    },
+    store::{ResultLine, TimelineRow},
+};
+
+/// Entries of the timeline that a detail begins with.
+const DETAIL_ENTRIES: usize = 100;
+
+/// Entries that are read at once on the way there.
+const PAGE: u32 = 1_000;
+
+impl Engine {
+    /// Begins to watch an exam: the whole board, and what happens from here on.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn watch(&self, exam: &ExamCode, person: &Person) -> Result<Watching, Error> {
+        let watching = self.inner.shared.boards.watch(exam, person);
+        if watching.is_first()
+            && let Err(error) = self.place_stored(&watching).await
+        {
+            self.unwatch(watching);
+            return Err(error);
+        }
+        let board = Arc::clone(watching.board());
+        let (shared, exam) = (Arc::clone(&self.inner.shared), exam.clone());
+        self.inner.actors.spawn(async move {
+            board.publish_changes().await;
+            shared.boards.forget(&exam);
+        });
+        watching.board().tell_presence();
+        Ok(watching)
+    }
+
+    /// Ends to watch an exam.
+    pub fn unwatch(&self, watching: Watching) {
+        self.inner.shared.boards.unwatch(watching);
+    }
+
+    /// How many attempts of an exam are in memory.
+    pub fn live_attempts(&self, exam: &ExamCode) -> u32 {
+        let board = self.inner.shared.boards.find(exam);
+        board.map_or(0, |board| board.live())
+    }
+
+    /// The attempts of the exam that are in the store only.
+    async fn place_stored(&self, watching: &Watching) -> Result<(), Error> {
+        let board = watching.board();
+        for line in self.inner.attempts.results(board.exam()).await? {
+            let version = &line.summary.identity.exam_version;
+            let content = self.inner.contents.version(version).await?;
+            let questions = u32::try_from(content.plan.question_count()).unwrap_or(u32::MAX);
+            let shown = stored(&line, self);
+            let ResultLine {
+                summary,
+                candidate_name,
+            } = &line;
+            board.place_stored(&summary.identity, candidate_name, questions, shown);
+        }
+        Ok(())
+    }
+
+    /// Shows an attempt that was started just now, and is in no memory yet.
+    pub(super) fn place_started(&self, identity: &Identity, person: &Person, questions: usize) {
+        let Some(board) = self.inner.shared.boards.find(&identity.exam) else {
+            return;
+        };
+        if board.is_watched() {
+            let questions = u32::try_from(questions).unwrap_or(u32::MAX);
+            board.place_stored(identity, &person.name, questions, Shown::started());
+        }
+    }
+
+    /// Everything about one attempt of the exam that is watched; none where it
+    /// has no such attempt.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn detail(
+        &self,
+        watching: &Watching,
+        attempt: AttemptId,
+    ) -> Result<Option<Detail>, Error> {
+        let Some(row) = watching.board().row(attempt) else {
+            return Ok(None);
+        };
+        let control = self.control_of(attempt).await?.unwrap_or_default();
+        let integrity = &control.integrity;
+        let parts = integrity.explain(self.now()).into_iter();
+        let incidents = integrity.incidents().iter();
+        let events = self.newest_entries(attempt).await?;
+        Ok(Some(Detail {
+            attempt: attempt.to_string(),
+            row,
+            risk: parts
+                .map(|(kind, points)| RiskPart {
+                    kind: kind.to_owned(),
+                    points,
+                })
+                .collect(),
+            incidents: incidents.map(incident_info).collect(),
+            events: events.iter().map(timeline_entry).collect(),
+        }))
+    }
+
+    async fn control_of(&self, attempt: AttemptId) -> Result<Option<Control>, Error> {
+        if let Some(handle) = self.inner.registry.find(attempt) {
+            let (reply, look) = oneshot::channel();
+            if handle.deliver(Message::Look(reply)).await.is_ok()
+                && let Ok(look) = look.await
+            {
+                return Ok(Some(look.control));
+            }
+        }
+        let summary = self.inner.attempts.summary(attempt).await?;
+        Ok(summary.and_then(|summary| load::control(&summary.control.state)))
+    }
+
+    async fn newest_entries(&self, attempt: AttemptId) -> Result<Vec<TimelineRow>, Error> {
+        let mut newest: Vec<TimelineRow> = Vec::new();
+        loop {
+            let after = newest.last().map_or(0, |entry| entry.number);
+            let page = self.inner.attempts.timeline(attempt, after, PAGE).await?;
+            let last = page.len() < PAGE as usize;
+            newest.extend(page);
+            let spare = newest.len().saturating_sub(DETAIL_ENTRIES);
+            newest.drain(..spare);
+            if last {
+                return Ok(newest);
+            }
+        }
+    }
+}
+
+/// How an attempt stands that is in the store only.
+fn stored(line: &ResultLine, engine: &Engine) -> Shown {
+    let summary = &line.summary;
+    let control = load::control(&summary.control.state).unwrap_or_default();
+    let incidents = control.integrity.incidents();
+    Shown {
+        status: summary.control.status,
+        online: false,
+        deadline_at: summary.control.deadline_at,
+        answered: summary.answered,
+        q: None,
+        risk: control.integrity.risk(engine.now()),
+        incidents: incident_counts(incidents),
+        last_seen_at: Some(summary.progress.last_activity_at),
+        rtt_ms: None,
+        flagged: control.flagged,
+        here: false,
+    }
+}
+
+impl Shown {
+    /// An attempt that nobody has entered.
+    const fn started() -> Self {
+        Self {
+            status: Status::Started,
+            online: false,
+            deadline_at: None,
+            answered: 0,
+            q: None,
+            risk: 0,
+            incidents: IncidentCounts {
+                low: 0,
+                medium: 0,
+                high: 0,
+                critical: 0,
+            },
+            last_seen_at: None,
+            rtt_ms: None,
+            flagged: false,
+            here: false,
+        }
+    }
+}

@@ -12,6 +12,7 @@ mod serve;
 mod settings;
 mod stores;
 mod verify;
+mod watch;
 
 use std::{
     fmt,
@@ -62,6 +63,8 @@ enum Command {
     Check(check::Args),
     /// Say whether a hand-in receipt is genuine
     Verify(verify::Args),
+    /// Watch an exam in a terminal, and act as its proctor
+    Watch(watch::Args),
     /// Look after PostgreSQL: partitions, statistics, seals
     #[command(subcommand)]
     Maintenance(maintenance::Command),
@@ -119,6 +122,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Results(args) => results::run(args, config).await,
         Command::Check(args) => check::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Watch(args) => Box::pin(watch::run(args)).await,
         Command::Maintenance(command) => maintenance::run(command, &config).await,
         Command::Audit(command) => maintenance::audit(command, &config).await,
         Command::Keys(command) => maintenance::rotate(command, &config).await,

@@ -40,6 +40,10 @@ pub struct Config {
     pub retention: Retention,
     /// Files of questions.
     pub media: Media,
+    /// Where records go.
+    pub mongodb: MongoDb,
+    /// How records get there.
+    pub recorder: Recorder,
     /// Bounds on what clients send.
     pub limits: Limits,
     /// How saves are grouped.
@@ -114,6 +118,30 @@ pub struct Media {
     pub folder: PathBuf,
     /// The most of one, bytes.
     pub file_bytes: usize,
+}
+
+/// Where records go: events, and the history of attempts.
+#[derive(Debug, Clone)]
+pub struct MongoDb {
+    /// `MongoDB`; none: records stay with the attempts.
+    pub url: Option<SecretString>,
+    /// The database.
+    pub database: String,
+}
+
+/// How records get to `MongoDB`.
+#[derive(Debug, Clone)]
+pub struct Recorder {
+    /// Where they wait while it is away.
+    pub spool: PathBuf,
+    /// The most that may wait there, bytes.
+    pub spool_bytes: u64,
+    /// After which a write counts as failed.
+    pub patience: Duration,
+    /// How long events are kept.
+    pub events: Duration,
+    /// How long the history of attempts is kept.
+    pub history: Duration,
 }
 
 /// Bounds on what clients send.
@@ -266,6 +294,10 @@ impl Config {
         }
     }
 
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one line a setting reads best in one place"
+    )]
     fn read(reader: &mut Reader<'_>, effective: toml::Table) -> Self {
         Self {
             server: Server {
@@ -293,6 +325,19 @@ impl Config {
             media: Media {
                 folder: PathBuf::from(reader.text("media.folder")),
                 file_bytes: reader.integer("media.file_bytes", 1024..=1_073_741_824),
+            },
+            mongodb: MongoDb {
+                url: reader.mongodb_url("mongodb.url"),
+                database: reader.text("mongodb.database").to_owned(),
+            },
+            recorder: Recorder {
+                spool: PathBuf::from(reader.text("recorder.spool")),
+                spool_bytes: reader.integer("recorder.spool_bytes", 1_048_576..=1 << 50),
+                patience: Duration::from_millis(
+                    reader.integer("recorder.patience_ms", 100..=60_000),
+                ),
+                events: reader.days("recorder.events_days", 1..=36_500),
+                history: reader.days("recorder.history_days", 1..=36_500),
             },
             limits: Limits {
                 frame_bytes: reader.integer("limits.frame_bytes", 1024..=65_536),
@@ -339,9 +384,14 @@ impl Config {
     /// What is in effect, as TOML, with secrets masked.
     pub fn to_masked_toml(&self) -> String {
         let mut effective = self.effective.clone();
-        for key in ["url", "management_url"] {
+        let secrets = [
+            ("database", "url"),
+            ("database", "management_url"),
+            ("mongodb", "url"),
+        ];
+        for (section, key) in secrets {
             if let Some(toml::Value::String(url)) = effective
-                .get_mut("database")
+                .get_mut(section)
                 .and_then(|section| section.get_mut(key))
             {
                 *url = mask(url);
@@ -459,7 +509,12 @@ mod tests {
     #[test]
     fn secrets_are_masked() {
         let url = "postgres://someone:secret@db.example:5432/exams?password=secret";
-        let config = load("", &[("INVIGIL__DATABASE__URL", url)]).unwrap();
+        let mongodb = "mongodb://someone:secret@db.example/?authSource=secret";
+        let urls = [
+            ("INVIGIL__DATABASE__URL", url),
+            ("INVIGIL__MONGODB__URL", mongodb),
+        ];
+        let config = load("", &urls).unwrap();
         let printed = config.to_masked_toml();
         assert!(
             printed.contains("postgres://***@db.example:5432/exams"),

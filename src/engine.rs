@@ -17,6 +17,7 @@ mod hand_in;
 mod load;
 mod outbox;
 mod read;
+mod recorder;
 mod registry;
 mod shared;
 mod slot;
@@ -31,7 +32,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
     actor::message::Message, board::Boards, content::Contents, devices::Devices, hand_in::Keys,
-    registry::Registry, shared::Shared, writer::Writer,
+    recorder::Recorder, registry::Registry, shared::Shared, writer::Writer,
 };
 pub use self::{
     actor::{ExchangeRefusal, Handle, Opened, Opening, OpeningRefusal, StaffRefusal},
@@ -40,6 +41,7 @@ pub use self::{
     command::CommandError,
     content::{Content, PaperBody},
     outbox::{Closing, Outbox, Outgoing},
+    recorder::RecorderSettings,
     shared::{Limits, fresh_session},
     start::{StartError, StartedAttempt},
     writer::Flush,
@@ -49,7 +51,7 @@ use crate::{
         id::{AttemptId, NodeId},
         time::{Timestamp, duration_ms},
     },
-    store::{self, AttemptStore, Catalog},
+    store::{self, AttemptStore, Catalog, records::RecordStore},
     telemetry::{chain, metrics::Metrics},
 };
 use invigil_protocol::{code::CloseCode, exchange};
@@ -86,6 +88,15 @@ pub enum Error {
     /// The stored result of a staff command cannot be read.
     #[error("the stored result of command {0} cannot be read")]
     Command(String),
+    /// What waits for the store of records cannot be read.
+    #[error("{path}: records cannot wait in this folder")]
+    Spool {
+        /// The folder.
+        path: String,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
     /// The system gives no random bytes.
     #[error("the system gives no random bytes")]
     Random(#[from] getrandom::Error),
@@ -101,7 +112,7 @@ pub enum Error {
 }
 
 /// Settings of the engine.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Settings {
     /// This node's name.
     pub node: NodeId,
@@ -113,6 +124,8 @@ pub struct Settings {
     pub outage_min: Duration,
     /// How long an attempt without a connection stays in memory.
     pub idle_stop: Duration,
+    /// Where records go; none: they are part of every commit.
+    pub records: Option<(Arc<dyn RecordStore>, RecorderSettings)>,
 }
 
 /// The engine. A clone is another handle to the same one.
@@ -128,6 +141,7 @@ struct Inner {
     attempts: Arc<dyn AttemptStore>,
     actors: TaskTracker,
     background: TaskTracker,
+    recording: TaskTracker,
     stop: CancellationToken,
 }
 
@@ -145,7 +159,12 @@ impl Engine {
         let clock = Clock::system();
         note_outage(&*attempts, &settings, clock.now()).await?;
         let keys = Arc::new(Keys::from_store(&*catalog).await?);
+        let recorder = settings.records.map(|(store, settings)| {
+            let (attempts, metrics) = (Arc::clone(&attempts), Arc::clone(&metrics));
+            Arc::new(Recorder::new(store, attempts, metrics, settings))
+        });
         let shared = Arc::new(Shared {
+            recorder: recorder.clone(),
             boards: Boards::new(settings.node.clone(), clock),
             devices: Devices::default(),
             node: settings.node,
@@ -166,6 +185,10 @@ impl Engine {
             actors.clone(),
         );
         let (background, stop) = (TaskTracker::new(), CancellationToken::new());
+        let recording = TaskTracker::new();
+        if let Some(recorder) = recorder {
+            start_recording(recorder, clock, &recording, &stop)?;
+        }
         let engine = Self {
             inner: Arc::new(Inner {
                 shared,
@@ -174,6 +197,7 @@ impl Engine {
                 attempts,
                 actors,
                 background,
+                recording,
                 stop,
             }),
         };
@@ -301,6 +325,7 @@ impl Engine {
             registry,
             actors,
             background,
+            recording,
             shared,
             stop,
             ..
@@ -316,7 +341,38 @@ impl Engine {
         {
             tracing::error!("the store did not take everything in time; clients send it again");
         }
+        // Only now is nothing left that could be recorded.
+        if let Some(recorder) = &shared.recorder {
+            recorder.stop();
+        }
+        recording.close();
+        if tokio::time::timeout(patience, recording.wait())
+            .await
+            .is_err()
+        {
+            tracing::error!("not every record was written; what was acknowledged is on disk");
+        }
     }
+}
+
+/// Starts what brings records to their store.
+fn start_recording(
+    recorder: Arc<Recorder>,
+    clock: Clock,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> Result<(), Error> {
+    let spool = recorder.open_spool().map_err(|source| Error::Spool {
+        path: recorder.settings().spool_dir.display().to_string(),
+        source,
+    })?;
+    let (writing, relaying) = (Arc::clone(&recorder), Arc::clone(&recorder));
+    tasks.spawn(async move { writing.run(spool).await });
+    let relay_stop = stop.clone();
+    tasks.spawn(async move { relaying.relay(clock, relay_stop).await });
+    let stop = stop.clone();
+    tasks.spawn(async move { recorder.prepare(stop).await });
+    Ok(())
 }
 
 /// Records how long no node was alive before this one.

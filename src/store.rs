@@ -11,8 +11,10 @@
 //! conflicts with.
 
 mod convert;
+pub mod mongo;
 mod outline;
 pub mod postgres;
+pub mod records;
 pub mod sqlite;
 
 use std::sync::Arc;
@@ -170,6 +172,29 @@ pub struct TimelineRow {
     pub data: Arc<str>,
 }
 
+impl TimelineRow {
+    /// The same for a store of records.
+    pub fn into_history(
+        self,
+        attempt: AttemptId,
+        exam: ExamCode,
+        kept: std::time::Duration,
+    ) -> records::Record {
+        records::Record {
+            id: format!("{attempt}:v{}", self.number),
+            class: records::Class::History,
+            attempt,
+            exam,
+            number: self.number,
+            at: self.at,
+            kind: self.kind,
+            severity: None,
+            data: self.data,
+            keep_until: self.at + kept,
+        }
+    }
+}
+
 /// What a hand-in makes durable besides the last answers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HandInRow {
@@ -322,6 +347,17 @@ pub trait AttemptStore: Send + Sync {
         after: u64,
         limit: u32,
     ) -> Result<Vec<TimelineRow>, Error>;
+
+    /// Timeline entries from before an instant, some of them, for a recorder that
+    /// moves them to a store of records.
+    async fn unrecorded(
+        &self,
+        before: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<(AttemptId, ExamCode, TimelineRow)>, Error>;
+
+    /// Forgets timeline entries, by attempt and number: a store of records has them.
+    async fn recorded(&self, entries: &[(AttemptId, u64)]) -> Result<(), Error>;
 
     /// Registers a staff command's id for a person, or says what is known of it.
     /// `body` is a hash of the command.

@@ -34,6 +34,7 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args, mut config: Config) -> anyhow::Result<ExitCode> {
     config.server.listen = args.listen;
     config.database.url = None;
+    config.mongodb.url = None;
     // Removed when this function ends, after the store is closed.
     let temporary = tempfile::Builder::new().prefix("invigil-demo-").tempdir();
     let temporary = temporary.context("make a temporary directory")?;

@@ -2,18 +2,18 @@
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use chrono::DateTime;
 use invigil::{
     config::{self, Config},
-    engine::{Engine, Flush, Limits, Settings},
+    engine::{Engine, Flush, Limits, RecorderSettings, Settings},
     management::{
         Fault, Management,
         maintenance::{Done, Job, Maintenance},
     },
     media::Media,
     secrets::sealed::Keys,
-    store,
+    store::{self, mongo::Mongo, records::RecordStore},
     telemetry::metrics::{JobOutcome, Metrics},
     web::{self, App, access_code_key},
 };
@@ -102,7 +102,7 @@ pub(super) async fn run_engine(
     let engine = Engine::start_up(
         stores.attempts(),
         stores.catalog(),
-        settings(&config, address),
+        settings(&config, address).await?,
         Arc::clone(&metrics),
     )
     .await
@@ -187,9 +187,9 @@ async fn management(
     }
 }
 
-fn settings(config: &Config, address: SocketAddr) -> Settings {
+async fn settings(config: &Config, address: SocketAddr) -> anyhow::Result<Settings> {
     let limits = &config.limits;
-    Settings {
+    Ok(Settings {
         node: format!("{address}/{}", std::process::id()).into(),
         limits: Limits {
             frame_bytes: limits.frame_bytes,
@@ -204,7 +204,34 @@ fn settings(config: &Config, address: SocketAddr) -> Settings {
         },
         outage_min: config.timing.outage_min,
         idle_stop: config.idle.stop_after,
+        records: records(config).await?,
+    })
+}
+
+/// The store of records, where one is set.
+async fn records(
+    config: &Config,
+) -> anyhow::Result<Option<(Arc<dyn RecordStore>, RecorderSettings)>> {
+    let Some(url) = &config.mongodb.url else {
+        tracing::info!("records are kept with the attempts: mongodb.url is empty");
+        return Ok(None);
+    };
+    if config.database.url.is_none() {
+        bail!("mongodb.url needs database.url: the embedded store keeps its records itself");
     }
+    let recorder = &config.recorder;
+    let (url, database) = (url.expose_secret(), &config.mongodb.database);
+    let store = Mongo::connect(url, database, recorder.patience)
+        .await
+        .context("mongodb.url")?;
+    let settings = RecorderSettings {
+        spool_dir: recorder.spool.clone(),
+        spool_bytes: recorder.spool_bytes,
+        patience: recorder.patience,
+        events_kept: recorder.events,
+        history_kept: recorder.history,
+    };
+    Ok(Some((Arc::new(store), settings)))
 }
 
 /// The jobs of the management side, on whichever node is first. Never ends.

@@ -96,6 +96,10 @@ impl<'a> Reader<'a> {
         Duration::from_secs(self.integer::<u64>(key, range) * 3600)
     }
 
+    pub(super) fn days(&mut self, key: &str, range: RangeInclusive<i64>) -> Duration {
+        Duration::from_secs(self.integer::<u64>(key, range) * 24 * 3600)
+    }
+
     pub(super) fn boolean(&mut self, key: &str) -> bool {
         self.read(key, "true or false", bool::default, Value::as_bool)
     }
@@ -143,13 +147,23 @@ impl<'a> Reader<'a> {
 
     /// None where it is empty, which means the embedded store.
     pub(super) fn database_url(&mut self, key: &str) -> Option<SecretString> {
+        self.url(key, ["postgres://", "postgresql://"])
+    }
+
+    /// None where it is empty, which means that records stay with the attempts.
+    pub(super) fn mongodb_url(&mut self, key: &str) -> Option<SecretString> {
+        self.url(key, ["mongodb://", "mongodb+srv://"])
+    }
+
+    fn url(&mut self, key: &str, schemes: [&str; 2]) -> Option<SecretString> {
+        let expected = format!("empty or begin with {}", schemes[0]);
         self.read(
             key,
-            "empty or begin with postgres://",
+            expected,
             || None,
             |value| match value.as_str()? {
                 "" => Some(None),
-                url if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
+                url if schemes.iter().any(|scheme| url.starts_with(scheme)) => {
                     Some(Some(url.into()))
                 }
                 _ => None,

@@ -168,6 +168,8 @@ pub struct Proctoring {
     pub enabled: bool,
     /// How often a client sends a heartbeat.
     pub heartbeat: Duration,
+    /// How long events are kept; none: as the installation does.
+    pub keep: Option<Duration>,
     /// What follows from which events.
     pub rules: Vec<IntegrityRule>,
 }

@@ -215,6 +215,14 @@ pub struct Judgement {
 }
 
 impl Judgement {
+    /// As bad as such events usually are, and nothing follows.
+    pub fn usual(kind: &str) -> Self {
+        Self {
+            severity: usual_severity(kind),
+            ..Self::default()
+        }
+    }
+
     /// Whether the event changes what is known of the attempt.
     pub const fn changes_anything(&self) -> bool {
         self.milli > 0 || !self.rules.is_empty() || !self.consequences.is_empty()

@@ -122,7 +122,7 @@ impl Actor {
             seq: attempt.session().map_or(0, |session| session.applied_seq),
         };
         let identity = attempt.identity();
-        let slot = Slot::new(identity.id, epoch, identity.exam_version.clone(), durable);
+        let slot = Slot::new(identity, epoch, durable, shared.recorder.clone());
         let actor = Self {
             shared,
             content,
@@ -178,6 +178,7 @@ impl Actor {
                 () = &mut timer => {
                     self.catch_up();
                     self.look_for_absence();
+                    self.keep_number();
                     if self.may_stop() {
                         break;
                     }
@@ -392,6 +393,15 @@ impl Actor {
         } else {
             // Nothing says when the store comes back; look again.
             earliest.max(Instant::now() + Duration::from_secs(1))
+        }
+    }
+
+    /// Numbers of records that changed nothing wait for the next save. Whoever is
+    /// about to leave memory has none, and makes one.
+    fn keep_number(&mut self) {
+        if self.connection.is_none() && self.slot.is_idle_behind(self.attempt.version()) {
+            let now = self.shared.clock.now();
+            self.put(now, Change::default());
         }
     }
 

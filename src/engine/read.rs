@@ -275,7 +275,18 @@ impl Engine {
         after: u64,
         limit: u32,
     ) -> Result<Vec<TimelineRow>, Error> {
-        Ok(self.inner.attempts.timeline(attempt, after, limit).await?)
+        let kept = self.inner.attempts.timeline(attempt, after, limit).await?;
+        let Some(recorder) = &self.inner.shared.recorder else {
+            return Ok(kept);
+        };
+        // What is not recorded yet is still with the attempts.
+        let recorded = recorder.store().timeline(attempt, after, limit).await?;
+        let mut entries: BTreeMap<u64, TimelineRow> = recorded
+            .into_iter()
+            .map(|record| (record.number, record.into()))
+            .collect();
+        entries.extend(kept.into_iter().map(|entry| (entry.number, entry)));
+        Ok(entries.into_values().take(limit as usize).collect())
     }
 
     /// All attempts of an exam.

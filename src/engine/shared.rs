@@ -8,7 +8,10 @@ use invigil_protocol::{
     code::RefusalCode,
 };
 
-use super::{board::Boards, clock::Clock, devices::Devices, hand_in::Keys, writer::Writer};
+use super::{
+    board::Boards, clock::Clock, devices::Devices, hand_in::Keys, recorder::Recorder,
+    writer::Writer,
+};
 use crate::{
     domain::{
         attempt::{HandedInBy, Notice, Status, Void, command::NoticeLevel},
@@ -60,7 +63,6 @@ impl Limits {
 }
 
 /// What every actor of a node shares.
-#[derive(Debug)]
 pub(super) struct Shared {
     /// This node.
     pub node: NodeId,
@@ -76,6 +78,8 @@ pub(super) struct Shared {
     pub idle_stop: Duration,
     /// Signs receipts, seals papers.
     pub keys: Arc<Keys>,
+    /// Takes records; none: they are part of every commit.
+    pub recorder: Option<Arc<Recorder>>,
     /// What proctors see.
     pub boards: Boards,
     /// Which attempt is taken on which device.

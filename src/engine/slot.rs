@@ -12,10 +12,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use invigil_protocol::candidate::{Refused, ServerMessage};
 use tokio::{sync::Notify, time::Instant};
 
-use super::outbox::Outbox;
+use super::{
+    outbox::Outbox,
+    recorder::{Acknowledgement, Recorder},
+};
 use crate::{
-    domain::id::{AttemptId, ExamVersion, SessionId},
-    store::{AnswerRow, AttemptWrite, ControlRow, HandInRow, Progress, TimelineRow},
+    domain::{
+        attempt::Identity,
+        id::{AttemptId, ExamCode, ExamVersion, SessionId},
+    },
+    store::{
+        AnswerRow, AttemptWrite, ControlRow, HandInRow, Progress, TimelineRow,
+        records::{IncidentRow, Record},
+    },
 };
 
 /// Timeline entries that may wait besides those of answers, which coalesce.
@@ -27,6 +36,9 @@ pub(super) const TIMELINE_PENDING_MAX: usize = 512;
 #[derive(Debug)]
 pub(super) struct Slot {
     attempt: AttemptId,
+    exam: ExamCode,
+    /// Where records go after the commit; none: they are in it.
+    recorder: Option<Arc<Recorder>>,
     epoch: u64,
     exam_version: ExamVersion,
     state: Mutex<State>,
@@ -38,6 +50,8 @@ struct State {
     pending: Option<Box<Pending>>,
     /// Whether the writer has the slot in its queue.
     queued: bool,
+    /// Whether changes are on their way to the store.
+    in_flight: bool,
     durable: Durable,
     fate: Fate,
 }
@@ -73,6 +87,8 @@ pub(super) struct Pending {
     answers: Vec<(u16, PendingAnswer)>,
     timeline: Vec<TimelineRow>,
     hand_in: Option<Box<HandInRow>>,
+    records: Vec<Record>,
+    incidents: Vec<IncidentRow>,
     wakes_actor: bool,
     since: Instant,
     reply: Reply,
@@ -106,6 +122,10 @@ pub(super) struct Change {
     pub answer: Option<(u16, AnswerRow, TimelineRow)>,
     /// Other timeline entries.
     pub timeline: Vec<TimelineRow>,
+    /// Events for the recorder, once the rest is committed.
+    pub records: Vec<Record>,
+    /// Incidents for the recorder, likewise.
+    pub incidents: Vec<IncidentRow>,
     /// The hand-in.
     pub hand_in: Option<Box<HandInRow>>,
     /// Whether the actor waits for the commit.
@@ -131,23 +151,28 @@ pub(super) struct Settlement {
     since: Instant,
     wakes_actor: bool,
     reply: Reply,
+    records: Vec<Record>,
+    incidents: Vec<IncidentRow>,
 }
 
 impl Slot {
     /// The slot of an attempt that was just taken under an epoch.
     pub(super) fn new(
-        attempt: AttemptId,
+        identity: &Identity,
         epoch: u64,
-        exam_version: ExamVersion,
         durable: Durable,
+        recorder: Option<Arc<Recorder>>,
     ) -> Self {
         Self {
-            attempt,
+            attempt: identity.id,
+            exam: identity.exam.clone(),
+            recorder,
             epoch,
-            exam_version,
+            exam_version: identity.exam_version.clone(),
             state: Mutex::new(State {
                 pending: None,
                 queued: false,
+                in_flight: false,
                 durable,
                 fate: Fate::Live,
             }),
@@ -179,6 +204,7 @@ impl Slot {
         if state.fate != Fate::Live {
             return None;
         }
+        state.in_flight = true;
         drop(state);
         Some(pending.into_flight(self))
     }
@@ -199,12 +225,19 @@ impl Slot {
         state.pending.is_none() && state.durable.version >= version
     }
 
+    /// Whether nothing waits or is on its way, and yet a version is not durable.
+    pub(super) fn is_idle_behind(&self, version: u64) -> bool {
+        let state = self.lock();
+        let idle = state.pending.is_none() && !state.queued && !state.in_flight;
+        idle && state.durable.version < version
+    }
+
     /// How many timeline entries wait.
     pub(super) fn timeline_pending(&self) -> usize {
         self.lock()
             .pending
             .as_ref()
-            .map_or(0, |pending| pending.timeline.len())
+            .map_or(0, |pending| pending.timeline.len() + pending.records.len())
     }
 
     /// Resolves after a commit that the actor waits for, and when the slot's
@@ -239,6 +272,8 @@ impl Pending {
             answers: Vec::new(),
             timeline: Vec::new(),
             hand_in: None,
+            records: Vec::new(),
+            incidents: Vec::new(),
             wakes_actor: false,
             since,
             reply: Reply::default(),
@@ -257,6 +292,8 @@ impl Pending {
             }
         }
         self.timeline.extend(change.timeline);
+        self.records.extend(change.records);
+        self.incidents.extend(change.incidents);
         self.wakes_actor |= change.wakes_actor;
         let reply = &mut self.reply;
         if change.outbox.is_some() {
@@ -309,6 +346,8 @@ impl Pending {
                 seq: last_seq,
             },
             last_event,
+            records: self.records,
+            incidents: self.incidents,
             since: self.since,
             wakes_actor: self.wakes_actor,
             reply: self.reply,
@@ -330,9 +369,13 @@ impl Settlement {
 
     /// The commit is done: remembers how far the attempt is durable, then tells
     /// the client, then the actor.
-    pub(super) fn settle(self) {
+    pub(super) fn settle(self, history: Vec<TimelineRow>) {
         let seq = self.durable.seq;
-        self.slot.lock().durable = self.durable;
+        let mut state = self.slot.lock();
+        state.durable = self.durable;
+        state.in_flight = false;
+        drop(state);
+        let mut acknowledgement = None;
         if let Some(outbox) = self.reply.outbox {
             for refused in self.reply.refused {
                 outbox.acknowledge(ServerMessage::Refused(refused));
@@ -341,8 +384,28 @@ impl Settlement {
                 outbox.saved(seq);
             }
             if self.reply.events {
-                outbox.events_stored(self.last_event, self.reply.dropped);
+                acknowledgement = Some(Acknowledgement {
+                    outbox,
+                    n: self.last_event,
+                    dropped: self.reply.dropped,
+                });
             }
+        }
+        match (&self.slot.recorder, acknowledgement) {
+            (Some(recorder), acknowledgement) => {
+                let kept = recorder.settings().history_kept;
+                let (attempt, exam) = (self.slot.attempt, &self.slot.exam);
+                let history = history.into_iter();
+                recorder.submit_history(
+                    history
+                        .map(|row| row.into_history(attempt, exam.clone(), kept))
+                        .collect(),
+                );
+                recorder.submit(self.records, self.incidents, acknowledgement);
+            }
+            // The commit has them.
+            (None, Some(done)) => done.outbox.events_stored(done.n, done.dropped),
+            (None, None) => {}
         }
         if self.wakes_actor {
             self.slot.settled.notify_one();

@@ -17,7 +17,7 @@ use crate::{
         id::{AttemptId, ExamCode},
         person::Person,
     },
-    store::{ResultLine, TimelineRow},
+    store::{self, ResultLine, TimelineRow},
 };
 
 /// Entries of the timeline that a detail begins with.
@@ -137,7 +137,13 @@ impl Engine {
         let mut newest: Vec<TimelineRow> = Vec::new();
         loop {
             let after = newest.last().map_or(0, |entry| entry.number);
-            let page = self.inner.attempts.timeline(attempt, after, PAGE).await?;
+            let page = match self.timeline(attempt, after, PAGE).await {
+                // Better the newest alone than nothing: a proctor acts now.
+                Err(Error::Store(store::Error::Unavailable { .. })) => {
+                    self.inner.attempts.timeline(attempt, after, PAGE).await?
+                }
+                page => page?,
+            };
             let last = page.len() < PAGE as usize;
             newest.extend(page);
             let spare = newest.len().saturating_sub(DETAIL_ENTRIES);

@@ -211,13 +211,14 @@ impl FromIterator<(AttemptWrite, Settlement)> for Batch {
 
 impl Batch {
     fn settle(self, written: &[Written], metrics: &Metrics) {
-        for (settlement, written) in self.settlements.into_iter().zip(written) {
+        let parts = self.settlements.into_iter().zip(self.writes);
+        for ((settlement, write), written) in parts.zip(written) {
             match written {
                 Written::Saved => {
                     metrics
                         .save_seconds
                         .observe(settlement.since().elapsed().as_secs_f64());
-                    settlement.settle();
+                    settlement.settle(write.timeline);
                 }
                 Written::Fenced => settlement.slot().seal(Fate::Fenced),
             }

@@ -150,7 +150,7 @@ pub async fn attempts(
 /// As every query.
 pub async fn proctor_log(work: &mut Work, exam: i64, limit: i64) -> Result<Vec<Value>, Fault> {
     let rows: Vec<Json<Value>> = sqlx::query_scalar(
-        "SELECT to_jsonb(p) || jsonb_build_object('reason', t.data ->> 'reason')
+        "SELECT to_jsonb(p) || jsonb_build_object('reason', coalesce(p.details ->> 'reason', t.data ->> 'reason'))
          FROM exam_attempt_keys AS k
          JOIN proctor_logs AS p ON p.attempt_id = k.attempt_id
          LEFT JOIN attempt_timeline AS t

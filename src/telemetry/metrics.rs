@@ -51,6 +51,15 @@ pub struct JobOutcome {
     pub outcome: &'static str,
 }
 
+/// Records of a class, and what came of them.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ClassOutcome {
+    /// Which class.
+    pub class: &'static str,
+    /// A short name.
+    pub outcome: &'static str,
+}
+
 /// What the store was asked.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Operation {
@@ -108,6 +117,15 @@ pub struct Metrics {
     pub logins: Family<Outcome, Counter>,
     /// Jobs of the maintenance, by job and outcome: `done`, `elsewhere`, `failed`.
     pub maintenance_jobs: Family<JobOutcome, Counter>,
+    /// Records, by class and outcome: `stored`, `spooled`, `drained`, `moved`,
+    /// `dropped`, `refused`.
+    pub records: Family<ClassOutcome, Counter>,
+    /// How long the oldest record waits in memory.
+    pub recorder_lag: Gauge<f64, AtomicU64>,
+    /// Bytes of records on local disk.
+    pub spool_bytes: Gauge,
+    /// Segments of the spool that were damaged.
+    pub spool_damaged: Counter,
 }
 
 impl fmt::Debug for Metrics {
@@ -146,6 +164,10 @@ impl Default for Metrics {
             http_requests: Family::default(),
             logins: Family::default(),
             maintenance_jobs: Family::default(),
+            records: Family::default(),
+            recorder_lag: Gauge::default(),
+            spool_bytes: Gauge::default(),
+            spool_damaged: Counter::default(),
         };
         metrics.register();
         metrics
@@ -180,6 +202,10 @@ impl Metrics {
             http_requests: "HTTP requests",
             logins: "Log-ins",
             maintenance_jobs: "Jobs of the maintenance",
+            records: "Records on their way to their store",
+            recorder_lag: "Seconds that the oldest record waits in memory",
+            spool_bytes: "Bytes of records on local disk",
+            spool_damaged: "Segments of the spool that were damaged",
         }
     }
 
@@ -249,6 +275,11 @@ mod tests {
             outcome: "",
         };
         drop(metrics.maintenance_jobs.get_or_create(&job));
+        let class = ClassOutcome {
+            class: "",
+            outcome: "",
+        };
+        drop(metrics.records.get_or_create(&class));
         metrics
     }
 
@@ -279,7 +310,11 @@ mod tests {
             # TYPE invigil_store_errors counter
             # TYPE invigil_http_requests counter
             # TYPE invigil_logins counter
-            # TYPE invigil_maintenance_jobs counter"]]
+            # TYPE invigil_maintenance_jobs counter
+            # TYPE invigil_records counter
+            # TYPE invigil_recorder_lag gauge
+            # TYPE invigil_spool_bytes gauge
+            # TYPE invigil_spool_damaged counter"]]
         .assert_eq(&list.join("\n"));
     }
 

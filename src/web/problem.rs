@@ -347,6 +347,7 @@ impl From<engine::Error> for Problem {
             | engine::Error::Content(_)
             | engine::Error::Command(_)
             | engine::Error::Random(_)
+            | engine::Error::Spool { .. }
             | engine::Error::ClockBehind { .. } => {
                 let error = crate::telemetry::chain(&error);
                 tracing::error!(error, "the engine could not do a request");

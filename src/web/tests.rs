@@ -124,6 +124,7 @@ fn engine_settings() -> Settings {
         },
         outage_min: Duration::from_secs(2),
         idle_stop: Duration::from_mins(1),
+        records: None,
     }
 }
 

@@ -233,7 +233,7 @@ async fn roles_may_do_what_they_are_for() {
         answer_marks                 ----      SIUD      ----      ----      ----      S---
         answers                      SIU-      S-u-      s---      ----      ----      S---
         attempt_summaries            S---      ----      ----      ----      ----      S---
-        attempt_timeline             SIU-      S---      ----      ----      ----      S---
+        attempt_timeline             SIUD      S---      ----      ----      ----      S---
         audit_chains                 SIUD      S---      ----      ----      ----      S---
         audit_logs                   S-u-      S---      ----      ----      ----      S---
         course_categories            ----      SIUD      S---      ----      ----      S---

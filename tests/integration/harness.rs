@@ -12,6 +12,7 @@ use std::{
 };
 
 use invigil_client::{Client, protocol::rest::StartReply};
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
@@ -21,6 +22,10 @@ use tokio::{
 
 /// How long anything may take on a machine that is busy with other things.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A teacher of every exam, and the access code.
+const STAFF: &str = "tess";
+const STAFF_CODE: &str = "code-of-a-teacher";
 
 /// The exam that [`exam`] makes.
 pub(crate) const EXAM: &str = "LUCK-1";
@@ -208,6 +213,29 @@ impl Server {
         (response.status().as_u16(), response.text().await.unwrap())
     }
 
+    /// The log-in of a teacher.
+    pub(crate) async fn staff(&self) -> String {
+        let url = format!("{}/api/v1/login", self.base);
+        let body = serde_json::json!({ "id": STAFF, "code": STAFF_CODE });
+        let response = reqwest::Client::new().post(url).json(&body).send();
+        let body: Value = response.await.unwrap().json().await.unwrap();
+        body["token"].as_str().unwrap().to_owned()
+    }
+
+    /// Everything that happened in an attempt.
+    pub(crate) async fn timeline(&self, token: &str, attempt: &str) -> Vec<Value> {
+        let url = format!(
+            "{}/api/v1/attempts/{attempt}/timeline?limit=1000",
+            self.base
+        );
+        let response = reqwest::Client::new().get(url).bearer_auth(token).send();
+        let body: Value = response.await.unwrap().json().await.unwrap();
+        body["events"]
+            .as_array()
+            .unwrap_or_else(|| panic!("{body}"))
+            .clone()
+    }
+
     /// One figure of the metrics; 0 where nothing counted it yet.
     pub(crate) async fn metric(&self, name: &str) -> f64 {
         let (_, text) = self.get("/metrics").await;
@@ -300,6 +328,11 @@ pub(crate) fn exam(head: &str, questions: usize) -> String {
 
 fn roster(candidates: usize) -> String {
     let mut text = "id,name,email,role,code,exams,time_factor,extra_minutes\n".to_owned();
+    writeln!(
+        text,
+        "{STAFF},Teacher,t@example.org,teacher,{STAFF_CODE},*,,"
+    )
+    .unwrap();
     for number in 0..candidates {
         let (id, code) = (name(number), code(number));
         writeln!(text, "{id},Candidate,{id}@example.org,candidate,{code},*,,").unwrap();

@@ -13,11 +13,14 @@ mod dice;
 mod fuzz;
 mod harness;
 mod kill;
+#[path = "../support/mongodb.rs"]
+mod mongodb_server;
 mod outage;
 #[path = "../support/own_postgres.rs"]
 mod own_postgres;
 #[path = "../support/postgres.rs"]
 mod postgres_server;
+mod records;
 mod refusals;
 mod sessions;
 mod socket;

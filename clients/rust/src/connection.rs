@@ -115,7 +115,7 @@ impl Connection {
     }
 }
 
-async fn connect(
+pub(crate) async fn connect(
     base: &str,
     path: &str,
     encoding: Encoding,

@@ -10,12 +10,14 @@ mod attempt;
 mod backoff;
 mod clock;
 mod connection;
+mod console;
 pub mod core;
 mod rest;
 mod task;
 
 pub use self::{
     attempt::{Attempt, Options},
+    console::{Console, Heard},
     core::{Command, Ticket, Update},
     rest::{Client, Error, Paper},
 };

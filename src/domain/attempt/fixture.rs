@@ -57,6 +57,7 @@ pub(crate) fn exam() -> Exam {
         proctoring: Proctoring {
             enabled: false,
             heartbeat: Duration::from_secs(10),
+            keep: None,
             rules: Vec::new(),
         },
         sections: vec![section(1, None, vec![choice("q1"), essay("q2")])],

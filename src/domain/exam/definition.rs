@@ -323,6 +323,7 @@ fn read_proctoring(tree: &Value) -> Option<Proctoring> {
     Some(Proctoring {
         enabled: flag(tree, "enabled", tree.is_object()),
         heartbeat: given_or(tree, "heartbeat_seconds", HEARTBEAT, seconds)?,
+        keep: given(tree, "keep_days", days)?,
         rules: items(&tree["rules"])
             .map(read_rule)
             .collect::<Option<_>>()?,
@@ -379,6 +380,10 @@ fn given_or<T>(
 
 fn seconds(count: &Value) -> Option<Duration> {
     Some(Duration::from_secs(u64::try_from(whole(count)?).ok()?))
+}
+
+fn days(count: &Value) -> Option<Duration> {
+    seconds(count)?.checked_mul(24 * 60 * 60)
 }
 
 fn minutes(count: &Value) -> Option<Duration> {

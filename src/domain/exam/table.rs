@@ -163,6 +163,11 @@ const PROCTORING: Shape = Shape::Record(&[
         "How often a client reports. Default: 10.",
     ),
     optional(
+        "keep_days",
+        or_null!(whole(1, 3_650)),
+        "How long events are kept. Default: as the installation does.",
+    ),
+    optional(
         "rules",
         list(&RULE, 0, RULES_MAX),
         "What follows from which events.",

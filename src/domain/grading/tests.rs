@@ -156,6 +156,7 @@ fn exam(questions: Vec<Question>) -> Exam {
         proctoring: Proctoring {
             enabled: false,
             heartbeat: Duration::from_secs(10),
+            keep: None,
             rules: Vec::new(),
         },
         sections: vec![section],

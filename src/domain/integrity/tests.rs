@@ -14,6 +14,7 @@ fn proctoring(rules: Vec<IntegrityRule>) -> Proctoring {
     Proctoring {
         enabled: true,
         heartbeat: Duration::from_secs(10),
+        keep: None,
         rules,
     }
 }

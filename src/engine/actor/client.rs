@@ -6,7 +6,7 @@ use invigil_protocol::{
     candidate::{self, ClientMessage, Refused, ServerMessage},
     code::{CloseCode, ErrorCode},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{
@@ -21,6 +21,7 @@ use crate::{
             command::{Numbered, Observation},
         },
         id::SessionId,
+        integrity::Judgement,
         time::Timestamp,
     },
     engine::{
@@ -28,6 +29,7 @@ use crate::{
         shared::fresh_session,
         slot::{Change, TIMELINE_PENDING_MAX},
     },
+    store::{TimelineRow, records::Record},
 };
 
 /// Heartbeats oftener than this get no answer each.
@@ -236,7 +238,7 @@ impl Actor {
                 }
             }
             ClientMessage::Heartbeat(heartbeat) => {
-                self.look_at_heartbeat(&heartbeat);
+                self.look_at_heartbeat(now, &heartbeat);
                 self.pulse(now, heartbeat.n);
             }
             ClientMessage::Event(event) => self.event(now, event),
@@ -325,7 +327,12 @@ impl Actor {
             ..Change::default()
         };
         if self.is_known(&event) {
-            // A repeat, covered by the next acknowledgement.
+            // A repeat, covered by the next acknowledgement. Whether the first one
+            // got to the recorder before a node died is not known: once more.
+            let change = Change {
+                records: self.repeated(now, &event).into_iter().collect(),
+                ..change
+            };
             self.put(now, change);
             return;
         }
@@ -338,6 +345,27 @@ impl Actor {
                 }));
         }
         self.take_event(now, event, change);
+    }
+
+    /// The record of an event that was dealt with before.
+    pub(super) fn repeated(&mut self, now: Timestamp, event: &candidate::Event) -> Option<Record> {
+        self.shared.recorder.as_ref()?;
+        if !self.may_store(event) {
+            return None;
+        }
+        self.attempt.apply(&Event::Noted);
+        let judgement = Judgement::usual(&event.kind);
+        let data = json!({
+            "n": event.n, "client_at": event.at, "data": event.data,
+            "severity": judgement.severity,
+        });
+        let entry = TimelineRow {
+            number: self.attempt.version(),
+            at: now,
+            kind: event.kind.clone(),
+            data: data.to_string().into(),
+        };
+        self.event_record(event.n, &judgement, entry)
     }
 
     /// Takes in an event that is new. True: it was over the limits.

@@ -127,12 +127,17 @@ impl Actor {
                 ClientMessage::Event(event) => {
                     last = last.max(Some(event.n));
                     if self.is_known(&event) {
+                        let change = Change {
+                            records: self.repeated(now, &event).into_iter().collect(),
+                            ..Change::default()
+                        };
+                        self.put(now, change);
                         continue;
                     }
                     dropped += u64::from(self.take_event(now, event, Change::default()));
                 }
                 ClientMessage::NoticeAck(ack) => self.acknowledge_notice(now, ack.id),
-                ClientMessage::Heartbeat(heartbeat) => self.look_at_heartbeat(&heartbeat),
+                ClientMessage::Heartbeat(heartbeat) => self.look_at_heartbeat(now, &heartbeat),
                 // The rest is no signal.
                 ClientMessage::Hello(_)
                 | ClientMessage::Answer(_)
@@ -166,6 +171,18 @@ impl Actor {
             timing_rev: self.attempt.control().ledger.timing_rev,
             notices: self.notices(),
         };
-        done.reply.send(Ok(Box::new(reply))).ok();
+        let Some(recorder) = self
+            .shared
+            .recorder
+            .clone()
+            .filter(|_| reply.event_ack.is_some())
+        else {
+            done.reply.send(Ok(Box::new(reply))).ok();
+            return;
+        };
+        // What the reply acknowledges must be in the recorder's durable path.
+        recorder.when_durable(move || {
+            done.reply.send(Ok(Box::new(reply))).ok();
+        });
     }
 }

@@ -1,6 +1,6 @@
 //! What becomes durable of each event: rows for the store.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use invigil_protocol::candidate::Refused;
 use serde::Serialize;
@@ -10,11 +10,15 @@ use super::Actor;
 use crate::{
     domain::{
         attempt::{Event, Phase, Status},
+        integrity::Judgement,
         time::Timestamp,
         timing::whole_ms,
     },
     engine::{hand_in, shared::wire_refusal, slot::Change},
-    store::{AnswerRow, ControlRow, HandInRow, IntegritySums, Progress, TimelineRow},
+    store::{
+        AnswerRow, ControlRow, HandInRow, IntegritySums, Progress, TimelineRow,
+        records::{Class, IncidentRow, Record},
+    },
 };
 
 impl Actor {
@@ -27,10 +31,21 @@ impl Actor {
         if let Event::Answered { question, .. } | Event::QuestionFlagged { question, .. } = event {
             let row = self.answer_row(*question).zip(entry);
             change.answer = row.map(|(row, entry)| (*question, row, entry));
-        } else if change.dropped == 0 {
-            // Only an event of the client can have been dropped.
-            change.timeline.extend(entry);
+        } else if change.dropped == 0 || !matches!(event, Event::Observed { .. }) {
+            self.record_entry(event, entry, change);
         }
+        let incident = if let Event::IncidentRaised { raised } = event {
+            self.incident_id(&raised.kind)
+        } else if let Event::IncidentClosed { incident, .. }
+        | Event::IncidentAssigned { incident, .. } = event
+        {
+            Some(incident.as_str())
+        } else {
+            None
+        };
+        change
+            .incidents
+            .extend(incident.and_then(|id| self.incident_row(id)));
         if let Event::Refused { .. } = event {
             let refused = refused_message(event);
             if change.outbox.is_some() {
@@ -42,6 +57,65 @@ impl Actor {
         if self.changes_control(event) {
             change.control = Some(Box::new(self.control_row()));
         }
+    }
+
+    /// An event of the client goes to the recorder, where there is one; what else
+    /// happened is part of the commit.
+    fn record_entry(&self, event: &Event, entry: Option<TimelineRow>, change: &mut Change) {
+        match (event, &self.shared.recorder) {
+            (Event::Observed { n, judgement, .. }, Some(_)) => {
+                change
+                    .records
+                    .extend(entry.and_then(|entry| self.event_record(*n, judgement, entry)));
+            }
+            _ => change.timeline.extend(entry),
+        }
+    }
+
+    /// A client's event for the recorder: named by session and number, so that a
+    /// repeat is the same record.
+    pub(super) fn event_record(
+        &self,
+        n: u64,
+        judgement: &Judgement,
+        entry: TimelineRow,
+    ) -> Option<Record> {
+        let identity = self.attempt.identity();
+        let session = &self.attempt.session()?.id;
+        Some(Record {
+            id: format!("{}:{session}:{n}", identity.id),
+            class: Class::Event,
+            severity: judgement.severity,
+            ..entry.into_history(identity.id, identity.exam.clone(), self.events_kept())
+        })
+    }
+
+    /// How long the exam wants events to be kept.
+    pub(super) fn events_kept(&self) -> Duration {
+        let recorder = self.shared.recorder.as_ref();
+        let usual = recorder.map_or(Duration::ZERO, |recorder| recorder.settings().events_kept);
+        self.attempt.plan().exam().proctoring.keep.unwrap_or(usual)
+    }
+
+    /// An incident as it stands, for the recorder.
+    fn incident_row(&self, id: &str) -> Option<IncidentRow> {
+        self.shared.recorder.as_ref()?;
+        let incident = self.attempt.control().integrity.incident(id)?;
+        let identity = self.attempt.identity();
+        Some(IncidentRow {
+            id: format!("{}:{id}", identity.id),
+            attempt: identity.id,
+            exam: identity.exam.clone(),
+            version: self.attempt.version(),
+            kind: incident.kind.clone(),
+            severity: incident.severity,
+            opened_at: incident.opened_at,
+            last_at: incident.last_at,
+            events: incident.events,
+            open: incident.is_open(),
+            data: serde_json::to_string(incident).ok()?.into(),
+            keep_until: incident.last_at + self.events_kept(),
+        })
     }
 
     /// Applies an event that no rule decides, and puts it on its way.

@@ -1,5 +1,7 @@
 //! What the actor notices about its candidate, and what it shows to proctors.
 
+use std::time::Duration;
+
 use invigil_protocol::candidate::Heartbeat;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -17,10 +19,17 @@ use crate::{
         board::{Shown, incident_counts},
         slot::Change,
     },
+    store::{
+        TimelineRow,
+        records::{Class, Record},
+    },
 };
 
 /// Heartbeat intervals without a connection after which it counts as lost.
 const LOST_AFTER: u32 = 3;
+
+/// A client whose state does not change is recorded this often.
+const SAMPLE_INTERVAL: Duration = Duration::from_mins(1);
 
 /// How far a client's clock may be off what it was before.
 const CLOCK_STEP_MS: i64 = 60_000;
@@ -36,6 +45,9 @@ const LETTERS_PER_SECOND: u64 = 50;
 /// How long a name of a device is looked at.
 const DEVICE_BYTES_MAX: usize = 100;
 
+/// Whether the page can be seen, has the focus, and fills the screen.
+type ClientState = (Option<bool>, Option<bool>, Option<bool>);
+
 /// What is known of the candidate and the client, in memory only.
 #[derive(Debug, Default)]
 pub(super) struct Sight {
@@ -48,6 +60,8 @@ pub(super) struct Sight {
     /// When a question was last answered for the first time.
     answered_at: Option<Timestamp>,
     fast: u32,
+    /// When the client's state was last recorded, and what it was.
+    sample: Option<(Timestamp, ClientState)>,
     /// Whether the present absence was noticed already.
     absence_noticed: bool,
     /// What is to be looked at once the present command is dealt with.
@@ -88,12 +102,56 @@ impl Actor {
     }
 
     /// The client says how things are.
-    pub(super) fn look_at_heartbeat(&mut self, heartbeat: &Heartbeat) {
+    pub(super) fn look_at_heartbeat(&mut self, now: Timestamp, heartbeat: &Heartbeat) {
         self.sight.rtt_ms = heartbeat.rtt_ms;
         if let Some(q) = &heartbeat.q {
             let known = self.attempt.plan().number(&q.as_str().into());
-            self.sight.question = known.map(|_| q.as_str().into());
+            let question: Option<QuestionId> = known.map(|_| q.as_str().into());
+            if question.is_some() && question != self.sight.question {
+                let data = json!({ "q": q });
+                self.keep(now, Class::Navigation, "question_shown", &data);
+            }
+            self.sight.question = question;
         }
+        let state = (heartbeat.visible, heartbeat.focused, heartbeat.fullscreen);
+        let (sampled_at, known) = self.sight.sample.unwrap_or_default();
+        let due = self.sight.sample.is_none() || now.since(sampled_at) >= SAMPLE_INTERVAL;
+        if due || state != known {
+            self.sight.sample = Some((now, state));
+            let data = json!({
+                "visible": heartbeat.visible, "focused": heartbeat.focused,
+                "fullscreen": heartbeat.fullscreen, "rtt_ms": heartbeat.rtt_ms,
+            });
+            self.keep(now, Class::Heartbeat, "heartbeat", &data);
+        }
+    }
+
+    /// Records what changes nothing.
+    fn keep(&mut self, now: Timestamp, class: Class, kind: &str, data: &Value) {
+        if self.attempt.is_over() {
+            return;
+        }
+        self.attempt.apply(&Event::Noted);
+        let entry = TimelineRow {
+            number: self.attempt.version(),
+            at: now,
+            kind: kind.to_owned(),
+            data: data.to_string().into(),
+        };
+        self.seat.tell_entry(&entry);
+        let Some(recorder) = &self.shared.recorder else {
+            let timeline = vec![entry];
+            return self.put(
+                now,
+                Change {
+                    timeline,
+                    ..Change::default()
+                },
+            );
+        };
+        let identity = self.attempt.identity();
+        let history = entry.into_history(identity.id, identity.exam.clone(), self.events_kept());
+        recorder.submit(vec![Record { class, ..history }], Vec::new(), None);
     }
 
     /// The candidate is connected: from where, and on what?

@@ -13,7 +13,18 @@ fn slot() -> Arc<Slot> {
         session: None,
         seq: 0,
     };
-    Arc::new(Slot::new(AttemptId(1), 1, "sha256:0".into(), durable))
+    let identity = Identity {
+        id: AttemptId(1),
+        exam: "E1".into(),
+        exam_version: "sha256:0".into(),
+        candidate: "ann".into(),
+        number: 1,
+        seed: 0,
+        time_factor: rust_decimal::Decimal::ONE,
+        extra_time: std::time::Duration::ZERO,
+        started_at: Timestamp::from_ms(0),
+    };
+    Arc::new(Slot::new(&identity, 1, durable, None))
 }
 
 /// The answer `seq` of a session, which makes the attempt's version `seq`.
@@ -72,7 +83,7 @@ async fn what_comes_during_a_commit_is_not_called_saved_by_it() {
     assert!(!put(&slot, answer(1, 3, &outbox)), "is queued already");
     assert_eq!(told(&outbox), NONE, "nothing is durable yet");
 
-    under_way.settle();
+    under_way.settle(Vec::new());
     assert_eq!(told(&outbox), [1]);
     assert_eq!(slot.durable().seq, 1);
     assert!(!slot.is_clean(3));
@@ -80,7 +91,7 @@ async fn what_comes_during_a_commit_is_not_called_saved_by_it() {
     let (second, under_way) = slot.take().unwrap();
     assert_eq!(second.answers.len(), 2);
     assert!(!slot.is_clean(3), "taken is not durable");
-    under_way.settle();
+    under_way.settle(Vec::new());
     assert_eq!(told(&outbox), [3]);
     assert!(slot.is_clean(3));
     assert!(slot.take().is_none(), "nothing is left");
@@ -112,7 +123,7 @@ async fn whoever_takes_the_attempt_over_does_not_hear_of_the_others_commands() {
         ..Change::default()
     };
     let _queued = put(&slot, entered);
-    slot.take().unwrap().1.settle();
+    slot.take().unwrap().1.settle(Vec::new());
     assert_eq!((told(&old), told(&new)), (vec![], vec![]));
 }
 

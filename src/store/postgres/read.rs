@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sqlx::PgConnection;
 
-use super::rows::{StoredAnswer, StoredEntry, SummaryRow, to_column as instant};
+use super::rows::{StoredAnswer, StoredEntry, SummaryRow, UnrecordedEntry, to_column as instant};
 use crate::{
     domain::{
         id::{AttemptId, ExamCode, PersonId},
@@ -156,4 +156,52 @@ pub(super) async fn timeline(
     .fetch_all(connection)
     .await?;
     rows.into_iter().map(TryInto::try_into).collect()
+}
+
+/// Timeline entries from before an instant, some of them.
+pub(super) async fn unrecorded(
+    connection: &mut PgConnection,
+    before: Timestamp,
+    limit: u32,
+) -> Result<Vec<(AttemptId, ExamCode, TimelineRow)>> {
+    let rows: Vec<UnrecordedEntry> = sqlx::query_as(
+        "SELECT t.attempt_id, e.code AS exam, t.entry_no, t.at, t.kind, t.data::text AS data
+         FROM attempt_timeline AS t
+         JOIN exam_attempt_keys AS k USING (attempt_id)
+         JOIN exams AS e ON e.id = k.exam_id
+         WHERE t.at < $1
+         LIMIT $2",
+    )
+    .bind(instant(before)?)
+    .bind(i64::from(limit))
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let attempt = AttemptId(row.attempt_id);
+            Ok((attempt, row.exam.into(), row.entry.try_into()?))
+        })
+        .collect()
+}
+
+/// Forgets timeline entries.
+pub(super) async fn recorded(
+    connection: &mut PgConnection,
+    entries: &[(AttemptId, u64)],
+) -> Result<()> {
+    let attempts: Vec<i64> = entries.iter().map(|(attempt, _)| attempt.0).collect();
+    let numbers: Vec<i64> = entries
+        .iter()
+        .map(|(_, number)| to_column(*number))
+        .collect::<Result<_>>()?;
+    sqlx::query(
+        "DELETE FROM attempt_timeline AS t
+         USING unnest($1::bigint[], $2::bigint[]) AS n (attempt_id, entry_no)
+         WHERE t.attempt_id = n.attempt_id AND t.entry_no = n.entry_no",
+    )
+    .bind(attempts)
+    .bind(numbers)
+    .execute(connection)
+    .await?;
+    Ok(())
 }

@@ -223,6 +223,8 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON user_sessions, staff_commands, engine_no
 GRANT SELECT, INSERT, UPDATE ON exam_attempt_keys, exam_attempts, answers, attempt_timeline TO invigil_engine;
 GRANT INSERT ON login_attempts, user_activity_logs TO invigil_engine;
 GRANT SELECT, INSERT ON proctor_logs TO invigil_engine;
+-- Its entries move to the store of records.
+GRANT DELETE ON attempt_timeline TO invigil_engine;
 GRANT SELECT, UPDATE (seal_no, seal) ON audit_logs TO invigil_engine;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO invigil_engine;
 GRANT EXECUTE ON FUNCTION

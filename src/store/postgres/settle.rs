@@ -103,9 +103,9 @@ const INTERVENTIONS: [(&str, &str); 7] = [
 /// stays the only one.
 const LOG: &str = "
 INSERT INTO proctor_logs (attempt_id, event_type, severity, details, requires_review, occurred_at)
-SELECT n.attempt_id, n.kind, n.severity, jsonb_build_object('entry', n.entry), n.severity = 'critical', n.at
-FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::timestamptz[])
-    AS n (attempt_id, kind, severity, entry, at)
+SELECT n.attempt_id, n.kind, n.severity, jsonb_build_object('entry', n.entry, 'reason', n.reason), n.severity = 'critical', n.at
+FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::timestamptz[], $6::text[])
+    AS n (attempt_id, kind, severity, entry, at, reason)
 WHERE NOT EXISTS (
     SELECT FROM proctor_logs AS p
     WHERE p.attempt_id = n.attempt_id AND p.occurred_at = n.at AND p.details ->> 'entry' = n.entry::text)";
@@ -116,7 +116,7 @@ pub(super) async fn interventions(
     writes: &[Write<'_>],
 ) -> Result<(), sqlx::Error> {
     let (mut attempts, mut kinds, mut severities) = (vec![], vec![], vec![]);
-    let (mut entries, mut at) = (vec![], vec![]);
+    let (mut entries, mut at, mut reasons) = (vec![], vec![], vec![]);
     for (write, _) in writes {
         for entry in &write.timeline {
             let known = INTERVENTIONS.iter().find(|(kind, _)| *kind == entry.kind);
@@ -128,6 +128,7 @@ pub(super) async fn interventions(
             severities.push(*severity);
             entries.push(to_column(entry.number)?);
             at.push(instant(entry.at)?);
+            reasons.push(reason(&entry.data));
         }
     }
     if attempts.is_empty() {
@@ -139,6 +140,7 @@ pub(super) async fn interventions(
         .bind(&severities)
         .bind(&entries)
         .bind(&at)
+        .bind(&reasons)
         .execute(connection)
         .await?;
     Ok(())
@@ -242,4 +244,11 @@ fn column<'a, R, T>(
     value: impl Fn(&'a R) -> Result<T, sqlx::Error>,
 ) -> Result<Vec<T>, sqlx::Error> {
     rows.iter().map(value).collect()
+}
+
+/// Why staff did something; what jsonb does not take is left out.
+fn reason(data: &str) -> Option<String> {
+    let data: serde_json::Value = serde_json::from_str(data).ok()?;
+    let reason = data["reason"].as_str()?;
+    (!reason.contains('\0')).then(|| reason.to_owned())
 }

@@ -97,6 +97,24 @@ impl AttemptStore for Sqlite {
         .await
     }
 
+    async fn unrecorded(
+        &self,
+        before: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<(AttemptId, ExamCode, TimelineRow)>, Error> {
+        self.read("read unrecorded history", async |db| {
+            read::unrecorded(db, before, limit).await
+        })
+        .await
+    }
+
+    async fn recorded(&self, entries: &[(AttemptId, u64)]) -> Result<(), Error> {
+        self.write("forget recorded history", async |db| {
+            read::recorded(db, entries).await
+        })
+        .await
+    }
+
     async fn begin_command(
         &self,
         person: &PersonId,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sqlx::SqliteConnection;
 
-use super::rows::{StoredAnswer, StoredEntry, SummaryRow};
+use super::rows::{StoredAnswer, StoredEntry, SummaryRow, UnrecordedEntry};
 use crate::{
     domain::{
         id::{AttemptId, ExamCode, PersonId},
@@ -145,4 +145,44 @@ pub(super) async fn timeline(
     .fetch_all(connection)
     .await?;
     rows.into_iter().map(TryInto::try_into).collect()
+}
+
+/// Timeline entries from before an instant, some of them.
+pub(super) async fn unrecorded(
+    connection: &mut SqliteConnection,
+    before: Timestamp,
+    limit: u32,
+) -> Result<Vec<(AttemptId, ExamCode, TimelineRow)>> {
+    let rows: Vec<UnrecordedEntry> = sqlx::query_as(
+        "SELECT t.attempt_id, a.exam, t.entry_no, t.at, t.kind, t.data
+         FROM attempt_timeline AS t
+         JOIN exam_attempts AS a ON a.id = t.attempt_id
+         WHERE t.at < ?1
+         LIMIT ?2",
+    )
+    .bind(before.as_ms())
+    .bind(i64::from(limit))
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let attempt = AttemptId(row.attempt_id);
+            Ok((attempt, row.exam.into(), row.entry.try_into()?))
+        })
+        .collect()
+}
+
+/// Forgets timeline entries.
+pub(super) async fn recorded(
+    connection: &mut SqliteConnection,
+    entries: &[(AttemptId, u64)],
+) -> Result<()> {
+    for (attempt, number) in entries {
+        sqlx::query("DELETE FROM attempt_timeline WHERE attempt_id = ?1 AND entry_no = ?2")
+            .bind(attempt.0)
+            .bind(to_column(*number)?)
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
 }

@@ -173,6 +173,15 @@ pub(super) struct StoredEntry {
     data: String,
 }
 
+/// An entry of the timeline, with whose it is.
+#[derive(FromRow)]
+pub(super) struct UnrecordedEntry {
+    pub(super) attempt_id: i64,
+    pub(super) exam: String,
+    #[sqlx(flatten)]
+    pub(super) entry: StoredEntry,
+}
+
 impl TryFrom<StoredEntry> for TimelineRow {
     type Error = sqlx::Error;
 

@@ -126,6 +126,7 @@ fn proctoring(enabled: bool) -> Proctoring {
     Proctoring {
         enabled,
         heartbeat: Duration::from_secs(10),
+        keep: None,
         rules: vec![
             rule(2, Some(minutes(10)), Consequence::Warn),
             rule(4, None, Consequence::Flag),

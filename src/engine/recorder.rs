@@ -1,0 +1,590 @@
+//! The recorder: the way of records to their store.
+//!
+//! Actors hand records over without ever waiting. One task writes them, batch
+//! after batch; the next one fills meanwhile. When the store fails or is slow,
+//! what waits goes to the [`spool`] on local disk, and everything after it goes
+//! behind it, so that order holds; when the store is back, the spool drains by
+//! itself. A record is in the *durable path* once the store has acknowledged it
+//! or the disk has it: then, and not before, a client hears `event_ack`.
+//!
+//! What the attempt's own store keeps until it is recorded (the history, see
+//! docs/decisions) is not spooled: it is safe where it is, and is fetched from
+//! there once the store of records is back.
+
+mod frame;
+mod queue;
+mod relay;
+mod spool;
+
+use std::{
+    io,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use self::{
+    frame::Entry,
+    queue::{Queue, Taken},
+    spool::Spool,
+};
+use super::outbox::Outbox;
+use crate::{
+    domain::id::AttemptId,
+    store::{
+        self, AttemptStore,
+        records::{Class, IncidentRow, Record, RecordStore},
+    },
+    telemetry::{
+        chain,
+        metrics::{ClassOutcome, Metrics},
+    },
+};
+
+/// Records in one batch.
+const BATCH: usize = 500;
+
+/// Bytes of frames that are read from the spool at once.
+const DRAIN_BYTES: usize = 4 * 1024 * 1024;
+
+/// Pause before a store that failed is tried again.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// Pause before the store is prepared once more.
+const PREPARE_RETRY: Duration = Duration::from_secs(5);
+
+/// How often drops are told in the log.
+const TELL_INTERVAL: Duration = Duration::from_mins(1);
+
+/// Settings of the recorder.
+#[derive(Debug, Clone)]
+pub struct RecorderSettings {
+    /// Where records wait while their store is away.
+    pub spool_dir: PathBuf,
+    /// The most that may wait there, bytes.
+    pub spool_bytes: u64,
+    /// After which a write to the store counts as failed.
+    pub patience: Duration,
+    /// How long events, navigation and heartbeats are kept where the exam does
+    /// not say it.
+    pub events_kept: Duration,
+    /// How long the history of attempts is kept.
+    pub history_kept: Duration,
+}
+
+/// The recorder's end for actors.
+pub(super) struct Recorder {
+    queue: Mutex<Queue>,
+    filled: Notify,
+    /// Every ticket up to this one is in the durable path.
+    durable: watch::Sender<u64>,
+    stopping: AtomicBool,
+    spooled: AtomicU64,
+    /// Whether history waits in the attempts' store.
+    backlog: AtomicBool,
+    store: Arc<dyn RecordStore>,
+    attempts: Arc<dyn AttemptStore>,
+    metrics: Arc<Metrics>,
+    settings: RecorderSettings,
+    waiters: TaskTracker,
+}
+
+/// What a client is told once its events are in the durable path.
+#[derive(Debug)]
+pub(super) struct Acknowledgement {
+    /// The client's connection.
+    pub outbox: Arc<Outbox>,
+    /// Every event up to this number.
+    pub n: u64,
+    /// Besides these many.
+    pub dropped: u64,
+}
+
+impl std::fmt::Debug for Recorder {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Recorder").finish_non_exhaustive()
+    }
+}
+
+impl Recorder {
+    pub(super) fn new(
+        store: Arc<dyn RecordStore>,
+        attempts: Arc<dyn AttemptStore>,
+        metrics: Arc<Metrics>,
+        settings: RecorderSettings,
+    ) -> Self {
+        Self {
+            queue: Mutex::default(),
+            filled: Notify::new(),
+            durable: watch::Sender::new(0),
+            stopping: AtomicBool::new(false),
+            spooled: AtomicU64::new(0),
+            // Whatever a node left behind that died.
+            backlog: AtomicBool::new(true),
+            store,
+            attempts,
+            metrics,
+            settings,
+            waiters: TaskTracker::new(),
+        }
+    }
+
+    /// The settings.
+    pub(super) const fn settings(&self) -> &RecorderSettings {
+        &self.settings
+    }
+
+    /// Where records last.
+    pub(super) fn store(&self) -> &dyn RecordStore {
+        &*self.store
+    }
+
+    /// Takes records, and what is to be said once they are in the durable path.
+    /// Never waits. What there is no room for is counted in the acknowledgement.
+    pub(super) fn submit(
+        &self,
+        records: Vec<Record>,
+        incidents: Vec<IncidentRow>,
+        acknowledgement: Option<Acknowledgement>,
+    ) {
+        let room = self.room();
+        let mut queue = self.lock();
+        let mut dropped = 0;
+        for record in records {
+            let class = record.class;
+            if queue.len() < room.of(class) {
+                queue.push(Entry::Record(record), true);
+            } else {
+                dropped += u64::from(class == Class::Event);
+                self.count(class, "dropped", 1);
+            }
+        }
+        for incident in incidents {
+            queue.push(Entry::Incident(Box::new(incident)), true);
+        }
+        if let Some(mut acknowledgement) = acknowledgement {
+            acknowledgement.dropped += dropped;
+            queue.acknowledge(acknowledgement);
+        }
+        drop(queue);
+        self.filled.notify_one();
+    }
+
+    /// Takes history that the attempts' store has, too, until it is recorded.
+    pub(super) fn submit_history(&self, records: Vec<Record>) {
+        let room = self.room().of(Class::History);
+        let mut queue = self.lock();
+        if queue.len() + records.len() > room {
+            self.backlog.store(true, Ordering::Release);
+            return;
+        }
+        for record in records {
+            queue.push(Entry::Record(record), false);
+        }
+        drop(queue);
+        self.filled.notify_one();
+    }
+
+    /// Does something once everything that was submitted so far is in the durable
+    /// path.
+    pub(super) fn when_durable(&self, then: impl FnOnce() + Send + 'static) {
+        let last = self.lock().last_ticket();
+        let mut durable = self.durable.subscribe();
+        self.waiters.spawn(async move {
+            // An error would mean that the recorder is gone: nobody waits then.
+            if durable.wait_for(|ticket| *ticket >= last).await.is_ok() {
+                then();
+            }
+        });
+    }
+
+    /// How long the oldest record has been waiting in memory.
+    pub(super) fn lag(&self) -> Duration {
+        let oldest = self.lock().oldest();
+        oldest.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    /// How full the spool is, 0 to 1 and over.
+    pub(super) fn fullness(&self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "a share")]
+        let share =
+            self.spooled.load(Ordering::Relaxed) as f64 / self.settings.spool_bytes.max(1) as f64;
+        share
+    }
+
+    fn room(&self) -> Room {
+        Room {
+            fullness: self.fullness(),
+        }
+    }
+
+    /// Lets the task end once nothing waits in memory.
+    pub(super) fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        self.filled.notify_one();
+    }
+
+    /// Opens what waits on disk.
+    ///
+    /// # Errors
+    /// Where the folder cannot be used.
+    pub(super) fn open_spool(&self) -> io::Result<Spool> {
+        let opened = Spool::open(&self.settings.spool_dir, SEGMENT_BYTES)?;
+        if opened.damaged > 0 {
+            self.metrics.spool_damaged.inc_by(opened.damaged);
+        }
+        self.note_spool(&opened.spool);
+        Ok(opened.spool)
+    }
+
+    /// Writes until [`Recorder::stop`] and an empty queue.
+    pub(super) async fn run(&self, mut spool: Spool) {
+        let mut state = Health::new();
+        loop {
+            let filled = self.filled.notified();
+            if self.lock().is_empty() {
+                if self.stopping.load(Ordering::Acquire) {
+                    return;
+                }
+                if spool.is_empty() {
+                    tokio::select! {
+                        () = filled => {}
+                        // The store is asked now and then, and drops are told.
+                        () = tokio::time::sleep(TELL_INTERVAL) => {}
+                    }
+                } else {
+                    tokio::select! {
+                        () = filled => {}
+                        () = tokio::time::sleep_until(state.retry_at) => {}
+                    }
+                }
+            }
+            let taken = self.lock().take(BATCH);
+            spool = self.write(taken, spool, &mut state).await;
+            spool = self.drain(spool, &mut state).await;
+            self.tell_drops(&mut state);
+        }
+    }
+
+    /// Makes what the store needs, as soon as it is there.
+    pub(super) async fn prepare(&self, stop: CancellationToken) {
+        while let Err(error) = self.store.prepare().await {
+            tracing::warn!(
+                error = chain(&error),
+                "the store of records is not ready yet"
+            );
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(PREPARE_RETRY) => {}
+            }
+        }
+    }
+
+    /// Brings a batch into the durable path, or puts it back.
+    async fn write(&self, taken: Taken, spool: Spool, state: &mut Health) -> Spool {
+        if taken.is_empty() {
+            return spool;
+        }
+        if spool.is_empty() && state.may_try() && self.store_batch(&taken, state).await {
+            self.settle(taken, "stored");
+            return spool;
+        }
+        let (spool, kept) = self.spool_batch(&taken, spool).await;
+        if kept {
+            self.settle(taken, "spooled");
+        } else {
+            // Neither the store nor the disk has it: nothing is acknowledged, and
+            // memory is bounded by what is taken from clients.
+            self.lock().put_back(taken);
+            tokio::time::sleep(RETRY).await;
+        }
+        spool
+    }
+
+    /// True: the store has all of it.
+    async fn store_batch(&self, taken: &Taken, state: &mut Health) -> bool {
+        let (records, incidents) = taken.parts();
+        let written = self.append(&records, &incidents).await;
+        match written {
+            Ok(()) => {
+                state.worked();
+                let safe: Vec<(AttemptId, u64)> = taken.kept_elsewhere().collect();
+                self.forget_kept(&safe).await;
+                true
+            }
+            Err(error) => {
+                state.failed(&error);
+                false
+            }
+        }
+    }
+
+    /// Writes to the store, with patience. What the store refuses for good is
+    /// logged, counted and left out.
+    async fn append(
+        &self,
+        records: &[Record],
+        incidents: &[IncidentRow],
+    ) -> Result<(), store::Error> {
+        let written = async {
+            match self.store.append(records).await {
+                Err(error @ store::Error::Rejected { .. }) => {
+                    tracing::error!(error = chain(&error), "records are refused for good");
+                    for record in records {
+                        let one = std::slice::from_ref(record);
+                        match self.store.append(one).await {
+                            Err(store::Error::Rejected { .. }) => {
+                                self.count(record.class, "refused", 1);
+                            }
+                            other => other?,
+                        }
+                    }
+                }
+                other => other?,
+            }
+            if !incidents.is_empty() {
+                self.store.put_incidents(incidents).await?;
+            }
+            Ok(())
+        };
+        tokio::time::timeout(self.settings.patience, written)
+            .await
+            .unwrap_or_else(|elapsed| {
+                Err(store::Error::Unavailable {
+                    operation: "record",
+                    source: Box::new(elapsed),
+                })
+            })
+    }
+
+    /// The attempts' store need not keep these any longer. If that fails, they
+    /// are recorded again later, which changes nothing.
+    async fn forget_kept(&self, safe: &[(AttemptId, u64)]) {
+        if !safe.is_empty()
+            && let Err(error) = self.attempts.recorded(safe).await
+        {
+            tracing::debug!(error = chain(&error), "recorded history is kept for now");
+            self.backlog.store(true, Ordering::Release);
+        }
+    }
+
+    /// Writes to the disk. True: the disk has all that must not be lost.
+    async fn spool_batch(&self, taken: &Taken, mut spool: Spool) -> (Spool, bool) {
+        let frames: Vec<Vec<u8>> = taken.to_spool().map(Entry::to_frame).collect();
+        if taken.has_kept() {
+            self.backlog.store(true, Ordering::Release);
+        }
+        if frames.is_empty() {
+            return (spool, true);
+        }
+        let done = tokio::task::spawn_blocking(move || {
+            let written = spool.append(&frames);
+            (spool, written)
+        })
+        .await;
+        let (spool, written) = match done {
+            Ok(done) => done,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        };
+        self.note_spool(&spool);
+        match written {
+            Ok(()) => (spool, true),
+            Err(error) => {
+                tracing::error!(%error, "records cannot be written to the local disk");
+                (spool, false)
+            }
+        }
+    }
+
+    /// Copies what is spooled to the store, as far as it takes it.
+    async fn drain(&self, mut spool: Spool, state: &mut Health) -> Spool {
+        while !spool.is_empty() && state.may_try() {
+            let (back, batch) = self.peek(spool).await;
+            spool = back;
+            let Some(batch) = batch else { break };
+            let entries = batch
+                .frames
+                .iter()
+                .filter_map(|frame| Entry::from_frame(frame));
+            let (mut records, mut incidents) = (Vec::new(), Vec::new());
+            for entry in entries {
+                match entry {
+                    Entry::Record(record) => records.push(record),
+                    Entry::Incident(incident) => incidents.push(*incident),
+                }
+            }
+            if let Err(error) = self.append(&records, &incidents).await {
+                state.failed(&error);
+                break;
+            }
+            state.worked();
+            for record in &records {
+                self.count(record.class, "drained", 1);
+            }
+            if let Err(error) = spool.forget(&batch) {
+                tracing::error!(%error, "what was spooled cannot be removed");
+                state.wait();
+            }
+            self.note_spool(&spool);
+            if !self.lock().is_empty() {
+                // New records get behind the backlog before it grows old.
+                break;
+            }
+        }
+        spool
+    }
+
+    async fn peek(&self, mut spool: Spool) -> (Spool, Option<spool::Batch>) {
+        let done = tokio::task::spawn_blocking(move || {
+            let batch = spool.peek(BATCH, DRAIN_BYTES);
+            (spool, batch)
+        })
+        .await;
+        match done {
+            Ok((spool, Ok(batch))) => (spool, batch),
+            Ok((spool, Err(error))) => {
+                tracing::error!(%error, "what was spooled cannot be read");
+                (spool, None)
+            }
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+
+    /// A batch is in the durable path.
+    fn settle(&self, taken: Taken, outcome: &'static str) {
+        for (class, count) in taken.counts() {
+            self.count(class, outcome, count);
+        }
+        self.durable.send_replace(taken.ticket());
+        for done in taken.into_acknowledgements() {
+            done.outbox.events_stored(done.n, done.dropped);
+        }
+    }
+
+    fn count(&self, class: Class, outcome: &'static str, count: u64) {
+        let labels = ClassOutcome {
+            class: class.as_str(),
+            outcome,
+        };
+        self.metrics.records.get_or_create(&labels).inc_by(count);
+    }
+
+    fn note_spool(&self, spool: &Spool) {
+        let bytes = spool.bytes();
+        self.spooled.store(bytes, Ordering::Relaxed);
+        self.metrics
+            .spool_bytes
+            .set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    fn tell_drops(&self, state: &mut Health) {
+        let lag = self.lag();
+        self.metrics.recorder_lag.set(lag.as_secs_f64());
+        if state.told.elapsed() < TELL_INTERVAL {
+            return;
+        }
+        state.told = Instant::now();
+        let all = [Class::Heartbeat, Class::Navigation, Class::Event];
+        let dropped: u64 = all
+            .iter()
+            .map(|class| {
+                let labels = ClassOutcome {
+                    class: class.as_str(),
+                    outcome: "dropped",
+                };
+                self.metrics.records.get_or_create(&labels).get()
+            })
+            .sum();
+        if dropped > state.dropped_told {
+            let count = dropped - state.dropped_told;
+            tracing::warn!(count, "there is no room for records, some are dropped");
+            state.dropped_told = dropped;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        // No holder of this lock can panic half-way through a change.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Bytes after which a segment of the spool ends.
+const SEGMENT_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Entries that may wait in memory, by how dear they are. They wait there only
+/// while one batch is under way, or while the disk takes nothing.
+const WAITING_MAX: usize = 20_000;
+
+/// For whom there is room.
+struct Room {
+    fullness: f64,
+}
+
+impl Room {
+    /// How long the queue may be for one more of a class.
+    fn of(&self, class: Class) -> usize {
+        let (full_at, share) = match class {
+            Class::Heartbeat => (0.8, 2),
+            Class::Navigation => (0.9, 3),
+            Class::Event | Class::History => (1.0, 4),
+        };
+        if self.fullness >= full_at {
+            0
+        } else {
+            WAITING_MAX / 4 * share
+        }
+    }
+}
+
+/// How the store is doing.
+struct Health {
+    well: bool,
+    retry_at: Instant,
+    told: Instant,
+    dropped_told: u64,
+}
+
+impl Health {
+    fn new() -> Self {
+        let now = Instant::now();
+        Self {
+            well: true,
+            retry_at: now,
+            told: now,
+            dropped_told: 0,
+        }
+    }
+
+    fn may_try(&self) -> bool {
+        self.well || self.retry_at <= Instant::now()
+    }
+
+    fn worked(&mut self) {
+        if !std::mem::replace(&mut self.well, true) {
+            tracing::info!("the store of records is back");
+        }
+    }
+
+    fn failed(&mut self, error: &store::Error) {
+        self.wait();
+        if std::mem::replace(&mut self.well, false) {
+            tracing::error!(
+                error = chain(error),
+                "the store of records is not available, they wait on local disk"
+            );
+        }
+    }
+
+    fn wait(&mut self) {
+        self.retry_at = Instant::now() + RETRY;
+    }
+}

@@ -1,0 +1,250 @@
+//! The store of records keeps what its trait promises, on MongoDB.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "helpers of tests panic and say what they skip"
+)]
+
+#[path = "support/mongodb.rs"]
+mod mongodb_server;
+
+use std::{sync::Arc, time::Duration};
+
+use invigil::{
+    domain::{exam::Severity, id::AttemptId, time::Timestamp},
+    store::{
+        Error,
+        mongo::Mongo,
+        records::{Class, EventFilter, IncidentRow, Record, RecordStore},
+    },
+};
+use mongodb_server::Database;
+
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Far from now, so that no server removes anything meanwhile.
+const KEEP_UNTIL: i64 = 4_102_444_800_000;
+
+async fn store(database: &Database) -> Mongo {
+    let store = Mongo::connect(&database.url, &database.name, PATIENCE).await;
+    let store = store.unwrap();
+    store.prepare().await.unwrap();
+    store
+}
+
+const fn at(ms: i64) -> Timestamp {
+    Timestamp::from_ms(1_795_421_000_000 + ms)
+}
+
+fn record(attempt: i64, number: u64, class: Class, kind: &str) -> Record {
+    Record {
+        id: format!("{attempt}:v{number}"),
+        class,
+        attempt: AttemptId(attempt),
+        exam: "E1".into(),
+        number,
+        at: at(number.cast_signed()),
+        kind: kind.to_owned(),
+        severity: None,
+        data: "{}".into(),
+        keep_until: Timestamp::from_ms(KEEP_UNTIL),
+    }
+}
+
+#[tokio::test]
+async fn a_record_is_there_once_however_often_it_is_written() {
+    let Some(database) = Database::create().await else {
+        return;
+    };
+    let store = store(&database).await;
+    let first = record(1, 1, Class::History, "answer");
+    store.append(std::slice::from_ref(&first)).await.unwrap();
+    let changed = Record {
+        kind: "other".to_owned(),
+        ..first.clone()
+    };
+    let second = record(1, 2, Class::Event, "copy");
+    store.append(&[changed, second.clone()]).await.unwrap();
+    store
+        .append(&[first.clone(), second.clone()])
+        .await
+        .unwrap();
+    store.append(&[]).await.unwrap();
+    let timeline = store.timeline(AttemptId(1), 0, 10).await.unwrap();
+    assert_eq!(timeline, [first, second]);
+}
+
+#[tokio::test]
+async fn a_timeline_is_in_order_without_heartbeats_and_read_by_cursor() {
+    let Some(database) = Database::create().await else {
+        return;
+    };
+    let store = store(&database).await;
+    let mut records: Vec<Record> = (1..=20)
+        .rev()
+        .map(|number| record(1, number, Class::History, "answer"))
+        .collect();
+    records.push(record(2, 3, Class::History, "answer"));
+    records.push(record(1, 21, Class::Heartbeat, "heartbeat"));
+    records.push(record(1, 22, Class::Navigation, "question_shown"));
+    // As an owner of a later epoch counts.
+    records.push(record(1, (9 << 32) + 1, Class::History, "answer"));
+    store.append(&records).await.unwrap();
+    let (mut seen, mut after) = (Vec::new(), 0);
+    loop {
+        let page = store.timeline(AttemptId(1), after, 7).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = last.number;
+        seen.extend(page.iter().map(|record| record.number));
+    }
+    let expected: Vec<u64> = (1..=20).chain([22, (9 << 32) + 1]).collect();
+    assert_eq!(seen, expected);
+    assert_eq!(database.documents("heartbeats").await.len(), 1);
+}
+
+#[tokio::test]
+async fn events_are_found_by_exam_kind_and_severity_newest_first() {
+    let Some(database) = Database::create().await else {
+        return;
+    };
+    let store = store(&database).await;
+    let severities = [None, Some(Severity::Low), Some(Severity::High)];
+    let mut records = Vec::new();
+    for number in 1..=12_u64 {
+        let index = usize::try_from(number % 3).unwrap();
+        records.push(Record {
+            severity: severities[index],
+            ..record(1, number, Class::Event, ["a", "b", "c"][index])
+        });
+    }
+    records.push(record(1, 13, Class::History, "a"));
+    records.push(Record {
+        exam: "E2".into(),
+        ..record(2, 14, Class::Event, "a")
+    });
+    store.append(&records).await.unwrap();
+    let all = EventFilter {
+        exam: "E1".into(),
+        kind: None,
+        least: None,
+        before: None,
+        limit: 5,
+    };
+    let numbers = |found: &[Record]| found.iter().map(|one| one.number).collect::<Vec<_>>();
+    let page = store.events(&all).await.unwrap();
+    assert_eq!(numbers(&page), [12, 11, 10, 9, 8]);
+    let next = EventFilter {
+        before: page.last().map(|last| (last.at, last.id.clone())),
+        ..all.clone()
+    };
+    assert_eq!(
+        numbers(&store.events(&next).await.unwrap()),
+        [7, 6, 5, 4, 3]
+    );
+    let of_kind = EventFilter {
+        kind: Some("b".to_owned()),
+        ..all.clone()
+    };
+    assert_eq!(
+        numbers(&store.events(&of_kind).await.unwrap()),
+        [10, 7, 4, 1]
+    );
+    let grave = EventFilter {
+        least: Some(Severity::Medium),
+        ..all
+    };
+    assert_eq!(numbers(&store.events(&grave).await.unwrap()), [11, 8, 5, 2]);
+}
+
+#[tokio::test]
+async fn an_older_version_of_an_incident_never_overwrites() {
+    let Some(database) = Database::create().await else {
+        return;
+    };
+    let store = store(&database).await;
+    let incident = |version: u64, open: bool| IncidentRow {
+        id: "1:i1".to_owned(),
+        attempt: AttemptId(1),
+        exam: "E1".into(),
+        version,
+        kind: "copy".to_owned(),
+        severity: Severity::Medium,
+        opened_at: at(0),
+        last_at: at(version.cast_signed()),
+        events: 3,
+        open,
+        data: "{}".into(),
+        keep_until: Timestamp::from_ms(KEEP_UNTIL),
+    };
+    store.put_incidents(&[incident(2, true)]).await.unwrap();
+    store
+        .put_incidents(&[incident(5, false), incident(3, true)])
+        .await
+        .unwrap();
+    let exam = "E1".into();
+    let all = store.incidents(&exam, false, 10).await.unwrap();
+    assert_eq!(all, [incident(5, false)]);
+    assert_eq!(store.incidents(&exam, true, 10).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn any_text_is_kept_as_it_is() {
+    let Some(database) = Database::create().await else {
+        return;
+    };
+    let store = store(&database).await;
+    let deep = format!("{}{}", "[".repeat(300), "]".repeat(300));
+    let texts = [
+        r#"{"a":"\u0000 \ud83d\ude00 \" \\ $where","$set":{"a.b":1}}"#.to_owned(),
+        format!(r#"{{"long":"{}"}}"#, "\u{5b57}".repeat(400_000)),
+        format!(r#"{{"deep":{deep}}}"#),
+        r#"{"number":123456789012345678901234567890,"float":1e400}"#.to_owned(),
+    ];
+    let records: Vec<Record> = (1..)
+        .zip(&texts)
+        .map(|(number, text)| Record {
+            data: Arc::from(text.as_str()),
+            kind: format!("x-{}", "\u{1f309}".repeat(10)),
+            ..record(1, number, Class::Event, "x")
+        })
+        .collect();
+    store.append(&records).await.unwrap();
+    assert_eq!(store.timeline(AttemptId(1), 0, 10).await.unwrap(), records);
+}
+
+#[tokio::test]
+async fn a_store_that_is_away_is_said_to_be_and_works_again() {
+    let Some(database) = Database::create().await else {
+        return;
+    };
+    let store = store(&database).await;
+    database.cut();
+    let one = record(1, 1, Class::Event, "copy");
+    let failed = store.append(std::slice::from_ref(&one)).await;
+    assert!(
+        matches!(failed, Err(Error::Unavailable { .. })),
+        "{failed:?}"
+    );
+    assert!(store.ping().await.is_err());
+    database.mend();
+    store.append(std::slice::from_ref(&one)).await.unwrap();
+    store.ping().await.unwrap();
+    assert_eq!(store.timeline(AttemptId(1), 0, 10).await.unwrap(), [one]);
+}
+
+#[tokio::test]
+async fn several_nodes_prepare_at_once() {
+    let Some(database) = Database::create().await else {
+        return;
+    };
+    let mut stores = Vec::new();
+    for _ in 0..4 {
+        let store = Mongo::connect(&database.url, &database.name, PATIENCE).await;
+        stores.push(store.unwrap());
+    }
+    let prepared = futures_util::future::join_all(stores.iter().map(RecordStore::prepare)).await;
+    for one in prepared {
+        one.unwrap();
+    }
+}

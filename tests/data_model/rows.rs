@@ -67,6 +67,7 @@ async fn everybody_sees_the_rows_of_the_own_place_and_no_others() {
                                       there   root  admin teach1 teach2  cand1  proct  A1adm   Badm nobody
         answer_marks                      6      6      4      1      1      .      .      2      2      .
         answers                          12     12      8      2      2      2      .      4      4      .
+        attempt_evidence                  6      6      4      1      1      1      .      2      2      .
         attempt_timeline                  6      6      4      1      1      1      .      2      2      .
         audit_logs                       19     19     12      .      .      .      .      6      6      .
         course_categories                 3      3      2      1      1      .      .      1      1      .
@@ -232,6 +233,7 @@ async fn roles_may_do_what_they_are_for() {
         _sqlx_migrations             S---      ----      ----      ----      ----      S---
         answer_marks                 ----      SIUD      ----      ----      ----      S---
         answers                      SIU-      S-u-      s---      ----      ----      S---
+        attempt_evidence             SIUD      S---      ----      ----      ----      S---
         attempt_summaries            S---      ----      ----      ----      ----      S---
         attempt_timeline             SIU-      S---      ----      ----      ----      S---
         audit_chains                 SIUD      S---      ----      ----      ----      S---

@@ -308,17 +308,7 @@ impl Config {
                 folder: PathBuf::from(reader.text("media.folder")),
                 file_bytes: reader.integer("media.file_bytes", 1024..=1_073_741_824),
             },
-            evidence: Evidence {
-                place: reader.evidence_place(),
-                rules: evidence::Rules {
-                    file_bytes: reader.integer("evidence.file_bytes", 1024..=1_073_741_824),
-                    files_per_hour: reader.nonzero("evidence.files_per_hour", 1..=100_000),
-                    link: reader.seconds("evidence.link_seconds", 1..=3600),
-                    keep: Duration::from_hours(
-                        24 * reader.integer::<u64>("evidence.days", 1..=36_500),
-                    ),
-                },
-            },
+            evidence: Evidence::read(reader),
             limits: Limits {
                 frame_bytes: reader.integer("limits.frame_bytes", 1024..=65_536),
                 answer_bytes: reader.integer("limits.answer_bytes", 1024..=16_777_216),
@@ -368,7 +358,7 @@ impl Config {
             Place::Folder(folder) if self.database.url.is_none() => {
                 Place::Folder(self.database.data.join(folder))
             }
-            place => place.clone(),
+            place @ (Place::Folder(_) | Place::S3(_)) => place.clone(),
         }
     }
 
@@ -389,6 +379,21 @@ impl Config {
             "***".clone_into(secret);
         }
         toml::to_string(&effective).expect("a TOML table can be written")
+    }
+}
+
+impl Evidence {
+    fn read(reader: &mut Reader<'_>) -> Self {
+        let days: u64 = reader.integer("evidence.days", 1..=36_500);
+        Self {
+            place: reader.evidence_place(),
+            rules: evidence::Rules {
+                file_bytes: reader.integer("evidence.file_bytes", 1024..=1_073_741_824),
+                files_per_hour: reader.nonzero("evidence.files_per_hour", 1..=100_000),
+                link: reader.seconds("evidence.link_seconds", 1..=3600),
+                keep: Duration::from_hours(24 * days),
+            },
+        }
     }
 }
 
@@ -544,7 +549,7 @@ mod tests {
         expect![[r"
             the settings are not right:
               evidence.url: must name a bucket, as s3://bucket/prefix
-              evidence.endpoint: must be empty or begin with http:// or https://
+              evidence.endpoint: must be empty, or as https://host:port
               evidence.region: must be a text that is not empty
               evidence.access_key: is needed with evidence.secret_key, and the other way round"]]
         .assert_eq(&place(wrong, "here").unwrap_err().to_string());

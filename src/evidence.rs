@@ -6,7 +6,9 @@
 
 mod place;
 
-use std::{collections::BTreeMap, num::NonZeroU32, ops::Range, sync::Arc, time::Duration};
+use std::{
+    cmp::Ordering, collections::BTreeMap, num::NonZeroU32, ops::Range, sync::Arc, time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, stream};
@@ -271,7 +273,8 @@ impl EvidenceFiles {
         self.note(&row, now).await
     }
 
-    /// Notes that a file was uploaded to S3, after a look whether it was. A repeat changes nothing.
+    /// Notes that a file was uploaded to S3, after a look whether it was. One that is not as it was
+    /// announced is removed. A repeat changes nothing.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::NotStored`], [`Error::TooLarge`], [`Error::NotWhole`],
@@ -289,15 +292,18 @@ impl EvidenceFiles {
         let Opened::S3(bucket) = &self.place else {
             return Err(Error::NotStored);
         };
-        match bucket.look(&row).await? {
-            None => Err(Error::NotStored),
-            Some(Presence { bytes, .. }) if bytes > row.bytes => Err(Error::TooLarge),
-            Some(Presence { bytes, .. }) if bytes < row.bytes => Err(Error::NotWhole),
-            Some(Presence { content_type, .. }) if content_type != row.content_type => {
-                Err(Error::Type)
-            }
-            Some(_) => self.note(&row, now).await,
-        }
+        let Presence {
+            bytes,
+            content_type,
+        } = bucket.look(&row).await?.ok_or(Error::NotStored)?;
+        let fault = match bytes.cmp(&row.bytes) {
+            Ordering::Greater => Error::TooLarge,
+            Ordering::Less => Error::NotWhole,
+            Ordering::Equal if content_type != row.content_type => Error::Type,
+            Ordering::Equal => return self.note(&row, now).await,
+        };
+        self.place.remove(&Key::from(row.file.as_str())).await?;
+        Err(fault)
     }
 
     /// The evidence of an attempt, oldest first.

@@ -140,8 +140,9 @@ pub(super) async fn run_engine(
             stop.cancelled().await;
             engine.drain(drain).await;
         };
+        let answering = web::server::serve(listener, Arc::clone(&app));
         tokio::select! {
-            _ = async { tokio::join!(web::server::serve(listener, Arc::clone(&app)), draining) } => {}
+            () = async { tokio::join!(answering, draining); } => {}
             () = maintain(&stores, &app) => {}
             () = look_after(maintenance, &engine, &jobs) => {}
         }

@@ -180,8 +180,8 @@ impl<'a> Reader<'a> {
             self.fault("evidence.url", "must name a bucket, as s3://bucket/prefix");
         }
         let endpoint = self.optional("evidence.endpoint");
-        if endpoint.is_some_and(|it| !it.starts_with("http://") && !it.starts_with("https://")) {
-            let expected = "must be empty or begin with http:// or https://";
+        if endpoint.is_some_and(|endpoint| Origin::parse(endpoint).is_none()) {
+            let expected = "must be empty, or as https://host:port";
             self.fault("evidence.endpoint", expected);
         }
         let region = self.text("evidence.region").to_owned();

@@ -53,7 +53,7 @@ pub struct MediaType {
     pub name: &'static str,
     /// The ending of the file's name.
     pub ending: &'static str,
-    /// What its content is taken for. A sound in WebM looks like a film without a picture.
+    /// What its content is taken for: a sound of `audio/webm` looks like a film.
     pub looks_like: &'static [&'static str],
 }
 

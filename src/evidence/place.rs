@@ -1,18 +1,18 @@
 //! Where files of evidence are: a folder, or S3.
 
 use std::{
-    collections::BTreeMap, fs::DirBuilder, ops::Range, os::unix::fs::DirBuilderExt as _,
+    collections::BTreeMap, fs::DirBuilder, io, ops::Range, os::unix::fs::DirBuilderExt as _,
     path::PathBuf, time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, TryStreamExt as _};
 use object_store::{
-    Attribute, GetOptions, GetRange, ObjectStore, ObjectStoreExt as _, WriteMultipart,
+    Attribute, GetOptions, GetRange, ObjectStore, ObjectStoreExt as _, RetryConfig, WriteMultipart,
     aws::{AmazonS3, AmazonS3Builder},
     local::LocalFileSystem,
     path::Path as Key,
-    signer::{HeaderName, HeaderValue, Method, SignedUrlOptions, Signer as _},
+    signer::{HeaderName, HeaderValue, Method, SignedUrlOptions, Signer as _, Url},
 };
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -25,6 +25,10 @@ const HEAD_BYTES: usize = 4096;
 /// A file is written in parts of this size, of which few are in memory.
 const PART_BYTES: usize = 1 << 20;
 const PARTS_AT_ONCE: usize = 2;
+
+/// How often, and how long, S3 is asked again where it does not answer. Somebody waits.
+const RETRIES: usize = 2;
+const RETRY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where files are kept.
 #[derive(Debug, Clone)]
@@ -48,6 +52,16 @@ pub struct S3 {
     pub region: String,
     /// None: those of the machine.
     pub credentials: Option<Credentials>,
+}
+
+impl Place {
+    /// The origin at which clients reach files that do not pass through the engine.
+    pub fn origin(&self) -> Option<String> {
+        let Self::S3(s3) = self else { return None };
+        let amazon = || format!("https://s3.{}.amazonaws.com", s3.region);
+        let server = Url::parse(&s3.endpoint.clone().unwrap_or_else(amazon)).ok()?;
+        Some(server.origin().ascii_serialization())
+    }
 }
 
 /// What proves to S3 who sends a request.
@@ -76,7 +90,7 @@ impl Opened {
     /// Removes a file, where it is there.
     pub(super) async fn remove(&self, file: &Key) -> object_store::Result<()> {
         let removed = match self {
-            Self::Folder(folder) => folder.0.delete(file).await,
+            Self::Folder(folder) => folder.remove(file).await,
             Self::S3(bucket) => bucket.store.delete(&bucket.key(file)).await,
         };
         match removed {
@@ -95,10 +109,7 @@ impl Folder {
             .recursive(true)
             .mode(0o700)
             .create(path)
-            .map_err(|source| object_store::Error::Generic {
-                store: "folder",
-                source: Box::new(source),
-            })?;
+            .map_err(unusable)?;
         let store = LocalFileSystem::new_with_prefix(path)?;
         Ok(Self(store.with_fsync(true).with_automatic_cleanup(true)))
     }
@@ -140,6 +151,21 @@ impl Folder {
         Ok(())
     }
 
+    /// Removes a file, and what processes that were killed left of its upload: the first of them
+    /// has the file's name with `#1`, the second with `#2`.
+    async fn remove(&self, file: &Key) -> object_store::Result<()> {
+        let path = self.0.path_to_filesystem(file)?;
+        for number in 1_u32.. {
+            let mut rest = path.clone().into_os_string();
+            rest.push(format!("#{number}"));
+            match tokio::fs::remove_file(rest).await {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => break,
+                removed => removed.map_err(unusable)?,
+            }
+        }
+        self.0.delete(file).await
+    }
+
     /// A file or a part of it; none where it is not there.
     pub(super) async fn read(
         &self,
@@ -163,6 +189,13 @@ impl Folder {
     }
 }
 
+fn unusable(source: io::Error) -> object_store::Error {
+    object_store::Error::Generic {
+        store: "folder",
+        source: Box::new(source),
+    }
+}
+
 fn media_type(row: &EvidenceRow) -> Result<&'static MediaType, Error> {
     MediaType::of(row.kind, &row.content_type).ok_or(Error::Type)
 }
@@ -183,7 +216,12 @@ impl Bucket {
     fn open(s3: &S3) -> object_store::Result<Self> {
         let mut builder = AmazonS3Builder::new()
             .with_bucket_name(&s3.bucket)
-            .with_region(&s3.region);
+            .with_region(&s3.region)
+            .with_retry(RetryConfig {
+                max_retries: RETRIES,
+                retry_timeout: RETRY_TIMEOUT,
+                ..RetryConfig::default()
+            });
         if let Some(endpoint) = &s3.endpoint {
             builder = builder
                 .with_endpoint(endpoint)
@@ -208,20 +246,17 @@ impl Bucket {
         self.key(&Key::from(row.file.as_str()))
     }
 
-    /// An address to upload a file to, and the headers that are signed with it: its type, its size
-    /// (which every client sends by itself), and that there is none yet.
+    /// An address to upload a file to, and the headers that are signed with it: its type, and that
+    /// there is none yet. Its size cannot be: that shows afterwards.
     pub(super) async fn upload(
         &self,
         row: &EvidenceRow,
         good_for: Duration,
     ) -> Result<(String, BTreeMap<&'static str, String>), Error> {
         let content_type = media_type(row)?.name;
-        let headers = [("content-type", content_type), ("if-none-match", "*")];
-        let mut signed = SignedUrlOptions::new().with_signed_header(
-            HeaderName::from_static("content-length"),
-            HeaderValue::from(row.bytes),
-        );
-        for (name, value) in headers {
+        let headers = BTreeMap::from([("content-type", content_type), ("if-none-match", "*")]);
+        let mut signed = SignedUrlOptions::new();
+        for (name, value) in &headers {
             let (name, value) = (
                 HeaderName::from_static(name),
                 HeaderValue::from_static(value),
@@ -232,8 +267,10 @@ impl Bucket {
             .store
             .signed_url_opts(Method::PUT, &self.key_of(row), good_for, &signed)
             .await?;
-        let headers = headers.map(|(name, value)| (name, value.to_owned()));
-        Ok((url.into(), headers.into()))
+        let headers = headers
+            .into_iter()
+            .map(|(name, value)| (name, value.to_owned()));
+        Ok((url.into(), headers.collect()))
     }
 
     /// An address to read a file from.

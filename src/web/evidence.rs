@@ -7,7 +7,7 @@ use axum::{
     body::Body,
     extract::State,
     http::{HeaderMap, StatusCode, header},
-    response::Response,
+    response::{IntoResponse as _, Response},
 };
 use axum_extra::{TypedHeader, headers::Range};
 use serde::{Deserialize, Serialize};
@@ -354,7 +354,7 @@ async fn read(
     let row = app.evidence.linked(&link, app.engine.now()).await?;
     let part = match media::wanted(range, row.bytes) {
         Ok(part) => part,
-        Err(unsatisfiable) => return Ok(unsatisfiable),
+        Err(none) => return Ok(none.into_response()),
     };
     let found = app.evidence.read(&row, part.clone()).await?;
     Ok(media::respond(found, part.map(|_| row.bytes)))

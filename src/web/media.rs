@@ -52,7 +52,7 @@ async fn read(
     }
     let part = match wanted(range, size) {
         Ok(part) => part,
-        Err(unsatisfiable) => return Ok(unsatisfiable),
+        Err(none) => return Ok(none.into_response()),
     };
     let found = media.read(&name, part.clone()).await.map_err(unavailable)?;
     let mut response = respond(found.ok_or(Problem::NotFound)?, part.map(|_| size));
@@ -63,22 +63,32 @@ async fn read(
     Ok(response)
 }
 
+/// A request for a part that a file of this size does not have.
+#[derive(Debug)]
+pub(super) struct NoSuchPart {
+    size: u64,
+}
+
+impl IntoResponse for NoSuchPart {
+    fn into_response(self) -> Response {
+        let whole = [(header::CONTENT_RANGE, format!("bytes */{}", self.size))];
+        (StatusCode::RANGE_NOT_SATISFIABLE, whole).into_response()
+    }
+}
+
 /// Which part of a file of this size a request wants; none: the whole.
 ///
 /// # Errors
-/// The response where the file has no such part.
+/// Where the file has no such part.
 pub(super) fn wanted(
     range: Option<TypedHeader<Range>>,
     size: u64,
-) -> Result<Option<std::ops::Range<u64>>, Response> {
+) -> Result<Option<std::ops::Range<u64>>, NoSuchPart> {
     let Some(TypedHeader(range)) = range else {
         return Ok(None);
     };
     match ranges(&range, size).as_slice() {
-        [] => {
-            let whole = [(header::CONTENT_RANGE, format!("bytes */{size}"))];
-            Err((StatusCode::RANGE_NOT_SATISFIABLE, whole).into_response())
-        }
+        [] => Err(NoSuchPart { size }),
         [one] => Ok(Some(one.clone())),
         // Of several ranges the whole is sent, as RFC 9110 lets one.
         _ => Ok(None),

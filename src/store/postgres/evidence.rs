@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     domain::{
-        id::{AttemptId, EvidenceId},
+        id::{AttemptId, EvidenceId, SessionId},
         time::Timestamp,
     },
     store::{
@@ -143,7 +143,7 @@ async fn put(
     .bind(&row.content_type)
     .bind(to_column(row.bytes)?)
     .bind(&row.file)
-    .bind(row.session.as_ref().map(|session| session.as_str()))
+    .bind(row.session.as_ref().map(SessionId::as_str))
     .bind(row.event.map(to_column).transpose()?)
     .bind(at_column(row.at)?)
     .bind(row.stored_at.map(at_column).transpose()?)

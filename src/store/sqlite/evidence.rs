@@ -6,7 +6,7 @@ use sqlx::{FromRow, SqliteConnection};
 use super::Sqlite;
 use crate::{
     domain::{
-        id::{AttemptId, EvidenceId},
+        id::{AttemptId, EvidenceId, SessionId},
         time::Timestamp,
     },
     store::{
@@ -132,7 +132,7 @@ async fn put(
     .bind(&row.content_type)
     .bind(to_column(row.bytes)?)
     .bind(&row.file)
-    .bind(row.session.as_ref().map(|session| session.as_str()))
+    .bind(row.session.as_ref().map(SessionId::as_str))
     .bind(row.event.map(to_column).transpose()?)
     .bind(row.at.as_ms())
     .bind(row.stored_at.map(Timestamp::as_ms))

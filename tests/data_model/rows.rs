@@ -1,11 +1,11 @@
 //! Which rows each person sees, and what each database role may do at all.
 
-use std::fmt::Write;
+use std::{fmt::Write, time::Duration};
 
 use expect_test::expect;
 use invigil::{
-    domain::time::Timestamp,
-    store::{Catalog, Role, postgres::Postgres},
+    domain::{id::AttemptId, time::Timestamp},
+    store::{Allowed, Announced, Catalog, EvidenceStore, Role, postgres::Postgres},
 };
 
 use crate::session::{enter, lines, none, rows, run, value, world};
@@ -381,6 +381,21 @@ async fn the_engine_starts_with_its_role_alone() {
     assert_eq!(teacher.person.role, Role::Teacher);
     let listed = store.exams().await.unwrap();
     assert_eq!(listed.len(), 6);
+    // Evidence is announced, confirmed, found and forgotten.
+    let attempt = AttemptId(130);
+    let mut row = store.list(attempt).await.unwrap().remove(0);
+    row.id = "0".repeat(32).into();
+    let allowed = Allowed {
+        files: 9,
+        since: Timestamp::from_ms(0),
+    };
+    let announced = store.put(&row, allowed).await.unwrap();
+    assert_eq!(announced, Announced::Kept);
+    assert!(store.confirm(attempt, &row.id, row.at).await.unwrap());
+    let late = row.at + Duration::from_hours(1);
+    assert_eq!(store.expired(late, late, 9).await.unwrap().len(), 7);
+    store.remove(&[row.id]).await.unwrap();
+    assert_eq!(store.list(attempt).await.unwrap().len(), 1);
     drop(store);
     database.remove().await;
 }

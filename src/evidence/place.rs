@@ -1,8 +1,13 @@
 //! Where files of evidence are: a folder, or S3.
 
 use std::{
-    collections::BTreeMap, fs::DirBuilder, io, ops::Range, os::unix::fs::DirBuilderExt as _,
-    path::PathBuf, time::Duration,
+    collections::BTreeMap,
+    fs::DirBuilder,
+    io,
+    ops::Range,
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
@@ -104,12 +109,15 @@ impl Opened {
 pub(super) struct Folder(LocalFileSystem);
 
 impl Folder {
-    fn open(path: &PathBuf) -> object_store::Result<Self> {
+    fn open(path: &Path) -> object_store::Result<Self> {
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(path)
-            .map_err(unusable)?;
+            .map_err(|error| {
+                let named = format!("{}: {error}", path.display());
+                unusable(io::Error::new(error.kind(), named))
+            })?;
         let store = LocalFileSystem::new_with_prefix(path)?;
         Ok(Self(store.with_fsync(true).with_automatic_cleanup(true)))
     }

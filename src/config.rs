@@ -21,7 +21,10 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 
 use self::reader::Reader;
-use crate::web::origin::Origin;
+use crate::{
+    evidence::{self, Place},
+    web::origin::Origin,
+};
 
 /// The complete defaults, with their explanation.
 pub const DEFAULTS: &str = include_str!("../config/default.toml");
@@ -44,6 +47,8 @@ pub struct Config {
     pub mongodb: MongoDb,
     /// How records get there.
     pub recorder: Recorder,
+    /// Evidence of attempts.
+    pub evidence: Evidence,
     /// Bounds on what clients send.
     pub limits: Limits,
     /// How saves are grouped.
@@ -142,6 +147,15 @@ pub struct Recorder {
     pub events: Duration,
     /// How long the history of attempts is kept.
     pub history: Duration,
+}
+
+/// Evidence of attempts.
+#[derive(Debug, Clone)]
+pub struct Evidence {
+    /// Where the files are, as it is set.
+    pub place: Place,
+    /// What is allowed, and for how long.
+    pub rules: evidence::Rules,
 }
 
 /// Bounds on what clients send.
@@ -339,6 +353,7 @@ impl Config {
                 events: reader.days("recorder.events_days", 1..=36_500),
                 history: reader.days("recorder.history_days", 1..=36_500),
             },
+            evidence: Evidence::read(reader),
             limits: Limits {
                 frame_bytes: reader.integer("limits.frame_bytes", 1024..=65_536),
                 answer_bytes: reader.integer("limits.answer_bytes", 1024..=16_777_216),
@@ -381,6 +396,17 @@ impl Config {
         }
     }
 
+    /// Where evidence is: a folder without a path from the root is in the data directory of the
+    /// embedded store.
+    pub fn evidence_place(&self) -> Place {
+        match &self.evidence.place {
+            Place::Folder(folder) if self.database.url.is_none() => {
+                Place::Folder(self.database.data.join(folder))
+            }
+            place @ (Place::Folder(_) | Place::S3(_)) => place.clone(),
+        }
+    }
+
     /// What is in effect, as TOML, with secrets masked.
     pub fn to_masked_toml(&self) -> String {
         let mut effective = self.effective.clone();
@@ -397,7 +423,27 @@ impl Config {
                 *url = mask(url);
             }
         }
+        let secret = effective.get_mut("evidence");
+        let secret = secret.and_then(|section| section.get_mut("secret_key"));
+        if let Some(toml::Value::String(secret)) = secret.filter(|it| it.as_str() != Some("")) {
+            "***".clone_into(secret);
+        }
         toml::to_string(&effective).expect("a TOML table can be written")
+    }
+}
+
+impl Evidence {
+    fn read(reader: &mut Reader<'_>) -> Self {
+        let days: u64 = reader.integer("evidence.days", 1..=36_500);
+        Self {
+            place: reader.evidence_place(),
+            rules: evidence::Rules {
+                file_bytes: reader.integer("evidence.file_bytes", 1024..=1_073_741_824),
+                files_per_hour: reader.nonzero("evidence.files_per_hour", 1..=100_000),
+                link: reader.seconds("evidence.link_seconds", 1..=3600),
+                keep: Duration::from_hours(24 * days),
+            },
+        }
     }
 }
 
@@ -523,5 +569,49 @@ mod tests {
         assert!(!printed.contains("secret\""), "{printed}");
         assert!(!format!("{:?}", config.database).contains("secret@"));
         assert_eq!(mask("nonsense"), "://***@");
+    }
+
+    #[test]
+    fn evidence_is_in_a_folder_or_a_bucket() {
+        let place = |text: &str, data: &str| {
+            let file = format!("[database]\ndata = \"{data}\"\n[evidence]\n{text}");
+            load(&file, &[]).map(|config| format!("{:?}", config.evidence_place()))
+        };
+        let folder = |path: &str| Ok(format!("Folder({path:?})"));
+        assert_eq!(place("", "here"), folder("here/evidence"));
+        assert_eq!(place("url = \"/var/e\"", "here"), folder("/var/e"));
+        let servers = load("database.url = \"postgres://h/d\"", &[]).unwrap();
+        assert_eq!(
+            format!("{:?}", servers.evidence_place()),
+            "Folder(\"evidence\")"
+        );
+        let file = "url = \"s3://b/some/where/\"\nendpoint = \"http://127.0.0.1:9000\"\n\
+                    access_key = \"name\"\nsecret_key = \"hush\"";
+        let shown = place(file, "here").unwrap();
+        expect![[r#"S3(S3 { bucket: "b", prefix: "some/where", endpoint: Some("http://127.0.0.1:9000"), region: "us-east-1", credentials: Some(Credentials { access_key: "name", secret_key: SecretBox<str>([REDACTED]) }) })"#]]
+        .assert_eq(&shown);
+        let masked = load(&format!("[evidence]\n{file}"), &[])
+            .unwrap()
+            .to_masked_toml();
+        assert!(masked.contains("secret_key = \"***\"") && !masked.contains("hush"));
+        assert!(
+            load("", &[])
+                .unwrap()
+                .to_masked_toml()
+                .contains("secret_key = \"\"")
+        );
+        let wrong = "url = \"s3:///x\"\nendpoint = \"minio\"\nregion = \"\"\nsecret_key = \"x\"";
+        expect![[r"
+            the settings are not right:
+              evidence.url: must name a bucket, as s3://bucket/prefix
+              evidence.endpoint: must be empty, or as https://host:port
+              evidence.region: must be a text that is not empty
+              evidence.access_key: is needed with evidence.secret_key, and the other way round"]]
+        .assert_eq(&place(wrong, "here").unwrap_err().to_string());
+        let ftp = place("url = \"ftp://h/e\"", "here").unwrap_err();
+        assert!(
+            ftp.to_string()
+                .contains("evidence.url: must be a folder or begin with s3://")
+        );
     }
 }

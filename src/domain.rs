@@ -6,6 +6,7 @@
 
 pub mod admission;
 pub mod attempt;
+pub mod evidence;
 pub mod exam;
 pub mod fault;
 pub mod grading;

@@ -3,6 +3,7 @@
 pub mod config;
 pub mod domain;
 pub mod engine;
+pub mod evidence;
 pub mod management;
 pub mod media;
 pub mod secrets;

@@ -177,6 +177,11 @@ pub struct Found {
 }
 
 impl Found {
+    /// A file of this media type.
+    pub(crate) fn new(kind: &'static str, result: GetResult) -> Self {
+        Self { kind, result }
+    }
+
     /// Which bytes of the whole these are.
     pub fn part(&self) -> Range<u64> {
         self.result.range.clone()

@@ -1,4 +1,6 @@
-//! What must not be readable where it is kept: passwords, and personal data.
+//! What must not be readable where it is kept (passwords, personal data), and what must not be
+//! changed where it goes.
 
 pub mod password;
 pub mod sealed;
+pub mod signed;

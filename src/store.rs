@@ -11,6 +11,7 @@
 //! conflicts with.
 
 mod convert;
+mod evidence;
 pub mod mongo;
 mod outline;
 pub mod postgres;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+pub use self::evidence::{Allowed, Announced, EvidenceRow, EvidenceStore};
 pub use crate::domain::{
     attempt::Identity,
     exam::definition::Correction,

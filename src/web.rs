@@ -10,6 +10,7 @@ pub mod attempts;
 pub mod auth;
 pub mod client;
 pub mod compressed;
+pub mod evidence;
 pub mod exams;
 pub mod extract;
 pub mod layers;
@@ -36,8 +37,9 @@ use self::{compressed::Compressed, limits::Limits, token::Tokens};
 use crate::{
     config::Config,
     engine::Engine,
+    evidence::EvidenceFiles,
     management::Management,
-    store::{self, AttemptStore, Catalog},
+    store::{self, AttemptStore, Catalog, EvidenceStore},
     telemetry::metrics::Metrics,
 };
 
@@ -49,6 +51,8 @@ pub struct App {
     pub catalog: Arc<dyn Catalog>,
     /// Asked only whether it is there.
     pub store: Arc<dyn AttemptStore>,
+    /// Evidence of attempts.
+    pub evidence: EvidenceFiles,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// The management side; none on the embedded store.
@@ -72,6 +76,16 @@ pub struct App {
 /// Shared by all handlers.
 pub type AppState = Arc<App>;
 
+/// What lasts, as the web layer needs it: one store behind three traits.
+pub struct Stores {
+    /// Attempts.
+    pub attempts: Arc<dyn AttemptStore>,
+    /// People, exams, log-ins and secrets.
+    pub catalog: Arc<dyn Catalog>,
+    /// What is known of evidence.
+    pub evidence: Arc<dyn EvidenceStore>,
+}
+
 /// Why the web layer cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -81,26 +95,40 @@ pub enum StartError {
     /// New secrets are random.
     #[error("draw random bytes")]
     Random(#[from] getrandom::Error),
+    /// Where evidence is kept.
+    #[error("open the place of evidence")]
+    Evidence(#[from] crate::evidence::Error),
 }
 
 impl App {
     /// Puts the parts together; reads the secrets, or makes them.
     ///
     /// # Errors
-    /// Where the store does not answer.
+    /// Where the store does not answer, or evidence cannot be kept as it is set.
     pub async fn new(
         engine: Engine,
-        catalog: Arc<dyn Catalog>,
-        store: Arc<dyn AttemptStore>,
+        stores: Stores,
         metrics: Arc<Metrics>,
         management: Option<Management>,
         config: Config,
         stop: CancellationToken,
     ) -> Result<AppState, StartError> {
+        let Stores {
+            attempts: store,
+            catalog,
+            evidence,
+        } = stores;
         let token_secret = secret(&*catalog, "attempt-token").await?;
+        let evidence = EvidenceFiles::open(
+            &config.evidence_place(),
+            config.evidence.rules,
+            evidence,
+            &secret(&*catalog, "evidence").await?,
+        )?;
         Ok(Arc::new(Self {
             engine,
             store,
+            evidence,
             metrics,
             limits: Limits::new(&config.login, &config.limits),
             tokens: Tokens::new(&token_secret, config.session.attempt_token),
@@ -144,6 +172,7 @@ pub fn router(app: &AppState) -> Router {
             .merge(exams::routes())
             .merge(papers::routes())
             .merge(attempts::routes(app.config.limits.answer_bytes))
+            .merge(evidence::routes())
             .merge(media::routes())
             .merge(manage::routes(app.config.media.file_bytes)),
     );

@@ -11,6 +11,8 @@
 mod attempts;
 #[path = "store_conformance/catalog.rs"]
 mod catalog;
+#[path = "store_conformance/evidence.rs"]
+mod evidence;
 #[path = "store_conformance/fencing.rs"]
 mod fencing;
 #[path = "store_conformance/fixture.rs"]
@@ -69,6 +71,10 @@ on_every_store! {
     catalog::a_login_holds_until_it_expires_or_is_ended,
     catalog::a_login_token_is_replaced,
     catalog::the_first_secret_of_a_name_stays,
+    evidence::evidence_comes_back_as_it_was,
+    evidence::evidence_of_nothing_is_refused,
+    evidence::an_attempt_has_no_more_evidence_than_allowed,
+    evidence::old_evidence_is_found_and_forgotten,
 }
 
 async fn on_sqlite<F: Future<Output = ()>>(case: impl FnOnce(Arc<dyn Store>) -> F) {

@@ -124,8 +124,7 @@ pub(super) async fn run_engine(
     let jobs = metrics.maintenance_jobs.clone();
     let app = App::new(
         engine.clone(),
-        stores.catalog(),
-        stores.attempts(),
+        stores.for_web(),
         metrics,
         management,
         config,
@@ -141,9 +140,10 @@ pub(super) async fn run_engine(
             stop.cancelled().await;
             engine.drain(drain).await;
         };
+        let answering = web::server::serve(listener, Arc::clone(&app));
         tokio::select! {
-            _ = async { tokio::join!(web::server::serve(listener, app), draining) } => {}
-            () = maintain(&stores, &engine) => {}
+            () = async { tokio::join!(answering, draining); } => {}
+            () = maintain(&stores, &app) => {}
             () = look_after(maintenance, &engine, &jobs) => {}
         }
         stores.close().await;
@@ -265,13 +265,22 @@ async fn look_after(
 }
 
 /// Never ends: a store that could not be maintained today may be tomorrow.
-async fn maintain(stores: &Stores, engine: &Engine) {
+async fn maintain(stores: &Stores, app: &App) {
     let mut interval = tokio::time::interval(MAINTENANCE_INTERVAL);
     loop {
         interval.tick().await;
-        if let Err(error) = stores.maintain(engine.now()).await {
+        let now = app.engine.now();
+        if let Err(error) = stores.maintain(now).await {
             let error = invigil::telemetry::chain(&error);
             tracing::warn!(error, "the store could not be maintained");
+        }
+        match app.evidence.sweep(now).await {
+            Ok(0) => {}
+            Ok(files) => tracing::info!(files, "old evidence is removed"),
+            Err(error) => {
+                let error = invigil::telemetry::chain(&error);
+                tracing::warn!(error, "old evidence could not be removed");
+            }
         }
     }
 }

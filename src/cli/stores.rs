@@ -7,8 +7,8 @@ use invigil::{
     config::{self, Config},
     domain::time::Timestamp,
     media::Media,
-    store::{self, AttemptStore, Catalog, postgres::Postgres, sqlite::Sqlite},
-    web::media_key,
+    store::{self, AttemptStore, Catalog, EvidenceStore, postgres::Postgres, sqlite::Sqlite},
+    web::{self, media_key},
 };
 use secrecy::{ExposeSecret, SecretString};
 
@@ -54,6 +54,22 @@ impl Stores {
         match self {
             Self::Embedded(store) => Arc::new(store.clone()),
             Self::Servers(store) => Arc::new(store.clone()),
+        }
+    }
+
+    fn evidence(&self) -> Arc<dyn EvidenceStore> {
+        match self {
+            Self::Embedded(store) => Arc::new(store.clone()),
+            Self::Servers(store) => Arc::new(store.clone()),
+        }
+    }
+
+    /// As the web layer needs it.
+    pub(super) fn for_web(&self) -> web::Stores {
+        web::Stores {
+            attempts: self.attempts(),
+            catalog: self.catalog(),
+            evidence: self.evidence(),
         }
     }
 

@@ -11,7 +11,10 @@ use toml::{Table, Value};
 use tracing_subscriber::EnvFilter;
 
 use super::LogFormat;
-use crate::web::origin::Origin;
+use crate::{
+    evidence::{Credentials, Place, S3},
+    web::origin::Origin,
+};
 
 pub(super) struct Reader<'a> {
     effective: &'a Table,
@@ -169,6 +172,55 @@ impl<'a> Reader<'a> {
                 _ => None,
             },
         )
+    }
+
+    /// A text; none where it is empty.
+    fn optional(&mut self, key: &str) -> Option<&'a str> {
+        let text = self.read(key, "a text", || "", Value::as_str);
+        Some(text).filter(|text| !text.is_empty())
+    }
+
+    /// A folder, or a bucket with everything that belongs to it.
+    pub(super) fn evidence_place(&mut self) -> Place {
+        let url = self.text("evidence.url");
+        let Some(path) = url.strip_prefix("s3://") else {
+            if url.contains("://") {
+                self.fault("evidence.url", "must be a folder or begin with s3://");
+            }
+            return Place::Folder(url.into());
+        };
+        let (bucket, prefix) = path.split_once('/').unwrap_or((path, ""));
+        if bucket.is_empty() {
+            self.fault("evidence.url", "must name a bucket, as s3://bucket/prefix");
+        }
+        let endpoint = self.optional("evidence.endpoint");
+        if endpoint.is_some_and(|endpoint| Origin::parse(endpoint).is_none()) {
+            let expected = "must be empty, or as https://host:port";
+            self.fault("evidence.endpoint", expected);
+        }
+        let region = self.text("evidence.region").to_owned();
+        let credentials = match (
+            self.optional("evidence.access_key"),
+            self.optional("evidence.secret_key"),
+        ) {
+            (Some(access_key), Some(secret_key)) => Some(Credentials {
+                access_key: access_key.to_owned(),
+                secret_key: secret_key.into(),
+            }),
+            (None, None) => None,
+            (Some(_), None) | (None, Some(_)) => {
+                let both = "is needed with evidence.secret_key, and the other way round";
+                self.fault("evidence.access_key", both);
+                None
+            }
+        };
+        Place::S3(S3 {
+            bucket: bucket.to_owned(),
+            prefix: prefix.trim_matches('/').to_owned(),
+            endpoint: endpoint.map(str::to_owned),
+            region,
+            credentials,
+        })
     }
 
     pub(super) fn origins(&mut self, key: &str) -> Vec<Origin> {

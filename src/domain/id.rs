@@ -88,6 +88,10 @@ text_id!(
     SessionId
 );
 text_id!(
+    /// A file of evidence.
+    EvidenceId
+);
+text_id!(
     /// A node of the engine.
     NodeId
 );

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, de::value::StrDeserializer};
 
 use super::Role;
-use crate::domain::{attempt::Status, time};
+use crate::domain::{attempt::Status, evidence::Kind, time};
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
@@ -70,6 +70,11 @@ pub(super) fn status_from_column(name: &str) -> Result<Status> {
 /// A role by its stored name.
 pub(super) fn role_from_column(name: &str) -> Result<Role> {
     Role::from_name(name).ok_or_else(|| unreadable(format!("unknown role {name}")))
+}
+
+/// A kind of evidence by its stored name.
+pub(super) fn kind_from_column(name: &str) -> Result<Kind> {
+    Kind::from_name(name).ok_or_else(|| unreadable(format!("unknown kind of evidence {name}")))
 }
 
 #[cfg(test)]

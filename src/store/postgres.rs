@@ -8,6 +8,7 @@
 mod attempts;
 mod bank;
 pub(crate) mod catalog;
+mod evidence;
 mod keys;
 mod people;
 mod read;

@@ -6,6 +6,7 @@
 
 mod attempts;
 mod catalog;
+mod evidence;
 mod people;
 mod read;
 mod rows;

@@ -5,7 +5,7 @@
 //! Nothing that is logged tells who: no address, no token, and the route instead
 //! of the path.
 
-use std::{any::Any, net::SocketAddr, sync::Arc};
+use std::{any::Any, future, net::SocketAddr, sync::Arc};
 
 use axum::{
     Router,
@@ -29,15 +29,8 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Set on every response that does not say otherwise. Styles may be inline for
-/// KaTeX; scripts may not.
-const SECURITY_HEADERS: [(HeaderName, &str); 7] = [
-    (
-        header::CONTENT_SECURITY_POLICY,
-        "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; \
-         connect-src 'self'; font-src 'self' data:; object-src 'none'; \
-         frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
-    ),
+/// Set on every response that does not say otherwise, besides [`page_policy`].
+const SECURITY_HEADERS: [(HeaderName, &str); 6] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::X_FRAME_OPTIONS, "DENY"),
     (header::REFERRER_POLICY, "no-referrer"),
@@ -55,6 +48,19 @@ const SECURITY_HEADERS: [(HeaderName, &str); 7] = [
     ),
 ];
 
+/// What pages may load and where they may send. Styles may be inline for KaTeX; scripts may not.
+/// Evidence on S3 is uploaded to and shown from there.
+fn page_policy(app: &AppState) -> HeaderValue {
+    let place = app.config.evidence.place.origin();
+    let place = place.map_or_else(String::new, |origin| format!(" {origin}"));
+    let policy = format!(
+        "default-src 'self'; img-src 'self' data:{place}; media-src 'self'{place}; \
+         style-src 'self' 'unsafe-inline'; connect-src 'self'{place}; font-src 'self' data:; \
+         object-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+    );
+    HeaderValue::try_from(policy).expect("an origin is a header value")
+}
+
 pub(super) fn wrap(routes: Router<AppState>, app: &AppState) -> Router<AppState> {
     let routes = routes
         .fallback(async || Problem::NotFound)
@@ -67,8 +73,11 @@ pub(super) fn wrap(routes: Router<AppState>, app: &AppState) -> Router<AppState>
         Some(cors) => routes.layer(cors),
         None => routes,
     };
+    let policy = page_policy(app);
     routes
-        .layer(map_response(secure))
+        .layer(map_response(move |response| {
+            future::ready(secure(response, policy.clone()))
+        }))
         .layer(from_fn_with_state(Arc::clone(app), observe))
 }
 
@@ -156,15 +165,18 @@ fn cors(app: &AppState) -> Option<CorsLayer> {
     (!origins.is_empty()).then(|| {
         CorsLayer::new()
             .allow_origin(AllowOrigin::list(origins))
-            .allow_methods([Method::GET, Method::POST])
+            .allow_methods([Method::GET, Method::POST, Method::PUT])
             .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
             .expose_headers([header::RETRY_AFTER, REQUEST_ID])
     })
 }
 
 /// What a handler does not say is not cached.
-async fn secure(mut response: Response) -> Response {
+fn secure(mut response: Response, policy: HeaderValue) -> Response {
     let headers = response.headers_mut();
+    headers
+        .entry(header::CONTENT_SECURITY_POLICY)
+        .or_insert(policy);
     for (name, value) in SECURITY_HEADERS {
         headers
             .entry(name)

@@ -14,7 +14,10 @@ use super::{
     extract::Path,
     problem::{self, Problem},
 };
-use crate::{media, telemetry::chain};
+use crate::{
+    media::{self, Found},
+    telemetry::chain,
+};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(read))
@@ -47,21 +50,53 @@ async fn read(
     if headers.get(header::IF_NONE_MATCH) == Some(&tag) {
         return Ok(StatusCode::NOT_MODIFIED.into_response());
     }
-    let part = match range {
-        // Of several ranges the whole is sent, as RFC 9110 lets one.
-        Some(TypedHeader(range)) => match ranges(&range, size).as_slice() {
-            [] => {
-                let whole = [(header::CONTENT_RANGE, format!("bytes */{size}"))];
-                return Ok((StatusCode::RANGE_NOT_SATISFIABLE, whole).into_response());
-            }
-            [one] => Some(one.clone()),
-            _ => None,
-        },
-        None => None,
+    let part = match wanted(range, size) {
+        Ok(part) => part,
+        Err(none) => return Ok(none.into_response()),
     };
-    let partial = part.is_some();
-    let found = media.read(&name, part).await.map_err(unavailable)?;
-    let found = found.ok_or(Problem::NotFound)?;
+    let found = media.read(&name, part.clone()).await.map_err(unavailable)?;
+    let mut response = respond(found.ok_or(Problem::NotFound)?, part.map(|_| size));
+    let headers = response.headers_mut();
+    headers.insert(header::ETAG, tag);
+    let forever = HeaderValue::from_static("public, max-age=31536000, immutable");
+    headers.insert(header::CACHE_CONTROL, forever);
+    Ok(response)
+}
+
+/// A request for a part that a file of this size does not have.
+#[derive(Debug)]
+pub(super) struct NoSuchPart {
+    size: u64,
+}
+
+impl IntoResponse for NoSuchPart {
+    fn into_response(self) -> Response {
+        let whole = [(header::CONTENT_RANGE, format!("bytes */{}", self.size))];
+        (StatusCode::RANGE_NOT_SATISFIABLE, whole).into_response()
+    }
+}
+
+/// Which part of a file of this size a request wants; none: the whole.
+///
+/// # Errors
+/// Where the file has no such part.
+pub(super) fn wanted(
+    range: Option<TypedHeader<Range>>,
+    size: u64,
+) -> Result<Option<std::ops::Range<u64>>, NoSuchPart> {
+    let Some(TypedHeader(range)) = range else {
+        return Ok(None);
+    };
+    match ranges(&range, size).as_slice() {
+        [] => Err(NoSuchPart { size }),
+        [one] => Ok(Some(one.clone())),
+        // Of several ranges the whole is sent, as RFC 9110 lets one.
+        _ => Ok(None),
+    }
+}
+
+/// Sends a file, or a part of one of the size `part_of`, so that nothing in it can run.
+pub(super) fn respond(found: Found, part_of: Option<u64>) -> Response {
     let sent = found.part();
     // A document is for its own program: what shows one here could run what is in it.
     let shown_as = match found.kind {
@@ -70,7 +105,6 @@ async fn read(
     };
     let fixed = [
         (header::CONTENT_TYPE, found.kind),
-        (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
         (
             header::CONTENT_SECURITY_POLICY,
             "default-src 'none'; sandbox",
@@ -80,15 +114,14 @@ async fn read(
     ];
     let mut response = (fixed, Body::from_stream(found.into_stream())).into_response();
     let headers = response.headers_mut();
-    headers.insert(header::ETAG, tag);
     headers.insert(header::CONTENT_LENGTH, (sent.end - sent.start).into());
-    if partial {
+    if let Some(size) = part_of {
         let shown = format!("bytes {}-{}/{size}", sent.start, sent.end.saturating_sub(1));
         let shown = HeaderValue::from_str(&shown).expect("digits are a header");
         headers.insert(header::CONTENT_RANGE, shown);
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
     }
-    Ok(response)
+    response
 }
 
 /// The ranges that a file of this size has.

@@ -39,6 +39,7 @@ use crate::domain::exam::exam_schema;
         (name = "people", description = "Signing in and out"),
         (name = "exams", description = "Exams, for candidates and staff"),
         (name = "attempts", description = "One attempt"),
+        (name = "evidence", description = "Files that a proctoring client uploads"),
     ),
     modifiers(&Security),
 )]
@@ -124,13 +125,14 @@ mod tests {
     use expect_test::expect;
 
     use super::*;
-    use crate::web::{attempts, auth, exams, papers};
+    use crate::web::{attempts, auth, evidence, exams, papers};
 
     fn description() -> openapi::OpenApi {
         let routes = auth::routes()
             .merge(exams::routes())
             .merge(papers::routes())
-            .merge(attempts::routes(1));
+            .merge(attempts::routes(1))
+            .merge(evidence::routes());
         split(routes).1
     }
 
@@ -185,11 +187,17 @@ mod tests {
         expect![[r"
             get /api/v1/attempts/{id}
             get /api/v1/attempts/{id}/answers
+            get /api/v1/attempts/{id}/evidence
+            post /api/v1/attempts/{id}/evidence
+            get /api/v1/attempts/{id}/evidence/{evidence}
+            post /api/v1/attempts/{id}/evidence/{evidence}/done
             post /api/v1/attempts/{id}/exchange
             get /api/v1/attempts/{id}/paper
             get /api/v1/attempts/{id}/receipt
             get /api/v1/attempts/{id}/result
             get /api/v1/attempts/{id}/timeline
+            get /api/v1/evidence/{link}
+            put /api/v1/evidence/{link}
             get /api/v1/exams
             post /api/v1/exams/{code}/attempts
             post /api/v1/exams/{code}/commands

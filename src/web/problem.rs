@@ -65,6 +65,10 @@ pub enum Problem {
     TooLarge,
     /// The body is not JSON.
     UnsupportedMediaType,
+    /// Files of this type, or of this content, are not taken.
+    TypeNotAllowed,
+    /// The link has ended, or was not made here.
+    LinkNotValid,
     /// Too many tries; the time says when to try again.
     RateLimited(Duration),
     /// A fault of the engine.
@@ -166,6 +170,12 @@ impl Problem {
                 "unsupported_media_type",
                 "Not JSON",
             ),
+            Self::TypeNotAllowed => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "type_not_allowed",
+                "Type not allowed",
+            ),
+            Self::LinkNotValid => (StatusCode::FORBIDDEN, "link_not_valid", "Link not valid"),
             Self::RateLimited(_) => (
                 StatusCode::TOO_MANY_REQUESTS,
                 "rate_limited",
@@ -232,6 +242,8 @@ impl Problem {
             Self::Conflict => "The id was used for another command.",
             Self::TooLarge => "The body is larger than allowed.",
             Self::UnsupportedMediaType => "Send the body as application/json.",
+            Self::TypeNotAllowed => "Files of this type, or of this content, are not taken here.",
+            Self::LinkNotValid => "The link has ended, or was changed. Ask for another.",
             Self::RateLimited(wait) => {
                 return format!("Try again in {} seconds.", seconds(*wait));
             }

@@ -37,8 +37,9 @@ impl Bench {
             .iter()
             .map(|&(key, value)| (key.to_owned(), value.to_owned()))
             .collect();
-        let config = Config::from_layers(None, Some(variables)).unwrap();
+        let mut config = Config::from_layers(None, Some(variables)).unwrap();
         let data = tempfile::tempdir().unwrap();
+        data.path().clone_into(&mut config.database.data);
         let store = Arc::new(Sqlite::open(data.path()).await.unwrap());
         fill(&*store).await;
 
@@ -52,8 +53,12 @@ impl Bench {
         .await
         .unwrap();
         let stop = CancellationToken::new();
-        let catalog = Arc::clone(&store) as Arc<dyn Catalog>;
-        let app = App::new(engine, catalog, store, metrics, None, config, stop)
+        let stores = Stores {
+            attempts: Arc::clone(&store) as Arc<dyn AttemptStore>,
+            catalog: Arc::clone(&store) as Arc<dyn Catalog>,
+            evidence: store,
+        };
+        let app = App::new(engine, stores, metrics, None, config, stop)
             .await
             .unwrap();
         Self { app, _data: data }

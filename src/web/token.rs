@@ -12,9 +12,12 @@ use hmac::{Hmac, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::domain::{
-    id::{AttemptId, PersonId},
-    time::Timestamp,
+use crate::{
+    domain::{
+        id::{AttemptId, PersonId},
+        time::Timestamp,
+    },
+    secrets::signed::Signer,
 };
 
 /// What an attempt token says.
@@ -45,33 +48,24 @@ pub enum TokenError {
 /// Signs and verifies attempt tokens.
 #[derive(Clone)]
 pub struct Tokens {
-    key: Hmac<Sha256>,
+    signer: Signer,
     lifetime: Duration,
 }
 
 impl Tokens {
     /// With the secret of this installation; tokens are valid for `lifetime`.
     pub fn new(secret: &[u8; 32], lifetime: Duration) -> Self {
-        let key = Hmac::new_from_slice(secret).expect("HMAC takes a key of any length");
-        Self { key, lifetime }
+        let signer = Signer::new(secret);
+        Self { signer, lifetime }
     }
 
     /// A token for a candidate's attempt.
     pub fn sign(&self, attempt: AttemptId, person: PersonId, now: Timestamp) -> String {
-        let token = AttemptToken {
+        self.signer.sign(&AttemptToken {
             attempt,
             person,
             expires_at: now + self.lifetime,
-        };
-        let content = serde_json::to_vec(&token).expect("a token is plain JSON");
-        let content = URL_SAFE_NO_PAD.encode(content);
-        let signature = self
-            .key
-            .clone()
-            .chain_update(&content)
-            .finalize()
-            .into_bytes();
-        format!("{content}.{}", URL_SAFE_NO_PAD.encode(signature))
+        })
     }
 
     /// What a token says, where it was signed here and has not ended.
@@ -79,17 +73,7 @@ impl Tokens {
     /// # Errors
     /// [`TokenError::Expired`] only where everything else is right.
     pub fn verify(&self, token: &str, now: Timestamp) -> Result<AttemptToken, TokenError> {
-        let verified = || {
-            let (content, signature) = token.split_once('.')?;
-            let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
-            self.key
-                .clone()
-                .chain_update(content)
-                .verify_slice(&signature)
-                .ok()?;
-            serde_json::from_slice::<AttemptToken>(&URL_SAFE_NO_PAD.decode(content).ok()?).ok()
-        };
-        let token = verified().ok_or(TokenError::Invalid)?;
+        let token: AttemptToken = self.signer.verify(token).ok_or(TokenError::Invalid)?;
         if token.expires_at <= now {
             Err(TokenError::Expired)
         } else {

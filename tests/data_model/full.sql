@@ -91,6 +91,10 @@ SELECT a, a % 1000 + q, 1, '"x"', 1, now(), 1000, CASE WHEN q < 5 THEN 1 END, 2,
 FROM generate_series(1, 20000) AS a, generate_series(1, 5) AS q;
 INSERT INTO answer_marks (attempt_id, question_id, marker_id, round)
 SELECT n, n, n % 300, 1 FROM generate_series(1, 10000) AS n;
+INSERT INTO attempt_evidence (id, attempt_id, kind, content_type, bytes, file, at, stored_at)
+SELECT md5(n::text), n % 20000 + 1, 'snapshot', 'image/png', 1, 'x', now() - n * interval '1 minute',
+       CASE WHEN n % 100 > 0 THEN now() END
+FROM generate_series(1, 40000) AS n;
 
 INSERT INTO proctor_logs (attempt_id, event_type, severity, requires_review)
 SELECT n % 2000, 'x', CASE WHEN n % 3 = 0 THEN 'high' ELSE 'low' END, n % 5 = 0

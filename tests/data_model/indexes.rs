@@ -306,6 +306,20 @@ const QUERIES: &[(&str, &str)] = &[
         "engine_nodes_last_alive_at_idx",
         "SELECT max(last_alive_at) FROM engine_nodes",
     ),
+    // Evidence.
+    (
+        "attempt_evidence_attempt_id_idx",
+        "SELECT * FROM attempt_evidence WHERE attempt_id = 77 ORDER BY at, id",
+    ),
+    (
+        "attempt_evidence_at_idx",
+        "SELECT * FROM attempt_evidence WHERE at < now() - interval '27 days' ORDER BY at LIMIT 500",
+    ),
+    (
+        "attempt_evidence_unstored_idx",
+        "SELECT * FROM attempt_evidence
+         WHERE stored_at IS NULL AND at < now() - interval '1 day' ORDER BY at LIMIT 500",
+    ),
     // Statistics.
     (
         "exam_statistics_exam_id_idx",

@@ -1,11 +1,11 @@
 //! Which rows each person sees, and what each database role may do at all.
 
-use std::fmt::Write;
+use std::{fmt::Write, time::Duration};
 
 use expect_test::expect;
 use invigil::{
-    domain::time::Timestamp,
-    store::{Catalog, Role, postgres::Postgres},
+    domain::{id::AttemptId, time::Timestamp},
+    store::{Allowed, Announced, Catalog, EvidenceStore, Role, postgres::Postgres},
 };
 
 use crate::session::{enter, lines, none, rows, run, value, world};
@@ -67,6 +67,7 @@ async fn everybody_sees_the_rows_of_the_own_place_and_no_others() {
                                       there   root  admin teach1 teach2  cand1  proct  A1adm   Badm nobody
         answer_marks                      6      6      4      1      1      .      .      2      2      .
         answers                          12     12      8      2      2      2      .      4      4      .
+        attempt_evidence                  6      6      4      1      1      1      .      2      2      .
         attempt_timeline                  6      6      4      1      1      1      .      2      2      .
         audit_logs                       19     19     12      .      .      .      .      6      6      .
         course_categories                 3      3      2      1      1      .      .      1      1      .
@@ -232,6 +233,7 @@ async fn roles_may_do_what_they_are_for() {
         _sqlx_migrations             S---      ----      ----      ----      ----      S---
         answer_marks                 ----      SIUD      ----      ----      ----      S---
         answers                      SIU-      S-u-      s---      ----      ----      S---
+        attempt_evidence             SIUD      S---      ----      ----      ----      S---
         attempt_summaries            S---      ----      ----      ----      ----      S---
         attempt_timeline             SIUD      S---      ----      ----      ----      S---
         audit_chains                 SIUD      S---      ----      ----      ----      S---
@@ -379,6 +381,21 @@ async fn the_engine_starts_with_its_role_alone() {
     assert_eq!(teacher.person.role, Role::Teacher);
     let listed = store.exams().await.unwrap();
     assert_eq!(listed.len(), 6);
+    // Evidence is announced, confirmed, found and forgotten.
+    let attempt = AttemptId(130);
+    let mut row = store.list(attempt).await.unwrap().remove(0);
+    row.id = "0".repeat(32).into();
+    let allowed = Allowed {
+        files: 9,
+        since: Timestamp::from_ms(0),
+    };
+    let announced = store.put(&row, allowed).await.unwrap();
+    assert_eq!(announced, Announced::Kept);
+    assert!(store.confirm(attempt, &row.id, row.at).await.unwrap());
+    let late = row.at + Duration::from_hours(1);
+    assert_eq!(store.expired(late, late, 9).await.unwrap().len(), 7);
+    store.remove(&[row.id]).await.unwrap();
+    assert_eq!(store.list(attempt).await.unwrap().len(), 1);
     drop(store);
     database.remove().await;
 }

@@ -92,6 +92,8 @@ INSERT INTO answer_marks (attempt_id, question_id, marker_id, round, points, mar
 SELECT id + 10, id * 10, id, 1, 1, now() FROM teachers;
 INSERT INTO attempt_timeline (attempt_id, entry_no, at, kind, data)
 SELECT attempt_id, 1, now(), 'connected', '{}' FROM exam_attempt_keys;
+INSERT INTO attempt_evidence (id, attempt_id, kind, content_type, bytes, file, at)
+SELECT md5(attempt_id::text), attempt_id, 'snapshot', 'image/png', 1, 'x', now() FROM exam_attempt_keys;
 INSERT INTO proctor_logs (attempt_id, event_type, severity)
 SELECT attempt_id, 'pause', 'low' FROM exam_attempt_keys;
 

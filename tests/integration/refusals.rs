@@ -102,6 +102,19 @@ async fn a_full_disk_is_named() {
 }
 
 #[tokio::test]
+async fn a_place_of_evidence_that_is_none_is_named() {
+    let site = site();
+    let file = site.path("file");
+    fs::write(&file, "").unwrap();
+    let shown = file.to_str().unwrap().to_owned();
+    let site = site.set("evidence.url", &shown);
+    sentence(serve(&site), &["the place of evidence", &shown]).await;
+    let site = site.set("evidence.url", "pictures");
+    works(&site).await;
+    assert!(site.path("data").join("pictures").is_dir());
+}
+
+#[tokio::test]
 async fn a_read_only_data_directory_is_named() {
     let site = site();
     works(&site).await;

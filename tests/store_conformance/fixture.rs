@@ -9,16 +9,16 @@ use invigil::{
         time::Timestamp,
     },
     store::{
-        AnswerRow, AttemptStore, AttemptWrite, Catalog, ControlRow, ExamScope, HandInRow, Identity,
-        IntegritySums, NewAttempt, Person, Progress, Role, Started, StoredExam, TimelineRow,
-        Totals,
+        AnswerRow, AttemptStore, AttemptWrite, Catalog, ControlRow, EvidenceStore, ExamScope,
+        HandInRow, Identity, IntegritySums, NewAttempt, Person, Progress, Role, Started,
+        StoredExam, TimelineRow, Totals,
     },
 };
 use rust_decimal::Decimal;
 
 /// Either adapter.
-pub(crate) trait Store: AttemptStore + Catalog {}
-impl<T: AttemptStore + Catalog> Store for T {}
+pub(crate) trait Store: AttemptStore + Catalog + EvidenceStore {}
+impl<T: AttemptStore + Catalog + EvidenceStore> Store for T {}
 
 /// Eight in the morning of an exam day.
 pub(crate) const MORNING: Timestamp = Timestamp::from_ms(1_795_420_800_123);

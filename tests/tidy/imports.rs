@@ -16,7 +16,7 @@ struct Layer {
     modules: &'static [&'static str],
 }
 
-const LAYERS: [Layer; 8] = [
+const LAYERS: [Layer; 9] = [
     Layer {
         path: "src/domain",
         crates: &[],
@@ -64,6 +64,11 @@ const LAYERS: [Layer; 8] = [
             "store",
             "web",
         ],
+    },
+    Layer {
+        path: "src/evidence",
+        crates: &["axum", "redis", "mongodb", "sqlx"],
+        modules: &["cli", "cluster", "config", "engine", "management", "web"],
     },
     Layer {
         path: "src/web",

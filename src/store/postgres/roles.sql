@@ -219,7 +219,7 @@ GRANT SELECT ON
     TO invigil_engine;
 GRANT UPDATE (last_login, login_count, failed_login_attempts, locked_until) ON users TO invigil_engine;
 GRANT SELECT, INSERT, UPDATE, DELETE ON user_sessions, staff_commands, engine_nodes, engine_outages,
-    engine_secrets, audit_chains, maintenance_runs TO invigil_engine;
+    engine_secrets, audit_chains, maintenance_runs, attempt_evidence TO invigil_engine;
 GRANT SELECT, INSERT, UPDATE ON exam_attempt_keys, exam_attempts, answers, attempt_timeline TO invigil_engine;
 GRANT INSERT ON login_attempts, user_activity_logs TO invigil_engine;
 GRANT SELECT, INSERT ON proctor_logs TO invigil_engine;
@@ -262,7 +262,7 @@ BEGIN
         EXECUTE format('GRANT SELECT (%s, xmax) ON %I TO invigil_app', columns, t);
     END LOOP;
 END $$;
-GRANT SELECT ON exam_attempt_keys, exam_attempts, answers, attempt_timeline TO invigil_app;
+GRANT SELECT ON exam_attempt_keys, exam_attempts, answers, attempt_timeline, attempt_evidence TO invigil_app;
 -- Taking an attempt from its owner, and what marking changes; never an answer's value.
 GRANT UPDATE (owner_epoch, owner_node) ON exam_attempt_keys TO invigil_app;
 GRANT UPDATE (status, control, score, max_score, percentage, passed, grade, penalty, needs_marking, graded_at,
@@ -352,7 +352,7 @@ BEGIN
         'courses', 'course_enrollments', 'question_categories', 'questions', 'question_media', 'exams', 'exam_versions',
         'exam_version_questions', 'exam_sections', 'exam_questions', 'exam_accommodations',
         'key_corrections', 'exam_attempt_keys', 'exam_attempts', 'answers', 'answer_marks',
-        'attempt_timeline', 'proctor_logs', 'user_activity_logs', 'audit_logs', 'security_events'
+        'attempt_timeline', 'attempt_evidence', 'proctor_logs', 'user_activity_logs', 'audit_logs', 'security_events'
     ] LOOP
         EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', t);
         EXECUTE format(
@@ -495,7 +495,7 @@ BEGIN
                  USING (user_id = (SELECT app_user_id()) OR EXISTS (SELECT FROM exams AS e WHERE e.id = exam_id))
                  WITH CHECK (EXISTS (SELECT FROM exams AS e WHERE e.id = exam_id))', t);
     END LOOP;
-    FOREACH t IN ARRAY ARRAY['answers', 'attempt_timeline'] LOOP
+    FOREACH t IN ARRAY ARRAY['answers', 'attempt_timeline', 'attempt_evidence'] LOOP
         EXECUTE format(
             'CREATE POLICY app_all ON %I TO invigil_app
                  USING (EXISTS (SELECT FROM exam_attempt_keys AS k WHERE k.attempt_id = %I.attempt_id))

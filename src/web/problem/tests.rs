@@ -7,7 +7,7 @@ use expect_test::expect;
 
 use super::*;
 
-const ALL: [Problem; 32] = [
+const ALL: [Problem; 34] = [
     Problem::BadRequest(String::new()),
     Problem::Unauthorized,
     Problem::WrongCredentials,
@@ -29,6 +29,8 @@ const ALL: [Problem; 32] = [
     Problem::Conflict,
     Problem::TooLarge,
     Problem::UnsupportedMediaType,
+    Problem::TypeNotAllowed,
+    Problem::LinkNotValid,
     Problem::RateLimited(Duration::from_millis(29_001)),
     Problem::Internal,
     Problem::Overloaded,
@@ -76,6 +78,8 @@ fn every_problem_has_a_status_a_code_and_a_sentence() {
         409 conflict: Conflict. The id was used for another command.
         413 too_large: Body too large. The body is larger than allowed.
         415 unsupported_media_type: Not JSON. Send the body as application/json.
+        415 type_not_allowed: Type not allowed. Files of this type, or of this content, are not taken here.
+        403 link_not_valid: Link not valid. The link has ended, or was changed. Ask for another.
         429 rate_limited: Too many tries. Try again in 30 seconds.
         500 internal: Engine fault. The engine has a fault, which is in its log.
         503 overloaded: Overloaded. The engine takes no new work for a moment.

@@ -7,6 +7,7 @@ mod files;
 mod import;
 mod maintenance;
 mod migrate;
+mod replay;
 mod results;
 mod serve;
 mod settings;
@@ -59,6 +60,8 @@ enum Command {
     Import(import::Command),
     /// Print the scores of an exam
     Results(results::Args),
+    /// Show an attempt as it was at any moment, out of its timeline
+    Replay(replay::Args),
     /// Validate exam files and rosters without touching anything
     Check(check::Args),
     /// Say whether a hand-in receipt is genuine
@@ -120,6 +123,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Migrate(args) => migrate::run(&args, &config).await,
         Command::Import(command) => import::run(command, &config).await,
         Command::Results(args) => results::run(args, config).await,
+        Command::Replay(args) => replay::run(args, config).await,
         Command::Check(args) => check::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Watch(args) => Box::pin(watch::run(args)).await,

@@ -19,6 +19,7 @@ mod outbox;
 mod read;
 mod recorder;
 mod registry;
+mod replay;
 mod shared;
 mod slot;
 mod start;
@@ -42,6 +43,7 @@ pub use self::{
     content::{Content, PaperBody},
     outbox::{Closing, Outbox, Outgoing},
     recorder::RecorderSettings,
+    replay::replay,
     shared::{Limits, fresh_session},
     start::{StartError, StartedAttempt},
     writer::Flush,
@@ -60,6 +62,9 @@ use tokio::sync::{oneshot, watch};
 /// How often a node says that it lives. What lies between its last word and the
 /// next start is an outage, so this is also how exactly outages are known.
 const ALIVE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often it is looked at what is short.
+const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long a caller without a socket waits for a commit before it is told to
 /// try again.
@@ -229,6 +234,7 @@ impl Engine {
         ));
         background.spawn(tell_health(
             Arc::clone(registry),
+            Arc::clone(shared),
             shared.writer.available(),
             stop.clone(),
         ));
@@ -396,22 +402,30 @@ async fn note_outage(
     Ok(())
 }
 
-/// Tells every attempt when the store goes away and comes back. One task for
-/// all: ten thousand that watch the same value would wake over each other.
+/// Tells every attempt when the engine's health changes. One task for all: ten
+/// thousand that watch the same value would wake over each other.
 async fn tell_health(
     registry: Arc<Registry>,
+    shared: Arc<Shared>,
     mut available: watch::Receiver<bool>,
     stop: CancellationToken,
 ) {
+    let mut told = shared.health_level();
+    let mut interval = tokio::time::interval(HEALTH_INTERVAL);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        let changed = tokio::select! {
+        tokio::select! {
             () = stop.cancelled() => return,
-            changed = available.changed() => changed,
-        };
-        if changed.is_err() {
-            return;
+            changed = available.changed() => if changed.is_err() {
+                return;
+            },
+            _ = interval.tick() => {}
         }
-        registry.tell_all(|| Message::Health).await;
+        let level = shared.health_level();
+        shared.metrics.health.set(level.into());
+        if std::mem::replace(&mut told, level) != level {
+            registry.tell_all(|| Message::Health).await;
+        }
     }
 }
 

@@ -209,7 +209,7 @@ async fn settings(config: &Config, address: SocketAddr) -> anyhow::Result<Settin
 }
 
 /// The store of records, where one is set.
-async fn records(
+pub(super) async fn records(
     config: &Config,
 ) -> anyhow::Result<Option<(Arc<dyn RecordStore>, RecorderSettings)>> {
     let Some(url) = &config.mongodb.url else {

@@ -296,13 +296,14 @@ impl Attempt {
                 seq,
                 question,
                 value,
+                rev,
                 at,
                 spent,
                 late,
             } => {
                 let answer = self.touch_answer(*seq, *question, *at);
                 answer.value.clone_from(value);
-                answer.rev = answer.rev.saturating_add(1);
+                answer.rev = *rev;
                 answer.answered_at = *at;
                 answer.spent_ms = answer.spent_ms.saturating_add(whole_ms(*spent));
                 self.control.late |= *late;
@@ -428,6 +429,11 @@ impl Attempt {
         if let Some(session) = &mut self.session {
             session.connected = connected;
         }
+    }
+
+    /// Numbers what is applied next from here on: who replays a timeline meets gaps.
+    pub const fn count_from(&mut self, version: u64) {
+        self.version = version;
     }
 
     /// When [`Command::Tick`] is due; none: never, as things stand.

@@ -464,6 +464,7 @@ impl Recorder {
         for (class, count) in taken.counts() {
             self.count(class, outcome, count);
         }
+        self.lock().settled();
         self.durable.send_replace(taken.ticket());
         for done in taken.into_acknowledgements() {
             done.outbox.events_stored(done.n, done.dropped);

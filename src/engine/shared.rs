@@ -27,7 +27,22 @@ const HEALTH_FULL: u8 = 10;
 /// The health while it does not: low enough that clients hold back events.
 const HEALTH_STORE_AWAY: u8 = 3;
 
-/// How much heartbeats are stretched while the store is away.
+/// The health while events cannot be recorded, or wait for long.
+const HEALTH_RECORDER_BEHIND: u8 = 4;
+
+/// The health while records wait on local disk: all is taken, and not as usual.
+const HEALTH_SPOOLING: u8 = 7;
+
+/// Records that wait in memory for so long say that disk and store are slow.
+const LAG_MAX: Duration = Duration::from_secs(5);
+
+/// A spool so full is about to drop what it is given.
+const SPOOL_NEARLY_FULL: f64 = 0.8;
+
+/// Clients hold back events under this level.
+const HEALTH_EVENTS: u8 = 5;
+
+/// How much heartbeats are stretched while something is short.
 const HEARTBEAT_STRETCH: u32 = 3;
 
 /// Over how long the clients of a node that shuts down come back.
@@ -91,15 +106,35 @@ pub(super) struct Shared {
 impl Shared {
     /// How well the engine is, and how often it wants to hear from clients.
     pub(super) fn health(&self, heartbeat: Duration) -> Health {
-        let available = *self.writer.available().borrow();
-        let (level, heartbeat) = if available {
-            (HEALTH_FULL, heartbeat)
+        let level = self.health_level();
+        let heartbeat = if level < HEALTH_EVENTS {
+            heartbeat * HEARTBEAT_STRETCH
         } else {
-            (HEALTH_STORE_AWAY, heartbeat * HEARTBEAT_STRETCH)
+            heartbeat
         };
         Health {
             level,
             heartbeat_ms: duration_ms(heartbeat),
+        }
+    }
+}
+
+impl Shared {
+    /// 10: as it should be; under 5 clients hold back what is not an answer.
+    pub(super) fn health_level(&self) -> u8 {
+        if !*self.writer.available().borrow() {
+            return HEALTH_STORE_AWAY;
+        }
+        let Some(recorder) = &self.recorder else {
+            return HEALTH_FULL;
+        };
+        let fullness = recorder.fullness();
+        if fullness >= SPOOL_NEARLY_FULL || recorder.lag() >= LAG_MAX {
+            HEALTH_RECORDER_BEHIND
+        } else if fullness > 0.0 {
+            HEALTH_SPOOLING
+        } else {
+            HEALTH_FULL
         }
     }
 }

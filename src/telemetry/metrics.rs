@@ -87,6 +87,8 @@ pub struct Metrics {
     pub sockets: Gauge,
     /// Open sockets of proctors' consoles.
     pub consoles: Gauge,
+    /// What clients are told as `health`, 0 to 10.
+    pub health: Gauge,
     /// Attempts in memory.
     pub live_attempts: Gauge,
     /// Commands of candidates, by kind.
@@ -149,6 +151,7 @@ impl Default for Metrics {
             connections_refused: Counter::<u64, AtomicU64>::default(),
             sockets: Gauge::default(),
             consoles: Gauge::default(),
+            health: Gauge::default(),
             live_attempts: Gauge::default(),
             commands: Family::default(),
             staff_commands: Family::default(),
@@ -187,6 +190,7 @@ impl Metrics {
             connections_refused: "Connections turned away because there are too many",
             sockets: "Open sockets of candidates",
             consoles: "Open sockets of proctors' consoles",
+            health: "What clients are told, 0 to 10",
             live_attempts: "Attempts in memory",
             commands: "Commands of candidates",
             staff_commands: "Commands of staff",
@@ -296,6 +300,7 @@ mod tests {
             # TYPE invigil_connections_refused counter
             # TYPE invigil_sockets gauge
             # TYPE invigil_consoles gauge
+            # TYPE invigil_health gauge
             # TYPE invigil_live_attempts gauge
             # TYPE invigil_commands counter
             # TYPE invigil_staff_commands counter

@@ -24,8 +24,8 @@ use tokio::{
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A teacher of every exam, and the access code.
-const STAFF: &str = "tess";
-const STAFF_CODE: &str = "code-of-a-teacher";
+pub(crate) const STAFF: &str = "tess";
+pub(crate) const STAFF_CODE: &str = "code-of-a-teacher";
 
 /// The exam that [`exam`] makes.
 pub(crate) const EXAM: &str = "LUCK-1";

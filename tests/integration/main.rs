@@ -22,5 +22,7 @@ mod own_postgres;
 mod postgres_server;
 mod records;
 mod refusals;
+mod replay;
 mod sessions;
 mod socket;
+mod watch;

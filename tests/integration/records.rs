@@ -340,7 +340,8 @@ async fn a_disk_without_room_stops_acknowledgements_and_not_answers() {
         .await;
     let mut saved = false;
     let mut acknowledged = 0;
-    while let Ok(heard) = tokio::time::timeout(Duration::from_secs(5), socket.hear()).await {
+    let end = tokio::time::Instant::now() + Duration::from_secs(5);
+    while let Ok(heard) = tokio::time::timeout_at(end, socket.hear()).await {
         let Heard::Said(message) = heard else {
             panic!("{heard:?}");
         };

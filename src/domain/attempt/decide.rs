@@ -189,6 +189,7 @@ impl Attempt {
             seq,
             question: number,
             value: canonical,
+            rev: rev.saturating_add(1),
             at: now,
             spent: *spent,
             late,

@@ -43,6 +43,8 @@ pub enum Event {
         question: u16,
         /// Canonical JSON; none: cleared.
         value: Option<Canonical>,
+        /// The answer's revision with it.
+        rev: u32,
         /// When.
         at: Timestamp,
         /// Time on the question since the last answer to it.

@@ -101,7 +101,8 @@ impl Attempt {
         running && self.plan.exam().proctoring.enabled
     }
 
-    fn judge(&self, now: Timestamp, kind: &str) -> Judgement {
+    /// What the rules make of an event, as things stand.
+    pub fn judge(&self, now: Timestamp, kind: &str) -> Judgement {
         if self.is_watched() {
             let proctoring = &self.plan.exam().proctoring;
             self.control.integrity.judge(proctoring, kind, now)

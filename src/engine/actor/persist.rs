@@ -244,33 +244,35 @@ impl Actor {
         })
     }
 
+    fn answer_entry(&self, seq: u64, number: u16, late: bool, on: Option<bool>) -> String {
+        let answer = self.attempt.answers().get(number);
+        let value = answer.and_then(|answer| answer.value.as_deref());
+        let entry = AnswerEntry {
+            seq,
+            q: &self.attempt.plan().question(number).id.0,
+            rev: answer.map_or(0, |answer| answer.rev),
+            value: value.and_then(|text| serde_json::from_str(text).ok()),
+            flagged: answer.is_some_and(|answer| answer.flagged),
+            late,
+            on,
+        };
+        serde_json::to_string(&entry).expect("an entry is plain JSON")
+    }
+
     #[expect(
         clippy::too_many_lines,
         reason = "one short arm an event reads best in one place"
     )]
     fn describe<'a>(&self, event: &'a Event) -> Option<(&'a str, String)> {
-        let question = |number: u16| &self.attempt.plan().question(number).id.0;
         let (kind, data) = match event {
             // The frequent one: its value is JSON already, and is not parsed again.
             Event::Answered {
                 seq,
                 question: number,
-                value,
                 late,
                 ..
             } => {
-                let answer = self.attempt.answers().get(*number);
-                let entry = AnswerEntry {
-                    seq: *seq,
-                    q: question(*number),
-                    rev: answer.map_or(0, |answer| answer.rev),
-                    value: value
-                        .as_deref()
-                        .and_then(|text| serde_json::from_str(text).ok()),
-                    late: *late,
-                };
-                let data = serde_json::to_string(&entry).expect("an entry is plain JSON");
-                return Some(("answer", data));
+                return Some(("answer", self.answer_entry(*seq, *number, *late, None)));
             }
             Event::ClockStarted { at } => ("clock_started", json!({ "entered_at": at })),
             Event::SessionOpened { session } => ("session_opened", json!({ "session": session })),
@@ -281,10 +283,10 @@ impl Actor {
                 question: number,
                 on,
                 ..
-            } => (
-                "question_flagged",
-                json!({ "seq": seq, "q": question(*number), "on": on }),
-            ),
+            } => {
+                let data = self.answer_entry(*seq, *number, false, Some(*on));
+                return Some(("question_flagged", data));
+            }
             Event::Refused {
                 seq,
                 code,
@@ -393,14 +395,18 @@ impl Actor {
     }
 }
 
-/// What the timeline keeps of an answer.
+/// What the timeline keeps of a question: all of it, since only the newest entry
+/// of those that wait for a commit is kept.
 #[derive(Serialize)]
 struct AnswerEntry<'a> {
     seq: u64,
     q: &'a str,
     rev: u32,
     value: Option<&'a RawValue>,
+    flagged: bool,
     late: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    on: Option<bool>,
 }
 
 /// The refusal of a numbered command, for its client.

@@ -16,6 +16,8 @@ pub(super) struct Queue {
     entries: VecDeque<Waiting>,
     acknowledgements: VecDeque<(u64, Acknowledgement)>,
     ticket: u64,
+    /// Since when the oldest of what is taken waits; none: nothing is under way.
+    under_way: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -66,12 +68,14 @@ impl Queue {
     }
 
     pub(super) fn oldest(&self) -> Option<Instant> {
-        self.entries.front().map(|waiting| waiting.since)
+        let front = self.entries.front().map(|waiting| waiting.since);
+        self.under_way.or(front)
     }
 
     /// Takes the oldest entries, and what follows once they are durable.
     pub(super) fn take(&mut self, most: usize) -> Taken {
         let count = self.entries.len().min(most);
+        self.under_way = self.entries.front().map(|waiting| waiting.since);
         let entries: Vec<Waiting> = self.entries.drain(..count).collect();
         let upto = match self.entries.front() {
             Some(next) => next.ticket - 1,
@@ -90,8 +94,14 @@ impl Queue {
         }
     }
 
+    /// What was taken is in the durable path.
+    pub(super) const fn settled(&mut self) {
+        self.under_way = None;
+    }
+
     /// Puts back what could not be written, in front of everything.
     pub(super) fn put_back(&mut self, taken: Taken) {
+        self.under_way = None;
         for waiting in taken.entries.into_iter().rev() {
             self.entries.push_front(waiting);
         }

@@ -1,0 +1,167 @@
+//! `invigil replay`: an attempt as it was at any moment, out of its timeline.
+
+use std::{path::PathBuf, process::ExitCode, sync::Arc};
+
+use anyhow::{Context as _, bail};
+use invigil::{
+    config::Config,
+    domain::{attempt::Attempt, exam::definition, id::AttemptId, time::Timestamp},
+    engine::replay,
+    store::{AttemptStore, TimelineRow},
+};
+use serde_json::{Map, Value, json};
+
+use super::{BadUsage, serve, stores::Stores};
+
+/// Entries that are read at once.
+const PAGE: u32 = 1_000;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The attempt's id
+    attempt: String,
+    /// The moment, RFC 3339; without it the end, which is compared with the store
+    #[arg(long, value_name = "TIME")]
+    at: Option<String>,
+    /// Directory of the embedded store
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+pub(super) async fn run(args: Args, mut config: Config) -> anyhow::Result<ExitCode> {
+    config.database.data = args.data.unwrap_or(config.database.data);
+    let id: AttemptId = args
+        .attempt
+        .parse()
+        .map_err(|_no_number| BadUsage(format!("{:?} is no attempt", args.attempt)))?;
+    let until = args.at.as_deref().map(instant).transpose()?;
+    let stores = Stores::open(&config.database).await?;
+    let attempts = stores.attempts();
+    let summary = attempts
+        .summary(id)
+        .await
+        .context("cannot read the attempt")?;
+    let Some(summary) = summary else {
+        bail!("there is no attempt {id}");
+    };
+    let version = &summary.identity.exam_version;
+    let stored = stores.catalog().exam_version(version).await;
+    let stored = stored.context("cannot read the exam")?;
+    let stored = stored.with_context(|| format!("there is no exam version {version}"))?;
+    let exam = definition::corrected(&stored.definition, &stored.corrections)
+        .map_err(|_faults| anyhow::anyhow!("exam version {version} cannot be read"))?;
+    let entries = timeline(&*attempts, &config, id).await?;
+    let replayed = replay(summary.identity, Arc::new(exam), &entries, until);
+    let shown_at = until.or_else(|| entries.last().map(|entry| entry.at));
+    let mut shown = show(&replayed, shown_at.unwrap_or_default());
+    let mut code = ExitCode::SUCCESS;
+    if until.is_none() {
+        let differs = differences(&*attempts, id, &replayed).await?;
+        if !differs.is_empty() {
+            code = ExitCode::FAILURE;
+        }
+        shown["agrees_with_the_stored_answers"] = json!(differs.is_empty());
+        shown["differs"] = json!(differs);
+    }
+    stores.close().await;
+    super::print(&(serde_json::to_string_pretty(&shown)? + "\n"))?;
+    Ok(code)
+}
+
+fn instant(text: &str) -> Result<Timestamp, BadUsage> {
+    let parsed = chrono::DateTime::parse_from_rfc3339(text);
+    parsed
+        .map(|at| Timestamp::from_ms(at.timestamp_millis()))
+        .map_err(|error| BadUsage(format!("{text:?} is no time: {error}")))
+}
+
+/// The whole timeline, wherever it is.
+async fn timeline(
+    attempts: &dyn AttemptStore,
+    config: &Config,
+    id: AttemptId,
+) -> anyhow::Result<Vec<TimelineRow>> {
+    let records = serve::records(config).await?;
+    let mut entries = std::collections::BTreeMap::new();
+    let mut after = 0;
+    loop {
+        let page = attempts.timeline(id, after, PAGE).await;
+        let page = page.context("cannot read the timeline")?;
+        let Some(last) = page.last() else { break };
+        after = last.number;
+        entries.extend(page.into_iter().map(|entry| (entry.number, entry)));
+    }
+    if let Some((records, _)) = records {
+        let mut after = 0;
+        loop {
+            let page = records.timeline(id, after, PAGE).await;
+            let page = page.context("cannot read the timeline")?;
+            let Some(last) = page.last() else { break };
+            after = last.number;
+            entries.extend(page.into_iter().map(|one| (one.number, one.into())));
+        }
+    }
+    Ok(entries.into_values().collect())
+}
+
+/// How the attempt stood.
+fn show(attempt: &Attempt, at: Timestamp) -> Value {
+    let control = attempt.control();
+    let plan = attempt.plan();
+    let answers: Map<String, Value> = attempt
+        .answers()
+        .iter()
+        .map(|(number, answer)| {
+            let value = answer.value.as_deref();
+            let value: Value = value
+                .and_then(|text| serde_json::from_str(text).ok())
+                .unwrap_or_default();
+            let shown = json!({ "value": value, "flagged": answer.flagged, "rev": answer.rev });
+            (plan.question(number).id.to_string(), shown)
+        })
+        .collect();
+    let incidents: Vec<Value> = control
+        .integrity
+        .incidents()
+        .iter()
+        .map(|incident| json!(incident))
+        .collect();
+    json!({
+        "attempt": attempt.identity().id.to_string(),
+        "at": at.as_ms(),
+        "status": attempt.status().as_str(),
+        "deadline_at": attempt.deadline(at).map(Timestamp::as_ms),
+        "flagged": control.flagged,
+        "risk": control.integrity.risk(at),
+        "incidents": incidents,
+        "answers": answers,
+    })
+}
+
+/// Questions whose answer is another in the store.
+async fn differences(
+    attempts: &dyn AttemptStore,
+    id: AttemptId,
+    replayed: &Attempt,
+) -> anyhow::Result<Vec<String>> {
+    let stored = attempts.graded_answers(id).await;
+    let stored = stored.context("cannot read the answers")?;
+    let mut differs = Vec::new();
+    let mut known = 0;
+    for (row, _) in &stored {
+        let number = replayed.plan().number(&row.question);
+        let answer = number.and_then(|number| replayed.answers().get(number));
+        let same = answer.is_some_and(|answer| {
+            known += 1;
+            (&answer.value, answer.flagged, answer.rev) == (&row.value, row.flagged, row.rev)
+        });
+        if !same {
+            differs.push(row.question.to_string());
+        }
+    }
+    let extra = replayed.answers().iter().count() > known;
+    if extra {
+        differs.push("answers that are not stored".to_owned());
+    }
+    Ok(differs)
+}

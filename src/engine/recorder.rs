@@ -336,20 +336,20 @@ impl Recorder {
         incidents: &[IncidentRow],
     ) -> Result<(), store::Error> {
         let written = async {
-            match self.store.append(records).await {
-                Err(error @ store::Error::Rejected { .. }) => {
-                    tracing::error!(error = chain(&error), "records are refused for good");
-                    for record in records {
-                        let one = std::slice::from_ref(record);
-                        match self.store.append(one).await {
-                            Err(store::Error::Rejected { .. }) => {
-                                self.count(record.class, "refused", 1);
-                            }
-                            other => other?,
-                        }
+            let mut parts = vec![records];
+            while let Some(part) = parts.pop() {
+                match (self.store.append(part).await, part) {
+                    (Err(error @ store::Error::Rejected { .. }), [record]) => {
+                        tracing::error!(record.id, error = chain(&error), "a record is refused");
+                        self.count(record.class, "refused", 1);
                     }
+                    // Nobody waits behind a poisoned record: halves find it soon.
+                    (Err(store::Error::Rejected { .. }), _) => {
+                        let (left, right) = part.split_at(part.len() / 2);
+                        parts.extend([right, left]);
+                    }
+                    (other, _) => other?,
                 }
-                other => other?,
             }
             if !incidents.is_empty() {
                 self.store.put_incidents(incidents).await?;

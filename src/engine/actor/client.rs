@@ -327,13 +327,7 @@ impl Actor {
             ..Change::default()
         };
         if self.is_known(&event) {
-            // A repeat, covered by the next acknowledgement. Whether the first one
-            // got to the recorder before a node died is not known: once more.
-            let change = Change {
-                records: self.repeated(now, &event).into_iter().collect(),
-                ..change
-            };
-            self.put(now, change);
+            self.take_repeat(now, &event, change);
             return;
         }
         if let Some(field) = event.bad_field {
@@ -347,12 +341,28 @@ impl Actor {
         self.take_event(now, event, change);
     }
 
-    /// The record of an event that was dealt with before.
-    pub(super) fn repeated(&mut self, now: Timestamp, event: &candidate::Event) -> Option<Record> {
-        self.shared.recorder.as_ref()?;
-        if !self.may_store(event) {
-            return None;
+    /// Takes in an event that was dealt with before; the next acknowledgement covers
+    /// it. Whether the first one got to the recorder before a node died is not
+    /// known: it is recorded once more. True: it was over the limits.
+    pub(super) fn take_repeat(
+        &mut self,
+        now: Timestamp,
+        event: &candidate::Event,
+        mut change: Change,
+    ) -> bool {
+        let mut dropped = false;
+        if self.shared.recorder.is_some() {
+            dropped = !self.may_store(event);
+            change.dropped = u64::from(dropped);
+            if !dropped {
+                change.records.extend(self.repeated(now, event));
+            }
         }
+        self.put(now, change);
+        dropped
+    }
+
+    fn repeated(&mut self, now: Timestamp, event: &candidate::Event) -> Option<Record> {
         self.attempt.apply(&Event::Noted);
         let judgement = Judgement::usual(&event.kind);
         let data = json!({

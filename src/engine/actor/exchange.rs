@@ -127,11 +127,7 @@ impl Actor {
                 ClientMessage::Event(event) => {
                     last = last.max(Some(event.n));
                     if self.is_known(&event) {
-                        let change = Change {
-                            records: self.repeated(now, &event).into_iter().collect(),
-                            ..Change::default()
-                        };
-                        self.put(now, change);
+                        dropped += u64::from(self.take_repeat(now, &event, Change::default()));
                         continue;
                     }
                     dropped += u64::from(self.take_event(now, event, Change::default()));

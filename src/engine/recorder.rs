@@ -378,7 +378,7 @@ impl Recorder {
     }
 
     /// Writes to the disk. True: the disk has all that must not be lost.
-    async fn spool_batch(&self, taken: &Taken, mut spool: Spool) -> (Spool, bool) {
+    async fn spool_batch(&self, taken: &Taken, spool: Spool) -> (Spool, bool) {
         let frames: Vec<Vec<u8>> = taken.to_spool().map(Entry::to_frame).collect();
         if taken.has_kept() {
             self.backlog.store(true, Ordering::Release);
@@ -386,15 +386,7 @@ impl Recorder {
         if frames.is_empty() {
             return (spool, true);
         }
-        let done = tokio::task::spawn_blocking(move || {
-            let written = spool.append(&frames);
-            (spool, written)
-        })
-        .await;
-        let (spool, written) = match done {
-            Ok(done) => done,
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
-        };
+        let (spool, written) = on_disk(spool, move |spool| spool.append(&frames)).await;
         self.note_spool(&spool);
         match written {
             Ok(()) => (spool, true),
@@ -408,20 +400,18 @@ impl Recorder {
     /// Copies what is spooled to the store, as far as it takes it.
     async fn drain(&self, mut spool: Spool, state: &mut Health) -> Spool {
         while !spool.is_empty() && state.may_try() {
-            let (back, batch) = self.peek(spool).await;
+            let (back, peeked) = on_disk(spool, |spool| spool.peek(BATCH, DRAIN_BYTES)).await;
             spool = back;
-            let Some(batch) = batch else { break };
-            let entries = batch
-                .frames
-                .iter()
-                .filter_map(|frame| Entry::from_frame(frame));
-            let (mut records, mut incidents) = (Vec::new(), Vec::new());
-            for entry in entries {
-                match entry {
-                    Entry::Record(record) => records.push(record),
-                    Entry::Incident(incident) => incidents.push(*incident),
+            let batch = match peeked {
+                Ok(Some(batch)) => batch,
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::error!(%error, "what was spooled cannot be read");
+                    state.wait();
+                    break;
                 }
-            }
+            };
+            let (records, incidents) = self.read_frames(&batch.frames);
             if let Err(error) = self.append(&records, &incidents).await {
                 state.failed(&error);
                 break;
@@ -430,7 +420,9 @@ impl Recorder {
             for record in &records {
                 self.count(record.class, "drained", 1);
             }
-            if let Err(error) = spool.forget(&batch) {
+            let (back, forgotten) = on_disk(spool, move |spool| spool.forget(&batch)).await;
+            spool = back;
+            if let Err(error) = forgotten {
                 tracing::error!(%error, "what was spooled cannot be removed");
                 state.wait();
             }
@@ -443,20 +435,20 @@ impl Recorder {
         spool
     }
 
-    async fn peek(&self, mut spool: Spool) -> (Spool, Option<spool::Batch>) {
-        let done = tokio::task::spawn_blocking(move || {
-            let batch = spool.peek(BATCH, DRAIN_BYTES);
-            (spool, batch)
-        })
-        .await;
-        match done {
-            Ok((spool, Ok(batch))) => (spool, batch),
-            Ok((spool, Err(error))) => {
-                tracing::error!(%error, "what was spooled cannot be read");
-                (spool, None)
+    fn read_frames(&self, frames: &[Vec<u8>]) -> (Vec<Record>, Vec<IncidentRow>) {
+        let (mut records, mut incidents) = (Vec::new(), Vec::new());
+        for frame in frames {
+            match Entry::from_frame(frame) {
+                Some(Entry::Record(record)) => records.push(record),
+                Some(Entry::Incident(incident)) => incidents.push(*incident),
+                None => {
+                    // Its checksum is right: a newer program wrote it.
+                    tracing::error!(bytes = frame.len(), "a spooled record is not understood");
+                    self.metrics.spool_damaged.inc();
+                }
             }
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
         }
+        (records, incidents)
     }
 
     /// A batch is in the durable path.
@@ -515,6 +507,22 @@ impl Recorder {
     fn lock(&self) -> MutexGuard<'_, Queue> {
         // No holder of this lock can panic half-way through a change.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Uses the spool on a thread that may block.
+async fn on_disk<T: Send + 'static>(
+    mut spool: Spool,
+    work: impl FnOnce(&mut Spool) -> T + Send + 'static,
+) -> (Spool, T) {
+    let done = tokio::task::spawn_blocking(move || {
+        let result = work(&mut spool);
+        (spool, result)
+    })
+    .await;
+    match done {
+        Ok(done) => done,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }
 

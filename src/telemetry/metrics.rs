@@ -126,7 +126,7 @@ pub struct Metrics {
     pub recorder_lag: Gauge<f64, AtomicU64>,
     /// Bytes of records on local disk.
     pub spool_bytes: Gauge,
-    /// Segments of the spool that were damaged.
+    /// Parts of the spool that could not be read.
     pub spool_damaged: Counter,
 }
 
@@ -209,7 +209,7 @@ impl Metrics {
             records: "Records on their way to their store",
             recorder_lag: "Seconds that the oldest record waits in memory",
             spool_bytes: "Bytes of records on local disk",
-            spool_damaged: "Segments of the spool that were damaged",
+            spool_damaged: "Parts of the spool that could not be read",
         }
     }
 

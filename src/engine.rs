@@ -23,6 +23,7 @@ mod replay;
 mod shared;
 mod slot;
 mod start;
+mod strain;
 mod sweeper;
 mod watching;
 mod writer;
@@ -33,7 +34,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
     actor::message::Message, board::Boards, content::Contents, devices::Devices, hand_in::Keys,
-    recorder::Recorder, registry::Registry, shared::Shared, writer::Writer,
+    recorder::Recorder, registry::Registry, shared::Shared, strain::Strain, writer::Writer,
 };
 pub use self::{
     actor::{ExchangeRefusal, Handle, Opened, Opening, OpeningRefusal, StaffRefusal},
@@ -164,14 +165,17 @@ impl Engine {
         let clock = Clock::system();
         note_outage(&*attempts, &settings, clock.now()).await?;
         let keys = Arc::new(Keys::from_store(&*catalog).await?);
+        let strain = Arc::new(Strain::default());
         let recorder = settings.records.map(|(store, settings)| {
             let (attempts, metrics) = (Arc::clone(&attempts), Arc::clone(&metrics));
-            Arc::new(Recorder::new(store, attempts, metrics, settings))
+            let strain = Arc::clone(&strain);
+            Arc::new(Recorder::new(store, attempts, metrics, strain, settings))
         });
         let shared = Arc::new(Shared {
             recorder: recorder.clone(),
             boards: Boards::new(settings.node.clone(), clock),
             devices: Devices::default(),
+            strain,
             node: settings.node,
             clock,
             writer: Writer::new(),
@@ -238,6 +242,8 @@ impl Engine {
             shared.writer.available(),
             stop.clone(),
         ));
+        let (measured, until) = (Arc::clone(shared), stop.clone());
+        background.spawn(async move { measured.strain.measure(&measured.metrics, until).await });
         background.spawn(shared.clock.watch(stop.clone()));
         background.spawn(say_alive(
             Arc::clone(attempts),

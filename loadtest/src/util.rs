@@ -5,4 +5,3 @@ pub(crate) mod metrics;
 pub(crate) mod output;
 pub(crate) mod pace;
 pub(crate) mod process;
-pub(crate) mod values;

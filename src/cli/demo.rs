@@ -1,6 +1,8 @@
 //! `invigil demo`: the embedded engine with sample exams and people. Nothing is
 //! kept unless a data directory is named, so every demo begins fresh.
 
+mod candidates;
+
 use std::{fmt::Write as _, net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
@@ -19,6 +21,8 @@ const EXAMS: [&str; 2] = [
     include_str!("../../config/samples/demo-all.yaml"),
     include_str!("../../config/samples/demo-quiz.yaml"),
 ];
+/// What simulated candidates take.
+const SIMULATED_EXAM: &str = "DEMO-ALL";
 const ROSTER: &str = include_str!("../../config/samples/roster.csv");
 
 #[derive(Debug, clap::Args)]
@@ -29,6 +33,10 @@ pub(super) struct Args {
     /// Directory to keep everything in [default: a temporary one]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Simulated candidates that take DEMO-ALL, to be watched; at most 1000
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    #[arg(value_parser = clap::value_parser!(u16).range(..=1000))]
+    candidates: u16,
 }
 
 pub(super) async fn run(args: Args, mut config: Config) -> anyhow::Result<ExitCode> {
@@ -42,6 +50,7 @@ pub(super) async fn run(args: Args, mut config: Config) -> anyhow::Result<ExitCo
 
     let exams = samples();
     let people = roster::parse(ROSTER).expect("the sample roster is right");
+    let simulated = candidates::people(args.candidates, SIMULATED_EXAM);
     let greeting = greeting(&exams, &people);
     let stores = Stores::open(&config.database).await?;
     let catalog = stores.catalog();
@@ -50,6 +59,10 @@ pub(super) async fn run(args: Args, mut config: Config) -> anyhow::Result<ExitCo
         .put_exams(&stored)
         .await
         .context("cannot store the sample exams")?;
+    let people = people
+        .into_iter()
+        .chain(simulated.iter().cloned())
+        .collect();
     let people = files::people(people, &access_code_key(&*catalog).await?);
     catalog
         .put_people(&people)
@@ -58,8 +71,11 @@ pub(super) async fn run(args: Args, mut config: Config) -> anyhow::Result<ExitCo
 
     serve::run_engine(stores, config, |address| {
         super::print(&format!(
-            "\nOpen http://{address}/ and sign in.\n\n{greeting}"
-        ))
+            "\nOpen http://{address}/ and sign in.\n\n{greeting}\n{}",
+            watching(address, simulated.len())
+        ))?;
+        candidates::begin(simulated, address, SIMULATED_EXAM);
+        Ok(())
     })
     .await
 }
@@ -87,6 +103,14 @@ fn greeting(exams: &[Parsed], people: &[RosterEntry]) -> String {
         line(exam.code.as_str(), "", &exam.title);
     }
     text
+}
+
+/// How the simulated candidates are watched, by the proctor of the sample roster.
+fn watching(address: SocketAddr, simulated: usize) -> String {
+    format!(
+        "{simulated} simulated candidates take {SIMULATED_EXAM}; a proctor watches them with\n  \
+         invigil watch --exam {SIMULATED_EXAM} --server http://{address} --user paula --code plum-4\n"
+    )
 }
 
 #[cfg(test)]

@@ -37,7 +37,10 @@ use self::{
     queue::{Queue, Taken},
     spool::Spool,
 };
-use super::outbox::Outbox;
+use super::{
+    outbox::Outbox,
+    strain::{Level, Strain},
+};
 use crate::{
     domain::id::AttemptId,
     store::{
@@ -58,6 +61,9 @@ const DRAIN_BYTES: usize = 4 * 1024 * 1024;
 
 /// Pause before a store that failed is tried again.
 const RETRY: Duration = Duration::from_millis(500);
+
+/// How long preparing may take: an index of a full collection is not made soon.
+const PREPARE_PATIENCE: Duration = Duration::from_mins(10);
 
 /// Pause before the store is prepared once more.
 const PREPARE_RETRY: Duration = Duration::from_secs(5);
@@ -91,9 +97,13 @@ pub(super) struct Recorder {
     spooled: AtomicU64,
     /// Whether history waits in the attempts' store.
     backlog: AtomicBool,
+    /// Whether the store has what it needs. Nothing is written before: a first
+    /// record would make collections that are not as they should be.
+    prepared: AtomicBool,
     store: Arc<dyn RecordStore>,
     attempts: Arc<dyn AttemptStore>,
     metrics: Arc<Metrics>,
+    strain: Arc<Strain>,
     settings: RecorderSettings,
     waiters: TaskTracker,
 }
@@ -120,6 +130,7 @@ impl Recorder {
         store: Arc<dyn RecordStore>,
         attempts: Arc<dyn AttemptStore>,
         metrics: Arc<Metrics>,
+        strain: Arc<Strain>,
         settings: RecorderSettings,
     ) -> Self {
         Self {
@@ -130,9 +141,11 @@ impl Recorder {
             spooled: AtomicU64::new(0),
             // Whatever a node left behind that died.
             backlog: AtomicBool::new(true),
+            prepared: AtomicBool::new(false),
             store,
             attempts,
             metrics,
+            strain,
             settings,
             waiters: TaskTracker::new(),
         }
@@ -222,8 +235,13 @@ impl Recorder {
     }
 
     fn room(&self) -> Room {
+        // A machine that has it too hard takes samples no more.
+        let strained = match self.strain.level() {
+            Level::None | Level::Hard => 0.0,
+            Level::TooHard => SAMPLES_FULL_AT,
+        };
         Room {
-            fullness: self.fullness(),
+            fullness: self.fullness().max(strained),
         }
     }
 
@@ -277,16 +295,34 @@ impl Recorder {
 
     /// Makes what the store needs, as soon as it is there.
     pub(super) async fn prepare(&self, stop: CancellationToken) {
-        while let Err(error) = self.store.prepare().await {
-            tracing::warn!(
-                error = chain(&error),
-                "the store of records is not ready yet"
-            );
+        loop {
+            let prepared = tokio::select! {
+                () = stop.cancelled() => return,
+                prepared = within(PREPARE_PATIENCE, "prepare", self.store.prepare()) => prepared,
+            };
+            match prepared {
+                Ok(()) => break,
+                Err(error) => tracing::warn!(
+                    error = chain(&error),
+                    "the store of records is not ready yet"
+                ),
+            }
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(PREPARE_RETRY) => {}
             }
         }
+        self.prepared.store(true, Ordering::Release);
+        self.filled.notify_one();
+    }
+
+    /// Whether the store is worth a try.
+    fn may_try(&self, state: &mut Health) -> bool {
+        if !self.prepared.load(Ordering::Acquire) {
+            state.wait();
+            return false;
+        }
+        state.may_try()
     }
 
     /// Brings a batch into the durable path, or puts it back.
@@ -294,7 +330,7 @@ impl Recorder {
         if taken.is_empty() {
             return spool;
         }
-        if spool.is_empty() && state.may_try() && self.store_batch(&taken, state).await {
+        if spool.is_empty() && self.may_try(state) && self.store_batch(&taken, state).await {
             self.settle(taken, "stored");
             return spool;
         }
@@ -356,14 +392,7 @@ impl Recorder {
             }
             Ok(())
         };
-        tokio::time::timeout(self.settings.patience, written)
-            .await
-            .unwrap_or_else(|elapsed| {
-                Err(store::Error::Unavailable {
-                    operation: "record",
-                    source: Box::new(elapsed),
-                })
-            })
+        within(self.settings.patience, "record", written).await
     }
 
     /// The attempts' store need not keep these any longer. If that fails, they
@@ -399,7 +428,7 @@ impl Recorder {
 
     /// Copies what is spooled to the store, as far as it takes it.
     async fn drain(&self, mut spool: Spool, state: &mut Health) -> Spool {
-        while !spool.is_empty() && state.may_try() {
+        while !spool.is_empty() && self.may_try(state) {
             let (back, peeked) = on_disk(spool, |spool| spool.peek(BATCH, DRAIN_BYTES)).await;
             spool = back;
             let batch = match peeked {
@@ -510,6 +539,20 @@ impl Recorder {
     }
 }
 
+/// A call of a store that takes too long has failed.
+async fn within<T>(
+    patience: Duration,
+    operation: &'static str,
+    call: impl Future<Output = Result<T, store::Error>>,
+) -> Result<T, store::Error> {
+    let late = |elapsed| store::Error::Unavailable {
+        operation,
+        source: Box::new(elapsed),
+    };
+    let done = tokio::time::timeout(patience, call).await;
+    done.map_err(late).flatten()
+}
+
 /// Uses the spool on a thread that may block.
 async fn on_disk<T: Send + 'static>(
     mut spool: Spool,
@@ -533,6 +576,9 @@ const SEGMENT_BYTES: u64 = 8 * 1024 * 1024;
 /// while one batch is under way, or while the disk takes nothing.
 const WAITING_MAX: usize = 20_000;
 
+/// How full the spool is where only events and history are still taken.
+const SAMPLES_FULL_AT: f64 = 0.9;
+
 /// For whom there is room.
 struct Room {
     fullness: f64,
@@ -543,7 +589,7 @@ impl Room {
     fn of(&self, class: Class) -> usize {
         let (full_at, share) = match class {
             Class::Heartbeat => (0.8, 2),
-            Class::Navigation => (0.9, 3),
+            Class::Navigation => (SAMPLES_FULL_AT, 3),
             Class::Event | Class::History => (1.0, 4),
         };
         if self.fullness >= full_at {

@@ -9,7 +9,12 @@ use invigil_protocol::{
 };
 
 use super::{
-    board::Boards, clock::Clock, devices::Devices, hand_in::Keys, recorder::Recorder,
+    board::Boards,
+    clock::Clock,
+    devices::Devices,
+    hand_in::Keys,
+    recorder::Recorder,
+    strain::{Level, Strain},
     writer::Writer,
 };
 use crate::{
@@ -27,11 +32,17 @@ const HEALTH_FULL: u8 = 10;
 /// The health while it does not: low enough that clients hold back events.
 const HEALTH_STORE_AWAY: u8 = 3;
 
-/// The health while events cannot be recorded, or wait for long.
-const HEALTH_RECORDER_BEHIND: u8 = 4;
+/// The health while something is behind: events cannot be recorded or wait for
+/// long, the writer has too much to do, the machine is short of time or memory.
+const HEALTH_BEHIND: u8 = 4;
 
-/// The health while records wait on local disk: all is taken, and not as usual.
-const HEALTH_SPOOLING: u8 = 7;
+/// The health while all is taken, and not as usual: records wait on local disk,
+/// or the machine has it hard.
+const HEALTH_STRAINED: u8 = 7;
+
+/// Attempts with something to save, of which a healthy store makes some tenths of
+/// a second.
+const WRITER_DEPTH_MAX: usize = 5_000;
 
 /// Records that wait in memory for so long say that disk and store are slow.
 const LAG_MAX: Duration = Duration::from_secs(5);
@@ -99,6 +110,8 @@ pub(super) struct Shared {
     pub boards: Boards,
     /// Which attempt is taken on which device.
     pub devices: Devices,
+    /// How hard the machine has it.
+    pub strain: Arc<Strain>,
     /// Intervals in which no node was alive, before this one started.
     pub outages: Arc<[(Timestamp, Timestamp)]>,
 }
@@ -125,17 +138,27 @@ impl Shared {
         if !*self.writer.available().borrow() {
             return HEALTH_STORE_AWAY;
         }
-        let Some(recorder) = &self.recorder else {
-            return HEALTH_FULL;
+        let machine = match self.strain.level() {
+            Level::None => HEALTH_FULL,
+            Level::Hard => HEALTH_STRAINED,
+            Level::TooHard => HEALTH_BEHIND,
         };
-        let fullness = recorder.fullness();
-        if fullness >= SPOOL_NEARLY_FULL || recorder.lag() >= LAG_MAX {
-            HEALTH_RECORDER_BEHIND
-        } else if fullness > 0.0 {
-            HEALTH_SPOOLING
+        let writer = if self.writer.depth() >= WRITER_DEPTH_MAX {
+            HEALTH_BEHIND
         } else {
             HEALTH_FULL
-        }
+        };
+        let recorder = self.recorder.as_ref().map_or(HEALTH_FULL, |recorder| {
+            let fullness = recorder.fullness();
+            if fullness >= SPOOL_NEARLY_FULL || recorder.lag() >= LAG_MAX {
+                HEALTH_BEHIND
+            } else if fullness > 0.0 {
+                HEALTH_STRAINED
+            } else {
+                HEALTH_FULL
+            }
+        });
+        machine.min(writer).min(recorder)
     }
 }
 

@@ -81,6 +81,11 @@ impl Writer {
         self.available.subscribe()
     }
 
+    /// Attempts that wait.
+    pub(super) fn depth(&self) -> usize {
+        self.lock().len()
+    }
+
     /// Lets the task end once the queue is empty.
     pub(super) fn stop(&self) {
         self.stopping.store(true, Ordering::Release);

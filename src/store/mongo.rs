@@ -50,11 +50,13 @@ const NEVER: [i32; 4] = [121, 10_334, 17_280, 15];
 #[derive(Debug, Clone)]
 pub struct Mongo {
     database: Database,
+    patience: Duration,
 }
 
 impl Mongo {
     /// Makes the store, without waiting for the server: one that is away at the
-    /// start does not stop the start. Nothing takes longer than `patience`.
+    /// start does not stop the start. Connecting and reading take no longer than
+    /// `patience` each.
     ///
     /// # Errors
     /// Where the address makes no sense.
@@ -73,6 +75,7 @@ impl Mongo {
         let client = Client::with_options(options).map_err(failed)?;
         Ok(Self {
             database: client.database(database),
+            patience,
         })
     }
 
@@ -156,19 +159,29 @@ impl Mongo {
 
     async fn find<T>(
         &self,
+        operation: &'static str,
         name: &str,
         filter: Document,
         sort: Document,
         limit: u32,
         read: impl Fn(&Document) -> Option<T>,
-    ) -> Result<Vec<T>, DriverError> {
-        let found = self
-            .collection(name)
-            .find(filter)
-            .sort(sort)
-            .limit(i64::from(limit.max(1)))
-            .await?;
-        let documents: Vec<Document> = found.try_collect().await?;
+    ) -> Result<Vec<T>, Error> {
+        let collection = self.collection(name);
+        let found = async {
+            let found = collection
+                .find(filter)
+                .sort(sort)
+                .limit(i64::from(limit.max(1)))
+                .await?;
+            found.try_collect().await
+        };
+        let documents: Vec<Document> = tokio::time::timeout(self.patience, found)
+            .await
+            .map_err(|elapsed| Error::Unavailable {
+                operation,
+                source: Box::new(elapsed),
+            })?
+            .map_err(|error| failed(operation, error))?;
         Ok(documents.iter().filter_map(read).collect())
     }
 }
@@ -216,9 +229,9 @@ impl RecordStore for Mongo {
             filter.insert("open", true);
         }
         let sort = doc! { "last_at": -1, "_id": 1 };
-        self.find(INCIDENTS, filter, sort, limit, to_incident)
+        let operation = "read incidents";
+        self.find(operation, INCIDENTS, filter, sort, limit, to_incident)
             .await
-            .map_err(|error| failed("read incidents", error))
     }
 
     async fn timeline(
@@ -228,9 +241,9 @@ impl RecordStore for Mongo {
         limit: u32,
     ) -> Result<Vec<Record>, Error> {
         let filter = doc! { "attempt": attempt.0, "number": { "$gt": after.cast_signed() } };
-        self.find(EVENTS, filter, doc! { "number": 1 }, limit, to_record)
+        let (operation, sort) = ("read the timeline", doc! { "number": 1 });
+        self.find(operation, EVENTS, filter, sort, limit, to_record)
             .await
-            .map_err(|error| failed("read the timeline", error))
     }
 
     async fn events(&self, wanted: &EventFilter) -> Result<Vec<Record>, Error> {
@@ -247,9 +260,9 @@ impl RecordStore for Mongo {
             filter.insert("$or", vec![older, same]);
         }
         let sort = doc! { "at": -1, "_id": -1 };
-        self.find(EVENTS, filter, sort, wanted.limit, to_record)
+        let (operation, limit) = ("read events", wanted.limit);
+        self.find(operation, EVENTS, filter, sort, limit, to_record)
             .await
-            .map_err(|error| failed("read events", error))
     }
 
     async fn prepare(&self) -> Result<(), Error> {

@@ -124,6 +124,10 @@ pub struct Metrics {
     pub records: Family<ClassOutcome, Counter>,
     /// How long the oldest record waits in memory.
     pub recorder_lag: Gauge<f64, AtomicU64>,
+    /// The worst delay of a task that was due, of late.
+    pub scheduling_delay: Gauge<f64, AtomicU64>,
+    /// Share of the memory that is in use.
+    pub memory_used: Gauge<f64, AtomicU64>,
     /// Bytes of records on local disk.
     pub spool_bytes: Gauge,
     /// Parts of the spool that could not be read.
@@ -169,6 +173,8 @@ impl Default for Metrics {
             maintenance_jobs: Family::default(),
             records: Family::default(),
             recorder_lag: Gauge::default(),
+            scheduling_delay: Gauge::default(),
+            memory_used: Gauge::default(),
             spool_bytes: Gauge::default(),
             spool_damaged: Counter::default(),
         };
@@ -208,6 +214,8 @@ impl Metrics {
             maintenance_jobs: "Jobs of the maintenance",
             records: "Records on their way to their store",
             recorder_lag: "Seconds that the oldest record waits in memory",
+            scheduling_delay: "Seconds that a task ran late, the worst of late",
+            memory_used: "Share of the memory that is in use",
             spool_bytes: "Bytes of records on local disk",
             spool_damaged: "Parts of the spool that could not be read",
         }
@@ -294,7 +302,7 @@ mod tests {
             .lines()
             .filter(|line| line.starts_with("# TYPE"))
             .collect();
-        expect![[r"
+        expect![[r#"
             # TYPE invigil_build_info gauge
             # TYPE invigil_connections gauge
             # TYPE invigil_connections_refused counter
@@ -318,8 +326,10 @@ mod tests {
             # TYPE invigil_maintenance_jobs counter
             # TYPE invigil_records counter
             # TYPE invigil_recorder_lag gauge
+            # TYPE invigil_scheduling_delay gauge
+            # TYPE invigil_memory_used gauge
             # TYPE invigil_spool_bytes gauge
-            # TYPE invigil_spool_damaged counter"]]
+            # TYPE invigil_spool_damaged counter"#]]
         .assert_eq(&list.join("\n"));
     }
 

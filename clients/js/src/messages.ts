@@ -28,7 +28,7 @@ export interface Hello {
   t: 'hello';
   token: string;
   resume?: { session: string; next_seq: number; next_event: number };
-  client: { name: string; version: string };
+  client: { name: string; version: string; device?: string };
 }
 
 export type ClientMessage = Hello | Command | Signal;

@@ -18,7 +18,7 @@ import {
   type State,
   type Timer,
 } from './state';
-import { claim, forget, keep, recall, storedDiffers, type Shelf } from './storage';
+import { claim, deviceOf, forget, keep, recall, storedDiffers, type Shelf } from './storage';
 
 const PROTOCOL = 'invigil.v1.json';
 const CLIENT = { name: 'invigil-js', version: '0.1.0' };
@@ -112,7 +112,9 @@ export class Attempt {
         return this.#open(effect.socket);
       case 'hello': {
         const { do: _, socket, ...rest } = effect;
-        return this.#send(socket, { t: 'hello', token, ...rest, client: CLIENT });
+        const device = deviceOf(shelf);
+        const client = device ? { ...CLIENT, device } : CLIENT;
+        return this.#send(socket, { t: 'hello', token, ...rest, client });
       }
       case 'send':
         return this.#send(effect.socket, effect.message);

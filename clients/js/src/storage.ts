@@ -21,6 +21,22 @@ export function claim(shelf: Shelf, attemptId: string, onTaken: () => void): voi
   });
 }
 
+/** What this browser is called, made once: the engine tells several candidates on one device by
+ * it. None where nothing can be kept: a new name for every visit would say nothing. */
+export function deviceOf(shelf: Shelf): string | undefined {
+  const key = 'invigil.device';
+  try {
+    const known = shelf.getItem(key);
+    if (known) return known;
+    const bytes = crypto.getRandomValues(new Uint8Array(16));
+    const name = Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+    shelf.setItem(key, name);
+    return name;
+  } catch {
+    return undefined;
+  }
+}
+
 /** What of a state is kept. */
 export function toStored(state: State): Stored {
   return {

@@ -28,6 +28,8 @@ pub struct Options {
     pub encoding: Encoding,
     /// The source address of sockets, where it matters.
     pub from: Option<IpAddr>,
+    /// What the device is called, the same at every visit.
+    pub device: Option<String>,
 }
 
 /// An attempt that is being taken. Dropping it ends the connection; what is not

@@ -13,6 +13,7 @@ mod connection;
 mod console;
 pub mod core;
 mod rest;
+pub mod sample;
 mod task;
 
 pub use self::{

@@ -4,7 +4,7 @@
 use std::{pin::Pin, time::Duration};
 
 use invigil_protocol::{
-    candidate::{ClientMessage, Heartbeat, ServerMessage},
+    candidate::{ClientInfo, ClientMessage, Heartbeat, Hello, ServerMessage},
     code::{CloseCode, may_reconnect},
     exchange,
     rest::{Problem, StartReply},
@@ -110,10 +110,21 @@ impl Task {
 
     /// One connection. How long to wait after it, where that is known.
     async fn connect(&mut self) -> Option<Duration> {
-        let Options { encoding, from } = self.options.clone();
+        let Options {
+            encoding,
+            from,
+            device,
+        } = self.options.clone();
         let opening = Connection::open(self.client.base(), &self.socket, encoding, from);
         let mut connection = opening.await?;
-        let hello = self.core.hello(&self.token);
+        let hello = Hello {
+            client: Some(ClientInfo {
+                name: env!("CARGO_PKG_NAME").to_owned(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                device,
+            }),
+            ..self.core.hello(&self.token)
+        };
         if !connection.send(vec![ClientMessage::Hello(hello)]).await {
             return None;
         }

@@ -170,7 +170,7 @@ async fn enter(
     };
     let options = Options {
         encoding,
-        from: None,
+        ..Options::default()
     };
     let Some(((id, code), rest)) = people.split_first() else {
         bail!("nobody is to enter")

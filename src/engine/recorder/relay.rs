@@ -37,6 +37,10 @@ impl Recorder {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
             }
+            if !self.prepared.load(Ordering::Acquire) {
+                self.backlog.store(true, Ordering::Release);
+                continue;
+            }
             loop {
                 match self.move_some(clock.now() - AGE).await {
                     Ok(true) => {}

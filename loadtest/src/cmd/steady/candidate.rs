@@ -7,11 +7,13 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use invigil_client::{Attempt, Client, Options, Paper, Ticket, Update, protocol::paper::Question};
+use invigil_client::{
+    Attempt, Client, Options, Paper, Ticket, Update, protocol::paper::Question, sample,
+};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_util::task::TaskTracker;
 
-use crate::util::{pace::Pace, values};
+use crate::util::pace::Pace;
 
 /// How long entering, or handing in, may take.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -153,7 +155,7 @@ impl Candidate {
             // From one to the next question, beginning anywhere.
             let question = (nth as usize + number as usize) % self.questions.len();
             let (variant, asked) = (nth + number, &self.questions[question]);
-            let value = values::answer(asked, variant);
+            let value = sample::answer(asked, variant);
             self.sent.push(Sent {
                 due,
                 question,
@@ -238,7 +240,7 @@ impl Candidate {
             let mut possible = to_it[last..].iter().filter(|sent| sent.fate != Fate::Void);
             let asked = &self.questions[question];
             let value = stored.answers.get(&asked.id).map(|answer| &answer.value);
-            if !possible.any(|sent| Some(&values::answer(asked, sent.variant)) == value) {
+            if !possible.any(|sent| Some(&sample::answer(asked, sent.variant)) == value) {
                 let what = format!("{}, {}: saved, but stored is {value:?}", self.id, asked.id);
                 checked.differences.push(what);
             }

@@ -1,11 +1,12 @@
-//! Valid answers to any question, made from the paper alone.
+//! Valid answers to any question, made from the paper alone: for load tests and
+//! for simulated candidates.
 
-use invigil_client::protocol::paper::{Choice, Question, QuestionType};
+use invigil_protocol::paper::{Choice, Question, QuestionType};
 use serde_json::{Map, Value, json};
 
 /// The `nth` answer to a question. Following ones differ, so that a stored one
 /// tells which it is.
-pub(crate) fn answer(question: &Question, nth: u32) -> Value {
+pub fn answer(question: &Question, nth: u32) -> Value {
     match question.kind {
         QuestionType::SingleChoice => pick(&question.options, nth),
         QuestionType::MultipleChoice => {

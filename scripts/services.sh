@@ -46,9 +46,11 @@ start_redis() {
 start_mongodb() {
   mkdir -p "$dir/mongodb/data"
   if command -v mongod >/dev/null; then
-    serve mongodb mongod --bind_ip 127.0.0.1 --dbpath "$dir/mongodb/data" --port
+    serve mongodb mongod --bind_ip 127.0.0.1 --dbpath "$dir/mongodb/data" \
+      --setParameter enableTestCommands=1 --port
   else
-    serve mongodb "$(secantusd)" --host 127.0.0.1 --storage-path "$dir/mongodb/data" --port
+    serve mongodb "$(secantusd)" --host 127.0.0.1 --storage-path "$dir/mongodb/data" \
+      --enable-test-commands --port
   fi
   export_as MONGODB "mongodb://127.0.0.1:$port/?directConnection=true"
 }

@@ -19,6 +19,7 @@ use invigil::{
         records::{Class, EventFilter, IncidentRow, Record, RecordStore},
     },
 };
+use mongodb::bson::{Bson, Document, doc};
 use mongodb_server::Database;
 
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -157,13 +158,8 @@ async fn events_are_found_by_exam_kind_and_severity_newest_first() {
     assert_eq!(numbers(&store.events(&grave).await.unwrap()), [11, 8, 5, 2]);
 }
 
-#[tokio::test]
-async fn an_older_version_of_an_incident_never_overwrites() {
-    let Some(database) = Database::create().await else {
-        return;
-    };
-    let store = store(&database).await;
-    let incident = |version: u64, open: bool| IncidentRow {
+fn incident(version: u64, open: bool) -> IncidentRow {
+    IncidentRow {
         id: "1:i1".to_owned(),
         attempt: AttemptId(1),
         exam: "E1".into(),
@@ -176,7 +172,15 @@ async fn an_older_version_of_an_incident_never_overwrites() {
         open,
         data: "{}".into(),
         keep_until: Timestamp::from_ms(KEEP_UNTIL),
+    }
+}
+
+#[tokio::test]
+async fn an_older_version_of_an_incident_never_overwrites() {
+    let Some(database) = Database::create().await else {
+        return;
     };
+    let store = store(&database).await;
     store.put_incidents(&[incident(2, true)]).await.unwrap();
     store
         .put_incidents(&[incident(5, false), incident(3, true)])
@@ -231,6 +235,84 @@ async fn a_store_that_is_away_is_said_to_be_and_works_again() {
     store.append(std::slice::from_ref(&one)).await.unwrap();
     store.ping().await.unwrap();
     assert_eq!(store.timeline(AttemptId(1), 0, 10).await.unwrap(), [one]);
+}
+
+/// Faults of a server, each of which leaves a batch with an unknown end.
+fn faults() -> Vec<Document> {
+    // Shutdown, stepdown, a failed disk, and a write that no majority has.
+    let codes = [91, 10_107, 11_602, 14_031];
+    let errors = codes.map(|code| doc! { "failCommands": ["insert", "update"], "errorCode": code });
+    let cut = doc! { "failCommands": ["insert", "update"], "closeConnection": true };
+    let lonely = doc! { "code": 64, "errmsg": "waiting for replication timed out" };
+    let lonely = doc! { "failCommands": ["insert", "update"], "writeConcernError": lonely };
+    errors.into_iter().chain([cut, lonely]).collect()
+}
+
+/// Lets the server fail commands of the program `app`, as MongoDB's documentation
+/// of `failCommand` says. False: it has no failpoints, which is told.
+async fn fail(database: &Database, app: &str, mode: Bson, mut how: Document) -> bool {
+    how.insert("appName", app);
+    let command = doc! { "configureFailPoint": "failCommand", "mode": mode, "data": how };
+    let done = database.client.database("admin").run_command(command).await;
+    if let Err(error) = &done {
+        eprintln!("skipped: this server has no failpoints: {error}");
+    }
+    done.is_ok()
+}
+
+#[tokio::test]
+async fn whatever_the_server_fails_with_nothing_is_lost_or_doubled() {
+    let Some(database) = Database::create().await else {
+        return;
+    };
+    let app = format!("faults-{}", database.name);
+    // A driver that lost a server asks for it again twice a second.
+    let url = format!("{}&appName={app}&heartbeatFrequencyMS=500", database.url);
+    let store = Mongo::connect(&url, &database.name, PATIENCE)
+        .await
+        .unwrap();
+    store.prepare().await.unwrap();
+    let mut written = Vec::new();
+    for (number, fault) in (1..).zip(faults()) {
+        let one = record(1, number, Class::Event, "copy");
+        let always = Bson::from("alwaysOn");
+        if !fail(&database, &app, always, fault.clone()).await {
+            return;
+        }
+        let failed = store.append(std::slice::from_ref(&one)).await;
+        assert!(
+            matches!(failed, Err(Error::Unavailable { .. })),
+            "{fault}: {failed:?}"
+        );
+        // Also where the record is there already, and only the majority is not.
+        let failed = store.append(std::slice::from_ref(&one)).await;
+        assert!(failed.is_err(), "{fault}");
+        let row = incident(number, true);
+        assert!(
+            store
+                .put_incidents(std::slice::from_ref(&row))
+                .await
+                .is_err(),
+            "{fault}"
+        );
+
+        // The driver, or the recorder, tries again.
+        let once = doc! { "times": 1 }.into();
+        fail(&database, &app, once, fault.clone()).await;
+        let stored = async { while store.append(std::slice::from_ref(&one)).await.is_err() {} };
+        tokio::time::timeout(Duration::from_mins(1), stored)
+            .await
+            .expect("it comes back");
+        fail(&database, &app, Bson::from("off"), doc! {}).await;
+        store.put_incidents(&[row]).await.unwrap();
+        written.push(one);
+        assert_eq!(store.timeline(AttemptId(1), 0, 100).await.unwrap(), written);
+    }
+    assert_eq!(database.documents("events").await.len(), written.len());
+    let incidents = database.documents("incidents").await;
+    assert_eq!(incidents.len(), 1);
+    let version = incidents[0].get_i64("version").unwrap();
+    assert_eq!(version.cast_unsigned(), written.len() as u64);
 }
 
 #[tokio::test]

@@ -63,7 +63,7 @@ impl Mongo {
     pub async fn connect(url: &str, database: &str, patience: Duration) -> Result<Self, Error> {
         let failed = |error| failed("connect to MongoDB", error);
         let mut options = ClientOptions::parse(url).await.map_err(failed)?;
-        options.app_name = Some("invigil".to_owned());
+        options.app_name.get_or_insert_with(|| "invigil".to_owned());
         options.server_selection_timeout = Some(patience);
         options.connect_timeout = Some(patience);
         options.max_pool_size = Some(CONNECTIONS);

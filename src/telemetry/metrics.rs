@@ -302,7 +302,7 @@ mod tests {
             .lines()
             .filter(|line| line.starts_with("# TYPE"))
             .collect();
-        expect![[r#"
+        expect![[r"
             # TYPE invigil_build_info gauge
             # TYPE invigil_connections gauge
             # TYPE invigil_connections_refused counter
@@ -329,7 +329,7 @@ mod tests {
             # TYPE invigil_scheduling_delay gauge
             # TYPE invigil_memory_used gauge
             # TYPE invigil_spool_bytes gauge
-            # TYPE invigil_spool_damaged counter"#]]
+            # TYPE invigil_spool_damaged counter"]]
         .assert_eq(&list.join("\n"));
     }
 

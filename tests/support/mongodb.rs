@@ -29,7 +29,7 @@ pub(crate) struct Database {
     /// Its name.
     pub(crate) name: String,
     /// Straight to the server.
-    client: Client,
+    pub(crate) client: Client,
     whole: Arc<watch::Sender<bool>>,
 }
 

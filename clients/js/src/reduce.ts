@@ -8,7 +8,7 @@ import type { ServerMessage } from './messages';
 import * as outbox from './outbox';
 import * as signals from './signals';
 import type { Effect, Env, Input, State, Stored, Timer, Turn } from './state';
-import { adjustClock, setClock, setSection } from './timing';
+import { adjustClock, remainingMs, setClock, setSection } from './timing';
 
 /** Makes the next state of a state and something that happened. */
 export function reduce(state: State, input: Input, env: Env): [State, Effect[]] {
@@ -131,8 +131,13 @@ function receive(t: Turn, message: ServerMessage): void {
     case 'open':
       setClock(t, message);
       return loading.opened(t, message.key);
-    case 'timing':
-      return setClock(t, message);
+    case 'timing': {
+      const before = remainingMs(s, t.env.now);
+      const isNews = message.timing_rev > (s.clock?.rev ?? 0);
+      setClock(t, message);
+      if (!isNews || before === null || message.reason !== 'extended') return;
+      return signals.tellMoreTime(t, message.timing_rev, message.remaining_ms - before);
+    }
     case 'health':
       s.health = { level: message.level, heartbeat_ms: message.heartbeat_ms };
       return signals.sendSignals(t);

@@ -84,6 +84,14 @@ export function acknowledged(t: Turn, n: number): void {
   t.s.events = { ...events, queue: events.queue.filter((event) => event.n > n) };
 }
 
+/** Tells the person that there is more time: a clock that jumps is easily overlooked. */
+export function tellMoreTime(t: Turn, rev: number, ms: number): void {
+  const minutes = Math.round(ms / 60_000);
+  if (minutes < 1) return;
+  const text = `You have ${minutes} more minute${minutes === 1 ? '' : 's'}.`;
+  mergeNotices(t, [{ id: `more-time-${rev}`, level: 'info', text, ack: false }]);
+}
+
 /** Takes notices; one that is known already was shown already, but its acknowledgement
  * may have been lost. */
 export function mergeNotices(t: Turn, notices: Notice[]): void {

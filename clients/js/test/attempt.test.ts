@@ -24,6 +24,15 @@ describe('time', () => {
     expect(left(client)).toBe(90_000);
   });
 
+  it('says once that there is more of it', () => {
+    const client = new Client().live();
+    const timing = { t: 'timing', deadline_at: 0, remaining_ms: 660_000, timing_rev: 3 } as const;
+    client.hear({ ...timing, reason: 'extended' }).hear({ ...timing, reason: 'extended' });
+    client.hear({ ...timing, remaining_ms: 60_000, timing_rev: 2, reason: 'extended' });
+    client.hear({ ...timing, remaining_ms: 900_000, timing_rev: 4, reason: 'resumed' });
+    expect(client.state.notices.map(({ text }) => text)).toEqual(['You have 10 more minutes.']);
+  });
+
   it('stands still in a pause', () => {
     const client = new Client().live().wait(10_000).hear({ t: 'status', status: 'paused' });
     expect(left(client.wait(30_000))).toBe(50_000);

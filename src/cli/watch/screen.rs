@@ -2,7 +2,10 @@
 
 use std::fmt::Write as _;
 
-use invigil_client::protocol::proctor::{IncidentCounts, Row};
+use invigil_client::protocol::{
+    candidate::AttemptStatus,
+    proctor::{IncidentCounts, Row},
+};
 
 use super::board::Board;
 
@@ -80,7 +83,12 @@ fn write_row(text: &mut String, number: usize, row: &Row, now_at: i64) -> std::f
     } else {
         "no"
     };
-    let left = row.deadline_at.map(|at| clock((at - now_at).max(0)));
+    let runs = matches!(
+        row.status,
+        Some(AttemptStatus::InProgress | AttemptStatus::Paused)
+    );
+    let deadline = row.deadline_at.filter(|_| runs);
+    let left = deadline.map(|at| clock((at - now_at).max(0)));
     let seen = row.last_seen_at.map(|at| clock((now_at - at).max(0)));
     let answers = format!(
         "{}/{}",

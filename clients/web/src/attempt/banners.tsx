@@ -25,8 +25,8 @@ export function Banners({ attempt, state }: { attempt: Attempt; state: State }) 
         <div class="note note-warn" role="status">
           <Icon name="pause" />
           <p>
-            <strong>The exam is paused.</strong> {state.reason} Your time has stopped, and answers
-            can be changed again when it goes on.
+            <strong>The exam is paused{state.reason && `: ${state.reason}`}.</strong> Your time has
+            stopped, and answers can be changed again when it goes on.
           </p>
         </div>
       )}

@@ -15,49 +15,29 @@
     reason = "a program to be read at a terminal, which stops where it fails"
 )]
 
+#[path = "support/seats.rs"]
+mod seats;
+
 use std::{
     collections::HashMap,
-    net::IpAddr,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use futures_util::{StreamExt as _, stream};
 use hdrhistogram::Histogram;
 use invigil::{
-    domain::{
-        exam::definition::{self, Format},
-        id::ExamCode,
-        person::{ExamScope, Person, Role},
-    },
-    engine::{Engine, Flush, Handle, Limits, Opened, Opening, Outbox, Outgoing, Settings},
-    store::{AttemptStore, Catalog, StoredExam, sqlite::Sqlite},
-    telemetry::metrics::Metrics,
+    engine::{Engine, Outgoing},
+    store::sqlite::Sqlite,
 };
 use invigil_protocol::{
     candidate::{ClientMessage, Event, Heartbeat},
     codec::Encoding,
     proctor::{ActionName, Args, Command, ConsoleMessage, Target},
 };
-use rust_decimal::Decimal;
+use seats::{Seat, proctor, seat, start};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::task::TaskTracker;
 
-const EXAM: &str = "
-code: BENCH
-title: Bench
-type: quiz
-duration_minutes: 60
-passing_score: 50
-proctoring:
-  enabled: true
-  rules: [{kind: focus_lost, severity: medium, limit: 5, within_seconds: 600, then: note}]
-sections:
-  - id: s1
-    title: All
-    questions:
-      - {id: q1, type: short_answer, content: Say it., points: 1, answer: [it]}
-";
 const HEARTBEATS_PER_SECOND: usize = 2_000;
 const EVENTS_PER_SECOND: usize = 500;
 const TICK: Duration = Duration::from_millis(10);
@@ -72,7 +52,7 @@ async fn main() {
     let (attempts, seconds) = (usize::try_from(number(10_000)).unwrap(), number(10));
     let folder = tempfile::tempdir().unwrap();
     let store = Sqlite::open(folder.path()).await.unwrap();
-    let engine = start(&store).await;
+    let engine = start(&store, None).await;
     let seats = seat(&engine, &store, attempts).await;
     println!("{attempts} attempts are live");
     let marks: Marks = Arc::default();
@@ -100,95 +80,6 @@ async fn main() {
     }
     whole_board(&engine).await;
     extend(&engine, attempts).await;
-}
-
-fn proctor() -> Person {
-    person("pat", Role::Proctor)
-}
-
-fn person(id: &str, role: Role) -> Person {
-    Person {
-        id: id.into(),
-        name: format!("Name of {id}"),
-        email: String::new(),
-        role,
-        exams: ExamScope::All,
-        time_factor: Decimal::ONE,
-        extra_time: Duration::ZERO,
-    }
-}
-
-async fn start(store: &Sqlite) -> Engine {
-    let parsed = definition::parse(EXAM, Format::Yaml).unwrap();
-    let exam = StoredExam {
-        code: parsed.exam.code.clone(),
-        version: parsed.exam.version.clone(),
-        title: parsed.exam.title.clone(),
-        definition: parsed.definition,
-        corrections: Vec::new(),
-    };
-    store.put_exams(&[exam]).await.unwrap();
-    let settings = Settings {
-        node: "bench".into(),
-        limits: Limits {
-            frame_bytes: 16_384,
-            answer_bytes: 1_048_576,
-            commands_per_second: 20,
-            burst: 40,
-            unsaved: 256,
-        },
-        flush: Flush {
-            max_delay: Duration::from_millis(5),
-            attempts_max: 1000,
-        },
-        outage_min: Duration::from_secs(2),
-        idle_stop: Duration::from_hours(1),
-        records: None,
-    };
-    let attempts: Arc<dyn AttemptStore> = Arc::new(store.clone());
-    let catalog: Arc<dyn Catalog> = Arc::new(store.clone());
-    let metrics = Arc::new(Metrics::default());
-    Engine::start_up(attempts, catalog, settings, metrics)
-        .await
-        .unwrap()
-}
-
-/// A candidate who is in.
-struct Seat {
-    handle: Handle,
-    opened: Opened,
-    outbox: Arc<Outbox>,
-}
-
-async fn seat(engine: &Engine, store: &Sqlite, attempts: usize) -> Vec<Seat> {
-    let people: Vec<(Person, [u8; 32])> = (0..attempts)
-        .map(|number| (person(&format!("c{number}"), Role::Candidate), [0; 32]))
-        .collect();
-    store.put_people(&people).await.unwrap();
-    store.put_people(&[(proctor(), [0; 32])]).await.unwrap();
-    let address = IpAddr::from([127, 0, 0, 1]);
-    stream::iter(people)
-        .map(|(person, _)| async move {
-            let exam = ExamCode::from("BENCH");
-            let started = engine.start(&person, &exam, None, address).await.unwrap();
-            let outbox = Arc::new(Outbox::default());
-            let opening = Opening {
-                resume: None,
-                address,
-                device: None,
-                outbox: Arc::clone(&outbox),
-            };
-            let opened = engine.open(started.identity.id, opening).await;
-            let (handle, opened) = opened.unwrap_or_else(|_| unreachable!("it is open"));
-            Seat {
-                handle,
-                opened,
-                outbox,
-            }
-        })
-        .buffer_unordered(64)
-        .collect()
-        .await
 }
 
 /// Heartbeats and events, evenly over the seats, for ever.

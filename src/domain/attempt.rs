@@ -379,7 +379,13 @@ impl Attempt {
             }
             Event::SectionChanged { section } => self.control.section = *section,
             Event::Flagged { .. } => self.control.flagged = true,
-            Event::Unflagged { .. } => self.control.flagged = false,
+            Event::Unflagged { .. } => {
+                self.control.flagged = false;
+                if let Phase::HandedIn { at, by, .. } = self.control.phase {
+                    let status = self.status_after(by);
+                    self.control.phase = Phase::HandedIn { at, by, status };
+                }
+            }
             Event::Released { .. } => self.control.released = true,
             Event::CommandDone { key } => self.control.commands.push(key.clone()),
             Event::Cancelled { at, .. } => {

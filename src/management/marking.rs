@@ -584,6 +584,7 @@ pub async fn review(
         "UPDATE exam_attempts
          SET status = 'reviewed', control = $3::json, reviewed_at = now(), reviewed_by = $4,
              feedback = coalesce($5, feedback), grading_notes = coalesce($6, grading_notes),
+             integrity_verified = proctoring_score IS NOT NULL AND $7,
              updated_at = now()
          WHERE id = $1 AND started_at = $2",
     )
@@ -593,6 +594,7 @@ pub async fn review(
     .bind(work.actor.user_id)
     .bind(&review.feedback)
     .bind(&review.notes)
+    .bind(head.control.integrity.is_clear())
     .execute(&mut *work.tx)
     .await?;
     Ok(Settled {

@@ -12,6 +12,7 @@
 mod dice;
 mod fuzz;
 mod harness;
+mod integrity;
 mod kill;
 #[path = "../support/mongodb.rs"]
 mod mongodb_server;

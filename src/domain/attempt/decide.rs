@@ -303,7 +303,8 @@ impl Attempt {
             return Ok(vec![event, Event::CommandDone { key: key.clone() }]);
         }
         if self.is_over() {
-            return Err(Refusal::AfterHandIn);
+            let event = self.end_review(now, action)?;
+            return Ok(vec![event, Event::CommandDone { key: key.clone() }]);
         }
         let paused = self.control.ledger.paused_since.is_some();
         let event = match action.clone() {
@@ -362,15 +363,10 @@ impl Attempt {
         seq: Option<u64>,
         reason: Option<String>,
     ) -> Event {
-        let pending = self
-            .answers
-            .iter()
-            .any(|(number, answer)| answer.value.is_some() && self.plan.needs_person(number));
-        let status = match (self.control.flagged, pending, by) {
-            (true, ..) => Status::Flagged,
-            (false, false, _) => Status::Graded,
-            (false, true, HandedInBy::Time) => Status::AutoSubmitted,
-            (false, true, HandedInBy::Candidate | HandedInBy::Staff) => Status::Submitted,
+        let status = if self.control.flagged {
+            Status::Flagged
+        } else {
+            self.status_after(by)
         };
         // The deadline that counts is the final one: what came after it may be
         // timely by now.

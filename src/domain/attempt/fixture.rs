@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use rust_decimal::Decimal;
 
 use super::{
-    Attempt, Command, Event, Identity, Phase, Plan, Refusal, Stored,
+    Attempt, Command, Event, Identity, Phase, Plan, Refusal, Status, Stored,
     command::{Action, CommandKey, Numbered},
 };
 use crate::domain::{
@@ -219,7 +219,7 @@ impl Driver {
         check_numbers(before, after);
         if before.is_over() {
             assert_eq!(before.answers(), after.answers(), "over is over");
-            assert_eq!(before.control().phase, after.control().phase);
+            check_end(before, after);
         }
         if let Some(Event::HandedIn { at, late, .. }) = events.last() {
             check_hand_in(after, *at, *late);
@@ -292,6 +292,25 @@ fn check_numbers(before: &Attempt, after: &Attempt) {
     };
     assert!((old.applied_seq..=old.applied_seq + 1).contains(&new.applied_seq));
     assert!(new.applied_event >= old.applied_event);
+}
+
+/// What is over stays as it is, unless it is held: then it counts in the end, or is
+/// void.
+fn check_end(before: &Attempt, after: &Attempt) {
+    let (old, new) = (&before.control().phase, &after.control().phase);
+    if old == new {
+        return;
+    }
+    assert_eq!(before.status(), Status::Flagged, "{old:?} to {new:?}");
+    let Phase::HandedIn { at, by, .. } = *old else {
+        panic!("held without a hand-in");
+    };
+    let status = after.status_after(by);
+    let cancelled = matches!(new, Phase::Cancelled { .. });
+    assert!(
+        cancelled || *new == Phase::HandedIn { at, by, status },
+        "{new:?}"
+    );
 }
 
 fn check_hand_in(after: &Attempt, at: Timestamp, late: bool) {

@@ -7,7 +7,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    Attempt, Event, Refusal,
+    Attempt, Event, HandedInBy, Refusal, Status,
     command::{Action, CommandKey, NoticeLevel, Observation},
 };
 use crate::domain::{
@@ -199,6 +199,40 @@ impl Attempt {
             | Action::Flag { .. }
             | Action::Unflag { .. }
             | Action::Release { .. } => Ok(None),
+        }
+    }
+
+    /// What staff decide about an attempt that is held for its integrity: it counts,
+    /// or it does not. Of any other one nothing changes after the hand-in.
+    pub(super) fn end_review(&self, now: Timestamp, action: &Action) -> Result<Event, Refusal> {
+        if self.status() != Status::Flagged {
+            return Err(Refusal::AfterHandIn);
+        }
+        match action.clone() {
+            Action::Unflag { reason } => Ok(Event::Unflagged { reason }),
+            Action::Cancel { reason } => Ok(Event::Cancelled { at: now, reason }),
+            Action::Message { .. }
+            | Action::Pause { .. }
+            | Action::Resume { .. }
+            | Action::Extend { .. }
+            | Action::Submit { .. }
+            | Action::Flag { .. }
+            | Action::Release { .. }
+            | Action::Resolve { .. }
+            | Action::Assign { .. } => Err(Refusal::AfterHandIn),
+        }
+    }
+
+    /// The status of an attempt that is handed in and not held.
+    pub(super) fn status_after(&self, by: HandedInBy) -> Status {
+        let answers = self.answers.iter();
+        let pending = answers
+            .filter(|(_, answer)| answer.value.is_some())
+            .any(|(number, _)| self.plan.needs_person(number));
+        match (pending, by) {
+            (false, _) => Status::Graded,
+            (true, HandedInBy::Time) => Status::AutoSubmitted,
+            (true, HandedInBy::Candidate | HandedInBy::Staff) => Status::Submitted,
         }
     }
 

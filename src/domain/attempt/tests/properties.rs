@@ -322,7 +322,9 @@ impl Life {
         let now = self.driver.now;
         match event {
             Event::Answered { at, late, .. } => self.check_answered(*at, *late),
-            Event::HandedIn { .. } | Event::Cancelled { .. } => self.endings += 1,
+            Event::HandedIn { .. } => self.endings += 1,
+            // One that is held may end as void.
+            Event::Cancelled { .. } => self.endings = self.endings.max(1),
             // A clock that begins at the opening, before this tick, has run.
             Event::ClockStarted { at } => self.ran = now.since(*at),
             Event::Extended { by, .. } => self.extended += *by,

@@ -258,3 +258,54 @@ fn incidents_are_assigned_and_closed_also_after_the_hand_in() {
         "#]],
     );
 }
+
+#[test]
+fn what_is_held_counts_in_the_end_or_does_not() {
+    check(
+        watched(Vec::new()),
+        &expect![[r#"
+            0 enter one
+            > session one opens
+            > clock starts 0:00
+            1 staff c1 flag
+            > flagged
+            > incident flagged
+            > c1 done
+            2 submit 1
+            > handed in 2:00 by candidate: flagged
+            3 staff c2 extend 5
+            > after the hand-in
+            3 staff c3 unflag
+            > unflagged
+            > c3 done
+            3 staff c3 unflag
+            4 staff c4 unflag
+            > after the hand-in
+            4 staff c5 cancel
+            > after the hand-in
+            4 look
+            > graded, deadline 60:00, 56:00 left, i4 flagged x1 high flag
+        "#]],
+    );
+    check(
+        watched(Vec::new()),
+        &expect![[r#"
+            0 enter one
+            > session one opens
+            > clock starts 0:00
+            1 staff c1 flag
+            > flagged
+            > incident flagged
+            > c1 done
+            2 submit 1
+            > handed in 2:00 by candidate: flagged
+            3 staff c2 cancel
+            > cancelled 3:00
+            > c2 done
+            4 staff c3 unflag
+            > after the hand-in
+            4 look
+            > cancelled, deadline 60:00, 56:00 left, i4 flagged x1 high flag
+        "#]],
+    );
+}

@@ -101,7 +101,7 @@ impl Boards {
         }
     }
 
-    /// The seat of an attempt that comes into memory; [`Seat::leave`] ends it.
+    /// The seat of an attempt that comes into memory; [`Boards::leave`] ends it.
     pub(super) fn seat(&self, identity: &Identity, name: &str, questions: u32) -> Arc<Seat> {
         let entry = self.exams.entry(identity.exam.clone());
         let board = entry.or_insert_with(|| self.board(&identity.exam));

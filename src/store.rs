@@ -18,9 +18,10 @@ pub mod postgres;
 pub mod records;
 pub mod sqlite;
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use async_trait::async_trait;
+use serde_json::Value;
 
 pub use self::evidence::{Allowed, Announced, EvidenceRow, EvidenceStore};
 pub use crate::domain::{
@@ -175,6 +176,24 @@ pub struct TimelineRow {
 }
 
 impl TimelineRow {
+    /// The same without what was answered, for those who may see that and when, and
+    /// not what.
+    pub fn without_answer(&self) -> Cow<'_, Self> {
+        let mut data: Value = match self.kind.as_str() {
+            "answer" | "question_flagged" | "refused" => {
+                serde_json::from_str(&self.data).unwrap_or_default()
+            }
+            _ => return Cow::Borrowed(self),
+        };
+        if let Some(fields) = data.as_object_mut() {
+            fields.remove("value");
+        }
+        Cow::Owned(Self {
+            data: data.to_string().into(),
+            ..self.clone()
+        })
+    }
+
     /// The same for a store of records.
     pub fn into_history(
         self,

@@ -321,11 +321,18 @@ impl Attempt {
                 n,
                 kind,
                 at,
+                client_at,
                 judgement,
                 ..
             } => {
                 if let Some(session) = &mut self.session {
                     session.applied_event = *n;
+                    let integrity = &mut self.control.integrity;
+                    if judgement.changes_anything() {
+                        integrity.remember(&session.id, kind, *client_at);
+                    } else {
+                        integrity.recognise(&session.id, kind, *client_at);
+                    }
                 }
                 self.control.integrity.take(kind, *at, judgement);
             }

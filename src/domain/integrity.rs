@@ -16,15 +16,22 @@ mod incident;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
 pub use self::incident::{Closed, DISMISSED, Incident, Raised};
 use super::{
     exam::{Consequence, IntegrityRule, Proctoring, Severity},
+    id::SessionId,
     time::{Timestamp, duration_ms},
 };
+
+/// Judged events that are remembered. A session that ends leaves few unconfirmed.
+const JUDGED_MAX: usize = 16;
 
 /// After this time an event counts half.
 pub const HALF_LIFE: Duration = Duration::from_mins(15);
@@ -127,6 +134,10 @@ pub struct Integrity {
     /// Where the candidate was last connected from.
     #[serde(skip_serializing_if = "Option::is_none")]
     origin: Option<Origin>,
+    /// The newest events that meant something: a client that did not hear of their
+    /// being stored repeats them in its next session, under other numbers.
+    #[serde(skip_serializing_if = "VecDeque::is_empty")]
+    judged: VecDeque<(SessionId, String, Timestamp)>,
 }
 
 #[expect(
@@ -230,6 +241,32 @@ impl Judgement {
 }
 
 impl Integrity {
+    /// Whether an event was judged in an earlier session.
+    pub fn was_judged_before(&self, session: &SessionId, kind: &str, client_at: Timestamp) -> bool {
+        let mut judged = self.judged.iter();
+        judged.any(|(other, what, at)| other != session && what == kind && *at == client_at)
+    }
+
+    /// One that was judged in an earlier session has come in this one.
+    pub(super) fn recognise(&mut self, session: &SessionId, kind: &str, client_at: Timestamp) {
+        let mut judged = self.judged.iter_mut();
+        let known = judged.find(|(other, what, at)| {
+            other != session && what.as_str() == kind && *at == client_at
+        });
+        if let Some((other, ..)) = known {
+            *other = session.clone();
+        }
+    }
+
+    /// Remembers that an event was judged.
+    pub(super) fn remember(&mut self, session: &SessionId, kind: &str, client_at: Timestamp) {
+        if self.judged.len() >= JUDGED_MAX {
+            self.judged.pop_front();
+        }
+        self.judged
+            .push_back((session.clone(), kind.to_owned(), client_at));
+    }
+
     /// Whether there is nothing to keep.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()

@@ -77,11 +77,14 @@ struct State {
     receipts: Receipts,
     /// Sums over what was published.
     totals: Totals,
+    /// Whether the attempts are on it that are in the store only.
+    stored: bool,
 }
 
 impl State {
     /// Nobody watched so far: what changes from here on is news.
     fn begin(&mut self) {
+        self.stored = false;
         self.totals = Totals::default();
         for seat in self.seats.values() {
             if let Some(shown) = seat.mark_published() {
@@ -123,8 +126,7 @@ impl Boards {
         // Subscribed while the entry is held: the board cannot be forgotten.
         let news = board.news.subscribe();
         let mut state = board.lock();
-        let first = state.watchers.is_empty();
-        if first {
+        if state.watchers.is_empty() {
             state.begin();
         }
         let console = state.watchers.add(person);
@@ -133,7 +135,6 @@ impl Boards {
             board,
             console,
             news: Some(news),
-            first,
         }
     }
 
@@ -143,7 +144,6 @@ impl Boards {
             board,
             console,
             news,
-            ..
         } = watching;
         drop(news);
         board.remove_watcher(console);
@@ -186,7 +186,6 @@ pub struct Watching {
     console: u64,
     /// What happens on the board from here on.
     news: Option<broadcast::Receiver<Arc<News>>>,
-    first: bool,
 }
 
 impl Watching {
@@ -198,11 +197,6 @@ impl Watching {
     /// The board.
     pub const fn board(&self) -> &Arc<Board> {
         &self.board
-    }
-
-    /// Whether nobody watched before: then the board knows only what is in memory.
-    pub(super) const fn is_first(&self) -> bool {
-        self.first
     }
 
     /// Begins or ends to look at one attempt. None: it is not on the board.
@@ -251,9 +245,17 @@ impl Board {
         shown: Shown,
     ) {
         let seat = self.place(identity, name, questions);
-        if seat.is_blank() {
-            seat.show(shown);
-        }
+        seat.show_stored(shown);
+    }
+
+    /// Whether the attempts are on it that are in the store only.
+    pub(super) fn has_stored(&self) -> bool {
+        self.lock().stored
+    }
+
+    /// They are.
+    pub(super) fn note_stored(&self) {
+        self.lock().stored = true;
     }
 
     /// Queues a seat whose row changed. A board that nobody watches keeps none.
@@ -269,7 +271,7 @@ impl Board {
             .seats
             .values()
             .filter_map(|seat| {
-                let shown = seat.shown()?;
+                let shown = seat.handed_out()?;
                 shown.count(&mut totals, true);
                 Some(seat.row(&shown, None, &self.node))
             })

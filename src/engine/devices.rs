@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::domain::{
-    id::{AttemptId, ExamCode},
+    id::{AttemptId, ExamCode, PersonId},
     time::Timestamp,
 };
 
@@ -21,27 +21,42 @@ const MANY: usize = 20_000;
 /// The devices of a node's candidates.
 #[derive(Debug, Default)]
 pub(super) struct Devices {
-    seen: Mutex<HashMap<(ExamCode, String), (AttemptId, Timestamp)>>,
+    seen: Mutex<HashMap<(ExamCode, String), Seen>>,
+}
+
+/// Whose attempt was on a device, and when.
+#[derive(Debug)]
+struct Seen {
+    candidate: PersonId,
+    attempt: AttemptId,
+    at: Timestamp,
 }
 
 impl Devices {
-    /// Notes that an attempt is taken on a device, and names the other attempt
-    /// at the same exam that was there a moment ago.
+    /// Notes that an attempt is taken on a device, and names the attempt of another
+    /// candidate at the same exam that was there a moment ago.
     pub(super) fn note(
         &self,
         exam: &ExamCode,
         device: &str,
+        candidate: &PersonId,
         attempt: AttemptId,
         now: Timestamp,
     ) -> Option<AttemptId> {
         // No holder of this lock can panic half-way through a change.
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.len() >= MANY {
-            seen.retain(|_, (_, at)| now.since(*at) < KEPT);
+            seen.retain(|_, seen| now.since(seen.at) < KEPT);
         }
         let key = (exam.clone(), device.to_owned());
-        let (before, at) = seen.insert(key, (attempt, now))?;
-        (before != attempt && now.since(at) < KEPT).then_some(before)
+        let here = Seen {
+            candidate: candidate.clone(),
+            attempt,
+            at: now,
+        };
+        let before = seen.insert(key, here)?;
+        let shared = before.candidate != *candidate && now.since(before.at) < KEPT;
+        shared.then_some(before.attempt)
     }
 }
 
@@ -54,7 +69,8 @@ mod tests {
         let devices = Devices::default();
         let note = |exam: &str, device: &str, attempt, minute: i64| {
             let at = Timestamp::from_ms(60_000 * minute);
-            devices.note(&exam.into(), device, AttemptId(attempt), at)
+            let candidate = format!("c{}", attempt % 100).as_str().into();
+            devices.note(&exam.into(), device, &candidate, AttemptId(attempt), at)
         };
         assert_eq!(note("E1", "laptop", 1, 0), None);
         assert_eq!(note("E1", "laptop", 1, 1), None);
@@ -63,5 +79,10 @@ mod tests {
         assert_eq!(note("E1", "laptop", 4, 3), Some(AttemptId(1)));
         assert_eq!(note("E1", "laptop", 1, 4), Some(AttemptId(4)));
         assert_eq!(note("E1", "laptop", 5, 40), None);
+        assert_eq!(
+            note("E1", "laptop", 105, 41),
+            None,
+            "the second attempt of one"
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! The recorder: the way of records to their store.
 //!
 //! Actors hand records over without ever waiting. One task writes them, batch
-//! after batch; the next one fills meanwhile. When the store fails or is slow,
+//! after batch; the next one fills meanwhile. When the store fails or is too slow,
 //! what waits goes to the [`spool`] on local disk, and everything after it goes
 //! behind it, so that order holds; when the store is back, the spool drains by
 //! itself. A record is in the *durable path* once the store has acknowledged it
@@ -56,6 +56,13 @@ use crate::{
 /// Records in one batch.
 const BATCH: usize = 500;
 
+/// Records that go to local disk together.
+const SPOOL_BATCH: usize = 5_000;
+
+/// When so many records wait, the store is too slow for them: they go to local disk,
+/// which is quick, and from there to the store as fast as it takes them.
+const BEHIND: usize = 2 * BATCH;
+
 /// Bytes of frames that are read from the spool at once.
 const DRAIN_BYTES: usize = 4 * 1024 * 1024;
 
@@ -67,6 +74,12 @@ const PREPARE_PATIENCE: Duration = Duration::from_mins(10);
 
 /// Pause before the store is prepared once more.
 const PREPARE_RETRY: Duration = Duration::from_secs(5);
+
+/// How long the reply of an exchange may wait for its events.
+const DURABLE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Incidents that are written together.
+const INCIDENTS: usize = 50;
 
 /// How often drops are told in the log.
 const TELL_INTERVAL: Duration = Duration::from_mins(1);
@@ -162,13 +175,14 @@ impl Recorder {
     }
 
     /// Takes records, and what is to be said once they are in the durable path.
-    /// Never waits. What there is no room for is counted in the acknowledgement.
+    /// Never waits. Events that there is no room for are counted in the
+    /// acknowledgement, and returned.
     pub(super) fn submit(
         &self,
         records: Vec<Record>,
         incidents: Vec<IncidentRow>,
         acknowledgement: Option<Acknowledgement>,
-    ) {
+    ) -> u64 {
         let room = self.room();
         let mut queue = self.lock();
         let mut dropped = 0;
@@ -182,14 +196,20 @@ impl Recorder {
             }
         }
         for incident in incidents {
-            queue.push(Entry::Incident(Box::new(incident)), true);
+            // The attempt has it anyway, and its next version comes here, too.
+            if queue.len() < 2 * WAITING_MAX {
+                queue.push(Entry::Incident(Box::new(incident)), true);
+            } else {
+                self.count(Class::History, "dropped", 1);
+            }
         }
         if let Some(mut acknowledgement) = acknowledgement {
             acknowledgement.dropped += dropped;
-            queue.acknowledge(acknowledgement);
+            queue.acknowledge(acknowledgement, WAITING_MAX);
         }
         drop(queue);
         self.filled.notify_one();
+        dropped
     }
 
     /// Takes history that the attempts' store has, too, until it is recorded.
@@ -208,15 +228,14 @@ impl Recorder {
     }
 
     /// Does something once everything that was submitted so far is in the durable
-    /// path.
-    pub(super) fn when_durable(&self, then: impl FnOnce() + Send + 'static) {
+    /// path, or, with a no, where that takes too long.
+    pub(super) fn when_durable(&self, then: impl FnOnce(bool) + Send + 'static) {
         let last = self.lock().last_ticket();
         let mut durable = self.durable.subscribe();
         self.waiters.spawn(async move {
-            // An error would mean that the recorder is gone: nobody waits then.
-            if durable.wait_for(|ticket| *ticket >= last).await.is_ok() {
-                then();
-            }
+            let all = durable.wait_for(|ticket| *ticket >= last);
+            let waited = tokio::time::timeout(DURABLE_PATIENCE, all).await;
+            then(waited.is_ok_and(|ticket| ticket.is_ok()));
         });
     }
 
@@ -286,8 +305,9 @@ impl Recorder {
                     }
                 }
             }
-            let taken = self.lock().take(BATCH);
-            spool = self.write(taken, spool, &mut state).await;
+            let behind = !spool.is_empty() || self.lock().len() >= BEHIND;
+            let taken = self.lock().take(if behind { SPOOL_BATCH } else { BATCH });
+            spool = self.write(taken, behind, spool, &mut state).await;
             spool = self.drain(spool, &mut state).await;
             self.tell_drops(&mut state);
         }
@@ -326,17 +346,20 @@ impl Recorder {
     }
 
     /// Brings a batch into the durable path, or puts it back.
-    async fn write(&self, taken: Taken, spool: Spool, state: &mut Health) -> Spool {
+    async fn write(&self, taken: Taken, behind: bool, spool: Spool, state: &mut Health) -> Spool {
         if taken.is_empty() {
             return spool;
         }
-        if spool.is_empty() && self.may_try(state) && self.store_batch(&taken, state).await {
-            self.settle(taken, "stored");
+        let direct = spool.is_empty() && self.may_try(state);
+        if direct && !behind && self.store_batch(&taken, state).await {
+            self.settle_stored(taken).await;
             return spool;
         }
         let (spool, kept) = self.spool_batch(&taken, spool).await;
         if kept {
             self.settle(taken, "spooled");
+        } else if direct && behind && self.store_batch(&taken, state).await {
+            self.settle_stored(taken).await;
         } else {
             // Neither the store nor the disk has it: nothing is acknowledged, and
             // memory is bounded by what is taken from clients.
@@ -346,6 +369,12 @@ impl Recorder {
         spool
     }
 
+    async fn settle_stored(&self, taken: Taken) {
+        let safe: Vec<(AttemptId, u64)> = taken.kept_elsewhere().collect();
+        self.settle(taken, "stored");
+        self.forget_kept(&safe).await;
+    }
+
     /// True: the store has all of it.
     async fn store_batch(&self, taken: &Taken, state: &mut Health) -> bool {
         let (records, incidents) = taken.parts();
@@ -353,8 +382,6 @@ impl Recorder {
         match written {
             Ok(()) => {
                 state.worked();
-                let safe: Vec<(AttemptId, u64)> = taken.kept_elsewhere().collect();
-                self.forget_kept(&safe).await;
                 true
             }
             Err(error) => {
@@ -364,43 +391,51 @@ impl Recorder {
         }
     }
 
-    /// Writes to the store, with patience. What the store refuses for good is
-    /// logged, counted and left out.
+    /// Writes to the store, with patience for each call. What the store refuses for
+    /// good is logged, counted and left out. Incidents go first, and heartbeats last:
+    /// only those may be there twice where a part fails and all is written again.
     async fn append(
         &self,
         records: &[Record],
         incidents: &[IncidentRow],
     ) -> Result<(), store::Error> {
-        let written = async {
-            let mut parts = vec![records];
-            while let Some(part) = parts.pop() {
-                match (self.store.append(part).await, part) {
-                    (Err(error @ store::Error::Rejected { .. }), [record]) => {
-                        tracing::error!(record.id, error = chain(&error), "a record is refused");
-                        self.count(record.class, "refused", 1);
-                    }
-                    // Nobody waits behind a poisoned record: halves find it soon.
-                    (Err(store::Error::Rejected { .. }), _) => {
-                        let (left, right) = part.split_at(part.len() / 2);
-                        parts.extend([right, left]);
-                    }
-                    (other, _) => other?,
+        let patience = self.settings.patience;
+        let mut parts: Vec<&[IncidentRow]> = incidents.chunks(INCIDENTS).collect();
+        while let Some(part) = parts.pop() {
+            let written = within(patience, "put incidents", self.store.put_incidents(part)).await;
+            match (written, part) {
+                (Err(error @ store::Error::Rejected { .. }), [incident]) => {
+                    tracing::error!(incident.id, error = chain(&error), "an incident is refused");
+                    self.count(Class::History, "refused", 1);
                 }
+                (Err(store::Error::Rejected { .. }), _) => parts.extend(halves(part)),
+                (other, _) => other?,
             }
-            if !incidents.is_empty() {
-                self.store.put_incidents(incidents).await?;
+        }
+        let mut parts = vec![records];
+        while let Some(part) = parts.pop() {
+            let written = within(patience, "record", self.store.append(part)).await;
+            match (written, part) {
+                (Err(error @ store::Error::Rejected { .. }), [record]) => {
+                    tracing::error!(record.id, error = chain(&error), "a record is refused");
+                    self.count(record.class, "refused", 1);
+                }
+                // Nobody waits behind a poisoned record: halves find it soon.
+                (Err(store::Error::Rejected { .. }), _) => parts.extend(halves(part)),
+                (other, _) => other?,
             }
-            Ok(())
-        };
-        within(self.settings.patience, "record", written).await
+        }
+        Ok(())
     }
 
     /// The attempts' store need not keep these any longer. If that fails, they
     /// are recorded again later, which changes nothing.
     async fn forget_kept(&self, safe: &[(AttemptId, u64)]) {
-        if !safe.is_empty()
-            && let Err(error) = self.attempts.recorded(safe).await
-        {
+        if safe.is_empty() {
+            return;
+        }
+        let forgotten = self.attempts.recorded(safe);
+        if let Err(error) = within(self.settings.patience, "forget history", forgotten).await {
             tracing::debug!(error = chain(&error), "recorded history is kept for now");
             self.backlog.store(true, Ordering::Release);
         }
@@ -441,6 +476,7 @@ impl Recorder {
                 }
             };
             let (records, incidents) = self.read_frames(&batch.frames);
+            let strange = records.len() + incidents.len() < batch.frames.len();
             if let Err(error) = self.append(&records, &incidents).await {
                 state.failed(&error);
                 break;
@@ -449,7 +485,13 @@ impl Recorder {
             for record in &records {
                 self.count(record.class, "drained", 1);
             }
-            let (back, forgotten) = on_disk(spool, move |spool| spool.forget(&batch)).await;
+            let forget = move |spool: &mut Spool| {
+                if strange {
+                    spool.set_aside(&batch);
+                }
+                spool.forget(&batch)
+            };
+            let (back, forgotten) = on_disk(spool, forget).await;
             spool = back;
             if let Err(error) = forgotten {
                 tracing::error!(%error, "what was spooled cannot be removed");
@@ -537,6 +579,12 @@ impl Recorder {
         // No holder of this lock can panic half-way through a change.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Both, the first one last.
+fn halves<T>(whole: &[T]) -> [&[T]; 2] {
+    let (left, right) = whole.split_at(whole.len() / 2);
+    [right, left]
 }
 
 /// A call of a store that takes too long has failed.

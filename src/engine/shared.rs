@@ -51,7 +51,7 @@ const LAG_MAX: Duration = Duration::from_secs(5);
 const SPOOL_NEARLY_FULL: f64 = 0.8;
 
 /// Clients hold back events under this level.
-const HEALTH_EVENTS: u8 = 5;
+pub(super) const HEALTH_EVENTS: u8 = 5;
 
 /// How much heartbeats are stretched while something is short.
 const HEARTBEAT_STRETCH: u32 = 3;

@@ -54,6 +54,8 @@ struct State {
     in_flight: bool,
     durable: Durable,
     fate: Fate,
+    /// Events that there was no room to record, and that nobody was told of.
+    unrecorded: u64,
 }
 
 /// Whether the slot's changes can still become durable.
@@ -107,7 +109,8 @@ struct Reply {
     outbox: Option<Arc<Outbox>>,
     refused: Vec<Refused>,
     saved: bool,
-    events: bool,
+    /// The highest event that is to be acknowledged.
+    events: Option<u64>,
     dropped: u64,
 }
 
@@ -136,8 +139,9 @@ pub(super) struct Change {
     pub refused: Option<Refused>,
     /// Whether a numbered command is to be acknowledged.
     pub saved: bool,
-    /// Whether an event is to be acknowledged.
-    pub event: bool,
+    /// The event that is to be acknowledged. Not how far the session is: what a dead
+    /// node counted and did not record is still to come once more.
+    pub event: Option<u64>,
     /// Events dropped since the last acknowledgement of events.
     pub dropped: u64,
 }
@@ -147,7 +151,6 @@ pub(super) struct Change {
 pub(super) struct Settlement {
     slot: Arc<Slot>,
     durable: Durable,
-    last_event: u64,
     since: Instant,
     wakes_actor: bool,
     reply: Reply,
@@ -173,6 +176,7 @@ impl Slot {
                 pending: None,
                 queued: false,
                 in_flight: false,
+                unrecorded: 0,
                 durable,
                 fate: Fate::Live,
             }),
@@ -223,6 +227,11 @@ impl Slot {
     pub(super) fn is_clean(&self, version: u64) -> bool {
         let state = self.lock();
         state.pending.is_none() && state.durable.version >= version
+    }
+
+    /// How many events were not recorded since this was asked for.
+    pub(super) fn take_unrecorded(&self) -> u64 {
+        std::mem::take(&mut self.lock().unrecorded)
     }
 
     /// Whether nothing waits or is on its way, and yet a version is not durable.
@@ -310,7 +319,7 @@ impl Pending {
         }
         reply.refused.extend(change.refused);
         reply.saved |= change.saved;
-        reply.events |= change.event;
+        reply.events = reply.events.max(change.event);
         reply.dropped += change.dropped;
     }
 
@@ -322,10 +331,7 @@ impl Pending {
             timeline.push(entry);
         }
         let Progress {
-            version,
-            last_seq,
-            last_event,
-            ..
+            version, last_seq, ..
         } = self.progress;
         let session = self.progress.session.clone();
         let write = AttemptWrite {
@@ -345,7 +351,6 @@ impl Pending {
                 session,
                 seq: last_seq,
             },
-            last_event,
             records: self.records,
             incidents: self.incidents,
             since: self.since,
@@ -371,41 +376,51 @@ impl Settlement {
     /// the client, then the actor.
     pub(super) fn settle(self, history: Vec<TimelineRow>) {
         let seq = self.durable.seq;
+        let reply = self.reply;
+        let acknowledgement = match (&reply.outbox, reply.events) {
+            (Some(outbox), Some(n)) => Some(Acknowledgement {
+                outbox: Arc::clone(outbox),
+                n,
+                dropped: reply.dropped,
+            }),
+            (None, _) | (_, None) => None,
+        };
+        let told = acknowledgement.is_some();
+        let mut unrecorded = 0;
+        let mut stored = None;
+        // Before anybody may see the version as durable: whoever then waits for the
+        // recorder waits for these, too.
+        if let Some(recorder) = &self.slot.recorder {
+            let kept = recorder.settings().history_kept;
+            let (attempt, exam) = (self.slot.attempt, &self.slot.exam);
+            let history = history.into_iter();
+            recorder.submit_history(
+                history
+                    .map(|row| row.into_history(attempt, exam.clone(), kept))
+                    .collect(),
+            );
+            unrecorded = recorder.submit(self.records, self.incidents, acknowledgement);
+        } else {
+            // The commit has them.
+            stored = acknowledgement;
+        }
         let mut state = self.slot.lock();
         state.durable = self.durable;
         state.in_flight = false;
+        if !told {
+            state.unrecorded += unrecorded;
+        }
         drop(state);
-        let mut acknowledgement = None;
-        if let Some(outbox) = self.reply.outbox {
-            for refused in self.reply.refused {
+        if let Some(outbox) = reply.outbox {
+            for refused in reply.refused {
                 outbox.acknowledge(ServerMessage::Refused(refused));
             }
-            if self.reply.saved {
+            if reply.saved {
                 outbox.saved(seq);
             }
-            if self.reply.events {
-                acknowledgement = Some(Acknowledgement {
-                    outbox,
-                    n: self.last_event,
-                    dropped: self.reply.dropped,
-                });
-            }
         }
-        match (&self.slot.recorder, acknowledgement) {
-            (Some(recorder), acknowledgement) => {
-                let kept = recorder.settings().history_kept;
-                let (attempt, exam) = (self.slot.attempt, &self.slot.exam);
-                let history = history.into_iter();
-                recorder.submit_history(
-                    history
-                        .map(|row| row.into_history(attempt, exam.clone(), kept))
-                        .collect(),
-                );
-                recorder.submit(self.records, self.incidents, acknowledgement);
-            }
-            // The commit has them.
-            (None, Some(done)) => done.outbox.events_stored(done.n, done.dropped),
-            (None, None) => {}
+        if let Some(done) = stored {
+            done.outbox.events_stored(done.n, done.dropped);
         }
         if self.wakes_actor {
             self.slot.settled.notify_one();

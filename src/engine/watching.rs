@@ -33,7 +33,8 @@ impl Engine {
     /// Where the store fails.
     pub async fn watch(&self, exam: &ExamCode, person: &Person) -> Result<Watching, Error> {
         let watching = self.inner.shared.boards.watch(exam, person);
-        if watching.is_first()
+        // Whoever comes while another is at it does it, too: that harms nothing.
+        if !watching.board().has_stored()
             && let Err(error) = self.place_stored(&watching).await
         {
             self.unwatch(watching);
@@ -74,6 +75,7 @@ impl Engine {
             } = &line;
             board.place_stored(&summary.identity, candidate_name, questions, shown);
         }
+        board.note_stored();
         Ok(())
     }
 

@@ -6,10 +6,10 @@
 //! and numbers are. Old documents are removed by the server itself, by
 //! `expires_at`.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use futures_util::TryStreamExt;
+use futures_util::{TryStreamExt as _, stream};
 use mongodb::{
     Client, Collection, Database, IndexModel,
     bson::{DateTime, Document, doc},
@@ -42,9 +42,9 @@ const DUPLICATE_KEY: i32 = 11_000;
 /// The server's code for a collection that is there already.
 const NAMESPACE_EXISTS: i32 = 48;
 
-/// Codes of data that the server will never take: a validator's no, a document
-/// that is too large or nested too deeply.
-const NEVER: [i32; 4] = [121, 10_334, 17_280, 15];
+/// Codes of data that the server will never take: a document that is too large or
+/// nested too deeply. A validator's no is not among them: an operator can mend it.
+const NEVER: [i32; 3] = [10_334, 17_280, 15];
 
 /// MongoDB as a store of records.
 #[derive(Debug, Clone)]
@@ -157,6 +157,15 @@ impl Mongo {
         Ok(())
     }
 
+    /// Puts an incident in the place of an older version. A duplicate key says that
+    /// this version or a newer one is there.
+    async fn put_newer(&self, row: &IncidentRow) -> Result<(), DriverError> {
+        let older = doc! { "_id": &row.id, "version": { "$lt": row.version.cast_signed() } };
+        let incidents = self.collection(INCIDENTS);
+        let replaced = incidents.replace_one(older, incident_document(row));
+        replaced.upsert(true).await.map(drop)
+    }
+
     async fn find<T>(
         &self,
         operation: &'static str,
@@ -202,20 +211,25 @@ impl RecordStore for Mongo {
     }
 
     async fn put_incidents(&self, rows: &[IncidentRow]) -> Result<(), Error> {
+        let mut newest: HashMap<&str, &IncidentRow> = HashMap::new();
         for row in rows {
-            let older = doc! { "_id": &row.id, "version": { "$lt": row.version.cast_signed() } };
-            let replaced = self
-                .collection(INCIDENTS)
-                .replace_one(older, incident_document(row))
-                .upsert(true)
-                .await;
-            match replaced {
-                // It is there in this version or a newer one.
-                Err(error) if only_duplicates(&error) => {}
-                other => drop(other.map_err(|error| failed("put incidents", error))?),
+            let known = newest.entry(&row.id).or_insert(row);
+            if known.version < row.version {
+                *known = row;
             }
         }
-        Ok(())
+        let put = async |row: &IncidentRow| match self.put_newer(row).await {
+            // Somebody made it meanwhile, and maybe in an older version.
+            Err(error) if only_duplicates(&error) => match self.put_newer(row).await {
+                Err(error) if only_duplicates(&error) => Ok(()),
+                other => other,
+            },
+            other => other,
+        };
+        stream::iter(newest.into_values().map(Ok))
+            .try_for_each_concurrent(CONNECTIONS as usize, put)
+            .await
+            .map_err(|error| failed("put incidents", error))
     }
 
     async fn incidents(

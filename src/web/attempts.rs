@@ -268,7 +268,8 @@ impl TimelineEvent {
     }
 }
 
-/// Everything that happened to an attempt, for staff.
+/// Everything that happened to an attempt, for staff. Proctors see when which question
+/// was answered, and not what.
 #[utoipa::path(
     get, path = "/api/v1/attempts/{id}/timeline", tag = "attempts",
     params(("id" = String, Path, description = "The attempt")),
@@ -285,15 +286,20 @@ async fn timeline(
     Path(id): Path<AttemptId>,
     Query(query): Query<TimelineQuery>,
 ) -> Result<Json<Timeline>, Problem> {
-    match app.attempt(&caller, id).await?.0 {
-        Standing::Owner => return Err(Problem::Forbidden),
-        Standing::Proctor | Standing::Teacher => {}
+    let standing = app.attempt(&caller, id).await?.0;
+    if standing == Standing::Owner {
+        return Err(Problem::Forbidden);
     }
     let limit = query
         .limit
         .unwrap_or(TIMELINE_DEFAULT)
         .clamp(1, TIMELINE_MAX);
-    let rows = app.engine.timeline(id, query.after, limit).await?;
+    let mut rows = app.engine.timeline(id, query.after, limit).await?;
+    if standing == Standing::Proctor {
+        for row in &mut rows {
+            *row = row.without_answer().into_owned();
+        }
+    }
     let full = rows.len() >= limit as usize;
     let next = rows.last().map(|row| row.number).filter(|_| full);
     Ok(Json(Timeline {

@@ -338,9 +338,14 @@ async fn command(
     Json(command): Json<Command>,
 ) -> Result<Json<CommandResult>, Problem> {
     require_staff(&person, &code, Standing::Proctor)?;
-    let reach = |exam: &ExamCode| *exam == code;
-    let done = app.engine.command(&person, &reach, command, &|_| ());
-    Ok(Json(done.await?))
+    let engine = app.engine.clone();
+    // A client that goes away does not leave it half done.
+    let done = app.tasks.spawn(async move {
+        let reach = |exam: &ExamCode| *exam == code;
+        engine.command(&person, &reach, command, &|_| ()).await
+    });
+    let done = done.await.map_err(|_panicked| Problem::Internal)?;
+    Ok(Json(done?))
 }
 
 impl From<CommandError> for Problem {

@@ -342,6 +342,29 @@ def test_incidents_are_assigned_and_resolved(sit, console):
         assert console.until("error")["code"] == "bad_command"
 
 
+def test_a_proctor_sees_that_an_answer_came_and_not_which(sit, console):
+    sitting = sit()
+    console.watch("WATCH")
+    console.send("inspect", attempt=sitting.attempt, on=True)
+    console.until("detail")
+    with sitting.socket() as socket:
+        socket.enter(sitting.token)
+        socket.save("answer", 1, q="q3", value=True)
+    entry = console.until("event", attempt=sitting.attempt)["event"]
+    while entry["kind"] != "answer":
+        entry = console.until("event", attempt=sitting.attempt)["event"]
+    assert entry["data"]["q"] == "q3"
+    assert "value" not in entry["data"]
+    path = sitting.path("/timeline?limit=1000")
+
+    def answers(who):
+        events = sitting.server.get(path, sitting.server.login(who)).ok()["events"]
+        return [one["data"] for one in events if one["kind"] == "answer"]
+
+    assert ["value" in one for one in answers("teacher")] == [True]
+    assert ["value" in one for one in answers("proctor")] == [False]
+
+
 def test_inspecting_shows_what_happens(sit, console):
     sitting = sit()
     console.watch("WATCH")

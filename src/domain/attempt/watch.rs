@@ -36,7 +36,11 @@ impl Attempt {
             data,
             dropped,
         } = observation.clone();
-        let judgement = if dropped {
+        let repeated = session.is_some_and(|session| {
+            let integrity = &self.control.integrity;
+            integrity.was_judged_before(&session.id, &kind, client_at)
+        });
+        let judgement = if dropped || repeated {
             Judgement::default()
         } else {
             self.judge(now, &kind)

@@ -157,6 +157,7 @@ impl Actor {
             .acknowledge(ServerMessage::Welcome(Box::new(welcome)));
         self.connection = Some(connection);
         self.heard(now);
+        self.events_may_be_late(now);
         self.note_delivered();
         let notices = &self.attempt.control().notices;
         if notices.iter().any(|notice| !notice.ack) {
@@ -323,7 +324,7 @@ impl Actor {
         let outbox = Some(Arc::clone(&connection.outbox));
         let change = Change {
             outbox,
-            event: true,
+            event: Some(event.n),
             ..Change::default()
         };
         if self.is_known(&event) {
@@ -351,7 +352,12 @@ impl Actor {
         mut change: Change,
     ) -> bool {
         let mut dropped = false;
-        if self.shared.recorder.is_some() {
+        if self.shared.recorder.is_none() {
+            // The commit that counted it has its record.
+            let session = self.attempt.session();
+            let all = session.map(|session| session.applied_event);
+            change.event = change.event.max(all.filter(|_| change.event.is_some()));
+        } else {
             dropped = !self.may_store(event);
             change.dropped = u64::from(dropped);
             if !dropped {

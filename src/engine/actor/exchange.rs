@@ -49,6 +49,7 @@ impl Actor {
             }
             Ok(resumed) => {
                 self.heard(now);
+                self.events_may_be_late(now);
                 self.look_at_origin(now, address.to_string(), None);
                 let refused = self.exchange_commands(now, request.commands);
                 let event_ack = self.exchange_signals(now, request.signals);
@@ -148,13 +149,19 @@ impl Actor {
     }
 
     /// The commit is done: answers with where the attempt stands by now.
-    pub(super) fn end_exchange(&mut self, done: Exchanged) {
+    pub(super) fn end_exchange(&mut self, mut done: Exchanged) {
+        if let Some(ack) = &mut done.event_ack {
+            let more = self.slot.take_unrecorded();
+            if more > 0 {
+                *ack.dropped.get_or_insert(0) += more;
+            }
+        }
         let now = self.shared.clock.now();
         let Some(session) = self.attempt.session() else {
             return;
         };
         let (session_id, applied_seq) = (session.id.to_string(), session.applied_seq);
-        let reply = Reply {
+        let mut reply = Reply {
             session: session_id,
             resumed: done.resumed,
             saved_seq: self.saved_seq(),
@@ -176,8 +183,12 @@ impl Actor {
             done.reply.send(Ok(Box::new(reply))).ok();
             return;
         };
-        // What the reply acknowledges must be in the recorder's durable path.
-        recorder.when_durable(move || {
+        // What the reply acknowledges must be in the recorder's durable path. Answers do
+        // not wait long for that: events come again.
+        recorder.when_durable(move |durable| {
+            if !durable {
+                reply.event_ack = None;
+            }
             done.reply.send(Ok(Box::new(reply))).ok();
         });
     }

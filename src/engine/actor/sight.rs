@@ -17,6 +17,7 @@ use crate::{
     },
     engine::{
         board::{Shown, incident_counts},
+        shared::HEALTH_EVENTS,
         slot::Change,
     },
     store::{
@@ -34,6 +35,12 @@ const SAMPLE_INTERVAL: Duration = Duration::from_mins(1);
 /// How far a client's clock may be off what it was before.
 const CLOCK_STEP_MS: i64 = 60_000;
 
+/// The same where events may have waited in the client, for as long as it was away.
+const LATE_STEP_MS: i64 = 3_600_000;
+
+/// How long what waited may take to come once the client is connected again.
+const LATE: Duration = Duration::from_secs(10);
+
 /// So many first answers in a row, each faster than its question can be read,
 /// are no accident.
 const FAST_ANSWERS: u32 = 5;
@@ -48,6 +55,16 @@ const DEVICE_BYTES_MAX: usize = 100;
 /// Whether the page can be seen, has the focus, and fills the screen.
 type ClientState = (Option<bool>, Option<bool>, Option<bool>);
 
+/// What a client's clock showed.
+#[derive(Debug, Clone, Copy)]
+struct ClientClock {
+    newest: i64,
+    /// The most that it was ahead of the engine's.
+    most: i64,
+    /// Whether that is of an event that did not wait.
+    prompt: bool,
+}
+
 /// What is known of the candidate and the client, in memory only.
 #[derive(Debug, Default)]
 pub(super) struct Sight {
@@ -55,8 +72,9 @@ pub(super) struct Sight {
     rtt_ms: Option<i64>,
     last_seen_at: Option<Timestamp>,
     answered: u32,
-    /// The client's newest time, and the most that it was ahead of the engine's.
-    client_clock: Option<(i64, i64)>,
+    client_clock: Option<ClientClock>,
+    /// Until then events may have waited in the client: they say little of its clock.
+    late_until: Timestamp,
     /// When a question was last answered for the first time.
     answered_at: Option<Timestamp>,
     fast: u32,
@@ -163,10 +181,13 @@ impl Actor {
         let device = device.filter(|name| !name.is_empty() && name.len() <= DEVICE_BYTES_MAX);
         if let Some(device) = device {
             let identity = self.attempt.identity();
-            let other = self
-                .shared
-                .devices
-                .note(&identity.exam, device, identity.id, now);
+            let other = self.shared.devices.note(
+                &identity.exam,
+                device,
+                &identity.candidate,
+                identity.id,
+                now,
+            );
             if let Some(other) = other {
                 let data = json!({ "attempt": other.to_string() });
                 self.sight.suspicions.push((Detection::DeviceShared, data));
@@ -188,24 +209,48 @@ impl Actor {
     /// one that goes back from one event to the next was set back.
     pub(super) fn look_at_clock(&mut self, now: Timestamp, client_at: i64) {
         let ahead = client_at.saturating_sub(now.as_ms());
-        let Some((newest, most)) = self.sight.client_clock else {
-            self.sight.client_clock = Some((client_at, ahead));
+        if self.shared.health_level() < HEALTH_EVENTS {
+            self.events_may_be_late(now);
+        }
+        let late = now < self.sight.late_until;
+        let first = ClientClock {
+            newest: client_at,
+            most: ahead,
+            prompt: !late,
+        };
+        let Some(known) = self.sight.client_clock else {
+            self.sight.client_clock = Some(first);
             return;
         };
-        let forward = ahead.saturating_sub(most);
-        let back = newest.saturating_sub(client_at);
-        if forward > CLOCK_STEP_MS || back > CLOCK_STEP_MS {
-            let ms = if forward > CLOCK_STEP_MS {
-                forward
-            } else {
-                -back
-            };
+        let forward = ahead.saturating_sub(known.most);
+        let back = known.newest.saturating_sub(client_at);
+        let step = if late || !known.prompt {
+            LATE_STEP_MS
+        } else {
+            CLOCK_STEP_MS
+        };
+        if forward > step || back > CLOCK_STEP_MS {
+            let ms = if forward > step { forward } else { -back };
             let data = json!({ "ms": ms });
             self.sight.suspicions.push((Detection::ClockSkewed, data));
-            self.sight.client_clock = Some((client_at, ahead));
-        } else {
-            self.sight.client_clock = Some((client_at.max(newest), ahead.max(most)));
+            self.sight.client_clock = Some(first);
+            return;
         }
+        let most = if known.prompt {
+            ahead.max(known.most)
+        } else {
+            ahead
+        };
+        self.sight.client_clock = Some(ClientClock {
+            newest: client_at.max(known.newest),
+            most,
+            prompt: known.prompt || !late,
+        });
+    }
+
+    /// What comes soon may have waited in the client.
+    pub(super) fn events_may_be_late(&mut self, now: Timestamp) {
+        self.sight.late_until = now + LATE;
     }
 
     /// Another session may be another device, with another clock.

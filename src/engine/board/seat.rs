@@ -98,8 +98,18 @@ impl Seat {
 
     /// Shows how things stand.
     pub(in crate::engine) fn show(&self, shown: Shown) {
+        self.show_where(shown, |_| true);
+    }
+
+    /// Shows what the store says. What is in memory knows better.
+    pub(super) fn show_stored(&self, shown: Shown) {
+        self.show_where(shown, |before| !before.here);
+    }
+
+    fn show_where(&self, shown: Shown, may: impl FnOnce(&Shown) -> bool) {
         let mut state = self.lock();
-        if state.shown.as_ref() == Some(&shown) {
+        let before = state.shown.as_ref();
+        if before.is_some_and(|before| *before == shown || !may(before)) {
             return;
         }
         state.shown = Some(shown);
@@ -124,13 +134,14 @@ impl Seat {
         }
     }
 
-    /// Whether nothing was shown yet.
-    pub(super) fn is_blank(&self) -> bool {
-        self.lock().shown.is_none()
-    }
-
     pub(super) fn shown(&self) -> Option<Shown> {
         self.lock().shown.clone()
+    }
+
+    /// What a console gets that comes now: deltas say what changed since.
+    pub(super) fn handed_out(&self) -> Option<Shown> {
+        let state = self.lock();
+        state.published.as_ref().or(state.shown.as_ref()).cloned()
     }
 
     /// Takes what is to be published: what was before, and what is.
@@ -259,6 +270,7 @@ impl Shown {
 
 /// An entry of the timeline, as consoles see it.
 pub(in crate::engine) fn timeline_entry(entry: &TimelineRow) -> TimelineEntry {
+    let entry = entry.without_answer();
     TimelineEntry {
         at: entry.at.as_ms(),
         kind: entry.kind.clone(),

@@ -49,10 +49,13 @@ impl Queue {
     }
 
     /// Says something once everything so far is in the durable path. Where all
-    /// of it is, that is with the next batch, which is empty then.
-    pub(super) fn acknowledge(&mut self, acknowledgement: Acknowledgement) {
-        self.acknowledgements
-            .push_back((self.ticket, acknowledgement));
+    /// of it is, that is with the next batch, which is empty then. Of so many that
+    /// wait, another one is left out: the client's next one says it, too.
+    pub(super) fn acknowledge(&mut self, acknowledgement: Acknowledgement, most: usize) {
+        if self.acknowledgements.len() < most {
+            self.acknowledgements
+                .push_back((self.ticket, acknowledgement));
+        }
     }
 
     pub(super) fn len(&self) -> usize {

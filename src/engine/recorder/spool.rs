@@ -5,20 +5,24 @@
 //! it, both little endian, and the payload. What cannot be read is not destroyed:
 //! once the frames before it are read, its segment is set aside as `*.damaged`.
 //!
-//! Everything here blocks, and nobody else may use the folder meanwhile.
+//! Everything here blocks. The folder is locked: two that wrote to it would cut off
+//! each other's frames.
 
 #[cfg(test)]
 mod tests;
 
 use std::{
     collections::VecDeque,
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, BufReader, ErrorKind, Read, Seek as _, SeekFrom, Write as _},
     path::{Path, PathBuf},
 };
 
 /// What every segment begins with: the format's name and its version.
 const HEADER: [u8; 8] = *b"INVSPL\x00\x01";
+
+/// The system's number for a disk that cannot read.
+const EIO: i32 = 5;
 
 /// Bytes of a length and a checksum.
 const FRAME_HEAD: usize = 8;
@@ -33,6 +37,8 @@ const SEARCH_MAX: usize = 256 * 1024 * 1024;
 #[derive(Debug)]
 pub(in crate::engine) struct Spool {
     dir: PathBuf,
+    /// The folder, locked while this lives.
+    _lock: File,
     segment_bytes: u64,
     /// Oldest first.
     segments: VecDeque<Segment>,
@@ -78,8 +84,16 @@ impl Spool {
     /// Where the folder cannot be used.
     pub(in crate::engine) fn open(dir: &Path, segment_bytes: u64) -> io::Result<Opened> {
         make_folder(dir)?;
+        let lock = File::open(dir)?;
+        lock.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => {
+                io::Error::new(ErrorKind::ResourceBusy, "another process uses it")
+            }
+            TryLockError::Error(error) => error,
+        })?;
         let mut spool = Self {
             dir: dir.to_owned(),
+            _lock: lock,
             segment_bytes,
             segments: VecDeque::new(),
             writer: None,
@@ -112,7 +126,21 @@ impl Spool {
     /// Finds out up to where a segment can be read. False: that is not all of it.
     fn examine(&self, number: u64, newest: bool) -> io::Result<(Segment, bool)> {
         let path = self.path(number);
-        let bytes = fs::read(&path)?;
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            // A disk that fails here must not keep an engine from starting.
+            Err(error) => {
+                tracing::error!(file = %path.display(), %error, "a segment cannot be read");
+                let start = HEADER.len() as u64;
+                let segment = Segment {
+                    number,
+                    len: start,
+                    read: start,
+                    damaged: true,
+                };
+                return Ok((segment, false));
+            }
+        };
         let whole = whole_bytes(&bytes);
         let rest = &bytes[whole..];
         let len = whole as u64;
@@ -206,8 +234,16 @@ impl Spool {
         while let Some(at) = self.segments.iter().position(Segment::waits) {
             let segment = &mut self.segments[at];
             let path = segment_path(&self.dir, segment.number);
-            let mut file = File::open(&path)?;
-            file.seek(SeekFrom::Start(segment.read))?;
+            let file = match open_at(&path, segment.read) {
+                Ok(file) => file,
+                Err(error) if is_passing(&error) => return Err(error),
+                Err(error) => {
+                    tracing::error!(file = %path.display(), %error, "a segment cannot be read");
+                    segment.end_at(segment.read);
+                    self.writer = None;
+                    continue;
+                }
+            };
             let mut reader = BufReader::new(file.take(segment.len - segment.read));
             let mut batch = Batch {
                 frames: Vec::new(),
@@ -216,12 +252,11 @@ impl Spool {
             };
             let mut bytes = 0;
             while batch.upto < segment.len && batch.frames.len() < frames_max.max(1) {
-                let Some(frame) = read_frame(&mut reader)? else {
+                let Ok(Some(frame)) = read_frame(&mut reader) else {
                     // It was whole before: the disk has changed it. Nothing may be
                     // written behind the damage.
                     tell_damage(&path, batch.upto);
-                    segment.len = batch.upto;
-                    segment.damaged = true;
+                    segment.end_at(batch.upto);
                     self.writer = None;
                     break;
                 };
@@ -237,6 +272,15 @@ impl Spool {
             }
         }
         Ok(None)
+    }
+
+    /// A batch has frames that nobody understands: its segment is kept once it is
+    /// read.
+    pub(in crate::engine) fn set_aside(&mut self, batch: &Batch) {
+        let mut segments = self.segments.iter_mut();
+        if let Some(segment) = segments.find(|segment| segment.number == batch.segment) {
+            segment.damaged = true;
+        }
     }
 
     /// A batch is safe elsewhere. Where it ended is known in memory only until its
@@ -261,10 +305,15 @@ impl Spool {
             if self.segments.len() == 1 {
                 self.writer = None;
             }
-            if segment.damaged {
-                fs::rename(&path, path.with_extension("damaged"))?;
+            let gone = if segment.damaged {
+                fs::rename(&path, path.with_extension("damaged"))
             } else {
-                fs::remove_file(&path)?;
+                fs::remove_file(&path)
+            };
+            match gone {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+                // Somebody else removed it.
+                Ok(()) | Err(_) => {}
             }
             self.segments.pop_front();
         }
@@ -290,6 +339,12 @@ impl Segment {
     const fn waits(&self) -> bool {
         self.read < self.len
     }
+
+    /// What is behind `at` cannot be read.
+    const fn end_at(&mut self, at: u64) {
+        self.len = at;
+        self.damaged = true;
+    }
 }
 
 fn segment_path(dir: &Path, number: u64) -> PathBuf {
@@ -301,6 +356,21 @@ fn number_of(name: &std::ffi::OsStr, extension: &str) -> Option<u64> {
     let name = name.to_str()?;
     let number = name.split_once('.')?.0.parse().ok()?;
     (name == format!("{number:020}.{extension}")).then_some(number)
+}
+
+fn open_at(path: &Path, at: u64) -> io::Result<File> {
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::Start(at))?;
+    Ok(file)
+}
+
+/// Whether an error is about this process and not about the file: no more files may
+/// be opened, or no memory is left.
+fn is_passing(error: &io::Error) -> bool {
+    !matches!(
+        error.kind(),
+        ErrorKind::NotFound | ErrorKind::PermissionDenied
+    ) && error.raw_os_error() != Some(EIO)
 }
 
 fn tell_damage(path: &Path, upto: u64) {

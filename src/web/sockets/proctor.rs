@@ -170,7 +170,7 @@ impl Console {
                 biased;
                 () = stop.cancelled() => return Some(Closing::new(CloseCode::Draining)),
                 Some(answer) = self.answers.1.recv() => send(wire, &answer).await,
-                Some(heard) = self.exams.next() => self.pass_on(wire, heard).await,
+                // Before the news: who reads slowly can still act.
                 incoming = wire.receive() => match self.take(wire, incoming).await {
                     Ok(sent) => sent,
                     Err(closing) => return closing,
@@ -179,6 +179,7 @@ impl Console {
                     Ok(sent) => sent,
                     Err(closing) => return Some(closing),
                 },
+                Some(heard) = self.exams.next() => self.pass_on(wire, heard).await,
             };
             if !sent {
                 return Some(Closing::new(CloseCode::SlowConsumer));
@@ -292,13 +293,20 @@ impl Console {
     /// Begins a command; its result follows.
     async fn command(&mut self, command: Command) -> Result<(), Option<Closing>> {
         let person = self.person().await?;
-        let slots = Arc::clone(&self.slots);
+        let id = command.id.clone();
+        let Ok(permit) = Arc::clone(&self.slots).try_acquire_owned() else {
+            // Later its rights may be others: nothing is kept back.
+            let detail = format!("command {id}: too many are under way");
+            let busy = ConsoleMessage::Error(candidate::Error {
+                code: ErrorCode::Unavailable,
+                detail: Some(detail),
+            });
+            self.answers.0.try_send(busy).ok();
+            return Ok(());
+        };
         let (app, answers) = (Arc::clone(&self.app), self.answers.0.clone());
         self.app.tasks.spawn(async move {
-            let Ok(_permit) = slots.acquire_owned().await else {
-                return;
-            };
-            let id = command.id.clone();
+            let _permit = permit;
             let reach = |exam: &ExamCode| staff_standing(&person, exam).is_some();
             let progress = |result: CommandResult| {
                 // The next one says more.

@@ -309,3 +309,27 @@ fn what_is_held_counts_in_the_end_or_does_not() {
         "#]],
     );
 }
+
+#[test]
+fn an_event_that_is_repeated_in_another_session_is_judged_once() {
+    check(
+        watched(vec![rule("copy", 2, None, Consequence::Cancel)]),
+        &expect![[r#"
+            0 enter one
+            > session one opens
+            > clock starts 0:00
+            1 event 1 copy
+            > event 1 copy
+            1 leave
+            > away
+            1 enter two
+            > session two opens
+            1 event 1 copy
+            > event 1 copy
+            2 event 2 copy
+            > event 2 copy
+            > incident copy
+            > cancelled 2:00
+        "#]],
+    );
+}

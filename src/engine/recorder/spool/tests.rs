@@ -203,6 +203,52 @@ fn an_old_segment_is_never_written_to() {
 }
 
 #[test]
+fn a_folder_is_one_process_s_alone() {
+    let dir = folder();
+    let spool = open(dir.path(), 100);
+    let other = Spool::open(dir.path(), 100).unwrap_err();
+    assert_eq!(other.kind(), ErrorKind::ResourceBusy);
+    drop(spool);
+    open(dir.path(), 100);
+}
+
+#[test]
+fn what_cannot_be_read_at_all_stops_nothing() {
+    let dir = folder();
+    let mut spool = open(dir.path(), 1);
+    for number in 0..4 {
+        spool.append(&[frame(number)]).unwrap();
+    }
+    // While it is open, and before it is opened: a folder cannot be read as a file.
+    let second = spool.path(2);
+    fs::remove_file(&second).unwrap();
+    assert_eq!(drain(&mut spool), [frame(0), frame(2), frame(3)]);
+    spool.append(&[frame(4)]).unwrap();
+    spool.append(&[frame(5)]).unwrap();
+    let fifth = spool.path(5);
+    drop(spool);
+    fs::remove_file(&fifth).unwrap();
+    fs::create_dir(&fifth).unwrap();
+    let mut opened = Spool::open(dir.path(), 1).unwrap();
+    assert_eq!(opened.damaged, 1);
+    assert_eq!(drain(&mut opened.spool), [frame(5)]);
+    assert!(fifth.with_extension("damaged").is_dir());
+}
+
+#[test]
+fn what_nobody_understands_is_kept() {
+    let dir = folder();
+    let mut spool = open(dir.path(), 100);
+    spool.append(&[frame(1)]).unwrap();
+    let batch = spool.peek(10, 1_000).unwrap().unwrap();
+    let path = spool.path(1);
+    spool.set_aside(&batch);
+    spool.forget(&batch).unwrap();
+    assert!(spool.is_empty());
+    assert!(path.with_extension("damaged").is_file());
+}
+
+#[test]
 fn a_batch_is_bounded_but_never_empty() {
     let dir = folder();
     let mut spool = open(dir.path(), 1_000_000);
@@ -535,6 +581,9 @@ impl Model {
     }
 
     fn reopen(&mut self, damaged: u64) {
+        // The process is gone, and its lock with it.
+        let elsewhere = folder();
+        self.spool = open(elsewhere.path(), 1);
         let opened = Spool::open(self.dir.path(), self.segment_bytes).unwrap();
         assert_eq!(opened.damaged, damaged);
         (self.spool, self.batch, self.restarted) = (opened.spool, None, true);

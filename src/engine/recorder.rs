@@ -17,6 +17,7 @@ mod relay;
 mod spool;
 
 use std::{
+    collections::BTreeMap,
     io,
     path::PathBuf,
     sync::{
@@ -79,7 +80,7 @@ const PREPARE_RETRY: Duration = Duration::from_secs(5);
 const DURABLE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Incidents that are written together.
-const INCIDENTS: usize = 50;
+const INCIDENTS: usize = 250;
 
 /// How often drops are told in the log.
 const TELL_INTERVAL: Duration = Duration::from_mins(1);
@@ -400,6 +401,7 @@ impl Recorder {
         incidents: &[IncidentRow],
     ) -> Result<(), store::Error> {
         let patience = self.settings.patience;
+        let incidents = newest(incidents);
         let mut parts: Vec<&[IncidentRow]> = incidents.chunks(INCIDENTS).collect();
         while let Some(part) = parts.pop() {
             let written = within(patience, "put incidents", self.store.put_incidents(part)).await;
@@ -579,6 +581,18 @@ impl Recorder {
         // No holder of this lock can panic half-way through a change.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Of each incident the newest version: one that many events belong to comes often.
+fn newest(rows: &[IncidentRow]) -> Vec<IncidentRow> {
+    let mut newest: BTreeMap<&str, &IncidentRow> = BTreeMap::new();
+    for row in rows {
+        let known = newest.entry(&row.id).or_insert(row);
+        if known.version < row.version {
+            *known = row;
+        }
+    }
+    newest.into_values().cloned().collect()
 }
 
 /// Both, the first one last.

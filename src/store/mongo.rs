@@ -6,10 +6,10 @@
 //! and numbers are. Old documents are removed by the server itself, by
 //! `expires_at`.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use futures_util::{TryStreamExt as _, stream};
+use futures_util::TryStreamExt as _;
 use mongodb::{
     Client, Collection, Database, IndexModel,
     bson::{DateTime, Document, doc},
@@ -157,13 +157,50 @@ impl Mongo {
         Ok(())
     }
 
-    /// Puts an incident in the place of an older version. A duplicate key says that
-    /// this version or a newer one is there.
-    async fn put_newer(&self, row: &IncidentRow) -> Result<(), DriverError> {
-        let older = doc! { "_id": &row.id, "version": { "$lt": row.version.cast_signed() } };
-        let incidents = self.collection(INCIDENTS);
-        let replaced = incidents.replace_one(older, incident_document(row));
-        replaced.upsert(true).await.map(drop)
+    /// Puts incidents in the place of older versions, in one command. Returns those of
+    /// which this version or a newer one is there.
+    async fn put_newer<'a>(
+        &self,
+        rows: &[&'a IncidentRow],
+    ) -> Result<Vec<&'a IncidentRow>, DriverError> {
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let updates: Vec<Document> = rows
+            .iter()
+            .map(|row| {
+                let version = row.version.cast_signed();
+                doc! {
+                    "q": { "_id": &row.id, "version": { "$lt": version } },
+                    "u": incident_document(row),
+                    "upsert": true,
+                }
+            })
+            .collect();
+        let command = doc! {
+            "update": INCIDENTS,
+            "updates": updates,
+            "ordered": false,
+            "writeConcern": { "w": "majority", "j": true },
+        };
+        let reply = self.database.run_command(command).await?;
+        if let Ok(error) = reply.get_document("writeConcernError") {
+            return Err(DriverError::custom(error.to_string()));
+        }
+        let mut there = Vec::new();
+        for error in reply.get_array("writeErrors").into_iter().flatten() {
+            let error = error.as_document();
+            let code = error.and_then(|error| error.get_i32("code").ok());
+            let index = error.and_then(|error| error.get_i32("index").ok());
+            let row = index
+                .and_then(|index| usize::try_from(index).ok())
+                .and_then(|index| rows.get(index));
+            match (code, row) {
+                (Some(DUPLICATE_KEY), Some(row)) => there.push(*row),
+                _ => return Err(DriverError::custom(reply.to_string())),
+            }
+        }
+        Ok(there)
     }
 
     async fn find<T>(
@@ -211,25 +248,11 @@ impl RecordStore for Mongo {
     }
 
     async fn put_incidents(&self, rows: &[IncidentRow]) -> Result<(), Error> {
-        let mut newest: HashMap<&str, &IncidentRow> = HashMap::new();
-        for row in rows {
-            let known = newest.entry(&row.id).or_insert(row);
-            if known.version < row.version {
-                *known = row;
-            }
-        }
-        let put = async |row: &IncidentRow| match self.put_newer(row).await {
-            // Somebody made it meanwhile, and maybe in an older version.
-            Err(error) if only_duplicates(&error) => match self.put_newer(row).await {
-                Err(error) if only_duplicates(&error) => Ok(()),
-                other => other,
-            },
-            other => other,
-        };
-        stream::iter(newest.into_values().map(Ok))
-            .try_for_each_concurrent(CONNECTIONS as usize, put)
-            .await
-            .map_err(|error| failed("put incidents", error))
+        let rows: Vec<&IncidentRow> = rows.iter().collect();
+        let failed = |error| failed("put incidents", error);
+        let late = self.put_newer(&rows).await.map_err(failed)?;
+        // Somebody made those meanwhile, and maybe in an older version.
+        self.put_newer(&late).await.map_err(failed).map(drop)
     }
 
     async fn incidents(

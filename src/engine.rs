@@ -218,6 +218,7 @@ impl Engine {
         let Inner {
             shared,
             registry,
+            contents,
             attempts,
             background,
             stop,
@@ -244,6 +245,8 @@ impl Engine {
         ));
         let (measured, until) = (Arc::clone(shared), stop.clone());
         background.spawn(async move { measured.strain.measure(&measured.metrics, until).await });
+        let (followed, until) = (Arc::clone(contents), stop.clone());
+        background.spawn(async move { followed.follow_rules(until).await });
         background.spawn(shared.clock.watch(stop.clone()));
         background.spawn(say_alive(
             Arc::clone(attempts),

@@ -37,6 +37,7 @@ pub use self::{
     plan::Plan,
 };
 use super::{
+    exam::Proctoring,
     id::{AttemptId, ExamCode, ExamVersion, PersonId, SessionId},
     integrity::Integrity,
     time::Timestamp,
@@ -226,6 +227,8 @@ pub struct Attempt {
     identity: Arc<Identity>,
     plan: Arc<Plan>,
     allowance: Arc<Allowance>,
+    /// The rules as they are now, which may be newer than the plan's.
+    proctoring: Arc<Proctoring>,
     answer_size_max: usize,
     control: Control,
     version: u64,
@@ -251,6 +254,7 @@ impl Attempt {
         let allowance = Allowance::new(exam, identity.time_factor, identity.extra_time);
         let attempt = Self {
             identity: Arc::new(identity),
+            proctoring: Arc::clone(plan.proctoring()),
             plan,
             allowance: Arc::new(allowance),
             answer_size_max,
@@ -261,6 +265,17 @@ impl Attempt {
         };
         attempt.check_invariants();
         attempt
+    }
+
+    /// From now on what is noticed is judged by these rules. What was judged stays as
+    /// it is.
+    pub fn watch_by(&mut self, proctoring: Arc<Proctoring>) {
+        self.proctoring = proctoring;
+    }
+
+    /// The rules as they are now.
+    pub const fn proctoring(&self) -> &Arc<Proctoring> {
+        &self.proctoring
     }
 
     /// Changes the state by one event. The only change there is.

@@ -38,7 +38,7 @@ use crate::{
         id::AttemptId,
         time::Timestamp,
     },
-    engine::content::Content,
+    engine::content::{Content, Rules},
 };
 use invigil_protocol::{
     candidate::{Refused, TimingReason},
@@ -57,6 +57,7 @@ const MAILBOX: usize = 16;
 pub(super) struct Actor {
     shared: Arc<Shared>,
     content: Arc<Content>,
+    rules: Arc<Rules>,
     attempt: Attempt,
     slot: Arc<Slot>,
     mailbox: mpsc::Receiver<Message>,
@@ -111,6 +112,7 @@ impl Actor {
     pub(super) fn new(
         shared: Arc<Shared>,
         content: Arc<Content>,
+        rules: Arc<Rules>,
         attempt: Attempt,
         seat: Arc<Seat>,
         epoch: u64,
@@ -126,6 +128,7 @@ impl Actor {
         let actor = Self {
             shared,
             content,
+            rules,
             attempt,
             slot: Arc::new(slot),
             mailbox,
@@ -253,6 +256,7 @@ impl Actor {
         command: &Command,
         mut change: Change,
     ) -> Result<(), Refusal> {
+        self.attempt.watch_by(self.rules.current());
         let events = self.attempt.decide(now, command)?;
         if events.is_empty() {
             return Ok(());

@@ -6,7 +6,7 @@
 //! exams cost it nothing.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -16,22 +16,27 @@ use invigil_protocol::{
     candidate::PaperRef,
     paper::{QuestionOrder, SectionOrder},
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
 
 use super::{Error, hand_in::Keys};
 use crate::{
     domain::{
         attempt::{Identity, Plan},
-        exam::{Exam, definition},
+        exam::{Exam, Proctoring, definition},
         id::{ExamCode, ExamVersion},
         paper::{Order, Paper, order_for, seal},
         time::Timestamp,
     },
     store::{Catalog, StoredExam},
+    telemetry::chain,
 };
 
 /// How old the list of exams may be: how long a new exam takes to show.
 const LIST_FRESH: Duration = Duration::from_secs(2);
+
+/// How often changed rules are looked for.
+const RULES_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The largest order that goes into `welcome`, bytes of JSON: with the rest it
 /// must stay under the 64 KiB of a frame. A larger one comes with the paper.
@@ -153,6 +158,28 @@ fn wire_order(order: Order) -> Vec<SectionOrder> {
         .collect()
 }
 
+/// How an exam's attempts are watched, for all of them at once: a rule that is
+/// changed while they are taken holds from then on.
+#[derive(Debug)]
+pub(super) struct Rules(RwLock<Arc<Proctoring>>);
+
+impl Rules {
+    /// As they are now.
+    pub(super) fn current(&self) -> Arc<Proctoring> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// True: they are others than before.
+    fn replace(&self, proctoring: &Proctoring) -> bool {
+        let changed = *self.current() != *proctoring;
+        if changed {
+            let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
+            *current = Arc::new(proctoring.clone());
+        }
+        changed
+    }
+}
+
 /// Exams by code.
 type ExamList = Arc<[Arc<Exam>]>;
 
@@ -161,6 +188,7 @@ pub(super) struct Contents {
     store: Arc<dyn Catalog>,
     keys: Arc<Keys>,
     versions: DashMap<ExamVersion, Arc<Content>>,
+    rules: DashMap<ExamCode, Arc<Rules>>,
     list: Mutex<Option<(Instant, ExamList)>>,
 }
 
@@ -171,6 +199,7 @@ impl Contents {
             store,
             keys,
             versions: DashMap::new(),
+            rules: DashMap::new(),
             list: Mutex::default(),
         }
     }
@@ -190,6 +219,43 @@ impl Contents {
         let content = Arc::new(Content::new(exam, stored.corrections.len(), &self.keys));
         self.versions.insert(version.clone(), Arc::clone(&content));
         Ok(content)
+    }
+
+    /// The rules of an exam, for an attempt that has `content`. Until the newest
+    /// version was looked at, they are the content's.
+    pub(super) fn rules(&self, content: &Content) -> Arc<Rules> {
+        let rules = self.rules.entry(content.exam().code.clone());
+        let own = || Arc::new(Rules(RwLock::new(Arc::clone(content.plan.proctoring()))));
+        Arc::clone(&rules.or_insert_with(own))
+    }
+
+    /// Looks for changed rules of exams that are taken, until `stop`.
+    pub(super) async fn follow_rules(&self, stop: CancellationToken) {
+        let mut interval = tokio::time::interval(RULES_INTERVAL);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = interval.tick() => {}
+            }
+            // One that nobody holds is of no attempt in memory.
+            self.rules.retain(|_, rules| Arc::strong_count(rules) > 1);
+            if !self.rules.is_empty()
+                && let Err(error) = self.renew_rules().await
+            {
+                tracing::debug!(error = chain(&error), "rules of exams stay as they are");
+            }
+        }
+    }
+
+    async fn renew_rules(&self) -> Result<(), Error> {
+        for exam in &*self.exams().await? {
+            let rules = self.rules.get(&exam.code).map(|rules| Arc::clone(&rules));
+            if rules.is_some_and(|rules| rules.replace(&exam.proctoring)) {
+                tracing::info!(exam = %exam.code, "other rules hold from now on");
+            }
+        }
+        Ok(())
     }
 
     /// The newest version of every exam, by code.

@@ -155,7 +155,9 @@ impl Registry {
             .shared
             .boards
             .seat(attempt.identity(), &name, questions);
-        let (actor, handle) = Actor::new(shared, content, attempt, Arc::clone(&seat), epoch);
+        let rules = self.contents.rules(&content);
+        let own = Arc::clone(&seat);
+        let (actor, handle) = Actor::new(shared, content, rules, attempt, own, epoch);
         self.spawn(actor, seat, Arc::downgrade(entry));
         Ok(handle)
     }

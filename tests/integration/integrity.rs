@@ -6,7 +6,7 @@ use invigil_client::{Console, Heard, protocol::proctor::ConsoleMessage};
 use serde_json::{Value, json};
 
 use crate::{
-    harness::{Server, Site, exam},
+    harness::{Server, Site, exam, until},
     postgres_server::Database,
     socket::Socket,
 };
@@ -126,5 +126,40 @@ async fn the_columns_of_an_attempt_follow_its_incidents() {
         [&attempt, &started.attempt].map(async |attempt| status(&database, attempt).await);
     let statuses = futures_util::future::join_all(statuses).await;
     assert_eq!(statuses, ["graded", "cancelled"]);
+    assert!(server.stop().await.success());
+}
+
+const STRICTER: &str = "proctoring:\n  enabled: true\n  rules:\n    \
+                        - {kind: focus_lost, severity: high, limit: 1, then: pause}";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rules_that_change_in_mid_exam_hold_from_then_on() {
+    let Some(database) = Database::create().await else {
+        return;
+    };
+    let site = Site::postgres(&database.url, &exam(WATCHED, 3), 1).await;
+    let server = site.start().await;
+    let (_, started) = server.begin(0).await;
+    let (mut socket, _) = Socket::enter(&server, &started.token).await;
+    let event = |n: u64| json!({ "t": "event", "n": n, "kind": "focus_lost", "at": 0 });
+    socket.say(event(1)).await;
+    socket.wait_for("event_ack").await;
+
+    let file = site.path("stricter.yaml");
+    std::fs::write(&file, exam(STRICTER, 3)).unwrap();
+    site.run(&["import", "exam", file.to_str().unwrap()]).await;
+    until(
+        "the engine to notice",
+        || async { server.said() },
+        |said| said.contains("other rules hold from now on"),
+    )
+    .await;
+    socket.say(event(2)).await;
+    let status = socket.wait_for("status").await;
+    assert_eq!(status["status"], "paused");
+    let staff = server.staff().await;
+    let timeline = server.timeline(&staff, &started.attempt).await;
+    let incidents = timeline.iter().filter(|one| one["kind"] == "incident");
+    assert_eq!(incidents.count(), 1, "what came before is not judged again");
     assert!(server.stop().await.success());
 }

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::domain::{
-    exam::{Body, Exam, Question},
+    exam::{Body, Exam, Proctoring, Question},
     id::QuestionId,
 };
 
@@ -12,6 +12,7 @@ use crate::domain::{
 #[derive(Debug)]
 pub struct Plan {
     exam: Arc<Exam>,
+    proctoring: Arc<Proctoring>,
     /// Where each question stands: (section, position in the section).
     places: Vec<(u16, u16)>,
     numbers: BTreeMap<QuestionId, u16>,
@@ -36,6 +37,7 @@ impl Plan {
             .zip(0..)
             .collect();
         Self {
+            proctoring: Arc::new(exam.proctoring.clone()),
             exam,
             places,
             numbers,
@@ -45,6 +47,11 @@ impl Plan {
     /// The exam.
     pub const fn exam(&self) -> &Arc<Exam> {
         &self.exam
+    }
+
+    /// How attempts were to be watched when the exam was frozen.
+    pub const fn proctoring(&self) -> &Arc<Proctoring> {
+        &self.proctoring
     }
 
     /// How many questions there are.

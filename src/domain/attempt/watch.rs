@@ -76,7 +76,7 @@ impl Attempt {
     /// The candidate is connected: from the same place as before?
     pub(super) fn arrive(&self, now: Timestamp, origin: &Origin) -> Vec<Event> {
         let known = self.control.integrity.origin();
-        if known == Some(origin) || !self.plan.exam().proctoring.enabled {
+        if known == Some(origin) || !self.proctoring.enabled {
             return Vec::new();
         }
         let arrived = Event::Arrived {
@@ -102,14 +102,13 @@ impl Attempt {
     /// Whether what is noticed now is judged.
     fn is_watched(&self) -> bool {
         let running = self.phase_is_taking() && self.control.ledger.paused_since.is_none();
-        running && self.plan.exam().proctoring.enabled
+        running && self.proctoring.enabled
     }
 
     /// What the rules make of an event, as things stand.
     pub fn judge(&self, now: Timestamp, kind: &str) -> Judgement {
         if self.is_watched() {
-            let proctoring = &self.plan.exam().proctoring;
-            self.control.integrity.judge(proctoring, kind, now)
+            self.control.integrity.judge(&self.proctoring, kind, now)
         } else {
             Judgement::default()
         }

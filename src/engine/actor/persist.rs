@@ -158,7 +158,7 @@ impl Actor {
     fn integrity_sums(&self) -> IntegritySums {
         let control = self.attempt.control();
         let integrity = &control.integrity;
-        let watched = self.attempt.plan().exam().proctoring.enabled;
+        let watched = self.attempt.proctoring().enabled;
         let incidents = integrity.incidents();
         let kinds: BTreeSet<&str> = incidents.iter().map(|one| one.kind.as_str()).collect();
         let handed_in = matches!(control.phase, Phase::HandedIn { .. });

@@ -175,7 +175,7 @@ impl Actor {
     /// The candidate is connected: from where, and on what?
     pub(super) fn look_at_origin(&mut self, now: Timestamp, address: String, device: Option<&str>) {
         self.sight.absence_noticed = false;
-        if !self.attempt.plan().exam().proctoring.enabled || self.attempt.is_over() {
+        if !self.attempt.proctoring().enabled || self.attempt.is_over() {
             return;
         }
         let device = device.filter(|name| !name.is_empty() && name.len() <= DEVICE_BYTES_MAX);
@@ -275,7 +275,7 @@ impl Actor {
             .answers()
             .get(*question)
             .is_some_and(|answer| answer.rev == 1);
-        if !first || !self.attempt.plan().exam().proctoring.enabled {
+        if !first || !self.attempt.proctoring().enabled {
             return;
         }
         let before = self.sight.answered_at.replace(*at);

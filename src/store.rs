@@ -313,8 +313,10 @@ pub struct ResultLine {
 /// What is known of a staff command's id. See [`AttemptStore::begin_command`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CommandState {
-    /// Never seen, or begun and not ended: do it (attempts skip what they did).
-    Begun,
+    /// Never seen, or begun and not ended: do it (attempts skip what they did). With
+    /// the attempts of the exam that could still be changed when it began, ordered;
+    /// none where it is for no whole exam.
+    Begun(Vec<AttemptId>),
     /// Done: its result, JSON.
     Done(Arc<str>),
     /// The id was used for another command.
@@ -346,9 +348,6 @@ pub trait AttemptStore: Send + Sync {
     /// All attempts of a person, oldest first.
     async fn attempts_of(&self, person: &PersonId) -> Result<Vec<Summary>, Error>;
 
-    /// The attempts of an exam that can still be changed.
-    async fn open_attempts(&self, exam: &ExamCode) -> Result<Vec<AttemptId>, Error>;
-
     /// All attempts of an exam, by candidate and number.
     async fn results(&self, exam: &ExamCode) -> Result<Vec<ResultLine>, Error>;
 
@@ -369,10 +368,11 @@ pub trait AttemptStore: Send + Sync {
         limit: u32,
     ) -> Result<Vec<TimelineRow>, Error>;
 
-    /// Timeline entries from before an instant, some of them, for a recorder that
-    /// moves them to a store of records.
+    /// Timeline entries from before an instant that come `after` one, by attempt and
+    /// number, for a recorder that moves them to a store of records.
     async fn unrecorded(
         &self,
+        after: (AttemptId, u64),
         before: Timestamp,
         limit: u32,
     ) -> Result<Vec<(AttemptId, ExamCode, TimelineRow)>, Error>;
@@ -381,12 +381,14 @@ pub trait AttemptStore: Send + Sync {
     async fn recorded(&self, entries: &[(AttemptId, u64)]) -> Result<(), Error>;
 
     /// Registers a staff command's id for a person, or says what is known of it.
-    /// `body` is a hash of the command.
+    /// `body` is a hash of the command, `exam` the exam that it is for as a whole:
+    /// which attempts that means is settled here, and stays so when it is repeated.
     async fn begin_command(
         &self,
         person: &PersonId,
         command: &str,
         body: &[u8; 32],
+        exam: Option<&ExamCode>,
     ) -> Result<CommandState, Error>;
 
     /// Keeps the result of a command that was begun.

@@ -80,24 +80,35 @@ impl Engine {
         let action = action(command.action, &command.args, person)?;
         let body = serde_json::to_vec(&command).expect("a command is plain JSON");
         let body: [u8; 32] = Sha256::digest(body).into();
-        if matches!(&command.target, Target::Exam(code) if !reach(&code.as_str().into())) {
+        let (exam, named) = match &command.target {
+            Target::Exam(code) => (Some(ExamCode::from(code.as_str())), Vec::new()),
+            Target::Attempts(attempts) => (None, attempts.clone()),
+            Target::Attempt(attempt) => (None, vec![attempt.clone()]),
+        };
+        if named.len() > TARGETS_MAX {
+            return Err(CommandError::BadRequest("too many attempts in `target`"));
+        }
+        if exam.as_ref().is_some_and(|exam| !reach(exam)) {
             return Err(CommandError::Forbidden);
         }
         let store = &self.inner.attempts;
-        let begun = store.begin_command(&person.id, &command.id, &body).await;
-        match begun.map_err(Error::from)? {
+        let begun = store.begin_command(&person.id, &command.id, &body, exam.as_ref());
+        let open = match begun.await.map_err(Error::from)? {
             CommandState::Conflict => return Err(CommandError::Conflict),
             CommandState::Done(result) => {
                 let known = serde_json::from_str(&result);
                 return known.map_err(|_damaged| Error::Command(command.id).into());
             }
-            CommandState::Begun => {}
-        }
+            CommandState::Begun(open) => open,
+        };
         self.inner
             .shared
             .metrics
             .staff_command(name(command.action));
-        let targets = self.targets(reach, &command.target).await?;
+        let targets = match exam {
+            Some(exam) => of_exam(open, &exam),
+            None => self.named(reach, named).await,
+        };
         let key = CommandKey {
             person: person.id.to_string(),
             command: command.id.clone(),
@@ -117,37 +128,20 @@ impl Engine {
         Ok(result)
     }
 
-    async fn targets(
+    /// The attempts that are named one by one.
+    async fn named(
         &self,
         reach: &(dyn Fn(&ExamCode) -> bool + Sync),
-        target: &Target,
-    ) -> Result<Vec<Targeted>, CommandError> {
-        let named = match target {
-            Target::Attempt(attempt) => vec![attempt.clone()],
-            Target::Attempts(attempts) => attempts.clone(),
-            Target::Exam(code) => {
-                let exam = ExamCode::from(code.as_str());
-                let open = self.inner.attempts.open_attempts(&exam).await;
-                let open = open.map_err(Error::from)?.into_iter();
-                return Ok(open
-                    .map(|attempt| Targeted {
-                        text: attempt.to_string(),
-                        found: Ok((attempt, exam.clone())),
-                    })
-                    .collect());
-            }
-        };
-        if named.len() > TARGETS_MAX {
-            return Err(CommandError::BadRequest("too many attempts in `target`"));
-        }
-        Ok(stream::iter(named)
+        names: Vec<String>,
+    ) -> Vec<Targeted> {
+        stream::iter(names)
             .map(|text| async move {
                 let found = self.within(reach, &text).await;
                 Targeted { text, found }
             })
             .buffered(ATTEMPTS_AT_ONCE)
             .collect()
-            .await)
+            .await
     }
 
     /// The attempt that is named so, where it is within reach.
@@ -227,7 +221,12 @@ impl Engine {
             }
             if told.elapsed() >= PROGRESS_INTERVAL {
                 told = Instant::now();
-                progress(result.clone());
+                // Who failed is in the last one: there may be too many for every frame.
+                progress(CommandResult {
+                    id: result.id.clone(),
+                    failed: Vec::new(),
+                    ..result
+                });
             }
         }
         result
@@ -264,6 +263,16 @@ struct Targeted {
     text: String,
     /// The attempt and its exam, or why it is not for this person.
     found: Result<(AttemptId, ExamCode), &'static str>,
+}
+
+fn of_exam(attempts: Vec<AttemptId>, exam: &ExamCode) -> Vec<Targeted> {
+    attempts
+        .into_iter()
+        .map(|attempt| Targeted {
+            text: attempt.to_string(),
+            found: Ok((attempt, exam.clone())),
+        })
+        .collect()
 }
 
 /// What is not in the exam, or does not exist: the one is not told from the other.

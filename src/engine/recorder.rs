@@ -80,7 +80,7 @@ const PREPARE_RETRY: Duration = Duration::from_secs(5);
 const DURABLE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Incidents that are written together.
-const INCIDENTS: usize = 250;
+const INCIDENTS: usize = 100;
 
 /// How often drops are told in the log.
 const TELL_INTERVAL: Duration = Duration::from_mins(1);
@@ -352,15 +352,21 @@ impl Recorder {
             return spool;
         }
         let direct = spool.is_empty() && self.may_try(state);
-        if direct && !behind && self.store_batch(&taken, state).await {
-            self.settle_stored(taken).await;
+        if direct
+            && !behind
+            && let Some(refused) = self.store_batch(&taken, state).await
+        {
+            self.settle_stored(taken, &refused).await;
             return spool;
         }
         let (spool, kept) = self.spool_batch(&taken, spool).await;
         if kept {
-            self.settle(taken, "spooled");
-        } else if direct && behind && self.store_batch(&taken, state).await {
-            self.settle_stored(taken).await;
+            self.settle(taken, "spooled", &[]);
+        } else if direct
+            && behind
+            && let Some(refused) = self.store_batch(&taken, state).await
+        {
+            self.settle_stored(taken, &refused).await;
         } else {
             // Neither the store nor the disk has it: nothing is acknowledged, and
             // memory is bounded by what is taken from clients.
@@ -370,37 +376,41 @@ impl Recorder {
         spool
     }
 
-    async fn settle_stored(&self, taken: Taken) {
-        let safe: Vec<(AttemptId, u64)> = taken.kept_elsewhere().collect();
-        self.settle(taken, "stored");
+    async fn settle_stored(&self, taken: Taken, refused: &[Refused]) {
+        let safe: Vec<(AttemptId, u64)> = taken
+            .kept_elsewhere()
+            .filter(|kept| !refused.iter().any(|refused| refused.kept == Some(*kept)))
+            .collect();
+        self.settle(taken, "stored", refused);
         self.forget_kept(&safe).await;
     }
 
-    /// True: the store has all of it.
-    async fn store_batch(&self, taken: &Taken, state: &mut Health) -> bool {
+    /// The store has all of it that it will ever take. None: it failed.
+    async fn store_batch(&self, taken: &Taken, state: &mut Health) -> Option<Vec<Refused>> {
         let (records, incidents) = taken.parts();
         let written = self.append(&records, &incidents).await;
         match written {
-            Ok(()) => {
+            Ok(refused) => {
                 state.worked();
-                true
+                Some(refused)
             }
             Err(error) => {
                 state.failed(&error);
-                false
+                None
             }
         }
     }
 
     /// Writes to the store, with patience for each call. What the store refuses for
-    /// good is logged, counted and left out. Incidents go first, and heartbeats last:
+    /// good is logged, counted, left out and returned. Incidents go first, and heartbeats last:
     /// only those may be there twice where a part fails and all is written again.
     async fn append(
         &self,
         records: &[Record],
         incidents: &[IncidentRow],
-    ) -> Result<(), store::Error> {
+    ) -> Result<Vec<Refused>, store::Error> {
         let patience = self.settings.patience;
+        let mut refused = Vec::new();
         let incidents = newest(incidents);
         let mut parts: Vec<&[IncidentRow]> = incidents.chunks(INCIDENTS).collect();
         while let Some(part) = parts.pop() {
@@ -409,6 +419,7 @@ impl Recorder {
                 (Err(error @ store::Error::Rejected { .. }), [incident]) => {
                     tracing::error!(incident.id, error = chain(&error), "an incident is refused");
                     self.count(Class::History, "refused", 1);
+                    refused.push(Refused::INCIDENT);
                 }
                 (Err(store::Error::Rejected { .. }), _) => parts.extend(halves(part)),
                 (other, _) => other?,
@@ -421,13 +432,14 @@ impl Recorder {
                 (Err(error @ store::Error::Rejected { .. }), [record]) => {
                     tracing::error!(record.id, error = chain(&error), "a record is refused");
                     self.count(record.class, "refused", 1);
+                    refused.push(Refused::from(record));
                 }
                 // Nobody waits behind a poisoned record: halves find it soon.
                 (Err(store::Error::Rejected { .. }), _) => parts.extend(halves(part)),
                 (other, _) => other?,
             }
         }
-        Ok(())
+        Ok(refused)
     }
 
     /// The attempts' store need not keep these any longer. If that fails, they
@@ -479,14 +491,19 @@ impl Recorder {
             };
             let (records, incidents) = self.read_frames(&batch.frames);
             let strange = records.len() + incidents.len() < batch.frames.len();
-            if let Err(error) = self.append(&records, &incidents).await {
-                state.failed(&error);
-                break;
-            }
+            let refused = match self.append(&records, &incidents).await {
+                Ok(refused) => refused,
+                Err(error) => {
+                    state.failed(&error);
+                    break;
+                }
+            };
             state.worked();
+            let mut drained = BTreeMap::new();
             for record in &records {
-                self.count(record.class, "drained", 1);
+                *drained.entry(record.class).or_default() += 1;
             }
+            self.count_all(drained, "drained", &refused);
             let forget = move |spool: &mut Spool| {
                 if strange {
                     spool.set_aside(&batch);
@@ -525,14 +542,21 @@ impl Recorder {
     }
 
     /// A batch is in the durable path.
-    fn settle(&self, taken: Taken, outcome: &'static str) {
-        for (class, count) in taken.counts() {
-            self.count(class, outcome, count);
-        }
+    fn settle(&self, taken: Taken, outcome: &'static str, refused: &[Refused]) {
+        self.count_all(taken.counts(), outcome, refused);
         self.lock().settled();
         self.durable.send_replace(taken.ticket());
         for done in taken.into_acknowledgements() {
             done.outbox.events_stored(done.n, done.dropped);
+        }
+    }
+
+    /// Counts all that was not refused: that is counted already.
+    fn count_all(&self, counts: BTreeMap<Class, u64>, outcome: &'static str, refused: &[Refused]) {
+        for (class, count) in counts {
+            let refused = refused.iter().filter(|refused| refused.class == class);
+            let refused = u64::try_from(refused.count()).unwrap_or(u64::MAX);
+            self.count(class, outcome, count.saturating_sub(refused));
         }
     }
 
@@ -580,6 +604,31 @@ impl Recorder {
     fn lock(&self) -> MutexGuard<'_, Queue> {
         // No holder of this lock can panic half-way through a change.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the store of records will never take.
+#[derive(Debug)]
+struct Refused {
+    class: Class,
+    /// History, which stays where it is: in the attempts' store.
+    kept: Option<(AttemptId, u64)>,
+}
+
+impl Refused {
+    const INCIDENT: Self = Self {
+        class: Class::History,
+        kept: None,
+    };
+}
+
+impl From<&Record> for Refused {
+    fn from(record: &Record) -> Self {
+        let history = record.class == Class::History;
+        Self {
+            class: record.class,
+            kept: history.then_some((record.attempt, record.number)),
+        }
     }
 }
 

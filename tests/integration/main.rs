@@ -9,6 +9,7 @@
     reason = "helpers of tests panic and say what they saw"
 )]
 
+mod commands;
 mod dice;
 mod fuzz;
 mod harness;

@@ -9,7 +9,10 @@ use super::{RETRY, Recorder};
 use crate::{
     domain::{id::AttemptId, time::Timestamp},
     engine::clock::Clock,
-    store,
+    store::{
+        self,
+        records::{Class, Record},
+    },
     telemetry::chain,
 };
 
@@ -27,9 +30,10 @@ const AGE: Duration = Duration::from_secs(10);
 impl Recorder {
     /// Moves what waits, until `stop`.
     pub(in crate::engine) async fn relay(&self, clock: Clock, stop: CancellationToken) {
+        let mut retry = RETRY;
         loop {
             let pause = if self.backlog.swap(false, Ordering::AcqRel) {
-                RETRY
+                retry
             } else {
                 LOOK_INTERVAL
             };
@@ -41,43 +45,62 @@ impl Recorder {
                 self.backlog.store(true, Ordering::Release);
                 continue;
             }
-            loop {
-                match self.move_some(clock.now() - AGE).await {
-                    Ok(true) => {}
-                    Ok(false) => break,
-                    Err(error) => {
-                        tracing::debug!(error = chain(&error), "history cannot be recorded yet");
-                        self.backlog.store(true, Ordering::Release);
-                        break;
-                    }
-                }
-                if stop.is_cancelled() {
-                    return;
+            match self.move_all(clock.now() - AGE, &stop).await {
+                Ok(()) => retry = RETRY,
+                Err(error) => {
+                    tracing::debug!(error = chain(&error), "history cannot be recorded yet");
+                    self.backlog.store(true, Ordering::Release);
+                    retry = LOOK_INTERVAL.min(retry * 2);
                 }
             }
         }
     }
 
-    /// True: there is more.
-    async fn move_some(&self, before: Timestamp) -> Result<bool, store::Error> {
+    /// Goes once through what waits: each step begins where the last one ended, so
+    /// that it costs the same however much there is.
+    async fn move_all(
+        &self,
+        before: Timestamp,
+        stop: &CancellationToken,
+    ) -> Result<(), store::Error> {
+        let mut after = Some((AttemptId(0), 0));
+        while let Some(last) = after
+            && !stop.is_cancelled()
+        {
+            after = self.move_some(last, before).await?;
+        }
+        Ok(())
+    }
+
+    /// Returns the last one that was moved; none where there is no more.
+    async fn move_some(
+        &self,
+        after: (AttemptId, u64),
+        before: Timestamp,
+    ) -> Result<Option<(AttemptId, u64)>, store::Error> {
         let kept = self.settings().history_kept;
-        let entries = self.attempts.unrecorded(before, MOVED_AT_ONCE).await?;
+        let entries = self.attempts.unrecorded(after, before, MOVED_AT_ONCE);
         let records: Vec<_> = entries
+            .await?
             .into_iter()
             .map(|(attempt, exam, row)| row.into_history(attempt, exam, kept))
             .collect();
         if records.is_empty() {
-            return Ok(false);
+            return Ok(None);
         }
-        self.append(&records, &[]).await?;
-        let moved: Vec<(AttemptId, u64)> = records
+        let refused = self.append(&records, &[]).await?;
+        let place = |record: &Record| (record.attempt, record.number);
+        let moved: Vec<&Record> = records
             .iter()
-            .map(|record| (record.attempt, record.number))
+            .filter(|record| {
+                let place = Some(place(record));
+                !refused.iter().any(|refused| refused.kept == place)
+            })
             .collect();
-        self.attempts.recorded(&moved).await?;
-        for record in &records {
-            self.count(record.class, "moved", 1);
-        }
-        Ok(records.len() >= MOVED_AT_ONCE as usize)
+        let places: Vec<(AttemptId, u64)> = moved.iter().copied().map(place).collect();
+        self.attempts.recorded(&places).await?;
+        self.count(Class::History, "moved", moved.len() as u64);
+        let more = records.len() >= MOVED_AT_ONCE as usize;
+        Ok(records.last().map(place).filter(|_| more))
     }
 }

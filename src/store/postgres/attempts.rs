@@ -65,13 +65,6 @@ impl AttemptStore for Postgres {
         .await
     }
 
-    async fn open_attempts(&self, exam: &ExamCode) -> Result<Vec<AttemptId>, Error> {
-        self.call("find open attempts", async |db| {
-            read::open_attempts(db, exam).await
-        })
-        .await
-    }
-
     async fn results(&self, exam: &ExamCode) -> Result<Vec<ResultLine>, Error> {
         self.call("read results", async |db| read::results(db, exam).await)
             .await
@@ -106,11 +99,12 @@ impl AttemptStore for Postgres {
 
     async fn unrecorded(
         &self,
+        after: (AttemptId, u64),
         before: Timestamp,
         limit: u32,
     ) -> Result<Vec<(AttemptId, ExamCode, TimelineRow)>, Error> {
         self.call("read unrecorded history", async |db| {
-            read::unrecorded(db, before, limit).await
+            read::unrecorded(db, after, before, limit).await
         })
         .await
     }
@@ -127,9 +121,10 @@ impl AttemptStore for Postgres {
         person: &PersonId,
         command: &str,
         body: &[u8; 32],
+        exam: Option<&ExamCode>,
     ) -> Result<CommandState, Error> {
         self.call("begin command", async |db| {
-            begin_command(db, person, command, body).await
+            begin_command(db, person, command, body, exam).await
         })
         .await
     }
@@ -175,24 +170,37 @@ async fn begin_command(
     person: &PersonId,
     command: &str,
     body: &[u8; 32],
+    exam: Option<&ExamCode>,
 ) -> Result<CommandState, sqlx::Error> {
     // The update changes nothing: it makes RETURNING give the row that is there.
-    let known: Option<(Vec<u8>, Option<String>)> = sqlx::query_as(
-        "INSERT INTO staff_commands AS c (user_id, command_id, body_sha256)
-         SELECT u.id, $2, $3 FROM users AS u WHERE u.username = $1
+    let known: Option<(Vec<u8>, Option<String>, Vec<i64>)> = sqlx::query_as(
+        "INSERT INTO staff_commands AS c (user_id, command_id, body_sha256, targets)
+         SELECT u.id, $2, $3, ARRAY(
+             SELECT k.attempt_id
+             FROM exam_attempt_keys AS k
+             JOIN exams AS e ON e.id = k.exam_id
+             WHERE e.code = $4 AND k.closed_at IS NULL
+             ORDER BY k.attempt_id
+         )
+         FROM users AS u
+         WHERE u.username = $1
          ON CONFLICT (user_id, command_id) DO UPDATE SET body_sha256 = c.body_sha256
-         RETURNING body_sha256, result::text",
+         RETURNING body_sha256, result::text, targets",
     )
     .bind(person.as_str())
     .bind(command)
     .bind(body.as_slice())
+    .bind(exam.map(ExamCode::as_str))
     .fetch_optional(connection)
     .await?;
     match known {
         None => Err(refuse("no such person")),
-        Some((known, _)) if known != body => Ok(CommandState::Conflict),
-        Some((_, None)) => Ok(CommandState::Begun),
-        Some((_, Some(result))) => Ok(CommandState::Done(result.into())),
+        Some((known, ..)) if known != body => Ok(CommandState::Conflict),
+        Some((_, Some(result), _)) => Ok(CommandState::Done(result.into())),
+        Some((_, None, targets)) => {
+            let targets = targets.into_iter().map(AttemptId);
+            Ok(CommandState::Begun(targets.collect()))
+        }
     }
 }
 

@@ -66,24 +66,6 @@ pub(super) async fn attempts_of(
     rows.into_iter().map(Summary::try_from).collect()
 }
 
-/// An exam's attempts that are not closed.
-pub(super) async fn open_attempts(
-    connection: &mut PgConnection,
-    exam: &ExamCode,
-) -> Result<Vec<AttemptId>> {
-    let ids: Vec<i64> = sqlx::query_scalar(
-        "SELECT k.attempt_id
-         FROM exam_attempt_keys AS k
-         JOIN exams AS e ON e.id = k.exam_id
-         WHERE e.code = $1 AND k.closed_at IS NULL
-         ORDER BY k.attempt_id",
-    )
-    .bind(exam.as_str())
-    .fetch_all(connection)
-    .await?;
-    Ok(ids.into_iter().map(AttemptId).collect())
-}
-
 /// An exam's attempts, by candidate and number.
 pub(super) async fn results(
     connection: &mut PgConnection,
@@ -158,9 +140,10 @@ pub(super) async fn timeline(
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
-/// Timeline entries from before an instant, some of them.
+/// Timeline entries from before an instant that come after one.
 pub(super) async fn unrecorded(
     connection: &mut PgConnection,
+    after: (AttemptId, u64),
     before: Timestamp,
     limit: u32,
 ) -> Result<Vec<(AttemptId, ExamCode, TimelineRow)>> {
@@ -169,9 +152,12 @@ pub(super) async fn unrecorded(
          FROM attempt_timeline AS t
          JOIN exam_attempt_keys AS k USING (attempt_id)
          JOIN exams AS e ON e.id = k.exam_id
-         WHERE t.at < $1
-         LIMIT $2",
+         WHERE (t.attempt_id, t.entry_no) > ($1, $2) AND t.at < $3
+         ORDER BY t.attempt_id, t.entry_no
+         LIMIT $4",
     )
+    .bind(after.0.0)
+    .bind(to_column(after.1)?)
     .bind(instant(before)?)
     .bind(i64::from(limit))
     .fetch_all(connection)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sqlx::SqliteConnection;
+use sqlx::{SqliteConnection, types::Json};
 
 use super::{Sqlite, read, save, start};
 use crate::{
@@ -58,13 +58,6 @@ impl AttemptStore for Sqlite {
         .await
     }
 
-    async fn open_attempts(&self, exam: &ExamCode) -> Result<Vec<AttemptId>, Error> {
-        self.read("find open attempts", async |db| {
-            read::open_attempts(db, exam).await
-        })
-        .await
-    }
-
     async fn results(&self, exam: &ExamCode) -> Result<Vec<ResultLine>, Error> {
         self.read("read results", async |db| read::results(db, exam).await)
             .await
@@ -99,11 +92,12 @@ impl AttemptStore for Sqlite {
 
     async fn unrecorded(
         &self,
+        after: (AttemptId, u64),
         before: Timestamp,
         limit: u32,
     ) -> Result<Vec<(AttemptId, ExamCode, TimelineRow)>, Error> {
         self.read("read unrecorded history", async |db| {
-            read::unrecorded(db, before, limit).await
+            read::unrecorded(db, after, before, limit).await
         })
         .await
     }
@@ -120,9 +114,10 @@ impl AttemptStore for Sqlite {
         person: &PersonId,
         command: &str,
         body: &[u8; 32],
+        exam: Option<&ExamCode>,
     ) -> Result<CommandState, Error> {
         self.write("begin command", async |db| {
-            begin_command(db, person, command, body).await
+            begin_command(db, person, command, body, exam).await
         })
         .await
     }
@@ -168,23 +163,31 @@ async fn begin_command(
     person: &PersonId,
     command: &str,
     body: &[u8; 32],
+    exam: Option<&ExamCode>,
 ) -> Result<CommandState, sqlx::Error> {
     // The update changes nothing: it makes RETURNING give the row that is there.
-    let known: (Vec<u8>, Option<String>) = sqlx::query_as(
-        "INSERT INTO staff_commands (username, command_id, body_sha256)
-         VALUES (?1, ?2, ?3)
+    let known: (Vec<u8>, Option<String>, Json<Vec<i64>>) = sqlx::query_as(
+        "INSERT INTO staff_commands (username, command_id, body_sha256, targets)
+         VALUES (?1, ?2, ?3, (
+             SELECT json_group_array(id ORDER BY id) FROM exam_attempts
+             WHERE exam = ?4 AND closed_at IS NULL
+         ))
          ON CONFLICT (username, command_id) DO UPDATE SET body_sha256 = body_sha256
-         RETURNING body_sha256, result",
+         RETURNING body_sha256, result, targets",
     )
     .bind(person.as_str())
     .bind(command)
     .bind(body.as_slice())
+    .bind(exam.map(ExamCode::as_str))
     .fetch_one(connection)
     .await?;
     match known {
-        (known, _) if known != body => Ok(CommandState::Conflict),
-        (_, None) => Ok(CommandState::Begun),
-        (_, Some(result)) => Ok(CommandState::Done(result.into())),
+        (known, ..) if known != body => Ok(CommandState::Conflict),
+        (_, Some(result), _) => Ok(CommandState::Done(result.into())),
+        (_, None, Json(targets)) => {
+            let targets = targets.into_iter().map(AttemptId);
+            Ok(CommandState::Begun(targets.collect()))
+        }
     }
 }
 

@@ -66,20 +66,6 @@ pub(super) async fn attempts_of(
     rows.into_iter().map(Summary::try_from).collect()
 }
 
-/// An exam's attempts that are not closed.
-pub(super) async fn open_attempts(
-    connection: &mut SqliteConnection,
-    exam: &ExamCode,
-) -> Result<Vec<AttemptId>> {
-    let ids: Vec<i64> = sqlx::query_scalar(
-        "SELECT id FROM exam_attempts WHERE exam = ?1 AND closed_at IS NULL ORDER BY id",
-    )
-    .bind(exam.as_str())
-    .fetch_all(connection)
-    .await?;
-    Ok(ids.into_iter().map(AttemptId).collect())
-}
-
 /// An exam's attempts, by candidate and number.
 pub(super) async fn results(
     connection: &mut SqliteConnection,
@@ -147,9 +133,10 @@ pub(super) async fn timeline(
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
-/// Timeline entries from before an instant, some of them.
+/// Timeline entries from before an instant that come after one.
 pub(super) async fn unrecorded(
     connection: &mut SqliteConnection,
+    after: (AttemptId, u64),
     before: Timestamp,
     limit: u32,
 ) -> Result<Vec<(AttemptId, ExamCode, TimelineRow)>> {
@@ -157,9 +144,12 @@ pub(super) async fn unrecorded(
         "SELECT t.attempt_id, a.exam, t.entry_no, t.at, t.kind, t.data
          FROM attempt_timeline AS t
          JOIN exam_attempts AS a ON a.id = t.attempt_id
-         WHERE t.at < ?1
-         LIMIT ?2",
+         WHERE (t.attempt_id, t.entry_no) > (?1, ?2) AND t.at < ?3
+         ORDER BY t.attempt_id, t.entry_no
+         LIMIT ?4",
     )
+    .bind(after.0.0)
+    .bind(to_column(after.1)?)
     .bind(before.as_ms())
     .bind(i64::from(limit))
     .fetch_all(connection)

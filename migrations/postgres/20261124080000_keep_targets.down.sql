@@ -1,0 +1,2 @@
+ALTER TABLE staff_commands
+    DROP COLUMN targets;

@@ -1,0 +1,1 @@
+ALTER TABLE staff_commands DROP COLUMN targets;

@@ -180,7 +180,7 @@ async fn watched(
                 if console > 0 {
                     continue;
                 }
-                for mark in delta.rows.iter().filter_map(|row| row.rtt_ms) {
+                for mark in delta.rows.iter().filter_map(|row| row.rtt_ms?) {
                     if let Some(sent) = marks.lock().unwrap().remove(&mark) {
                         let micros = u64::try_from(sent.elapsed().as_micros()).unwrap();
                         lag.lock().unwrap().record(micros).unwrap();

@@ -101,7 +101,7 @@ fn write_row(text: &mut String, number: usize, row: &Row, now_at: i64) -> std::f
         format!("#{number}"),
         format!("{status}{flag}"),
         left.unwrap_or_default(),
-        row.q.as_deref().unwrap_or(""),
+        row.q.iter().flatten().next().map_or("", String::as_str),
         row.risk.unwrap_or(0),
         counts(row.incidents.unwrap_or_default()),
         seen.unwrap_or_default(),

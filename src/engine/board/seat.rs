@@ -214,6 +214,12 @@ impl Seat {
             };
         }
         let whole = before.is_none();
+        // Of a whole row, what has no value is left out; of a changed one, it is null.
+        macro_rules! optional {
+            ($name:ident, $value:expr) => {
+                field!($name, $value).filter(|value| !whole || value.is_some())
+            };
+        }
         Row {
             attempt: self.attempt.to_string(),
             candidate: whole.then(|| CandidateName {
@@ -225,13 +231,13 @@ impl Seat {
             deadline_at: field!(deadline_at, shown.deadline_at.map(Timestamp::as_ms)).flatten(),
             answered: field!(answered, shown.answered),
             questions: whole.then_some(self.questions),
-            q: field!(q, shown.q.as_ref().map(ToString::to_string)).flatten(),
+            q: optional!(q, shown.q.as_ref().map(ToString::to_string)),
             risk: field!(risk, shown.risk),
             incidents: field!(incidents, shown.incidents),
             last_seen_at: field!(last_seen_at, shown.last_seen_at.map(Timestamp::as_ms)).flatten(),
-            rtt_ms: field!(rtt_ms, shown.rtt_ms).flatten(),
+            rtt_ms: optional!(rtt_ms, shown.rtt_ms),
             flagged: field!(flagged, shown.flagged),
-            node: field!(here, shown.here.then(|| node.to_string())).flatten(),
+            node: optional!(here, shown.here.then(|| node.to_string())),
         }
     }
 

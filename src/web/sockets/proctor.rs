@@ -55,6 +55,8 @@ const COMMANDS_AT_ONCE: usize = 16;
 /// What commands have to say may wait for the socket.
 const ANSWERS_WAITING: usize = 64;
 
+const STORE_AWAY: &str = "the store is away: try again";
+
 /// Runs a console to its end.
 pub(super) async fn run(app: AppState, mut wire: Wire<ProctorMessage>, address: IpAddr) {
     let closing = match Box::pin(greet(&app, &mut wire, address)).await {
@@ -240,7 +242,7 @@ impl Console {
                 Ok(true)
             }
             ProctorMessage::Inspect(inspect) => self.inspect(wire, inspect).await,
-            ProctorMessage::Command(command) => self.command(command).await.map(|()| true),
+            ProctorMessage::Command(command) => self.command(wire, command).await,
             ProctorMessage::Heartbeat(heartbeat) => {
                 let now_at = self.app.engine.now().as_ms();
                 let n = heartbeat.n;
@@ -254,7 +256,9 @@ impl Console {
         wire: &mut Wire<ProctorMessage>,
         exam: ExamCode,
     ) -> Result<bool, Option<Closing>> {
-        let person = self.person().await?;
+        let Some(person) = self.person().await? else {
+            return Ok(complain(wire, ErrorCode::Unavailable, STORE_AWAY).await);
+        };
         let known = match self.app.engine.exam(&exam).await {
             Ok(known) => known,
             Err(error) => return Ok(unavailable(wire, &error).await),
@@ -291,18 +295,20 @@ impl Console {
     }
 
     /// Begins a command; its result follows.
-    async fn command(&mut self, command: Command) -> Result<(), Option<Closing>> {
-        let person = self.person().await?;
+    async fn command(
+        &mut self,
+        wire: &mut Wire<ProctorMessage>,
+        command: Command,
+    ) -> Result<bool, Option<Closing>> {
         let id = command.id.clone();
+        let Some(person) = self.person().await? else {
+            let detail = format!("command {id}: {STORE_AWAY}");
+            return Ok(complain(wire, ErrorCode::Unavailable, &detail).await);
+        };
         let Ok(permit) = Arc::clone(&self.slots).try_acquire_owned() else {
             // Later its rights may be others: nothing is kept back.
             let detail = format!("command {id}: too many are under way");
-            let busy = ConsoleMessage::Error(candidate::Error {
-                code: ErrorCode::Unavailable,
-                detail: Some(detail),
-            });
-            self.answers.0.try_send(busy).ok();
-            return Ok(());
+            return Ok(complain(wire, ErrorCode::Unavailable, &detail).await);
         };
         let (app, answers) = (Arc::clone(&self.app), self.answers.0.clone());
         self.app.tasks.spawn(async move {
@@ -323,12 +329,17 @@ impl Console {
             // The console may be gone: the command is done all the same.
             answers.send(answer).await.ok();
         });
-        Ok(())
+        Ok(true)
     }
 
-    /// Whose console this is, as things stand now.
-    async fn person(&mut self) -> Result<Person, Option<Closing>> {
-        signed_in(&self.app, &self.token).await.map_err(Some)
+    /// Whose console this is, as things stand now. None: the store is away, and
+    /// nobody loses a console for that.
+    async fn person(&mut self) -> Result<Option<Person>, Closing> {
+        match signed_in(&self.app, &self.token).await {
+            Ok(person) => Ok(Some(person)),
+            Err(closing) if closing.code == CloseCode::Overloaded => Ok(None),
+            Err(closing) => Err(closing),
+        }
     }
 
     /// Asks a silent console, ends one that is gone, and looks at the rights.
@@ -343,13 +354,9 @@ impl Console {
         }
         if self.rights_at <= now {
             self.rights_at = now + RIGHTS_INTERVAL;
-            match signed_in(&self.app, &self.token).await {
-                Ok(person) => self
-                    .exams
-                    .keep_only(|exam| staff_standing(&person, exam).is_some()),
-                // The store is away: nobody loses a console for that.
-                Err(closing) if closing.code == CloseCode::Overloaded => {}
-                Err(closing) => return Err(closing),
+            if let Some(person) = self.person().await? {
+                self.exams
+                    .keep_only(|exam| staff_standing(&person, exam).is_some());
             }
         }
         if silent >= HEARTBEAT * PING_AFTER && !self.pinged {
@@ -412,8 +419,7 @@ async fn complain(wire: &mut Wire<ProctorMessage>, code: ErrorCode, detail: &str
 
 async fn unavailable(wire: &mut Wire<ProctorMessage>, error: &crate::engine::Error) -> bool {
     tracing::warn!(error = chain(error), "a console cannot be served");
-    let detail = "the store is away: try again";
-    complain(wire, ErrorCode::Unavailable, detail).await
+    complain(wire, ErrorCode::Unavailable, STORE_AWAY).await
 }
 
 /// Why a command was not even begun, for the console.

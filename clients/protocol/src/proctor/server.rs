@@ -116,8 +116,13 @@ pub struct Delta {
     pub totals: Totals,
 }
 
-/// One attempt on a board. In a `delta` only what changed is there.
+/// One attempt on a board. In a `delta` only what changed is there, and what has no
+/// value any more is null.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[expect(
+    clippy::option_option,
+    reason = "absent, null and a value are three things"
+)]
 pub struct Row {
     /// Which attempt.
     pub attempt: String,
@@ -140,8 +145,12 @@ pub struct Row {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub questions: Option<u32>,
     /// The question on screen.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub q: Option<String>,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "or_null"
+    )]
+    pub q: Option<Option<String>>,
     /// 0 to 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub risk: Option<u8>,
@@ -152,14 +161,22 @@ pub struct Row {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_seen_at: Option<i64>,
     /// As the client measured.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rtt_ms: Option<i64>,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "or_null"
+    )]
+    pub rtt_ms: Option<Option<i64>>,
     /// Marked for review after the exam.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flagged: Option<bool>,
     /// The node that owns the attempt.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub node: Option<String>,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "or_null"
+    )]
+    pub node: Option<Option<String>>,
 }
 
 impl Row {
@@ -175,7 +192,7 @@ impl Row {
     /// Bytes of the row as JSON or MessagePack, at most.
     pub fn size_bound(&self) -> usize {
         // Every field whole, with its name; a character of a text may take six.
-        let texts = [&self.q, &self.node].map(|text| text.as_ref().map_or(0, String::len));
+        let texts = [&self.q, &self.node].map(|text| text.iter().flatten().map(String::len).sum());
         let candidate = self.candidate.as_ref();
         let names = candidate.map_or(0, |candidate| candidate.id.len() + candidate.name.len());
         let fixed = match candidate {
@@ -186,6 +203,19 @@ impl Row {
         };
         fixed + self.attempt.len() + 6 * (texts.iter().sum::<usize>() + names)
     }
+}
+
+/// Tells a null from a field that is not there.
+#[expect(
+    clippy::option_option,
+    reason = "absent, null and a value are three things"
+)]
+fn or_null<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Option::deserialize(deserializer).map(Some)
 }
 
 /// A candidate on a board.
@@ -282,7 +312,7 @@ pub struct Detail {
     /// What the risk is made of, most first.
     #[serde(default)]
     pub risk: Vec<RiskPart>,
-    /// Every incident, oldest first.
+    /// The newest incidents, oldest first.
     #[serde(default)]
     pub incidents: Vec<IncidentInfo>,
     /// The newest events, oldest first.

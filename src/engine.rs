@@ -47,6 +47,7 @@ pub use self::{
     replay::replay,
     shared::{Limits, fresh_session},
     start::{StartError, StartedAttempt},
+    watching::FoundIncident,
     writer::Flush,
 };
 use crate::{

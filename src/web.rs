@@ -13,6 +13,7 @@ pub mod compressed;
 pub mod evidence;
 pub mod exams;
 pub mod extract;
+pub mod integrity;
 pub mod layers;
 pub mod limits;
 pub mod manage;
@@ -32,6 +33,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use utoipa_axum::router::OpenApiRouter;
 
 use self::{compressed::Compressed, limits::Limits, token::Tokens};
 use crate::{
@@ -165,17 +167,23 @@ async fn secret(catalog: &dyn Catalog, name: &str) -> Result<[u8; 32], StartErro
     Ok(catalog.secret(name, &fresh).await?)
 }
 
+/// The interface that is described, with the longest answer and the largest file of a
+/// question.
+fn api(answer_bytes: usize, file_bytes: usize) -> OpenApiRouter<AppState> {
+    auth::routes()
+        .merge(exams::routes())
+        .merge(papers::routes())
+        .merge(attempts::routes(answer_bytes))
+        .merge(evidence::routes())
+        .merge(integrity::routes())
+        .merge(media::routes())
+        .merge(manage::routes(file_bytes))
+}
+
 /// Everything that the engine answers.
 pub fn router(app: &AppState) -> Router {
-    let (api, description) = openapi::split(
-        auth::routes()
-            .merge(exams::routes())
-            .merge(papers::routes())
-            .merge(attempts::routes(app.config.limits.answer_bytes))
-            .merge(evidence::routes())
-            .merge(media::routes())
-            .merge(manage::routes(app.config.media.file_bytes)),
-    );
+    let limits = (app.config.limits.answer_bytes, app.config.media.file_bytes);
+    let (api, description) = openapi::split(api(limits.0, limits.1));
     let routes = Router::new()
         .merge(api)
         .merge(openapi::documents(description))

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use invigil_protocol::proctor::{Detail, IncidentCounts, RiskPart};
+use invigil_protocol::proctor::{Detail, IncidentCounts, IncidentInfo, RiskPart};
+use serde::Serialize;
 use tokio::sync::oneshot;
 
 use super::{
@@ -14,10 +15,13 @@ use super::{
 use crate::{
     domain::{
         attempt::{Control, Identity, Status},
-        id::{AttemptId, ExamCode},
+        id::{AttemptId, ExamCode, PersonId},
         person::Person,
     },
-    store::{self, ResultLine, TimelineRow},
+    store::{
+        self, ResultLine, TimelineRow,
+        records::{EventFilter, Record},
+    },
 };
 
 /// Entries of the timeline that a detail begins with.
@@ -25,6 +29,24 @@ const DETAIL_ENTRIES: usize = 100;
 
 /// Entries that are read at once on the way there.
 const PAGE: u32 = 1_000;
+
+/// An incident of an exam, and whose it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundIncident {
+    /// In which attempt.
+    pub attempt: AttemptId,
+    /// Whose attempt.
+    pub candidate: PersonId,
+    /// The person's name.
+    pub name: String,
+    /// The incident.
+    pub incident: IncidentInfo,
+}
+
+/// Bytes of JSON that the incidents of a detail have, and its entries of the timeline:
+/// the whole stays under the 64 KiB of a frame.
+const INCIDENT_BYTES: usize = 24 * 1024;
+const EVENT_BYTES: usize = 32 * 1024;
 
 impl Engine {
     /// Begins to watch an exam: the whole board, and what happens from here on.
@@ -108,6 +130,7 @@ impl Engine {
         let parts = integrity.explain(self.now()).into_iter();
         let incidents = integrity.incidents().iter();
         let events = self.newest_entries(attempt).await?;
+        let incidents = newest_within(INCIDENT_BYTES, incidents.map(incident_info).collect());
         Ok(Some(Detail {
             attempt: attempt.to_string(),
             row,
@@ -117,9 +140,41 @@ impl Engine {
                     points,
                 })
                 .collect(),
-            incidents: incidents.map(incident_info).collect(),
-            events: events.iter().map(timeline_entry).collect(),
+            incidents,
+            events: newest_within(EVENT_BYTES, events.iter().map(timeline_entry).collect()),
         }))
+    }
+
+    /// Every incident of an exam, in no order.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn incidents(&self, exam: &ExamCode) -> Result<Vec<FoundIncident>, Error> {
+        let mut found = Vec::new();
+        for line in self.inner.attempts.results(exam).await? {
+            let summary = line.summary;
+            let control = load::control(&summary.control.state).unwrap_or_default();
+            for incident in control.integrity.incidents() {
+                found.push(FoundIncident {
+                    attempt: summary.identity.id,
+                    candidate: summary.identity.candidate.clone(),
+                    name: line.candidate_name.clone(),
+                    incident: incident_info(incident),
+                });
+            }
+        }
+        Ok(found)
+    }
+
+    /// What clients noticed in an exam; none where no store of records is there.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn events(&self, wanted: &EventFilter) -> Result<Option<Vec<Record>>, Error> {
+        match &self.inner.shared.recorder {
+            Some(recorder) => Ok(Some(recorder.store().events(wanted).await?)),
+            None => Ok(None),
+        }
     }
 
     async fn control_of(&self, attempt: AttemptId) -> Result<Option<Control>, Error> {
@@ -155,6 +210,20 @@ impl Engine {
             }
         }
     }
+}
+
+/// The newest ones, which come last, as far as there is room.
+fn newest_within<T: Serialize>(bytes: usize, mut all: Vec<T>) -> Vec<T> {
+    let mut room = bytes;
+    let kept = all.iter().rev().take_while(|one| {
+        let size = serde_json::to_vec(one).map_or(usize::MAX, |json| json.len() + 1);
+        let fits = size <= room;
+        room = room.saturating_sub(size);
+        fits
+    });
+    let spare = all.len() - kept.count();
+    all.drain(..spare);
+    all
 }
 
 /// How an attempt stands that is in the store only.

@@ -157,6 +157,7 @@ fn medium() -> String {
 
 /// A version of a question.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = BankQuestion)]
 pub struct Question {
     /// Its number.
     pub id: i64,

@@ -249,6 +249,7 @@ pub struct Composition {
 /// A section.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = ComposedSection)]
 pub struct Section {
     /// Unique within the exam.
     pub id: String,

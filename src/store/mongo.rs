@@ -24,7 +24,7 @@ use super::{
     Error,
     records::{Class, EventFilter, IncidentRow, Record, RecordStore},
 };
-use crate::domain::{exam::Severity, id::AttemptId, id::ExamCode, time::Timestamp};
+use crate::domain::{exam::Severity, id::AttemptId, time::Timestamp};
 
 const EVENTS: &str = "events";
 const HEARTBEATS: &str = "heartbeats";
@@ -255,22 +255,6 @@ impl RecordStore for Mongo {
         self.put_newer(&late).await.map_err(failed).map(drop)
     }
 
-    async fn incidents(
-        &self,
-        exam: &ExamCode,
-        open_only: bool,
-        limit: u32,
-    ) -> Result<Vec<IncidentRow>, Error> {
-        let mut filter = doc! { "exam": exam.as_str() };
-        if open_only {
-            filter.insert("open", true);
-        }
-        let sort = doc! { "last_at": -1, "_id": 1 };
-        let operation = "read incidents";
-        self.find(operation, INCIDENTS, filter, sort, limit, to_incident)
-            .await
-    }
-
     async fn timeline(
         &self,
         attempt: AttemptId,
@@ -479,27 +463,4 @@ fn incident_document(row: &IncidentRow) -> Document {
         "data": &*row.data,
         "expires_at": date(row.keep_until),
     }
-}
-
-fn to_incident(document: &Document) -> Option<IncidentRow> {
-    let text = |key| document.get_str(key).ok();
-    let at = |key| {
-        Some(Timestamp::from_ms(
-            document.get_datetime(key).ok()?.timestamp_millis(),
-        ))
-    };
-    Some(IncidentRow {
-        id: text("_id")?.to_owned(),
-        attempt: AttemptId(document.get_i64("attempt").ok()?),
-        exam: text("exam")?.into(),
-        version: document.get_i64("version").ok()?.cast_unsigned(),
-        kind: text("kind")?.to_owned(),
-        severity: document.get_i32("severity").ok().and_then(severity)?,
-        opened_at: at("opened_at")?,
-        last_at: at("last_at")?,
-        events: u32::try_from(document.get_i64("events").ok()?).ok()?,
-        open: document.get_bool("open").ok()?,
-        data: Arc::from(text("data")?),
-        keep_until: at("expires_at")?,
-    })
 }

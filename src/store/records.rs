@@ -140,14 +140,6 @@ pub trait RecordStore: Send + Sync {
     /// Keeps incidents as they stand. A lower version never overwrites.
     async fn put_incidents(&self, rows: &[IncidentRow]) -> Result<(), Error>;
 
-    /// Incidents of an exam, the one with the newest event first.
-    async fn incidents(
-        &self,
-        exam: &ExamCode,
-        open_only: bool,
-        limit: u32,
-    ) -> Result<Vec<IncidentRow>, Error>;
-
     /// Records of an attempt, without heartbeats, with a number over `after`,
     /// oldest first.
     async fn timeline(

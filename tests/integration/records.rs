@@ -269,6 +269,50 @@ async fn history_moves_to_the_store_of_records_and_reads_the_same_everywhere() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_events_of_an_exam_are_listed_by_kind_and_severity() {
+    let Some(records) = Records::create().await else {
+        return;
+    };
+    let database = Database::create().await;
+    let Some(site) = site(database.as_ref(), &records).await else {
+        return;
+    };
+    let server = site.start().await;
+    let mut client = Client::begin(&server, 0).await;
+    let mut socket = client.enter(&server).await;
+    for n in 1..=5_u64 {
+        let kind = if n % 2 == 1 { "focus_lost" } else { "paste" };
+        let event = json!({ "t": "event", "n": n, "kind": kind, "at": 0 });
+        socket.say(event).await;
+        socket.wait_for("event_ack").await;
+    }
+    let staff = server.staff().await;
+    let list = async |query: &str| -> Value {
+        let url = format!("{}/api/v1/exams/LUCK-1/events?{query}", server.base);
+        let response = reqwest::Client::new().get(url).bearer_auth(&staff).send();
+        response.await.unwrap().json().await.unwrap()
+    };
+    let kinds = |page: &Value| -> Vec<String> {
+        let events = page["events"].as_array().into_iter().flatten();
+        events
+            .map(|event| event["kind"].as_str().unwrap_or_default().to_owned())
+            .collect()
+    };
+    let all = until("all of them", || list(""), |all| kinds(all).len() == 5).await;
+    assert_eq!(all["events"][0]["attempt"], client.attempt.as_str());
+    assert_eq!(all["events"][0]["severity"], "medium");
+    assert_eq!(all["next"], Value::Null);
+    let graver = list("severity=medium").await;
+    assert_eq!(kinds(&graver), ["focus_lost"; 3]);
+    let first = list("kind=focus_lost&limit=2").await;
+    let cursor = first["next"].as_str().expect("a cursor");
+    let rest = list(&format!("kind=focus_lost&limit=2&before={cursor}")).await;
+    assert_eq!((kinds(&first).len(), kinds(&rest).len()), (2, 1));
+    assert_eq!(rest["events"][0], all["events"][4]);
+    assert!(server.stop().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_engine_that_was_killed_leaves_no_history_behind() {
     let Some(records) = Records::create().await else {
         return;

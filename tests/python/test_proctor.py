@@ -98,6 +98,8 @@ def test_the_board_shows_what_a_candidate_does(hall, sit, console):
         console.sees(sitting.attempt, answered=0)
     console.sees(sitting.attempt, online=False)
     sitting.exchange(commands=[{"t": "submit", "seq": 1}])
+    # In no node's memory any more: a null says so.
+    console.sees(sitting.attempt, node=None)
     row = console.sees(sitting.attempt, status="graded")
     # A console that comes later sees the same.
     with Console(hall, MSGPACK) as late:
@@ -509,3 +511,40 @@ def test_unknown_and_broken_frames(hall, console):
     assert console.until("error")["code"] == "unknown_message"
     console.send("watch")
     console.ended(4500)
+
+
+def test_incidents_of_an_exam_are_listed_by_cursor(hall, sit, console):
+    sittings = [sit() for _ in range(3)]
+    console.watch("WATCH")
+    for sitting in sittings:
+        with sitting.socket() as socket:
+            socket.enter(sitting.token)
+            event(socket, 1, "face_multiple")
+            socket.until("notice")
+    token = hall.login("pat")
+
+    def page(query):
+        return hall.get(f"/api/v1/exams/WATCH/incidents?{query}", token).ok()
+
+    found, cursor = [], None
+    while True:
+        part = page(f"limit=2&before={cursor}" if cursor else "limit=2")
+        found += part["incidents"]
+        cursor = part["next"]
+        if cursor is None:
+            break
+        assert len(part["incidents"]) == 2
+    ours = [one for one in found if one["attempt"] in {s.attempt for s in sittings}]
+    assert [one["attempt"] for one in ours] == [s.attempt for s in reversed(sittings)]
+    assert ours[0]["candidate"] == sittings[-1].id
+    assert ours[0]["incident"]["kind"] == "face_multiple"
+    assert found == page("limit=1000")["incidents"]
+
+    first = ours[0]
+    args = {"incident": first["incident"]["id"], "verdict": "dismissed"}
+    console.does("resolve", f"list-{first['attempt']}", {"attempt": first["attempt"]}, **args)
+    assert first["attempt"] not in [one["attempt"] for one in page("open=true")["incidents"]]
+    hall.get("/api/v1/exams/WATCH/incidents?before=x", token).problem(400)
+    hall.get("/api/v1/exams/WATCH/events", token).problem(404)
+    stranger = hall.login(sittings[0].id)
+    assert hall.get("/api/v1/exams/WATCH/incidents", stranger).status in (403, 404)

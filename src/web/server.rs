@@ -3,11 +3,13 @@
 //!
 //! A connection is counted by a guard inside its stream, so that it counts until
 //! the stream is closed, by whichever task: HTTP's, or a socket's after the
-//! upgrade.
+//! upgrade. Closing lingers: a stream that is dropped with bytes unread would be
+//! reset, and what was said last (why a frame is too big, say) never read.
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{Shutdown, SocketAddr},
+    os::fd::AsFd as _,
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
@@ -26,9 +28,11 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus_client::metrics::gauge::Gauge;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
+    io::AsyncReadExt as _,
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
 };
+use tokio_util::task::TaskTracker;
 use tower::Service as _;
 
 use super::{AppState, router};
@@ -43,6 +47,11 @@ const HEADER_BYTES_MAX: usize = 32 * 1024;
 /// How long to wait after an accept failed for want of something: descriptors,
 /// memory. They come back when connections close.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long what a client still sends is read, and thrown away, after this end
+/// has closed; and how much of it at most.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 16 * 1024 * 1024;
 
 /// How often the limiters forget what no longer counts.
 const SWEEP_INTERVAL: Duration = Duration::from_mins(1);
@@ -100,7 +109,8 @@ async fn accept(listener: TcpListener, app: &AppState) {
                     stream.try_write(TOO_MANY).ok();
                     continue;
                 };
-                let connection = Connection::new(stream, place, app.metrics.connections.clone());
+                let place = Place::new(place, app.metrics.connections.clone());
+                let connection = Connection::new(stream, place, app.tasks.clone());
                 app.tasks
                     .spawn(converse(connection, peer, router.clone(), Arc::clone(app)));
             }
@@ -137,23 +147,44 @@ async fn converse(connection: Connection, peer: SocketAddr, router: Router, app:
     }
 }
 
-/// A stream that holds its place among the connections until it is dropped.
+/// One place among the connections, until it is dropped.
+struct Place {
+    count: Gauge,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Place {
+    fn new(permit: OwnedSemaphorePermit, count: Gauge) -> Self {
+        count.inc();
+        Self {
+            count,
+            _permit: permit,
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.count.dec();
+    }
+}
+
+/// A stream that holds its place among the connections until it is closed.
 struct Connection {
     stream: TokioIo<TcpStream>,
-    count: Gauge,
-    _place: OwnedSemaphorePermit,
+    place: Arc<Place>,
+    tasks: TaskTracker,
 }
 
 impl Connection {
-    fn new(stream: TcpStream, place: OwnedSemaphorePermit, count: Gauge) -> Self {
+    fn new(stream: TcpStream, place: Place, tasks: TaskTracker) -> Self {
         // Small frames must not wait for each other. It fails only for a stream
         // that is gone already, which shows at the first read.
         stream.set_nodelay(true).ok();
-        count.inc();
         Self {
             stream: TokioIo::new(stream),
-            count,
-            _place: place,
+            place: Arc::new(place),
+            tasks,
         }
     }
 
@@ -164,8 +195,46 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.count.dec();
+        let stream = self.stream.inner();
+        let ended = match stream.try_read(&mut [0]) {
+            Ok(read) => read == 0,
+            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+        };
+        // Outside the runtime the program ends, and its connections with it.
+        let (false, Ok(runtime)) = (ended, tokio::runtime::Handle::try_current()) else {
+            return;
+        };
+        // The stream itself goes with this value.
+        match stream.as_fd().try_clone_to_owned() {
+            Ok(stream) => {
+                let lingering = linger(stream.into(), Arc::clone(&self.place));
+                self.tasks.spawn_on(lingering, &runtime);
+            }
+            Err(error) => tracing::debug!(%error, "a connection is closed at once"),
+        }
     }
+}
+
+/// Closes this end, and reads what is still under way until the other end closes
+/// too.
+async fn linger(stream: std::net::TcpStream, _place: Arc<Place>) {
+    // Each of these fails where the other end is gone, which is no news.
+    let Ok(mut stream) = stream
+        .shutdown(Shutdown::Write)
+        .and_then(|()| TcpStream::from_std(stream))
+    else {
+        return;
+    };
+    let reading = async {
+        let mut buffer = [0; 4096];
+        let mut read = 0;
+        while read < LINGER_BYTES
+            && let Ok(more @ 1..) = stream.read(&mut buffer).await
+        {
+            read += more;
+        }
+    };
+    tokio::time::timeout(LINGER, reading).await.ok();
 }
 
 impl Read for Connection {

@@ -207,7 +207,7 @@ async fn watched(
 async fn whole_board(engine: &Engine) {
     let begun = Instant::now();
     let watching = engine.watch(&"BENCH".into(), &proctor()).await.unwrap();
-    let frames = watching.board().snapshot();
+    let frames = watching.snapshot();
     let sizes = frames
         .iter()
         .map(|frame| frame.bytes(Encoding::MessagePack).len());

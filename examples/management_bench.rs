@@ -22,6 +22,7 @@ use invigil::{
     domain::{
         attempt::{Control, Identity, Status},
         id::AttemptId,
+        person::Groups,
         time::Timestamp,
     },
     engine::Clock,
@@ -196,6 +197,7 @@ fn attempt(number: usize, now: Timestamp) -> NewAttempt {
             seed: 1,
             time_factor: Decimal::ONE,
             extra_time: Duration::ZERO,
+            groups: Groups::default(),
             started_at: now,
         },
         max_attempts: 1,

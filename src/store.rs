@@ -28,7 +28,7 @@ pub use crate::domain::{
     attempt::Identity,
     exam::definition::Correction,
     grading::{GradeRow, Totals},
-    person::{ExamScope, Person, Role},
+    person::{CandidateScope, ExamScope, Groups, Person, Role},
 };
 use crate::domain::{
     attempt::Status,
@@ -381,14 +381,15 @@ pub trait AttemptStore: Send + Sync {
     async fn recorded(&self, entries: &[(AttemptId, u64)]) -> Result<(), Error>;
 
     /// Registers a staff command's id for a person, or says what is known of it.
-    /// `body` is a hash of the command, `exam` the exam that it is for as a whole:
-    /// which attempts that means is settled here, and stays so when it is repeated.
+    /// `body` is a hash of the command, `exam` the exam that it is for as a whole, as
+    /// far as the candidates are within reach: which attempts that means is settled
+    /// here, and stays so when it is repeated.
     async fn begin_command(
         &self,
         person: &PersonId,
         command: &str,
         body: &[u8; 32],
-        exam: Option<&ExamCode>,
+        exam: Option<(&ExamCode, &CandidateScope)>,
     ) -> Result<CommandState, Error>;
 
     /// Keeps the result of a command that was begun.

@@ -129,6 +129,7 @@ async fn events_are_found_by_exam_kind_and_severity_newest_first() {
         exam: "E1".into(),
         kind: None,
         least: None,
+        attempts: None,
         before: None,
         limit: 5,
     };
@@ -136,6 +137,7 @@ async fn events_are_found_by_exam_kind_and_severity_newest_first() {
     let page = store.events(&all).await.unwrap();
     assert_eq!(numbers(&page), [12, 11, 10, 9, 8]);
     let next = EventFilter {
+        attempts: None,
         before: page.last().map(|last| (last.at, last.id.clone())),
         ..all.clone()
     };
@@ -153,9 +155,21 @@ async fn events_are_found_by_exam_kind_and_severity_newest_first() {
     );
     let grave = EventFilter {
         least: Some(Severity::Medium),
-        ..all
+        ..all.clone()
     };
     assert_eq!(numbers(&store.events(&grave).await.unwrap()), [11, 8, 5, 2]);
+    for (attempts, expected) in [
+        (vec![AttemptId(1), AttemptId(9)], vec![12, 11, 10, 9, 8]),
+        (vec![AttemptId(9)], vec![]),
+        (vec![], vec![]),
+    ] {
+        let of_attempts = EventFilter {
+            attempts: Some(attempts),
+            ..all.clone()
+        };
+        let found = store.events(&of_attempts).await.unwrap();
+        assert_eq!(numbers(&found), expected);
+    }
 }
 
 fn incident(version: u64, open: bool) -> IncidentRow {

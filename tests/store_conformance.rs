@@ -60,6 +60,7 @@ on_every_store! {
     attempts::taking_raises_the_epoch,
     attempts::overdue_attempts_come_earliest_first,
     attempts::an_exam_lists_its_attempts,
+    attempts::a_command_for_groups_is_for_their_candidates,
     attempts::a_timeline_is_read_by_cursor,
     attempts::an_attempt_is_about_its_version_for_good,
     attempts::a_command_is_done_once,

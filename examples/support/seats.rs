@@ -7,7 +7,7 @@ use invigil::{
     domain::{
         exam::definition::{self, Format},
         id::ExamCode,
-        person::{ExamScope, Person, Role},
+        person::{ExamScope, Groups, Person, Role},
     },
     engine::{Engine, Flush, Handle, Limits, Opened, Opening, Outbox, RecorderSettings, Settings},
     store::{AttemptStore, Catalog, StoredExam, records::RecordStore, sqlite::Sqlite},
@@ -43,6 +43,7 @@ fn person(id: &str, role: Role) -> Person {
         email: String::new(),
         role,
         exams: ExamScope::All,
+        groups: Groups::default(),
         time_factor: Decimal::ONE,
         extra_time: Duration::ZERO,
     }

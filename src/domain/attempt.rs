@@ -40,6 +40,7 @@ use super::{
     exam::Proctoring,
     id::{AttemptId, ExamCode, ExamVersion, PersonId, SessionId},
     integrity::Integrity,
+    person::Groups,
     time::Timestamp,
     timing::{Adjustment, Allowance, Ledger, whole_ms},
 };
@@ -104,6 +105,8 @@ pub struct Identity {
     pub time_factor: Decimal,
     /// Added to the duration.
     pub extra_time: Duration,
+    /// The candidate's groups when it was started.
+    pub groups: Groups,
     /// When it was started (not: first entered).
     pub started_at: Timestamp,
 }

@@ -1,9 +1,9 @@
 //! The roster: who may take and watch which exams, a CSV file with a header.
 //!
-//! `id,name,email,role,code,exams,time_factor,extra_minutes`, in any order of
-//! columns; `email`, `time_factor` and `extra_minutes` may be left out. Like an
-//! exam file it is read to the end, and every fault is reported with its line
-//! and column. Which of the exams exist is for the caller to check.
+//! `id,name,email,role,code,exams,time_factor,extra_minutes,groups`, in any order
+//! of columns; `email`, `time_factor`, `extra_minutes` and `groups` may be left
+//! out. Like an exam file it is read to the end, and every fault is reported with
+//! its line and column. Which of the exams exist is for the caller to check.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,23 +17,23 @@ use super::{
     exam,
     fault::{Fault, Faults},
     id::{ExamCode, PersonId},
-    person::{ExamScope, Person, Role},
+    person::{ExamScope, Groups, Person, Role},
 };
 
 /// Bytes of a roster.
 pub const FILE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// People of a roster.
 pub const PEOPLE_MAX: usize = 100_000;
-/// Characters of a field; `exams` may have more, see [`SCOPE_CHARS_MAX`].
+/// Characters of a field; `exams` and `groups` may have more, see [`SCOPE_CHARS_MAX`].
 pub const FIELD_CHARS_MAX: usize = 255;
-/// Characters of the list of exams.
+/// Characters of the list of exams, and of that of groups.
 pub const SCOPE_CHARS_MAX: usize = 20_000;
 /// The most that a candidate's time may be multiplied with.
 pub const TIME_FACTOR_MAX: i64 = 10;
 /// The most minutes that may be added: a day.
 pub const EXTRA_MINUTES_MAX: u64 = 1_440;
 
-const COLUMNS: [&str; 8] = [
+const COLUMNS: [&str; 9] = [
     "id",
     "name",
     "email",
@@ -42,6 +42,7 @@ const COLUMNS: [&str; 8] = [
     "exams",
     "time_factor",
     "extra_minutes",
+    "groups",
 ];
 const REQUIRED: [&str; 5] = ["id", "name", "role", "code", "exams"];
 
@@ -182,6 +183,13 @@ fn fault(faults: &mut Faults, line: Option<u32>, column: &str, message: impl Int
     });
 }
 
+/// What is listed with semicolons.
+fn listed(text: &str) -> impl Iterator<Item = &str> {
+    text.split(';')
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+}
+
 /// One person's line.
 struct Row<'a> {
     columns: &'a [&'static str],
@@ -217,6 +225,7 @@ impl Row<'_> {
             self.fault("role", format!("must be one of {}", Role::NAMES.join(", ")));
         }
         let exams = self.exams();
+        let groups = self.groups();
         let time_factor = self.time_factor();
         let extra_time = self.extra_time();
         Some(RosterEntry {
@@ -226,6 +235,7 @@ impl Row<'_> {
                 email: self.field("email").to_owned(),
                 role: role?,
                 exams,
+                groups,
                 time_factor: time_factor?,
                 extra_time: extra_time?,
             },
@@ -236,7 +246,7 @@ impl Row<'_> {
     fn check_text(&mut self, column: &str) {
         let text = self.field(column);
         let max = match column {
-            "exams" => SCOPE_CHARS_MAX,
+            "exams" | "groups" => SCOPE_CHARS_MAX,
             _ => FIELD_CHARS_MAX,
         };
         if text.is_empty() && REQUIRED.contains(&column) && column != "exams" {
@@ -253,12 +263,7 @@ impl Row<'_> {
         if text == "*" {
             return ExamScope::All;
         }
-        let codes: BTreeSet<ExamCode> = text
-            .split(';')
-            .map(str::trim)
-            .filter(|code| !code.is_empty())
-            .map(ExamCode::from)
-            .collect();
+        let codes: BTreeSet<ExamCode> = listed(text).map(ExamCode::from).collect();
         for code in &codes {
             if !exam::is_code(code.as_str()) {
                 let code: String = code.as_str().chars().take(64).collect();
@@ -266,6 +271,16 @@ impl Row<'_> {
             }
         }
         ExamScope::Some(codes.into_iter().collect())
+    }
+
+    fn groups(&mut self) -> Groups {
+        let groups: Groups = listed(self.field("groups")).collect();
+        let too_long = |name: &&str| name.chars().count() > FIELD_CHARS_MAX;
+        if groups.names().iter().any(too_long) {
+            let message = format!("each must have at most {FIELD_CHARS_MAX} characters");
+            self.fault("groups", message);
+        }
+        groups
     }
 
     fn time_factor(&mut self) -> Option<Decimal> {

@@ -3,9 +3,10 @@
 //! Every attempt in memory has a [`Seat`] on its exam's board, where its actor
 //! shows what changed. While somebody watches, a task publishes the seats that
 //! changed, four times a second, the newest state winning: one message, encoded
-//! once for each encoding, however many consoles there are. A console that
-//! does not keep up misses messages, is told so by the channel, and asks for the
-//! whole board again.
+//! once for each encoding, however many consoles there are. Who watches groups of
+//! candidates gets rows and sums of those alone: there is one message for each
+//! [`CandidateScope`] that somebody watches with. A console that does not keep up
+//! misses messages, is told so by the channel, and asks for the whole board again.
 //!
 //! Nothing here is durable: what a board shows is in the store, or in an actor.
 
@@ -15,7 +16,7 @@ mod seat;
 mod watchers;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -24,7 +25,9 @@ use std::{
 };
 
 use dashmap::DashMap;
-use invigil_protocol::proctor::{Action, Board as BoardPart, ConsoleMessage, Delta, Row, Totals};
+use invigil_protocol::proctor::{
+    Action, Board as BoardPart, ConsoleMessage, Delta, Row, Target, Totals,
+};
 use tokio::{sync::broadcast, time::MissedTickBehavior};
 
 pub use self::frame::{Frame, News, Topic};
@@ -34,7 +37,7 @@ use super::clock::Clock;
 use crate::domain::{
     attempt::{Identity, command::CommandKey},
     id::{AttemptId, ExamCode, NodeId},
-    person::Person,
+    person::{CandidateScope, Person},
 };
 
 /// How often a board says what changed.
@@ -75,8 +78,8 @@ struct State {
     changed: Vec<Arc<Seat>>,
     watchers: Watchers,
     receipts: Receipts,
-    /// Sums over what was published.
-    totals: Totals,
+    /// Sums over what was published, for everyone who watches.
+    totals: BTreeMap<CandidateScope, Totals>,
     /// Whether the attempts are on it that are in the store only.
     stored: bool,
 }
@@ -85,10 +88,56 @@ impl State {
     /// Nobody watched so far: what changes from here on is news.
     fn begin(&mut self) {
         self.stored = false;
-        self.totals = Totals::default();
+        self.totals.clear();
         for seat in self.seats.values() {
-            if let Some(shown) = seat.mark_published() {
-                shown.count(&mut self.totals, true);
+            seat.mark_published();
+        }
+    }
+
+    /// Somebody watches these candidates.
+    fn sum_up(&mut self, scope: &CandidateScope) {
+        if self.totals.contains_key(scope) {
+            return;
+        }
+        let mut totals = Totals::default();
+        let seats = self.seats.values();
+        for seat in seats.filter(|seat| scope.contains(seat.groups())) {
+            if let Some(published) = seat.published() {
+                published.count(&mut totals, true);
+            }
+        }
+        self.totals.insert(scope.clone(), totals);
+    }
+
+    /// Sums are kept only for who watches.
+    fn forget_sums(&mut self) {
+        let watchers = &self.watchers;
+        self.totals.retain(|scope, _| watchers.watch_with(scope));
+    }
+
+    /// What who sees `scope` may know of the target of somebody who acts on `own`;
+    /// none: it is nothing to them.
+    fn within(
+        &self,
+        scope: &CandidateScope,
+        own: &CandidateScope,
+        target: &Target,
+    ) -> Option<Target> {
+        let is_shared =
+            |seat: &Arc<Seat>| scope.contains(seat.groups()) && own.contains(seat.groups());
+        let is_within = |attempt: &&String| {
+            let attempt = attempt.parse().ok();
+            attempt
+                .and_then(|attempt| self.seats.get(&attempt))
+                .is_some_and(is_shared)
+        };
+        match target {
+            _ if *scope == CandidateScope::All && scope == own => Some(target.clone()),
+            Target::Exam(_) => self.seats.values().any(is_shared).then(|| target.clone()),
+            Target::Attempt(attempt) => is_within(&attempt).then(|| target.clone()),
+            Target::Attempts(attempts) => {
+                let own: Vec<_> = attempts.iter().filter(is_within).cloned().collect();
+                (!own.is_empty()).then_some(Target::Attempts(own))
             }
         }
     }
@@ -129,11 +178,14 @@ impl Boards {
         if state.watchers.is_empty() {
             state.begin();
         }
+        let scope = person.candidates();
+        state.sum_up(&scope);
         let console = state.watchers.add(person);
         drop(state);
         Watching {
             board,
             console,
+            scope,
             news: Some(news),
         }
     }
@@ -144,6 +196,7 @@ impl Boards {
             board,
             console,
             news,
+            ..
         } = watching;
         drop(news);
         board.remove_watcher(console);
@@ -184,6 +237,7 @@ impl Boards {
 pub struct Watching {
     board: Arc<Board>,
     console: u64,
+    scope: CandidateScope,
     /// What happens on the board from here on.
     news: Option<broadcast::Receiver<Arc<News>>>,
 }
@@ -199,9 +253,39 @@ impl Watching {
         &self.board
     }
 
+    /// Which candidates the console sees.
+    pub const fn scope(&self) -> &CandidateScope {
+        &self.scope
+    }
+
+    /// The console sees other candidates from here on.
+    pub fn set_scope(&mut self, scope: CandidateScope) {
+        self.board.set_scope(self.console, &scope);
+        self.scope = scope;
+    }
+
+    /// The whole board, in parts that fit a frame each.
+    pub fn snapshot(&self) -> Vec<Arc<Frame>> {
+        self.board.snapshot(&self.scope)
+    }
+
+    /// Whether the console sees the attempt.
+    pub fn shows(&self, attempt: AttemptId) -> bool {
+        self.board.seat(attempt, &self.scope).is_some()
+    }
+
+    /// The row of one attempt.
+    pub(super) fn row(&self, attempt: AttemptId) -> Option<Row> {
+        let seat = self.board.seat(attempt, &self.scope)?;
+        let shown = seat.shown()?;
+        Some(seat.row(&shown, None, &self.board.node))
+    }
+
     /// Begins or ends to look at one attempt. None: it is not on the board.
     pub fn inspect(&self, attempt: AttemptId, on: bool) -> Option<()> {
-        self.board.inspect(self.console, attempt, on)
+        let seat = self.board.seat(attempt, &self.scope)?;
+        self.board.inspect(self.console, &seat, on);
+        Some(())
     }
 }
 
@@ -212,8 +296,24 @@ impl Board {
     }
 
     /// How many attempts are in memory.
-    pub(super) fn live(&self) -> u32 {
-        u32::try_from(self.live.load(Ordering::Acquire)).unwrap_or(u32::MAX)
+    pub(super) fn live(&self, scope: &CandidateScope) -> u32 {
+        let live = match scope {
+            CandidateScope::All => self.live.load(Ordering::Acquire),
+            CandidateScope::Of(_) => {
+                let state = self.lock();
+                let seats = state.seats.values();
+                let own = seats.filter(|seat| scope.contains(seat.groups()));
+                own.filter(|seat| seat.is_here()).count()
+            }
+        };
+        u32::try_from(live).unwrap_or(u32::MAX)
+    }
+
+    /// The seat of an attempt that is within reach.
+    fn seat(&self, attempt: AttemptId, scope: &CandidateScope) -> Option<Arc<Seat>> {
+        let state = self.lock();
+        let seat = state.seats.get(&attempt)?;
+        scope.contains(seat.groups()).then(|| Arc::clone(seat))
     }
 
     /// Whether somebody watches.
@@ -229,10 +329,10 @@ impl Board {
         questions: u32,
     ) -> Arc<Seat> {
         let mut state = self.lock();
-        let seat = state.seats.entry(identity.id).or_insert_with(|| {
-            let (attempt, candidate) = (identity.id, identity.candidate.clone());
-            Seat::new(attempt, candidate, name, questions, self)
-        });
+        let seat = state
+            .seats
+            .entry(identity.id)
+            .or_insert_with(|| Seat::new(identity, name, questions, self));
         Arc::clone(seat)
     }
 
@@ -263,13 +363,13 @@ impl Board {
         self.lock().changed.push(Arc::clone(seat));
     }
 
-    /// The whole board, in parts that fit a frame each.
-    pub fn snapshot(&self) -> Vec<Arc<Frame>> {
+    fn snapshot(&self, scope: &CandidateScope) -> Vec<Arc<Frame>> {
         let state = self.lock();
         let mut totals = Totals::default();
         let rows: Vec<Row> = state
             .seats
             .values()
+            .filter(|seat| scope.contains(seat.groups()))
             .filter_map(|seat| {
                 let shown = seat.handed_out()?;
                 shown.count(&mut totals, true);
@@ -295,13 +395,6 @@ impl Board {
             .collect()
     }
 
-    /// The row of one attempt.
-    pub(super) fn row(&self, attempt: AttemptId) -> Option<Row> {
-        let seat = Arc::clone(self.lock().seats.get(&attempt)?);
-        let shown = seat.shown()?;
-        Some(seat.row(&shown, None, &self.node))
-    }
-
     /// Publishes what changed until nobody watches. The first watcher starts it.
     pub(super) async fn publish_changes(self: Arc<Self>) {
         if self.ticking.swap(true, Ordering::AcqRel) {
@@ -311,8 +404,8 @@ impl Board {
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             interval.tick().await;
-            for delta in self.deltas() {
-                self.tell(Topic::Everyone, ConsoleMessage::Delta(delta));
+            for (scope, delta) in self.deltas() {
+                self.tell(Topic::Scope(scope), ConsoleMessage::Delta(delta));
             }
             let receipts = self.lock().receipts.take_changed();
             for (person, receipt) in receipts {
@@ -328,9 +421,9 @@ impl Board {
         }
     }
 
-    /// What changed since the last time. Several only where it is too much for
-    /// one frame.
-    fn deltas(&self) -> Vec<Delta> {
+    /// What changed since the last time, for everyone who watches. Several for one
+    /// only where it is too much for one frame.
+    fn deltas(&self) -> Vec<(CandidateScope, Delta)> {
         let mut state = self.lock();
         let changed = std::mem::take(&mut state.changed);
         let mut rows = Vec::with_capacity(changed.len());
@@ -338,30 +431,42 @@ impl Board {
             let Some((before, shown)) = seat.publish() else {
                 continue;
             };
-            if let Some(before) = &before {
-                before.count(&mut state.totals, false);
+            for (scope, totals) in &mut state.totals {
+                if scope.contains(seat.groups()) {
+                    if let Some(before) = &before {
+                        before.count(totals, false);
+                    }
+                    shown.count(totals, true);
+                }
             }
-            shown.count(&mut state.totals, true);
             let row = seat.row(&shown, before.as_ref(), &self.node);
             if before.is_none() || row.changes_anything() {
-                rows.push(row);
+                rows.push((seat, row));
             }
         }
-        let totals = state.totals;
+        let watched = state.totals.clone();
         drop(state);
-        if rows.is_empty() {
-            return Vec::new();
-        }
         let now_at = self.clock.now().as_ms();
-        chunks(rows)
-            .into_iter()
-            .map(|rows| Delta {
-                exam: self.exam.to_string(),
-                now_at,
-                rows,
-                totals,
-            })
-            .collect()
+        let mut deltas = Vec::new();
+        for (scope, totals) in watched {
+            let within = rows
+                .iter()
+                .filter(|(seat, _)| scope.contains(seat.groups()));
+            let own: Vec<Row> = within.map(|(_, row)| row.clone()).collect();
+            if own.is_empty() {
+                continue;
+            }
+            deltas.extend(chunks(own).into_iter().map(|rows| {
+                let delta = Delta {
+                    exam: self.exam.to_string(),
+                    now_at,
+                    rows,
+                    totals,
+                };
+                (scope.clone(), delta)
+            }));
+        }
+        deltas
     }
 
     /// Tells the consoles something at once.
@@ -386,26 +491,71 @@ impl Board {
         self.lock().receipts.acknowledged(key, attempt);
     }
 
-    /// Tells the consoles what a proctor does.
-    pub(super) fn tell_action(&self, action: Action) {
-        self.tell(Topic::Everyone, ConsoleMessage::Action(action));
+    /// Tells the consoles what somebody does who acts on the candidates of `own`, as
+    /// far as theirs are among the targets.
+    pub(super) fn tell_action(&self, action: &Action, own: &CandidateScope) {
+        let state = self.lock();
+        let scopes = state.totals.keys();
+        let seen: Vec<_> = scopes
+            .filter_map(|scope| {
+                let target = state.within(scope, own, &action.target)?;
+                Some((scope.clone(), target))
+            })
+            .collect();
+        drop(state);
+        for (scope, target) in seen {
+            let action = Action {
+                target,
+                ..action.clone()
+            };
+            self.tell(Topic::Scope(scope), ConsoleMessage::Action(action));
+        }
     }
 
-    /// Tells everybody who watches, and whom.
+    /// Tells everybody who watches, and whom of those that they see.
     pub(super) fn tell_presence(&self) {
-        let presence = self.lock().watchers.presence(&self.exam);
-        self.tell(Topic::Everyone, ConsoleMessage::Presence(presence));
+        let state = self.lock();
+        let scopes = state.totals.keys();
+        let told: Vec<_> = scopes
+            .map(|scope| {
+                let presence = state.watchers.presence(&self.exam, |attempt| {
+                    let seat = state.seats.get(&attempt);
+                    seat.is_some_and(|seat| scope.contains(seat.groups()))
+                });
+                (scope.clone(), presence)
+            })
+            .collect();
+        drop(state);
+        for (scope, presence) in told {
+            self.tell(Topic::Scope(scope), ConsoleMessage::Presence(presence));
+        }
     }
 
-    fn inspect(&self, console: u64, attempt: AttemptId, on: bool) -> Option<()> {
+    fn inspect(&self, console: u64, seat: &Seat, on: bool) {
         let mut state = self.lock();
-        let seat = Arc::clone(state.seats.get(&attempt)?);
-        if state.watchers.inspect(console, attempt, on) {
+        if state.watchers.inspect(console, seat.attempt(), on) {
             seat.inspected(on);
         }
         drop(state);
         self.tell_presence();
-        Some(())
+    }
+
+    /// A console sees other candidates from here on, and looks at no others.
+    fn set_scope(&self, console: u64, scope: &CandidateScope) {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        state.sum_up(scope);
+        for attempt in state.watchers.set_scope(console, scope) {
+            let Some(seat) = state.seats.get(&attempt) else {
+                continue;
+            };
+            if !scope.contains(seat.groups()) && state.watchers.inspect(console, attempt, false) {
+                seat.inspected(false);
+            }
+        }
+        state.forget_sums();
+        drop(guard);
+        self.tell_presence();
     }
 
     fn remove_watcher(&self, console: u64) {
@@ -415,6 +565,7 @@ impl Board {
                 seat.inspected(false);
             }
         }
+        state.forget_sums();
         drop(state);
         self.tell_presence();
     }

@@ -18,7 +18,10 @@ use tokio::{sync::oneshot, time::Instant};
 use super::{COMMIT_PATIENCE, Engine, Error, StaffRefusal, actor::message::Message};
 use crate::{
     domain::{
-        attempt::command::{Action, CommandKey, NoticeLevel},
+        attempt::{
+            Identity,
+            command::{Action, CommandKey, NoticeLevel},
+        },
         id::{AttemptId, ExamCode},
         person::Person,
     },
@@ -62,8 +65,8 @@ pub enum CommandError {
 }
 
 impl Engine {
-    /// Does a staff command on attempts of exams that are within `reach`, and says
-    /// now and then how far it is.
+    /// Does a staff command on attempts of exams that are within `reach`, of the
+    /// candidates that the person sees, and says now and then how far it is.
     ///
     /// # Errors
     /// Where it was not begun; what failed later is in the result.
@@ -92,7 +95,9 @@ impl Engine {
             return Err(CommandError::Forbidden);
         }
         let store = &self.inner.attempts;
-        let begun = store.begin_command(&person.id, &command.id, &body, exam.as_ref());
+        let candidates = person.candidates();
+        let whole = exam.as_ref().map(|exam| (exam, &candidates));
+        let begun = store.begin_command(&person.id, &command.id, &body, whole);
         let open = match begun.await.map_err(Error::from)? {
             CommandState::Conflict => return Err(CommandError::Conflict),
             CommandState::Done(result) => {
@@ -105,9 +110,13 @@ impl Engine {
             .shared
             .metrics
             .staff_command(name(command.action));
-        let targets = match exam {
-            Some(exam) => of_exam(open, &exam),
-            None => self.named(reach, named).await,
+        let targets = if let Some(exam) = exam {
+            of_exam(open, &exam)
+        } else {
+            let reach = |identity: &Identity| {
+                reach(&identity.exam) && candidates.contains(&identity.groups)
+            };
+            self.named(&reach, named).await
         };
         let key = CommandKey {
             person: person.id.to_string(),
@@ -131,7 +140,7 @@ impl Engine {
     /// The attempts that are named one by one.
     async fn named(
         &self,
-        reach: &(dyn Fn(&ExamCode) -> bool + Sync),
+        reach: &(dyn Fn(&Identity) -> bool + Sync),
         names: Vec<String>,
     ) -> Vec<Targeted> {
         stream::iter(names)
@@ -147,7 +156,7 @@ impl Engine {
     /// The attempt that is named so, where it is within reach.
     async fn within(
         &self,
-        reach: &(dyn Fn(&ExamCode) -> bool + Sync),
+        reach: &(dyn Fn(&Identity) -> bool + Sync),
         text: &str,
     ) -> Result<(AttemptId, ExamCode), &'static str> {
         let attempt = text
@@ -157,9 +166,10 @@ impl Engine {
             tracing::warn!(attempt.id = %attempt, error = chain(&error), "a command cannot reach");
             UNAVAILABLE
         })?;
-        let exam = summary.map(|summary| summary.identity.exam);
-        exam.filter(|exam| reach(exam))
-            .map(|exam| (attempt, exam))
+        let identity = summary.map(|summary| summary.identity);
+        identity
+            .filter(reach)
+            .map(|identity| (attempt, identity.exam))
             .ok_or(FORBIDDEN)
     }
 
@@ -175,7 +185,7 @@ impl Engine {
             };
             let total = u32::try_from(targets.len()).unwrap_or(u32::MAX);
             board.expect_receipts(key, total);
-            board.tell_action(proctor::Action {
+            let action = proctor::Action {
                 exam: exam.to_string(),
                 by: person.id.to_string(),
                 name: person.name.clone(),
@@ -183,7 +193,8 @@ impl Engine {
                 target: command.target.clone(),
                 at: self.now().as_ms(),
                 reason: command.args.reason.clone(),
-            });
+            };
+            board.tell_action(&action, &person.candidates());
         }
     }
 

@@ -149,6 +149,7 @@ fn new_attempt(
             seed: getrandom::u64()?,
             time_factor: person.time_factor,
             extra_time: person.extra_time,
+            groups: person.groups.clone(),
             started_at: now,
         },
         max_attempts: exam.max_attempts,

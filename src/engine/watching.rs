@@ -16,7 +16,7 @@ use crate::{
     domain::{
         attempt::{Control, Identity, Status},
         id::{AttemptId, ExamCode, PersonId},
-        person::Person,
+        person::{CandidateScope, Person},
     },
     store::{
         self, ResultLine, TimelineRow,
@@ -77,10 +77,10 @@ impl Engine {
         self.inner.shared.boards.unwatch(watching);
     }
 
-    /// How many attempts of an exam are in memory.
-    pub fn live_attempts(&self, exam: &ExamCode) -> u32 {
+    /// How many attempts of an exam are in memory, of these candidates.
+    pub fn live_attempts(&self, exam: &ExamCode, candidates: &CandidateScope) -> u32 {
         let board = self.inner.shared.boards.find(exam);
-        board.map_or(0, |board| board.live())
+        board.map_or(0, |board| board.live(candidates))
     }
 
     /// The attempts of the exam that are in the store only.
@@ -112,8 +112,8 @@ impl Engine {
         }
     }
 
-    /// Everything about one attempt of the exam that is watched; none where it
-    /// has no such attempt.
+    /// Everything about one attempt of the exam that is watched; none where the
+    /// console sees no such attempt.
     ///
     /// # Errors
     /// Where the store fails.
@@ -122,7 +122,7 @@ impl Engine {
         watching: &Watching,
         attempt: AttemptId,
     ) -> Result<Option<Detail>, Error> {
-        let Some(row) = watching.board().row(attempt) else {
+        let Some(row) = watching.row(attempt) else {
             return Ok(None);
         };
         let control = self.control_of(attempt).await?.unwrap_or_default();
@@ -145,14 +145,21 @@ impl Engine {
         }))
     }
 
-    /// Every incident of an exam, in no order.
+    /// Every incident of these candidates in an exam, in no order.
     ///
     /// # Errors
     /// Where the store fails.
-    pub async fn incidents(&self, exam: &ExamCode) -> Result<Vec<FoundIncident>, Error> {
+    pub async fn incidents(
+        &self,
+        exam: &ExamCode,
+        candidates: &CandidateScope,
+    ) -> Result<Vec<FoundIncident>, Error> {
         let mut found = Vec::new();
         for line in self.inner.attempts.results(exam).await? {
             let summary = line.summary;
+            if !candidates.contains(&summary.identity.groups) {
+                continue;
+            }
             let control = load::control(&summary.control.state).unwrap_or_default();
             for incident in control.integrity.incidents() {
                 found.push(FoundIncident {
@@ -166,15 +173,26 @@ impl Engine {
         Ok(found)
     }
 
-    /// What clients noticed in an exam; none where no store of records is there.
+    /// What the clients of these candidates noticed in an exam; none where no store
+    /// of records is there.
     ///
     /// # Errors
     /// Where the store fails.
-    pub async fn events(&self, wanted: &EventFilter) -> Result<Option<Vec<Record>>, Error> {
-        match &self.inner.shared.recorder {
-            Some(recorder) => Ok(Some(recorder.store().events(wanted).await?)),
-            None => Ok(None),
+    pub async fn events(
+        &self,
+        mut wanted: EventFilter,
+        candidates: &CandidateScope,
+    ) -> Result<Option<Vec<Record>>, Error> {
+        let Some(recorder) = &self.inner.shared.recorder else {
+            return Ok(None);
+        };
+        if *candidates != CandidateScope::All {
+            let lines = self.inner.attempts.results(&wanted.exam).await?;
+            let identities = lines.into_iter().map(|line| line.summary.identity);
+            let own = identities.filter(|identity| candidates.contains(&identity.groups));
+            wanted.attempts = Some(own.map(|identity| identity.id).collect());
         }
+        Ok(Some(recorder.store().events(&wanted).await?))
     }
 
     async fn control_of(&self, attempt: AttemptId) -> Result<Option<Control>, Error> {

@@ -14,6 +14,7 @@ use super::{
     courses::{Enrolment, enrol},
     resource::{self, Cursor, Page, Resource},
 };
+use crate::domain::person::Groups;
 use crate::secrets::sealed::{self, Keys, Place};
 
 /// An organisation as it is written.
@@ -146,6 +147,10 @@ pub struct PersonDraft {
     /// Exams beside those of the person's courses; null: all of the organisation.
     #[serde(default = "no_exams")]
     pub exam_codes: Option<Vec<String>>,
+    /// A candidate's groups, and of a proctor those whose candidates the proctor
+    /// watches, where not all.
+    #[serde(default)]
+    pub groups: Vec<String>,
 }
 
 fn one() -> Decimal {
@@ -211,6 +216,7 @@ impl Resource for People {
         "time_factor",
         "extra_time_ms",
         "exam_codes",
+        "groups",
     ];
     const SELECT: &'static str = "
         SELECT t.id, jsonb_build_object(
@@ -218,7 +224,7 @@ impl Resource for People {
             'first_name', t.first_name, 'last_name', t.last_name, 'email', t.email,
             'organization_id', t.organization_id, 'avatar_url', t.avatar_url, 'profile', t.profile,
             'is_active', t.is_active, 'time_factor', t.time_factor, 'extra_time_ms', t.extra_time_ms,
-            'exam_codes', t.exam_codes, 'phone_masked', t.phone_masked,
+            'exam_codes', t.exam_codes, 'groups', t.groups, 'phone_masked', t.phone_masked,
             'id_card_masked', t.id_card_masked, 'has_password', t.has_password,
             'has_access_code', t.has_access_code, 'last_login', t.last_login,
             'locked_until', t.locked_until, 'created_at', t.created_at,
@@ -588,6 +594,8 @@ pub struct ImportRow {
     pub code: Option<String>,
     /// Exam codes; none: all of the organisation.
     pub exams: Option<Vec<String>>,
+    /// Of a candidate, or watched by a proctor.
+    pub groups: Groups,
     /// Multiplies the time.
     pub time_factor: Decimal,
     /// Milliseconds.
@@ -608,13 +616,13 @@ pub struct Imported {
 const IMPORT: &str = "
 WITH p AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset($1) AS p (
-        username text, name text, email text, code text, exams text[], time_factor numeric,
-        extra_time_ms bigint)
+        username text, name text, email text, code text, exams text[], groups text[],
+        time_factor numeric, extra_time_ms bigint)
 ),
 put AS (
-    INSERT INTO users (username, name, email, organization_id, exam_codes, time_factor,
+    INSERT INTO users (username, name, email, organization_id, exam_codes, groups, time_factor,
                        extra_time_ms, access_code_hmac)
-    SELECT p.username, p.name, p.email, $2, p.exams, p.time_factor, p.extra_time_ms,
+    SELECT p.username, p.name, p.email, $2, p.exams, p.groups, p.time_factor, p.extra_time_ms,
            decode(p.code, 'hex')
     FROM p
     ORDER BY p.username
@@ -622,6 +630,7 @@ put AS (
     SET name = excluded.name,
         email = excluded.email,
         exam_codes = excluded.exam_codes,
+        groups = excluded.groups,
         time_factor = excluded.time_factor,
         extra_time_ms = excluded.extra_time_ms,
         access_code_hmac = coalesce(excluded.access_code_hmac, users.access_code_hmac),

@@ -275,6 +275,10 @@ impl RecordStore for Mongo {
         if let Some(least) = wanted.least {
             filter.insert("severity", doc! { "$gte": rank(least) });
         }
+        if let Some(attempts) = &wanted.attempts {
+            let ids: Vec<i64> = attempts.iter().map(|attempt| attempt.0).collect();
+            filter.insert("attempt", doc! { "$in": ids });
+        }
         if let Some((at, id)) = &wanted.before {
             let older = doc! { "at": { "$lt": date(*at) } };
             let same = doc! { "at": date(*at), "_id": { "$lt": id } };

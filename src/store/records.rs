@@ -96,6 +96,8 @@ pub struct EventFilter {
     pub kind: Option<String>,
     /// Only as bad as this, or worse.
     pub least: Option<Severity>,
+    /// Only of these attempts.
+    pub attempts: Option<Vec<AttemptId>>,
     /// Only older than the one with this time and id.
     pub before: Option<(Timestamp, String)>,
     /// At most so many.

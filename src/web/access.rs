@@ -7,7 +7,8 @@
 use super::{App, auth::Caller, problem::Problem};
 use crate::{
     domain::{
-        id::{AttemptId, ExamCode, PersonId},
+        attempt::Identity,
+        id::{AttemptId, ExamCode},
         person::{Person, Role},
     },
     store::Summary,
@@ -48,16 +49,12 @@ pub fn require_staff(person: &Person, exam: &ExamCode, least: Standing) -> Resul
     }
 }
 
-fn standing(
-    caller: &Caller,
-    attempt: AttemptId,
-    of: &PersonId,
-    exam: &ExamCode,
-) -> Option<Standing> {
+fn standing(caller: &Caller, identity: &Identity) -> Option<Standing> {
     match caller {
-        Caller::Attempt(token) => (token.attempt == attempt).then_some(Standing::Owner),
-        Caller::Person(person) if person.id == *of => Some(Standing::Owner),
-        Caller::Person(person) => staff_standing(person, exam),
+        Caller::Attempt(token) => (token.attempt == identity.id).then_some(Standing::Owner),
+        Caller::Person(person) if person.id == identity.candidate => Some(Standing::Owner),
+        Caller::Person(person) => staff_standing(person, &identity.exam)
+            .filter(|_| person.candidates().contains(&identity.groups)),
     }
 }
 
@@ -74,9 +71,7 @@ impl App {
             return Err(Problem::NotFound);
         }
         let summary = self.engine.summary(id).await?.ok_or(Problem::NotFound)?;
-        let identity = &summary.identity;
-        let standing = standing(caller, id, &identity.candidate, &identity.exam);
-        standing
+        standing(caller, &summary.identity)
             .map(|standing| (standing, summary))
             .ok_or(Problem::NotFound)
     }
@@ -102,7 +97,10 @@ mod tests {
 
     use super::*;
     use crate::{
-        domain::{person::ExamScope, time::Timestamp},
+        domain::{
+            person::{ExamScope, Groups},
+            time::Timestamp,
+        },
         web::token::AttemptToken,
     };
 
@@ -113,6 +111,7 @@ mod tests {
             email: String::new(),
             role,
             exams: ExamScope::Some(exams.iter().map(|&code| code.into()).collect()),
+            groups: Groups::default(),
             time_factor: rust_decimal::Decimal::ONE,
             extra_time: Duration::ZERO,
         }
@@ -129,7 +128,19 @@ mod tests {
 
     #[test]
     fn an_attempt_is_its_candidates_and_the_staffs_of_its_exam() {
-        let check = |caller: Caller| standing(&caller, AttemptId(1), &"ann".into(), &"E1".into());
+        let identity = Identity {
+            id: AttemptId(1),
+            exam: "E1".into(),
+            exam_version: "sha256:0".into(),
+            candidate: "ann".into(),
+            number: 1,
+            seed: 0,
+            time_factor: rust_decimal::Decimal::ONE,
+            extra_time: Duration::ZERO,
+            groups: ["room 1"].into_iter().collect(),
+            started_at: Timestamp::from_ms(0),
+        };
+        let check = |caller: Caller| standing(&caller, &identity);
         let people = [
             ("ann", Role::Candidate, "E1"),
             ("bob", Role::Candidate, "E1"),
@@ -155,6 +166,15 @@ mod tests {
             tom of E2: None
             ada of E1: Some(Teacher)"]]
         .assert_eq(&list.join("\n"));
+        let of = |role, groups: &[&str]| {
+            let mut person = person("pat", role, &["E1"]);
+            person.groups = groups.iter().copied().collect();
+            check(Caller::Person(person))
+        };
+        let own = of(Role::Proctor, &["room 1", "room 2"]);
+        assert_eq!(own, Some(Standing::Proctor));
+        assert_eq!(of(Role::Proctor, &["room 2"]), None);
+        assert_eq!(of(Role::Teacher, &["room 2"]), Some(Standing::Teacher));
         assert_eq!(check(token(1)), Some(Standing::Owner));
         assert_eq!(check(token(2)), None);
     }

@@ -113,7 +113,8 @@ impl From<FoundIncident> for ExamIncident {
     }
 }
 
-/// Incidents of an exam, as the attempts have them.
+/// Incidents of an exam, as the attempts have them: of the candidates that the
+/// caller sees.
 #[utoipa::path(
     get, path = "/api/v1/exams/{code}/incidents", tag = "exams",
     params(("code" = String, Path, description = "The exam"), IncidentsQuery),
@@ -133,7 +134,7 @@ async fn incidents(
     require_staff(&person, &code, Standing::Proctor)?;
     let before = Cursor::parse(query.before.as_deref())?;
     let limit = limit(query.limit) as usize;
-    let mut found = app.engine.incidents(&code).await?;
+    let mut found = app.engine.incidents(&code, &person.candidates()).await?;
     let place = |one: &FoundIncident| {
         let id = format!("{}:{}", one.attempt, one.incident.id);
         (one.incident.last_at, id)
@@ -202,8 +203,9 @@ impl From<Record> for ExamEvent {
     }
 }
 
-/// What clients noticed in an exam, out of the store of records. Where none is
-/// configured, events are in the timelines of attempts alone, and this is 404.
+/// What clients noticed in an exam, out of the store of records: those of the
+/// candidates that the caller sees. Where no store is configured, events are in the
+/// timelines of attempts alone, and this is 404.
 #[utoipa::path(
     get, path = "/api/v1/exams/{code}/events", tag = "exams",
     params(("code" = String, Path, description = "The exam"), EventsQuery),
@@ -230,10 +232,11 @@ async fn events(
         exam: code,
         kind: query.kind,
         least: least.transpose()?,
+        attempts: None,
         before: before.map(|before| (before.at, before.id)),
         limit,
     };
-    let events = app.engine.events(&wanted).await?;
+    let events = app.engine.events(wanted, &person.candidates()).await?;
     let events = events.ok_or(Problem::NotFound)?;
     let full = events.len() >= limit as usize;
     let next = events.last().filter(|_| full);

@@ -21,8 +21,8 @@ use invigil::{
     },
     engine::{Engine, Flush, Limits, Settings},
     store::{
-        AttemptStore as _, Catalog, ControlRow, Identity, IntegritySums, NewAttempt, Started,
-        StoredExam, sqlite::Sqlite,
+        AttemptStore as _, Catalog, ControlRow, Groups, Identity, IntegritySums, NewAttempt,
+        Started, StoredExam, sqlite::Sqlite,
     },
     telemetry::metrics::Metrics,
     web::{self, App, AppState, token},
@@ -199,6 +199,7 @@ impl Site {
                 seed: 7,
                 time_factor: rust_decimal::Decimal::ONE,
                 extra_time: Duration::ZERO,
+                groups: Groups::default(),
                 started_at: self.now(),
             },
             max_attempts: 9,

@@ -209,6 +209,25 @@ async fn people_are_imported_all_or_none_and_log_in_by_password() {
     let none = root.get("/manage/people?username=new1").await.ok();
     assert_eq!(none["items"], json!([]));
 
+    // Groups of candidates come with a roster, or with a person.
+    let grouped = "id,name,role,code,exams,groups\nnew1,New,candidate,code-new1,,Room 2; Room 1\n";
+    root.csv(&path, grouped.to_owned()).await.ok();
+    let found = root.get("/manage/people?username=new1").await.ok();
+    assert_eq!(found["items"][0]["groups"], json!(["Room 1", "Room 2"]));
+    let pia = |groups: Value| {
+        json!({"username": "pia", "name": "Pia", "groups": groups,
+               "organization_id": world.mine.organization})
+    };
+    let reply = root
+        .post("/manage/people", pia(json!(["Room 1", ""])))
+        .await;
+    assert_eq!(
+        (reply.refusal(), reply.fields()),
+        ((422, "invalid"), vec!["groups"])
+    );
+    let added = root.post("/manage/people", pia(json!(["Room 1"]))).await;
+    assert_eq!(added.ok()["groups"], json!(["Room 1"]));
+
     let many = (0..2_000).fold(String::new(), |mut text, n| {
         writeln!(text, "bulk{n:05},Bulk {n},,candidate,code-{n},,,").unwrap();
         text

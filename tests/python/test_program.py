@@ -60,8 +60,9 @@ def test_every_fault_is_named_with_its_place(tmp_path):
         person("ann", "*", time_factor="0.5"),
         person("ann", "*", extra_minutes="-1"),
         person("ann", "*", time_factor="much"),
-        ["", "Name", "", "candidate", "code", "*", "", ""],
-        ["ann", "Name", "", "candidate", "", "*", "", ""],
+        ["", "Name", "", "candidate", "code", "*", "", "", ""],
+        ["ann", "Name", "", "candidate", "", "*", "", "", ""],
+        person("ann", "*", groups="g" * 256),
     ],
 )
 def test_a_bad_roster_is_refused(tmp_path, row):

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use invigil::{
     domain::{id::AttemptId, time::Timestamp},
-    store::{CommandState, ControlRow, Error, Identity, Started},
+    store::{CandidateScope, CommandState, ControlRow, Error, Groups, Identity, Started},
 };
 
 use crate::fixture::{
@@ -154,7 +154,8 @@ pub(crate) async fn an_exam_lists_its_attempts(store: Arc<dyn Store>) {
     let (ann, epoch) = started_and_taken(&*store, "ann").await;
     let open = async |command, exam: &str| {
         let (staff, exam) = ("bob".into(), exam.into());
-        let begun = store.begin_command(&staff, command, &[0; 32], Some(&exam));
+        let whole = Some((&exam, &CandidateScope::All));
+        let begun = store.begin_command(&staff, command, &[0; 32], whole);
         begun.await.unwrap()
     };
     let both = CommandState::Begun(vec![bob, ann]);
@@ -185,6 +186,44 @@ pub(crate) async fn an_exam_lists_its_attempts(store: Arc<dyn Store>) {
         open("third", "OTHER").await,
         CommandState::Begun(Vec::new())
     );
+}
+
+pub(crate) async fn a_command_for_groups_is_for_their_candidates(store: Arc<dyn Store>) {
+    furnish(&*store).await;
+    let rooms = |names: &[&str]| names.iter().copied().collect::<Groups>();
+    let mut attempts = Vec::new();
+    for (candidate, groups) in [
+        ("ann", rooms(&["a", "\u{e9} \"b\""])),
+        ("bob", rooms(&[])),
+        ("cy", rooms(&["c"])),
+    ] {
+        let mut new = new_attempt(candidate);
+        new.identity.groups = groups.clone();
+        let Started::Created(identity) = store.start(new).await.unwrap() else {
+            panic!("{candidate} has an attempt already");
+        };
+        assert_eq!(identity.groups, groups);
+        let found = store.summary(identity.id).await.unwrap().unwrap();
+        assert_eq!(found.identity, identity);
+        attempts.push(identity.id);
+    }
+    let exam = "HIST".into();
+    let begun = async |command, scope| {
+        let (staff, whole) = ("bob".into(), Some((&exam, &scope)));
+        store.begin_command(&staff, command, &[0; 32], whole).await
+    };
+    for (command, scope, expected) in [
+        ("all", CandidateScope::All, attempts.clone()),
+        (
+            "some",
+            CandidateScope::Of(rooms(&["\u{e9} \"b\"", "c", "d"])),
+            vec![attempts[0], attempts[2]],
+        ),
+        ("other", CandidateScope::Of(rooms(&["d"])), vec![]),
+    ] {
+        let found = begun(command, scope).await.unwrap();
+        assert_eq!(found, CommandState::Begun(expected), "{command}");
+    }
 }
 
 pub(crate) async fn a_timeline_is_read_by_cursor(store: Arc<dyn Store>) {

@@ -55,6 +55,9 @@ pub(crate) async fn people_are_added_and_replaced(store: Arc<dyn Store>) {
         email: "a@example.org".to_owned(),
         role: Role::Teacher,
         exams: ExamScope::Some(vec!["Z".into(), "A".into(), "\u{e9}".into()]),
+        groups: ["Room 2", "\u{6559}\u{5ba4}, \"1\"", "{a}"]
+            .into_iter()
+            .collect(),
         time_factor: Decimal::new(13_333_333, 7),
         extra_time: Duration::from_millis(1),
     };

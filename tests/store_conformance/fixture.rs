@@ -10,7 +10,7 @@ use invigil::{
     },
     store::{
         AnswerRow, AttemptStore, AttemptWrite, Catalog, ControlRow, EvidenceStore, ExamScope,
-        HandInRow, Identity, IntegritySums, NewAttempt, Person, Progress, Role, Started,
+        Groups, HandInRow, Identity, IntegritySums, NewAttempt, Person, Progress, Role, Started,
         StoredExam, TimelineRow, Totals,
     },
 };
@@ -75,6 +75,7 @@ pub(crate) fn person(id: &str) -> Person {
         email: String::new(),
         role: Role::Candidate,
         exams: ExamScope::All,
+        groups: Groups::default(),
         time_factor: Decimal::ONE,
         extra_time: Duration::ZERO,
     }
@@ -125,6 +126,7 @@ pub(crate) fn new_attempt(candidate: &str) -> NewAttempt {
             seed: u64::MAX - 3,
             time_factor: Decimal::new(125, 2),
             extra_time: Duration::from_millis(600_001),
+            groups: Groups::default(),
             started_at: MORNING,
         },
         max_attempts: 2,

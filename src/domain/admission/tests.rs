@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::{History, Refusal, Start, may_enter, may_start, opens_at};
 use crate::domain::{
     exam::{Exam, fixture::demo_all},
-    person::{ExamScope, Person, Role},
+    person::{ExamScope, Groups, Person, Role},
     time::Timestamp,
 };
 
@@ -28,6 +28,7 @@ fn person(role: Role, exams: ExamScope) -> Person {
         email: String::new(),
         role,
         exams,
+        groups: Groups::default(),
         time_factor: 1.into(),
         extra_time: std::time::Duration::ZERO,
     }

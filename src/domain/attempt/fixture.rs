@@ -12,6 +12,7 @@ use super::{
 use crate::domain::{
     exam::{Body, Choice, Exam, ExamKind, Proctoring, Question, Section, SessionPolicy},
     id::{AttemptId, SessionId},
+    person::Groups,
     time::Timestamp,
 };
 
@@ -138,6 +139,7 @@ impl Driver {
             seed: 0,
             time_factor: Decimal::ONE,
             extra_time: Duration::ZERO,
+            groups: Groups::default(),
             started_at: Timestamp::default(),
         };
         let plan = Arc::new(Plan::new(Arc::new(exam)));

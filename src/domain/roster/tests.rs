@@ -6,7 +6,7 @@ use expect_test::{Expect, expect};
 use proptest::prelude::*;
 
 use super::parse;
-use crate::domain::person::{ExamScope, Role};
+use crate::domain::person::{CandidateScope, ExamScope, Role};
 
 const SAMPLE: &str = include_str!("../../../config/samples/roster.csv");
 
@@ -47,7 +47,30 @@ fn columns_may_stand_in_any_order_and_some_may_be_left_out() {
     assert_eq!(person.exams, ExamScope::Some(vec!["A".into(), "B".into()]));
     assert_eq!(person.time_factor.to_string(), "1");
     assert!(person.extra_time.is_zero());
+    assert!(person.groups.is_empty());
     assert_eq!(entries[0].code, "s3cret");
+}
+
+#[test]
+fn groups_are_listed_and_each_is_short() {
+    let long = "g".repeat(256);
+    let text = format!(
+        "id,name,role,code,exams,groups
+a,Ada,candidate,x,*, Room 2 ; \u{e9} b;;Room 2
+b,Ben,proctor,x,*,Room 1;{long}
+"
+    );
+    check(
+        &text,
+        &expect![[r#"
+            line 3: groups: each must have at most 255 characters"#]],
+    );
+    let text = text.replace(&long, "Room 2");
+    let entries = parse(&text).unwrap();
+    assert_eq!(entries[0].person.groups.names(), ["Room 2", "\u{e9} b"]);
+    assert_eq!(entries[0].person.candidates(), CandidateScope::All);
+    let watched = CandidateScope::Of(["Room 1", "Room 2"].into_iter().collect());
+    assert_eq!(entries[1].person.candidates(), watched);
 }
 
 #[test]

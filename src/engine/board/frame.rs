@@ -10,7 +10,10 @@ use invigil_protocol::{
 
 use std::sync::Arc;
 
-use crate::domain::id::{AttemptId, PersonId};
+use crate::domain::{
+    id::{AttemptId, PersonId},
+    person::{CandidateScope, Groups},
+};
 
 /// A message to any number of consoles. Whoever sends it first in an encoding
 /// encodes it for all.
@@ -49,8 +52,10 @@ impl Frame {
 /// Whom a message is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Topic {
-    /// Every console of the exam.
-    Everyone,
+    /// Every console that sees just these candidates.
+    Scope(CandidateScope),
+    /// Every console that sees a candidate of these groups.
+    Candidate(Groups),
     /// Those that inspect the attempt.
     Inspectors(AttemptId),
     /// The person's own.

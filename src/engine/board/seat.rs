@@ -13,10 +13,11 @@ use invigil_protocol::proctor::{
 use super::{Board, Topic};
 use crate::{
     domain::{
-        attempt::{Status, command::CommandKey},
+        attempt::{Identity, Status, command::CommandKey},
         exam::Severity,
         id::{AttemptId, NodeId, PersonId, QuestionId},
         integrity::Incident,
+        person::Groups,
         time::Timestamp,
     },
     engine::shared::wire_status,
@@ -30,6 +31,7 @@ pub(in crate::engine) struct Seat {
     own: Weak<Self>,
     attempt: AttemptId,
     candidate: PersonId,
+    groups: Groups,
     name: Box<str>,
     questions: u32,
     /// A board outlives no node, and a seat no board that is of use.
@@ -74,22 +76,31 @@ pub(in crate::engine) struct Shown {
 
 impl Seat {
     pub(super) fn new(
-        attempt: AttemptId,
-        candidate: PersonId,
+        identity: &Identity,
         name: &str,
         questions: u32,
         board: &Arc<Board>,
     ) -> Arc<Self> {
         Arc::new_cyclic(|own| Self {
             own: Weak::clone(own),
-            attempt,
-            candidate,
+            attempt: identity.id,
+            candidate: identity.candidate.clone(),
+            groups: identity.groups.clone(),
             name: name.into(),
             questions,
             board: Arc::clone(board),
             inspectors: AtomicU32::new(0),
             state: Mutex::default(),
         })
+    }
+
+    pub(super) const fn attempt(&self) -> AttemptId {
+        self.attempt
+    }
+
+    /// The candidate's groups.
+    pub(super) const fn groups(&self) -> &Groups {
+        &self.groups
     }
 
     pub(super) const fn board(&self) -> &Arc<Board> {
@@ -138,6 +149,16 @@ impl Seat {
         self.lock().shown.clone()
     }
 
+    /// Whether it is in this node's memory.
+    pub(super) fn is_here(&self) -> bool {
+        self.lock().shown.as_ref().is_some_and(|shown| shown.here)
+    }
+
+    /// What consoles know.
+    pub(super) fn published(&self) -> Option<Shown> {
+        self.lock().published.clone()
+    }
+
     /// What a console gets that comes now: deltas say what changed since.
     pub(super) fn handed_out(&self) -> Option<Shown> {
         let state = self.lock();
@@ -154,11 +175,11 @@ impl Seat {
     }
 
     /// As if it had been published just now: a board was handed out.
-    pub(super) fn mark_published(&self) -> Option<Shown> {
+    pub(super) fn mark_published(&self) {
         let mut state = self.lock();
-        let shown = state.shown.clone()?;
-        state.published = Some(shown.clone());
-        Some(shown)
+        if let Some(shown) = state.shown.clone() {
+            state.published = Some(shown);
+        }
     }
 
     pub(super) fn inspected(&self, on: bool) {
@@ -191,7 +212,7 @@ impl Seat {
         self.board.acknowledged(key, self.attempt);
     }
 
-    /// Shows an incident to everybody, at once.
+    /// Shows an incident to everybody who sees the candidate, at once.
     pub(in crate::engine) fn tell_incident(&self, incident: &Incident) {
         if self.board.is_watched() {
             let message = ConsoleMessage::Incident(IncidentMessage {
@@ -199,7 +220,8 @@ impl Seat {
                 attempt: self.attempt.to_string(),
                 incident: incident_info(incident),
             });
-            self.board.tell(Topic::Everyone, message);
+            self.board
+                .tell(Topic::Candidate(self.groups.clone()), message);
         }
     }
 

@@ -6,7 +6,7 @@ use invigil_protocol::proctor::{Presence, Watcher};
 
 use crate::domain::{
     id::{AttemptId, ExamCode, PersonId},
-    person::Person,
+    person::{CandidateScope, Person},
 };
 
 /// The consoles of an exam.
@@ -20,6 +20,7 @@ pub(super) struct Watchers {
 struct Console {
     person: PersonId,
     name: String,
+    scope: CandidateScope,
     inspects: BTreeSet<AttemptId>,
 }
 
@@ -34,10 +35,31 @@ impl Watchers {
         let console = Console {
             person: person.id.clone(),
             name: person.name.clone(),
+            scope: person.candidates(),
             inspects: BTreeSet::new(),
         };
         self.consoles.insert(self.last, console);
         self.last
+    }
+
+    /// Whether a console sees just these candidates.
+    pub(super) fn watch_with(&self, scope: &CandidateScope) -> bool {
+        self.consoles
+            .values()
+            .any(|console| console.scope == *scope)
+    }
+
+    /// A console sees other candidates; the attempts are those that it inspects.
+    pub(super) fn set_scope(
+        &mut self,
+        console: u64,
+        scope: &CandidateScope,
+    ) -> BTreeSet<AttemptId> {
+        let Some(console) = self.consoles.get_mut(&console) else {
+            return BTreeSet::new();
+        };
+        console.scope = scope.clone();
+        console.inspects.clone()
     }
 
     /// Removes a console; the attempts are those that it inspected.
@@ -57,8 +79,13 @@ impl Watchers {
         })
     }
 
-    /// Everybody, by person: two consoles of one person are one proctor.
-    pub(super) fn presence(&self, exam: &ExamCode) -> Presence {
+    /// Everybody, by person: two consoles of one person are one proctor. With the
+    /// attempts that whoever is told may know of.
+    pub(super) fn presence(
+        &self,
+        exam: &ExamCode,
+        is_known: impl Fn(AttemptId) -> bool,
+    ) -> Presence {
         let mut people: BTreeMap<&PersonId, (&str, BTreeSet<AttemptId>)> = BTreeMap::new();
         for console in self.consoles.values() {
             let (_, inspects) = people
@@ -69,7 +96,11 @@ impl Watchers {
         let proctors = people.into_iter().map(|(id, (name, inspects))| Watcher {
             id: id.to_string(),
             name: name.to_owned(),
-            inspects: inspects.iter().map(ToString::to_string).collect(),
+            inspects: inspects
+                .into_iter()
+                .filter(|attempt| is_known(*attempt))
+                .map(|attempt| attempt.to_string())
+                .collect(),
         });
         Presence {
             exam: exam.to_string(),

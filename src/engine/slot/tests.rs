@@ -3,7 +3,10 @@
 use futures_util::FutureExt;
 
 use super::*;
-use crate::{domain::time::Timestamp, engine::outbox::Outgoing};
+use crate::{
+    domain::{person::Groups, time::Timestamp},
+    engine::outbox::Outgoing,
+};
 
 const NONE: [u64; 0] = [];
 
@@ -22,6 +25,7 @@ fn slot() -> Arc<Slot> {
         seed: 0,
         time_factor: rust_decimal::Decimal::ONE,
         extra_time: std::time::Duration::ZERO,
+        groups: Groups::default(),
         started_at: Timestamp::from_ms(0),
     };
     Arc::new(Slot::new(&identity, 1, durable, None))

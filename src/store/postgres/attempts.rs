@@ -17,8 +17,9 @@ use crate::{
         time::Timestamp,
     },
     store::{
-        AnswerRow, AttemptStore, AttemptWrite, CommandState, Error, GradeRow, NewAttempt,
-        ResultLine, Started, Summary, Taken, TimelineRow, Written, convert::refuse,
+        AnswerRow, AttemptStore, AttemptWrite, CandidateScope, CommandState, Error, GradeRow,
+        Groups, NewAttempt, ResultLine, Started, Summary, Taken, TimelineRow, Written,
+        convert::refuse,
     },
 };
 
@@ -121,7 +122,7 @@ impl AttemptStore for Postgres {
         person: &PersonId,
         command: &str,
         body: &[u8; 32],
-        exam: Option<&ExamCode>,
+        exam: Option<(&ExamCode, &CandidateScope)>,
     ) -> Result<CommandState, Error> {
         self.call("begin command", async |db| {
             begin_command(db, person, command, body, exam).await
@@ -170,7 +171,7 @@ async fn begin_command(
     person: &PersonId,
     command: &str,
     body: &[u8; 32],
-    exam: Option<&ExamCode>,
+    exam: Option<(&ExamCode, &CandidateScope)>,
 ) -> Result<CommandState, sqlx::Error> {
     // The update changes nothing: it makes RETURNING give the row that is there.
     let known: Option<(Vec<u8>, Option<String>, Vec<i64>)> = sqlx::query_as(
@@ -179,7 +180,7 @@ async fn begin_command(
              SELECT k.attempt_id
              FROM exam_attempt_keys AS k
              JOIN exams AS e ON e.id = k.exam_id
-             WHERE e.code = $4 AND k.closed_at IS NULL
+             WHERE e.code = $4 AND k.closed_at IS NULL AND ($5::text[] IS NULL OR k.groups && $5)
              ORDER BY k.attempt_id
          )
          FROM users AS u
@@ -190,7 +191,11 @@ async fn begin_command(
     .bind(person.as_str())
     .bind(command)
     .bind(body.as_slice())
-    .bind(exam.map(ExamCode::as_str))
+    .bind(exam.map(|(code, _)| code.as_str()))
+    .bind(
+        exam.and_then(|(_, candidates)| candidates.groups())
+            .map(Groups::names),
+    )
     .fetch_optional(connection)
     .await?;
     match known {

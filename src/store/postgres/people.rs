@@ -17,6 +17,48 @@ use crate::{
     },
 };
 
+const PUT_PEOPLE: &str = "
+WITH p AS MATERIALIZED (
+    SELECT *
+    FROM unnest(
+        $1::text[], $2::text[], $3::text[], $4::text[],
+        $5::text[], $6::numeric[], $7::bigint[], $8::bytea[], $9::jsonb[]
+    ) AS p (username, name, email, role, exams, time_factor, extra_time_ms, code, groups)
+),
+put AS (
+    INSERT INTO users
+        (username, name, email, exam_codes, groups, time_factor, extra_time_ms,
+         access_code_hmac)
+    SELECT p.username, p.name, p.email,
+       CASE WHEN p.exams IS NOT NULL
+            THEN ARRAY(SELECT json_array_elements_text(p.exams::json)) END,
+       ARRAY(SELECT jsonb_array_elements_text(p.groups)),
+       p.time_factor, p.extra_time_ms, p.code
+    FROM p
+    ON CONFLICT (username) DO UPDATE
+    SET name = excluded.name,
+        email = excluded.email,
+        exam_codes = excluded.exam_codes,
+        groups = excluded.groups,
+        time_factor = excluded.time_factor,
+        extra_time_ms = excluded.extra_time_ms,
+        access_code_hmac = excluded.access_code_hmac,
+        revision = users.revision + 1,
+        updated_at = now()
+    RETURNING id, organization_id, username
+),
+ended AS (
+    DELETE FROM user_roles AS r
+    USING put, p
+    WHERE r.user_id = put.id AND p.username = put.username
+      AND r.organization_id = put.organization_id AND r.role <> p.role
+)
+INSERT INTO user_roles (user_id, organization_id, role)
+SELECT put.id, put.organization_id, p.role
+FROM put
+JOIN p ON p.username = put.username
+ON CONFLICT (user_id, organization_id, role) DO UPDATE SET is_active = true, expires_at = NULL";
+
 /// Adds or replaces people.
 pub(super) async fn put_people(
     connection: &mut PgConnection,
@@ -37,56 +79,23 @@ pub(super) async fn put_people(
         .iter()
         .map(|(person, _)| duration_to_column(person.extra_time))
         .collect();
+    let groups: Vec<serde_json::Value> = rows
+        .iter()
+        .map(|(person, _)| serde_json::json!(person.groups))
+        .collect();
     let codes: Vec<&[u8]> = rows.iter().map(|(_, code)| code.as_slice()).collect();
-    sqlx::query(
-        "WITH p AS MATERIALIZED (
-             SELECT *
-             FROM unnest(
-                 $1::text[], $2::text[], $3::text[], $4::text[],
-                 $5::text[], $6::numeric[], $7::bigint[], $8::bytea[]
-             ) AS p (username, name, email, role, exams, time_factor, extra_time_ms, code)
-         ),
-         put AS (
-             INSERT INTO users
-                 (username, name, email, exam_codes, time_factor, extra_time_ms, access_code_hmac)
-             SELECT p.username, p.name, p.email,
-                CASE WHEN p.exams IS NOT NULL
-                     THEN ARRAY(SELECT json_array_elements_text(p.exams::json)) END,
-                p.time_factor, p.extra_time_ms, p.code
-             FROM p
-             ON CONFLICT (username) DO UPDATE
-             SET name = excluded.name,
-                 email = excluded.email,
-                 exam_codes = excluded.exam_codes,
-                 time_factor = excluded.time_factor,
-                 extra_time_ms = excluded.extra_time_ms,
-                 access_code_hmac = excluded.access_code_hmac,
-                 revision = users.revision + 1,
-                 updated_at = now()
-             RETURNING id, organization_id, username
-         ),
-         ended AS (
-             DELETE FROM user_roles AS r
-             USING put, p
-             WHERE r.user_id = put.id AND p.username = put.username
-               AND r.organization_id = put.organization_id AND r.role <> p.role
-         )
-         INSERT INTO user_roles (user_id, organization_id, role)
-         SELECT put.id, put.organization_id, p.role
-         FROM put
-         JOIN p ON p.username = put.username
-         ON CONFLICT (user_id, organization_id, role) DO UPDATE SET is_active = true, expires_at = NULL",
-    )
-    .bind(column(|person| person.id.as_str()))
-    .bind(column(|person| &person.name))
-    .bind(column(|person| &person.email))
-    .bind(column(|person| person.role.as_str()))
-    .bind(&scopes)
-    .bind(&factors)
-    .bind(&extra)
-    .bind(&codes)
-    .execute(connection)
-    .await?;
+    sqlx::query(PUT_PEOPLE)
+        .bind(column(|person| person.id.as_str()))
+        .bind(column(|person| &person.name))
+        .bind(column(|person| &person.email))
+        .bind(column(|person| person.role.as_str()))
+        .bind(&scopes)
+        .bind(&factors)
+        .bind(&extra)
+        .bind(&codes)
+        .bind(&groups)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
@@ -105,6 +114,7 @@ struct PersonRow {
     email: String,
     role: String,
     exam_codes: Option<Vec<String>>,
+    groups: Vec<String>,
     time_factor: Decimal,
     extra_time_ms: i64,
 }
@@ -125,6 +135,7 @@ impl TryFrom<PersonRow> for Person {
             exams: row.exam_codes.map_or(ExamScope::All, |codes| {
                 ExamScope::Some(codes.into_iter().map(Into::into).collect())
             }),
+            groups: row.groups.into_iter().collect(),
             time_factor: row.time_factor,
             extra_time: duration_from_column(row.extra_time_ms)?,
         })
@@ -146,8 +157,8 @@ pub(super) async fn credentials(
     id: &PersonId,
 ) -> Result<Option<Credentials>, sqlx::Error> {
     let row: Option<CredentialsRow> = sqlx::query_as(
-        "SELECT u.username, u.name, u.email, r.role, exam_scope(u.id) AS exam_codes, u.time_factor,
-                u.extra_time_ms, u.access_code_hmac, u.password_hash, u.locked_until
+        "SELECT u.username, u.name, u.email, r.role, exam_scope(u.id) AS exam_codes, u.groups,
+                u.time_factor, u.extra_time_ms, u.access_code_hmac, u.password_hash, u.locked_until
          FROM users AS u
          CROSS JOIN LATERAL effective_role(u.id) AS r (role)
          WHERE u.username = $1 AND u.is_active AND r.role IS NOT NULL",
@@ -270,8 +281,8 @@ pub(super) async fn login(
     now: Timestamp,
 ) -> Result<Option<Person>, sqlx::Error> {
     let sql = format!(
-        "SELECT u.username, u.name, u.email, r.role, exam_scope(u.id) AS exam_codes, u.time_factor,
-                u.extra_time_ms
+        "SELECT u.username, u.name, u.email, r.role, exam_scope(u.id) AS exam_codes, u.groups,
+                u.time_factor, u.extra_time_ms
          FROM {SESSION} AS f
          JOIN user_sessions AS s ON s.id = f.id
          JOIN users AS u ON u.id = s.user_id

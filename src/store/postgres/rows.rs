@@ -36,6 +36,7 @@ pub(super) struct SummaryRow {
     seed: i64,
     time_factor: Decimal,
     extra_time_ms: i64,
+    groups: Vec<String>,
     started_at: DateTime<Utc>,
     control: String,
     status: String,
@@ -101,6 +102,7 @@ impl TryFrom<SummaryRow> for Summary {
                 seed: row.seed.cast_unsigned(),
                 time_factor: row.time_factor,
                 extra_time: duration_from_column(row.extra_time_ms)?,
+                groups: row.groups.into_iter().collect(),
                 started_at: instant(row.started_at),
             },
             control: ControlRow {

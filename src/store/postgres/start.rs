@@ -28,8 +28,9 @@ struct Keys {
 const MAKE: &str = "
 WITH key AS (
     INSERT INTO exam_attempt_keys
-        (exam_id, exam_version_id, user_id, attempt_no, started_at, closed_at, last_activity_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $5)
+        (exam_id, exam_version_id, user_id, attempt_no, started_at, closed_at, last_activity_at,
+         groups)
+    VALUES ($1, $2, $3, $4, $5, $6, $5, $16)
     RETURNING attempt_id, started_at
 ),
 active AS (
@@ -137,6 +138,7 @@ async fn make(
         .bind(optional(control.entered_at)?)
         .bind(optional(control.deadline_at)?)
         .bind(optional(control.close_at)?)
+        .bind(identity.groups.names())
         .fetch_one(connection)
         .await
 }

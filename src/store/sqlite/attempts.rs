@@ -12,8 +12,8 @@ use crate::{
         time::Timestamp,
     },
     store::{
-        AnswerRow, AttemptStore, AttemptWrite, CommandState, Error, GradeRow, NewAttempt,
-        ResultLine, Started, Summary, Taken, TimelineRow, Written,
+        AnswerRow, AttemptStore, AttemptWrite, CandidateScope, CommandState, Error, GradeRow,
+        NewAttempt, ResultLine, Started, Summary, Taken, TimelineRow, Written,
     },
 };
 
@@ -114,7 +114,7 @@ impl AttemptStore for Sqlite {
         person: &PersonId,
         command: &str,
         body: &[u8; 32],
-        exam: Option<&ExamCode>,
+        exam: Option<(&ExamCode, &CandidateScope)>,
     ) -> Result<CommandState, Error> {
         self.write("begin command", async |db| {
             begin_command(db, person, command, body, exam).await
@@ -163,7 +163,7 @@ async fn begin_command(
     person: &PersonId,
     command: &str,
     body: &[u8; 32],
-    exam: Option<&ExamCode>,
+    exam: Option<(&ExamCode, &CandidateScope)>,
 ) -> Result<CommandState, sqlx::Error> {
     // The update changes nothing: it makes RETURNING give the row that is there.
     let known: (Vec<u8>, Option<String>, Json<Vec<i64>>) = sqlx::query_as(
@@ -171,6 +171,10 @@ async fn begin_command(
          VALUES (?1, ?2, ?3, (
              SELECT json_group_array(id ORDER BY id) FROM exam_attempts
              WHERE exam = ?4 AND closed_at IS NULL
+                 AND (?5 IS NULL OR EXISTS (
+                     SELECT 1 FROM json_each(groups) AS own
+                     JOIN json_each(?5) AS wanted ON wanted.value = own.value
+                 ))
          ))
          ON CONFLICT (username, command_id) DO UPDATE SET body_sha256 = body_sha256
          RETURNING body_sha256, result, targets",
@@ -178,7 +182,11 @@ async fn begin_command(
     .bind(person.as_str())
     .bind(command)
     .bind(body.as_slice())
-    .bind(exam.map(ExamCode::as_str))
+    .bind(exam.map(|(code, _)| code.as_str()))
+    .bind(
+        exam.and_then(|(_, candidates)| candidates.groups())
+            .map(Json),
+    )
     .fetch_one(connection)
     .await?;
     match known {

@@ -1,6 +1,6 @@
 //! People, log-ins and secrets.
 
-use sqlx::{FromRow, SqliteConnection};
+use sqlx::{FromRow, SqliteConnection, types::Json};
 
 use super::rows::decimal;
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
         time::{Timestamp, duration_ms},
     },
     store::{
-        Credentials, ExamScope, NewLogin, Person, TOKEN_OVERLAP,
+        Credentials, ExamScope, Groups, NewLogin, Person, TOKEN_OVERLAP,
         convert::{
             bytes_from_column, duration_from_column, duration_to_column, role_from_column,
             unreadable,
@@ -25,8 +25,9 @@ pub(super) async fn put_people(
     for (person, code) in people {
         sqlx::query(
             "INSERT INTO users
-                 (username, name, email, role, exam_codes, time_factor, extra_time_ms, access_code_hmac)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+                 (username, name, email, role, exam_codes, time_factor, extra_time_ms,
+                  access_code_hmac, groups)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
              ON CONFLICT (username) DO UPDATE
              SET name = excluded.name,
                  email = excluded.email,
@@ -34,7 +35,8 @@ pub(super) async fn put_people(
                  exam_codes = excluded.exam_codes,
                  time_factor = excluded.time_factor,
                  extra_time_ms = excluded.extra_time_ms,
-                 access_code_hmac = excluded.access_code_hmac",
+                 access_code_hmac = excluded.access_code_hmac,
+                 groups = excluded.groups",
         )
         .bind(person.id.as_str())
         .bind(&person.name)
@@ -44,6 +46,7 @@ pub(super) async fn put_people(
         .bind(person.time_factor.to_string())
         .bind(duration_to_column(person.extra_time))
         .bind(code.as_slice())
+        .bind(Json(&person.groups))
         .execute(&mut *connection)
         .await?;
     }
@@ -68,6 +71,7 @@ struct PersonRow {
     time_factor: String,
     extra_time_ms: i64,
     access_code_hmac: Vec<u8>,
+    groups: Json<Groups>,
 }
 
 impl TryFrom<PersonRow> for Credentials {
@@ -86,6 +90,7 @@ impl TryFrom<PersonRow> for Credentials {
                     serde_json::from_str(&codes).map_err(|error| unreadable(error.to_string()))?,
                 ),
             },
+            groups: row.groups.0,
             time_factor: decimal(&row.time_factor)?,
             extra_time: duration_from_column(row.extra_time_ms)?,
         };
@@ -104,7 +109,8 @@ pub(super) async fn credentials(
     id: &PersonId,
 ) -> Result<Option<Credentials>, sqlx::Error> {
     let row: Option<PersonRow> = sqlx::query_as(
-        "SELECT username, name, email, role, exam_codes, time_factor, extra_time_ms, access_code_hmac
+        "SELECT username, name, email, role, exam_codes, time_factor, extra_time_ms,
+                access_code_hmac, groups
          FROM users
          WHERE username = ?1",
     )
@@ -166,7 +172,7 @@ pub(super) async fn login(
 ) -> Result<Option<Person>, sqlx::Error> {
     let row: Option<PersonRow> = sqlx::query_as(
         "SELECT u.username, u.name, u.email, u.role, u.exam_codes, u.time_factor, u.extra_time_ms,
-                u.access_code_hmac
+                u.access_code_hmac, u.groups
          FROM user_sessions AS s
          JOIN users AS u ON u.username = s.username
          WHERE (s.token_sha256 = ?1 OR s.previous_sha256 = ?1 AND s.rotated_at > ?2 - ?3)

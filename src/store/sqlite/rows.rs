@@ -1,13 +1,13 @@
 //! Rows as they are read, and the values that they are.
 
 use rust_decimal::Decimal;
-use sqlx::FromRow;
+use sqlx::{FromRow, types::Json};
 
 use crate::{
     domain::{id::AttemptId, time::Timestamp},
     store::{
-        AnswerRow, ControlRow, GradeRow, Identity, IntegritySums, Progress, ResultLine, Summary,
-        TimelineRow, Totals,
+        AnswerRow, ControlRow, GradeRow, Groups, Identity, IntegritySums, Progress, ResultLine,
+        Summary, TimelineRow, Totals,
         convert::{duration_from_column, from_column, status_from_column, unreadable},
     },
 };
@@ -30,6 +30,7 @@ pub(super) struct SummaryRow {
     seed: i64,
     time_factor: String,
     extra_time_ms: i64,
+    groups: Json<Groups>,
     started_at: i64,
     control: String,
     status: String,
@@ -97,6 +98,7 @@ impl TryFrom<SummaryRow> for Summary {
                 seed: row.seed.cast_unsigned(),
                 time_factor: decimal(&row.time_factor)?,
                 extra_time: duration_from_column(row.extra_time_ms)?,
+                groups: row.groups.0,
                 started_at: Timestamp::from_ms(row.started_at),
             },
             control: ControlRow {

@@ -1,6 +1,6 @@
 //! Making attempts, and taking them. Both run alone: nobody else writes.
 
-use sqlx::SqliteConnection;
+use sqlx::{SqliteConnection, types::Json};
 
 use super::{read, rows::SummaryRow};
 use crate::{
@@ -57,8 +57,8 @@ async fn make(
         "INSERT INTO exam_attempts
              (exam, exam_version, candidate, attempt_no, seed, time_factor, extra_time_ms,
               started_at, last_activity_at, ip_address, status, control, entered_at, deadline_at,
-              close_at, closed_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
+              close_at, closed_at, groups)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
          RETURNING id",
     )
     .bind(wanted.exam.as_str())
@@ -76,6 +76,7 @@ async fn make(
     .bind(ms(control.deadline_at))
     .bind(ms(control.close_at))
     .bind(ms(control.closed_at))
+    .bind(Json(&wanted.groups))
     .fetch_one(connection)
     .await
 }

@@ -275,6 +275,7 @@ fn read_roster(text: &str, key: &[u8; 32]) -> Result<Vec<ImportRow>, Problem> {
                 ExamScope::All => None,
                 ExamScope::Some(codes) => Some(codes.iter().map(ToString::to_string).collect()),
             },
+            groups: entry.person.groups,
             time_factor: entry.person.time_factor,
             extra_time_ms: crate::domain::time::duration_ms(entry.person.extra_time),
         }

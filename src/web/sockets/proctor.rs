@@ -97,7 +97,7 @@ async fn greet(
     let console = Console {
         app: Arc::clone(app),
         token,
-        exams: Exams::new(app.engine.clone()),
+        exams: Exams::new(app.engine.clone(), &person),
         slots: Arc::new(Semaphore::new(COMMANDS_AT_ONCE)),
         answers: mpsc::channel(ANSWERS_WAITING),
         pace: Pace::new(*app.engine.limits(), 0, 0, Instant::now()),
@@ -267,10 +267,23 @@ impl Console {
             let detail = "no such exam within reach";
             return Ok(complain(wire, ErrorCode::Forbidden, detail).await);
         }
+        if !self.see_others(wire, &person).await {
+            return Ok(false);
+        }
         if let Err(error) = self.exams.add(exam.clone(), &person).await {
             return Ok(unavailable(wire, &error).await);
         }
         Ok(self.send_board(wire, &exam).await)
+    }
+
+    /// Sends the boards again where the person sees other candidates than before.
+    async fn see_others(&mut self, wire: &mut Wire<ProctorMessage>, person: &Person) -> bool {
+        for exam in self.exams.set_scope(person.candidates()) {
+            if !self.send_board(wire, &exam).await {
+                return false;
+            }
+        }
+        true
     }
 
     async fn inspect(
@@ -357,6 +370,9 @@ impl Console {
             if let Some(person) = self.person().await? {
                 self.exams
                     .keep_only(|exam| staff_standing(&person, exam).is_some());
+                if !self.see_others(wire, &person).await {
+                    return Ok(false);
+                }
             }
         }
         if silent >= HEARTBEAT * PING_AFTER && !self.pinged {
@@ -393,7 +409,7 @@ async fn welcome(app: &AppState, person: &Person) -> Result<Welcome, Closing> {
             .map(|exam| WatchableExam {
                 code: exam.code.to_string(),
                 title: exam.title.clone(),
-                live: engine.live_attempts(&exam.code),
+                live: engine.live_attempts(&exam.code, &person.candidates()),
             })
             .collect(),
         limits: ConsoleLimits {

@@ -12,13 +12,15 @@ from pathlib import Path
 
 BINARY = Path(os.environ.get("INVIGIL_BIN", Path(__file__).parents[3] / "target/debug/invigil"))
 
-ROSTER_HEADER = ["id", "name", "email", "role", "code", "exams", "time_factor", "extra_minutes"]
+ROSTER_HEADER = [
+    "id", "name", "email", "role", "code", "exams", "time_factor", "extra_minutes", "groups",
+]  # fmt: skip
 
 
-def person(id, exams, role="candidate", time_factor="", extra_minutes=""):
+def person(id, exams, role="candidate", time_factor="", extra_minutes="", groups=""):
     """A row of the roster; the access code is `code-` and the id."""
-    name = f"Name of {id}"
-    return [id, name, f"{id}@example.org", role, f"code-{id}", exams, time_factor, extra_minutes]
+    known = [id, f"Name of {id}", f"{id}@example.org", role, f"code-{id}"]
+    return [*known, exams, time_factor, extra_minutes, groups]
 
 
 STAFF = [

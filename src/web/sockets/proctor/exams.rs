@@ -15,7 +15,7 @@ use tokio::sync::broadcast::{Receiver, error::RecvError};
 use crate::{
     domain::{
         id::{AttemptId, ExamCode, PersonId},
-        person::Person,
+        person::{CandidateScope, Person},
     },
     engine::{Engine, Error, Frame, News, Topic, Watching},
 };
@@ -36,7 +36,8 @@ pub(super) struct Exams {
     watched: HashMap<ExamCode, Watched>,
     news: SelectAll<BoxStream<'static, (ExamCode, Option<Arc<News>>)>>,
     inspected: HashSet<AttemptId>,
-    person: Option<PersonId>,
+    person: PersonId,
+    scope: CandidateScope,
 }
 
 struct Watched {
@@ -45,19 +46,19 @@ struct Watched {
 }
 
 impl Exams {
-    pub(super) fn new(engine: Engine) -> Self {
+    pub(super) fn new(engine: Engine, person: &Person) -> Self {
         Self {
             engine,
             watched: HashMap::new(),
             news: SelectAll::new(),
             inspected: HashSet::new(),
-            person: None,
+            person: person.id.clone(),
+            scope: person.candidates(),
         }
     }
 
     /// Begins to watch an exam; one that is watched already stays so.
     pub(super) async fn add(&mut self, exam: ExamCode, person: &Person) -> Result<(), Error> {
-        self.person = Some(person.id.clone());
         if self.watched.contains_key(&exam) {
             return Ok(());
         }
@@ -87,6 +88,24 @@ impl Exams {
         }
     }
 
+    /// The person may see other candidates now; the exams whose boards were watched
+    /// for those before.
+    pub(super) fn set_scope(&mut self, scope: CandidateScope) -> Vec<ExamCode> {
+        if self.scope == scope {
+            return Vec::new();
+        }
+        self.scope = scope;
+        for Watched { watching, .. } in self.watched.values_mut() {
+            watching.set_scope(self.scope.clone());
+        }
+        let watched = &self.watched;
+        self.inspected.retain(|attempt| {
+            let mut boards = watched.values();
+            boards.any(|Watched { watching, .. }| watching.shows(*attempt))
+        });
+        self.watched.keys().cloned().collect()
+    }
+
     /// Ends to watch anything.
     pub(super) fn clear(&mut self) {
         self.keep_only(|_| false);
@@ -104,9 +123,10 @@ impl Exams {
             return Some(Heard::Missed(exam));
         };
         let for_us = match &news.topic {
-            Topic::Everyone => true,
+            Topic::Scope(scope) => *scope == self.scope,
+            Topic::Candidate(groups) => self.scope.contains(groups),
             Topic::Inspectors(attempt) => self.inspected.contains(attempt),
-            Topic::Person(person) => self.person.as_ref() == Some(person),
+            Topic::Person(person) => *person == self.person,
         };
         Some(if for_us {
             Heard::Frame(Arc::clone(&news.frame))
@@ -118,7 +138,7 @@ impl Exams {
     /// The whole board of an exam.
     pub(super) fn snapshot(&self, exam: &ExamCode) -> Vec<Arc<Frame>> {
         let watched = self.watched.get(exam);
-        watched.map_or_else(Vec::new, |watched| watched.watching.board().snapshot())
+        watched.map_or_else(Vec::new, |watched| watched.watching.snapshot())
     }
 
     /// Begins or ends to look at one attempt; none: it is on no board here.

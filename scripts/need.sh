@@ -2,7 +2,7 @@
 # Sees to it that this machine has what a command needs.
 #
 #   scripts/need.sh rust node make        names what is missing, and how to get it
-#   scripts/need.sh cc postgres redis chromium python
+#   scripts/need.sh cc postgres redis chromium python shellcheck
 #                                         installs what is missing, on Debian
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
@@ -45,6 +45,7 @@ packages_for() {
     postgres) [ -n "$(pg_bin)" ] || echo postgresql ;;
     redis) command -v redis-server >/dev/null || echo redis-server ;;
     chromium) find_chromium >/dev/null || echo chromium ;;
+    shellcheck) command -v shellcheck >/dev/null || echo shellcheck ;;
     python) find_python >/dev/null || echo python3 python3-venv ;;
     *) fail "nothing is known about '$1'" ;;
   esac

@@ -16,7 +16,7 @@ export INVIGIL_BIN=$target/debug/invigil
 
 step_tools() {
   scripts/need.sh rust node make
-  scripts/need.sh cc postgres redis chromium python
+  scripts/need.sh cc postgres redis chromium python shellcheck
 }
 
 # The engine carries the pages inside, so they come before any build of it.
@@ -33,11 +33,7 @@ step_shell() {
   for script in .ci/run scripts/*.sh; do
     bash -n "$script"
   done
-  if command -v shellcheck >/dev/null; then
-    shellcheck -x .ci/run scripts/*.sh
-  else
-    skip "shellcheck of scripts" "shellcheck is not installed"
-  fi
+  shellcheck -x .ci/run scripts/*.sh
 }
 
 step_js() {

@@ -1,5 +1,6 @@
 //! Invigil, a real-time exam engine. The map of the house, in reading order.
 
+pub mod cluster;
 pub mod config;
 pub mod domain;
 pub mod engine;

@@ -132,6 +132,20 @@ pub struct Metrics {
     pub spool_bytes: Gauge,
     /// Parts of the spool that could not be read.
     pub spool_damaged: Counter,
+    /// Nodes that live, this one too.
+    pub bus_nodes: Gauge,
+    /// Whether this node hears the others: 1 or 0.
+    pub bus_up: Gauge,
+    /// Times that messages of other nodes may have been missed.
+    pub bus_gaps: Counter,
+    /// Messages to or from other nodes that were dropped.
+    pub bus_dropped: Counter,
+    /// Messages of other nodes that are not understood.
+    pub bus_unknown: Counter,
+    /// Attempts taken over, by how: `handed_over`, `taken`, `claimed`.
+    pub takeovers: Family<Outcome, Counter>,
+    /// From asking the node that has an attempt to having it.
+    pub hand_over_seconds: Histogram,
 }
 
 impl fmt::Debug for Metrics {
@@ -177,6 +191,13 @@ impl Default for Metrics {
             memory_used: Gauge::default(),
             spool_bytes: Gauge::default(),
             spool_damaged: Counter::default(),
+            bus_nodes: Gauge::default(),
+            bus_up: Gauge::default(),
+            bus_gaps: Counter::default(),
+            bus_dropped: Counter::default(),
+            bus_unknown: Counter::default(),
+            takeovers: Family::default(),
+            hand_over_seconds: Histogram::new(SAVE_SECONDS),
         };
         metrics.register();
         metrics
@@ -184,6 +205,12 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    /// An attempt was taken from another node that was asked for it.
+    pub fn taken_over(&self, outcome: &'static str, took: std::time::Duration) {
+        self.takeovers.get_or_create(&Outcome { outcome }).inc();
+        self.hand_over_seconds.observe(took.as_secs_f64());
+    }
+
     fn register(&mut self) {
         let registry = &mut self.registry;
         macro_rules! register {
@@ -218,6 +245,13 @@ impl Metrics {
             memory_used: "Share of the memory that is in use",
             spool_bytes: "Bytes of records on local disk",
             spool_damaged: "Parts of the spool that could not be read",
+            bus_nodes: "Nodes that live, this one too",
+            bus_up: "Whether this node hears the others, 1 or 0",
+            bus_gaps: "Times that messages of other nodes may have been missed",
+            bus_dropped: "Messages to or from other nodes that were dropped",
+            bus_unknown: "Messages of other nodes that are not understood",
+            takeovers: "Attempts taken from another node, by how",
+            hand_over_seconds: "From asking the node that has an attempt to having it",
         }
     }
 
@@ -329,7 +363,13 @@ mod tests {
             # TYPE invigil_scheduling_delay gauge
             # TYPE invigil_memory_used gauge
             # TYPE invigil_spool_bytes gauge
-            # TYPE invigil_spool_damaged counter"]]
+            # TYPE invigil_spool_damaged counter
+            # TYPE invigil_bus_nodes gauge
+            # TYPE invigil_bus_up gauge
+            # TYPE invigil_bus_gaps counter
+            # TYPE invigil_bus_dropped counter
+            # TYPE invigil_bus_unknown counter
+            # TYPE invigil_hand_over_seconds histogram"]]
         .assert_eq(&list.join("\n"));
     }
 

@@ -22,6 +22,7 @@ use secrecy::SecretString;
 
 use self::reader::Reader;
 use crate::{
+    cluster::redis::Address,
     evidence::{self, Place},
     web::origin::Origin,
 };
@@ -45,6 +46,10 @@ pub struct Config {
     pub media: Media,
     /// Where records go.
     pub mongodb: MongoDb,
+    /// How nodes hear each other.
+    pub redis: Redis,
+    /// This node among the others.
+    pub cluster: Cluster,
     /// How records get there.
     pub recorder: Recorder,
     /// Evidence of attempts.
@@ -132,6 +137,22 @@ pub struct MongoDb {
     pub url: Option<SecretString>,
     /// The database.
     pub database: String,
+}
+
+/// How nodes hear each other.
+#[derive(Debug, Clone)]
+pub struct Redis {
+    /// Redis; none: this node is alone.
+    pub url: Option<Address>,
+    /// What its channels begin with.
+    pub prefix: String,
+}
+
+/// This node among the others.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    /// What it is called; none: as its address.
+    pub node: Option<String>,
 }
 
 /// How records get to `MongoDB`.
@@ -344,6 +365,13 @@ impl Config {
                 url: reader.mongodb_url("mongodb.url"),
                 database: reader.text("mongodb.database").to_owned(),
             },
+            redis: Redis {
+                url: reader.redis_url("redis.url"),
+                prefix: reader.text("redis.prefix").to_owned(),
+            },
+            cluster: Cluster {
+                node: reader.optional("cluster.node").map(str::to_owned),
+            },
             recorder: Recorder {
                 spool: PathBuf::from(reader.text("recorder.spool")),
                 spool_bytes: reader.integer("recorder.spool_bytes", 1_048_576..=1 << 50),
@@ -414,6 +442,7 @@ impl Config {
             ("database", "url"),
             ("database", "management_url"),
             ("mongodb", "url"),
+            ("redis", "url"),
         ];
         for (section, key) in secrets {
             if let Some(toml::Value::String(url)) = effective
@@ -556,9 +585,11 @@ mod tests {
     fn secrets_are_masked() {
         let url = "postgres://someone:secret@db.example:5432/exams?password=secret";
         let mongodb = "mongodb://someone:secret@db.example/?authSource=secret";
+        let redis = "redis-cluster://:secret@cache.example?node=two";
         let urls = [
             ("INVIGIL__DATABASE__URL", url),
             ("INVIGIL__MONGODB__URL", mongodb),
+            ("INVIGIL__REDIS__URL", redis),
         ];
         let config = load("", &urls).unwrap();
         let printed = config.to_masked_toml();

@@ -13,13 +13,17 @@ mod clock;
 mod command;
 mod content;
 mod devices;
+mod entropy;
 mod hand_in;
 mod load;
+mod nodes;
 mod outbox;
+mod ownership;
 mod read;
 mod recorder;
 mod registry;
 mod replay;
+mod routing;
 mod shared;
 mod slot;
 mod start;
@@ -33,8 +37,18 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
-    actor::message::Message, board::Boards, content::Contents, devices::Devices, hand_in::Keys,
-    recorder::Recorder, registry::Registry, shared::Shared, strain::Strain, writer::Writer,
+    actor::message::Message,
+    board::Boards,
+    content::Contents,
+    devices::Devices,
+    hand_in::Keys,
+    nodes::{Answer, Desk, Owners, Question},
+    recorder::Recorder,
+    registry::{Missing, Registry, Why},
+    routing::Done,
+    shared::Shared,
+    strain::Strain,
+    writer::Writer,
 };
 pub use self::{
     actor::{ExchangeRefusal, Handle, Opened, Opening, OpeningRefusal, StaffRefusal},
@@ -42,15 +56,18 @@ pub use self::{
     clock::Clock,
     command::CommandError,
     content::{Content, PaperBody},
+    entropy::{Entropy, SystemEntropy, fresh_session},
+    nodes::Entry,
     outbox::{Closing, Outbox, Outgoing},
     recorder::RecorderSettings,
     replay::replay,
-    shared::{Limits, fresh_session},
+    shared::Limits,
     start::{StartError, StartedAttempt},
     watching::FoundIncident,
     writer::Flush,
 };
 use crate::{
+    cluster::{Bus, Link},
     domain::{
         id::{AttemptId, NodeId},
         time::{Timestamp, duration_ms},
@@ -59,7 +76,7 @@ use crate::{
     telemetry::{chain, metrics::Metrics},
 };
 use invigil_protocol::{code::CloseCode, exchange};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 
 /// How often a node says that it lives. What lies between its last word and the
 /// next start is an outage, so this is also how exactly outages are known.
@@ -71,6 +88,9 @@ const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a caller without a socket waits for a commit before it is told to
 /// try again.
 const COMMIT_PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long the questions of other nodes may take to end at the stop.
+const UNLINK_MAX: Duration = Duration::from_secs(1);
 
 /// A wall clock that is further behind what the store has seen is wrong.
 const CLOCK_BEHIND_MAX: Duration = Duration::from_secs(5);
@@ -121,8 +141,14 @@ pub enum Error {
 /// Settings of the engine.
 #[derive(Clone)]
 pub struct Settings {
-    /// This node's name.
+    /// This node's name, which no other has and had.
     pub node: NodeId,
+    /// What it hears the others by.
+    pub bus: Arc<dyn Bus>,
+    /// The clock.
+    pub clock: Clock,
+    /// Random numbers.
+    pub entropy: Arc<dyn Entropy>,
     /// What a connection may ask.
     pub limits: Limits,
     /// The writer's.
@@ -149,7 +175,10 @@ struct Inner {
     actors: TaskTracker,
     background: TaskTracker,
     recording: TaskTracker,
+    linked: TaskTracker,
     stop: CancellationToken,
+    /// Ends the link to other nodes, after everything else.
+    unlink: CancellationToken,
 }
 
 impl Engine {
@@ -163,7 +192,7 @@ impl Engine {
         settings: Settings,
         metrics: Arc<Metrics>,
     ) -> Result<Self, Error> {
-        let clock = Clock::system();
+        let clock = settings.clock;
         note_outage(&*attempts, &settings, clock.now()).await?;
         let keys = Arc::new(Keys::from_store(&*catalog).await?);
         let strain = Arc::new(Strain::default());
@@ -172,9 +201,18 @@ impl Engine {
             let strain = Arc::clone(&strain);
             Arc::new(Recorder::new(store, attempts, metrics, strain, settings))
         });
+        let link = Arc::new(Link::new(
+            settings.node.clone(),
+            settings.bus,
+            Arc::clone(&metrics),
+        ));
         let shared = Arc::new(Shared {
+            nodes: Arc::clone(&link),
+            owners: Owners::default(),
+            entropy: settings.entropy,
             recorder: recorder.clone(),
-            boards: Boards::new(settings.node.clone(), clock),
+            changes: watch::Sender::new(0),
+            boards: Boards::new(link, clock),
             devices: Devices::default(),
             strain,
             node: settings.node,
@@ -183,15 +221,18 @@ impl Engine {
             metrics,
             limits: settings.limits,
             idle_stop: settings.idle_stop,
+            outage_min: settings.outage_min,
             keys: Arc::clone(&keys),
             outages: attempts.outages().await?.into(),
         });
         let contents = Arc::new(Contents::new(catalog, keys));
         let actors = TaskTracker::new();
+        let doubts = Arc::new(Notify::new());
         let registry = Registry::new(
             Arc::clone(&shared),
             Arc::clone(&contents),
             Arc::clone(&attempts),
+            Arc::clone(&doubts),
             actors.clone(),
         );
         let (background, stop) = (TaskTracker::new(), CancellationToken::new());
@@ -208,10 +249,13 @@ impl Engine {
                 actors,
                 background,
                 recording,
+                linked: TaskTracker::new(),
                 stop,
+                unlink: CancellationToken::new(),
             }),
         };
         engine.spawn_background(settings.flush);
+        engine.spawn_link(doubts);
         Ok(engine)
     }
 
@@ -247,7 +291,8 @@ impl Engine {
         let (measured, until) = (Arc::clone(shared), stop.clone());
         background.spawn(async move { measured.strain.measure(&measured.metrics, until).await });
         let (followed, until) = (Arc::clone(contents), stop.clone());
-        background.spawn(async move { followed.follow_rules(until).await });
+        let changes = shared.changes.subscribe();
+        background.spawn(async move { followed.follow_rules(changes, until).await });
         background.spawn(shared.clock.watch(stop.clone()));
         background.spawn(say_alive(
             Arc::clone(attempts),
@@ -256,9 +301,49 @@ impl Engine {
         ));
     }
 
+    fn spawn_link(&self, doubts: Arc<Notify>) {
+        let Inner {
+            shared,
+            registry,
+            attempts,
+            background,
+            linked,
+            stop,
+            unlink,
+            ..
+        } = &*self.inner;
+        let desk = Desk {
+            registry: Arc::clone(registry),
+            shared: Arc::clone(shared),
+            tasks: linked.clone(),
+        };
+        linked.spawn(Arc::clone(&shared.nodes).run(Arc::new(desk), linked.clone(), unlink.clone()));
+        background.spawn(ownership::run(
+            Arc::clone(registry),
+            Arc::clone(attempts),
+            Arc::clone(shared),
+            doubts,
+            stop.clone(),
+        ));
+        background.spawn(self.clone().follow_nodes(stop.clone()));
+    }
+
     /// The instant that it is.
     pub fn now(&self) -> Timestamp {
         self.inner.shared.clock.now()
+    }
+
+    /// People, their rights or exams were changed at this node: it is told to the
+    /// others.
+    pub fn note_changed(&self) {
+        let Inner { shared, .. } = &*self.inner;
+        shared.note_changed();
+        shared.nodes.tell(&nodes::News::Changed);
+    }
+
+    /// Counts changes of people, their rights and exams, at whichever node.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.inner.shared.changes.subscribe()
     }
 
     /// What a connection may ask.
@@ -277,11 +362,14 @@ impl Engine {
     ) -> Result<(Handle, Opened), OpeningRefusal> {
         let overloaded = || OpeningRefusal(Closing::new(CloseCode::Overloaded));
         let registry = &self.inner.registry;
+        let why = Why::Entry(opening.entry.clone());
         loop {
-            let handle = match registry.get(attempt).await {
+            let handle = match registry.get(attempt, &why).await {
                 Ok(Some(handle)) => handle,
                 Ok(None) => return Err(OpeningRefusal(Closing::new(CloseCode::Unauthorized))),
-                Err(error) => {
+                Err(Missing::Refused(closing)) => return Err(OpeningRefusal(closing)),
+                Err(Missing::Elsewhere(_)) => return Err(overloaded()),
+                Err(Missing::Failed(error)) => {
                     tracing::warn!(attempt.id = %attempt, error = chain(&error), "cannot load");
                     return Err(overloaded());
                 }
@@ -301,7 +389,8 @@ impl Engine {
         }
     }
 
-    /// Commands without a socket. Answers once they are durable.
+    /// Commands without a socket, and the JSON that they came in. Answers once they
+    /// are durable.
     ///
     /// # Errors
     /// Why nothing was done, or that it is not known to be durable.
@@ -309,23 +398,20 @@ impl Engine {
         &self,
         attempt: AttemptId,
         request: exchange::Request,
+        json: &str,
         address: IpAddr,
     ) -> Result<Box<exchange::Reply>, ExchangeRefusal> {
-        let (reply, answer) = oneshot::channel();
-        let message = Message::Exchange(Box::new((request, address, reply)));
-        match self.inner.registry.deliver(attempt, message).await {
-            Ok(true) => {}
-            Ok(false) => return Err(ExchangeRefusal::Closed),
-            Err(error) => {
-                tracing::warn!(attempt.id = %attempt, error = chain(&error), "cannot load");
-                return Err(ExchangeRefusal::Unavailable);
-            }
+        let asked = || Question::Exchange {
+            attempt,
+            request: json.to_owned(),
+            address,
+        };
+        let message = |reply| Message::Exchange(Box::new((request.clone(), address, reply)));
+        match self.have_done(attempt, asked, message).await {
+            Done::Here(done) | Done::There(Answer::Exchanged(done)) => done,
+            Done::NoSuchAttempt => Err(ExchangeRefusal::Closed),
+            Done::There(_) | Done::Not => Err(ExchangeRefusal::Unavailable),
         }
-        tokio::time::timeout(COMMIT_PATIENCE, answer)
-            .await
-            .ok()
-            .and_then(Result::ok)
-            .unwrap_or(Err(ExchangeRefusal::Unavailable))
     }
 
     /// Whether the store took the last batch. One that answers may still have no
@@ -343,7 +429,10 @@ impl Engine {
             background,
             recording,
             shared,
+            attempts,
+            linked,
             stop,
+            unlink,
             ..
         } = &*self.inner;
         stop.cancel();
@@ -367,6 +456,20 @@ impl Engine {
             .is_err()
         {
             tracing::error!("not every record was written; what was acknowledged is on disk");
+        }
+        if let Err(error) = attempts.node_left(&shared.node).await {
+            tracing::debug!(error = chain(&error), "cannot say that this node ends");
+        }
+        shared.nodes.leave();
+        unlink.cancel();
+        // Nobody hears this node any more.
+        shared.boards.lose(None);
+        linked.close();
+        if tokio::time::timeout(UNLINK_MAX, linked.wait())
+            .await
+            .is_err()
+        {
+            tracing::debug!("other nodes still wait for this one");
         }
     }
 }
@@ -425,6 +528,7 @@ async fn tell_health(
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             changed = available.changed() => if changed.is_err() {
                 return;
@@ -444,6 +548,7 @@ async fn say_alive(store: Arc<dyn AttemptStore>, shared: Arc<Shared>, stop: Canc
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             _ = interval.tick() => {}
         }

@@ -278,6 +278,28 @@ pub struct Taken {
     pub progress: Progress,
     /// Every stored answer, by question.
     pub answers: Vec<AnswerRow>,
+    /// The last sign of life of the node that had it and did not let it go.
+    pub lost_at: Option<Timestamp>,
+}
+
+/// What became of [`AttemptStore::take_if_free`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum Take {
+    /// It is taken.
+    Taken(Box<Taken>),
+    /// It is still this node's.
+    Held(NodeId),
+}
+
+/// Who has an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    /// Which attempt.
+    pub attempt: AttemptId,
+    /// The node that took it last; none: nobody ever did.
+    pub node: Option<NodeId>,
+    /// The number of that taking.
+    pub epoch: u64,
 }
 
 /// An attempt seen from outside, without taking it.
@@ -334,13 +356,32 @@ pub trait AttemptStore: Send + Sync {
     /// None where there is no such attempt.
     async fn take(&self, attempt: AttemptId, node: &NodeId) -> Result<Option<Taken>, Error>;
 
+    /// Takes an attempt unless one of `others` has it. None where there is no such
+    /// attempt.
+    async fn take_if_free(
+        &self,
+        attempt: AttemptId,
+        node: &NodeId,
+        others: &[NodeId],
+    ) -> Result<Option<Take>, Error>;
+
+    /// Who has these attempts, in any order; those that there are not are left out.
+    async fn owners(&self, attempts: &[AttemptId]) -> Result<Vec<Owner>, Error>;
+
     /// Writes a batch in one durable transaction: all of it or, on an error,
     /// nothing. A fenced write does not hinder the others. At most one write an
     /// attempt. Writing the same batch twice changes nothing.
     async fn save(&self, batch: &[AttemptWrite]) -> Result<Vec<Written>, Error>;
 
-    /// Attempts whose `close_at` is at or before `now`, earliest first.
-    async fn overdue(&self, now: Timestamp, limit: u32) -> Result<Vec<AttemptId>, Error>;
+    /// Attempts whose `close_at` is at or before `now` and that are for this node to
+    /// look at: its own, and claimed for it here, those that nobody has, whose node is
+    /// dead, or that are so late that their node cannot be well.
+    async fn overdue(
+        &self,
+        now: Timestamp,
+        node: &NodeId,
+        limit: u32,
+    ) -> Result<Vec<AttemptId>, Error>;
 
     /// Looks at an attempt without taking it.
     async fn summary(&self, attempt: AttemptId) -> Result<Option<Summary>, Error>;
@@ -403,6 +444,9 @@ pub trait AttemptStore: Send + Sync {
     /// Says that the node lives, and names the latest instant before at which
     /// any node did.
     async fn node_alive(&self, node: &NodeId, now: Timestamp) -> Result<Option<Timestamp>, Error>;
+
+    /// Says that the node ends in good order: it has no attempt any more.
+    async fn node_left(&self, node: &NodeId) -> Result<(), Error>;
 
     /// Keeps an interval in which no node was alive. A repeat changes nothing.
     async fn record_outage(&self, from: Timestamp, until: Timestamp) -> Result<(), Error>;

@@ -4,12 +4,16 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, stream};
 use invigil::{
+    cluster::local::Local,
     domain::{
         exam::definition::{self, Format},
         id::ExamCode,
         person::{ExamScope, Groups, Person, Role},
     },
-    engine::{Engine, Flush, Handle, Limits, Opened, Opening, Outbox, RecorderSettings, Settings},
+    engine::{
+        Clock, Engine, Entry, Flush, Handle, Limits, Opened, Opening, Outbox, RecorderSettings,
+        Settings, SystemEntropy,
+    },
     store::{AttemptStore, Catalog, StoredExam, records::RecordStore, sqlite::Sqlite},
     telemetry::metrics::Metrics,
 };
@@ -66,6 +70,9 @@ pub(crate) async fn start(
     store.put_exams(&[exam]).await.unwrap();
     let settings = Settings {
         node: "bench".into(),
+        bus: Local::alone("bench".into()),
+        clock: Clock::system(),
+        entropy: Arc::new(SystemEntropy),
         limits: Limits {
             frame_bytes: 16_384,
             answer_bytes: 1_048_576,
@@ -113,8 +120,10 @@ pub(crate) async fn seat(engine: &Engine, store: &Sqlite, attempts: usize) -> Ve
             let started = engine.start(&person, &exam, None, address).await.unwrap();
             let outbox = Arc::new(Outbox::default());
             let opening = Opening {
-                resume: None,
-                address,
+                entry: Entry {
+                    resume: None,
+                    address,
+                },
                 device: None,
                 outbox: Arc::clone(&outbox),
             };

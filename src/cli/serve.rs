@@ -5,8 +5,10 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Du
 use anyhow::{Context as _, bail};
 use chrono::DateTime;
 use invigil::{
+    cluster::{Bus, local::Local, redis::Redis},
     config::{self, Config},
-    engine::{Engine, Flush, Limits, RecorderSettings, Settings},
+    domain::id::NodeId,
+    engine::{Clock, Engine, Flush, Limits, RecorderSettings, Settings, SystemEntropy},
     management::{
         Fault, Management,
         maintenance::{Done, Job, Maintenance},
@@ -20,7 +22,7 @@ use invigil::{
 use prometheus_client::metrics::{counter::Counter, family::Family};
 use secrecy::ExposeSecret as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     BadUsage,
@@ -99,14 +101,7 @@ pub(super) async fn run_engine(
 
     let stop = CancellationToken::new();
     let metrics = Arc::new(Metrics::default());
-    let engine = Engine::start_up(
-        stores.attempts(),
-        stores.catalog(),
-        settings(&config, address).await?,
-        Arc::clone(&metrics),
-    )
-    .await
-    .context("cannot start the engine")?;
+    let (engine, link) = start_engine(&stores, &config, address, &metrics).await?;
     let drain = config.drain.time;
     let (management, maintenance) = match stores.servers() {
         Some(store) => {
@@ -146,6 +141,7 @@ pub(super) async fn run_engine(
             () = maintain(&stores, &app) => {}
             () = look_after(maintenance, &engine, &jobs) => {}
         }
+        link.close().await;
         stores.close().await;
         tracing::info!("stopped");
     };
@@ -159,6 +155,26 @@ pub(super) async fn run_engine(
         () = serving => Ok(ExitCode::SUCCESS),
         () = told_twice => Ok(ExitCode::from(ENDED_AT_ONCE)),
     }
+}
+
+/// The engine, and what it hears other nodes by.
+async fn start_engine(
+    stores: &Stores,
+    config: &Config,
+    address: SocketAddr,
+    metrics: &Arc<Metrics>,
+) -> anyhow::Result<(Engine, Link)> {
+    let node = node_id(config, address).context("name this node")?;
+    let link = Link::open(config, &node, metrics)?;
+    let engine = Engine::start_up(
+        stores.attempts(),
+        stores.catalog(),
+        settings(config, node, Arc::clone(&link.bus)).await?,
+        Arc::clone(metrics),
+    )
+    .await
+    .context("cannot start the engine")?;
+    Ok((engine, link))
 }
 
 /// The management side, where there is PostgreSQL. Without its database role the
@@ -187,10 +203,55 @@ async fn management(
     }
 }
 
-async fn settings(config: &Config, address: SocketAddr) -> anyhow::Result<Settings> {
+/// A name that no other node has, nor had before a restart.
+fn node_id(config: &Config, address: SocketAddr) -> anyhow::Result<NodeId> {
+    let start = getrandom::u32()?;
+    let name = config.cluster.node.clone();
+    let name = name.unwrap_or_else(|| address.to_string());
+    Ok(format!("{name}/{start:08x}").into())
+}
+
+/// What this node hears the others by.
+struct Link {
+    bus: Arc<dyn Bus>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Link {
+    fn open(config: &Config, node: &NodeId, metrics: &Arc<Metrics>) -> anyhow::Result<Self> {
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let bus: Arc<dyn Bus> = match &config.redis.url {
+            None => Local::alone(node.clone()),
+            Some(_) if config.database.url.is_none() => {
+                bail!("redis.url needs database.url: the embedded store is one process's")
+            }
+            Some(address) => {
+                let (node, metrics) = (node.clone(), Arc::clone(metrics));
+                let redis = Redis::new(address, &config.redis.prefix, node, metrics);
+                let redis = Arc::new(redis.context("redis.url")?);
+                let (running, until) = (Arc::clone(&redis), stop.clone());
+                tasks.spawn(async move { running.run(until).await });
+                redis
+            }
+        };
+        Ok(Self { bus, tasks, stop })
+    }
+
+    async fn close(self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+async fn settings(config: &Config, node: NodeId, bus: Arc<dyn Bus>) -> anyhow::Result<Settings> {
     let limits = &config.limits;
     Ok(Settings {
-        node: format!("{address}/{}", std::process::id()).into(),
+        node,
+        bus,
+        clock: Clock::system(),
+        entropy: Arc::new(SystemEntropy),
         limits: Limits {
             frame_bytes: limits.frame_bytes,
             answer_bytes: limits.answer_bytes,

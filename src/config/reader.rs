@@ -12,6 +12,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::LogFormat;
 use crate::{
+    cluster::redis::Address,
     evidence::{Credentials, Place, S3},
     web::origin::Origin,
 };
@@ -158,6 +159,14 @@ impl<'a> Reader<'a> {
         self.url(key, ["mongodb://", "mongodb+srv://"])
     }
 
+    /// None where it is empty, which means that this node is alone.
+    pub(super) fn redis_url(&mut self, key: &str) -> Option<Address> {
+        let text = self.optional(key)?;
+        Address::parse(text)
+            .map_err(|bad| self.fault(key, format_args!("must be an address of Redis: {bad}")))
+            .ok()
+    }
+
     fn url(&mut self, key: &str, schemes: [&str; 2]) -> Option<SecretString> {
         let expected = format!("empty or begin with {}", schemes[0]);
         self.read(
@@ -175,7 +184,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A text; none where it is empty.
-    fn optional(&mut self, key: &str) -> Option<&'a str> {
+    pub(super) fn optional(&mut self, key: &str) -> Option<&'a str> {
         let text = self.read(key, "a text", || "", Value::as_str);
         Some(text).filter(|text| !text.is_empty())
     }

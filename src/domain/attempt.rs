@@ -87,7 +87,7 @@ impl Status {
 }
 
 /// What an attempt is, from its start on; nothing of it ever changes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// Given by the store.
     pub id: AttemptId,

@@ -74,7 +74,7 @@ impl<T: Into<Box<str>>> FromIterator<T> for Groups {
 }
 
 /// Which candidates of an exam somebody of the staff sees and acts on.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum CandidateScope {
     /// Every candidate, those of no group too.
     #[default]

@@ -12,6 +12,7 @@
 mod client;
 mod exchange;
 pub(super) mod message;
+mod moving;
 mod outgoing;
 mod persist;
 mod sight;
@@ -24,12 +25,13 @@ use tokio::{
     time::Instant,
 };
 
-use self::message::{ConnectionId, Message};
+use self::message::{ConnectionId, Message, Release};
 pub use self::message::{ExchangeRefusal, Handle, Opened, Opening, OpeningRefusal, StaffRefusal};
 use super::{
     board::Seat,
+    entropy::drain_retry_ms,
     outbox::{Closing, Outbox},
-    shared::{Shared, drain_retry_ms},
+    shared::Shared,
     slot::{Change, Durable, Fate, Slot},
 };
 use crate::{
@@ -70,6 +72,12 @@ pub(super) struct Actor {
     /// What proctors see of it.
     seat: Arc<Seat>,
     sight: sight::Sight,
+    /// Who waits for the attempt to be let go.
+    leaving: Vec<oneshot::Sender<Release>>,
+    /// The node is about to end.
+    draining: bool,
+    /// When the node died that had the attempt before.
+    lost_at: Option<Timestamp>,
     /// The refusal of the last command, where no connection waits for it.
     refusal: Option<Refused>,
 }
@@ -115,7 +123,7 @@ impl Actor {
         rules: Arc<Rules>,
         attempt: Attempt,
         seat: Arc<Seat>,
-        epoch: u64,
+        (epoch, lost_at): (u64, Option<Timestamp>),
     ) -> (Self, Handle) {
         let (sender, mailbox) = mpsc::channel(MAILBOX);
         let durable = Durable {
@@ -139,9 +147,17 @@ impl Actor {
             events: client::EventBudget::new(),
             seat,
             sight: sight::Sight::default(),
+            leaving: Vec::new(),
+            draining: false,
+            lost_at,
             refusal: None,
         };
         (actor, Handle::new(sender))
+    }
+
+    /// The number of the taking that it lives by.
+    pub(super) fn epoch(&self) -> u64 {
+        self.slot.epoch()
     }
 
     /// Which attempt.
@@ -154,6 +170,7 @@ impl Actor {
     pub(super) async fn run(&mut self) -> Vec<Message> {
         self.count_answers();
         self.give_back_outages();
+        self.give_back_lost_node();
         self.catch_up();
         let timer = tokio::time::sleep_until(self.wake_at());
         tokio::pin!(timer);
@@ -187,11 +204,20 @@ impl Actor {
                     }
                 }
             }
+            if self.may_go() {
+                break;
+            }
         }
         self.mailbox.close();
         let mut unread = Vec::new();
         while let Ok(message) = self.mailbox.try_recv() {
             unread.push(message);
+        }
+        // Whoever waits for a fenced attempt takes it without a word of this one.
+        if self.slot.fate() == Fate::Live {
+            for reply in self.leaving.drain(..) {
+                reply.send(Release::Done).ok();
+            }
         }
         unread
     }
@@ -222,6 +248,11 @@ impl Actor {
             }
             Message::Health => self.tell_health(),
             Message::Drain => self.drain(),
+            Message::Release(message) => {
+                let (entry, reply) = *message;
+                self.release(&entry, reply);
+            }
+            Message::Lost { epoch, entered } => self.lose(epoch, entered),
         }
     }
 
@@ -386,7 +417,9 @@ impl Actor {
     }
 
     fn stop_at(&self) -> Instant {
-        let grace = if self.attempt.is_over() {
+        let grace = if self.draining {
+            Duration::ZERO
+        } else if self.attempt.is_over() {
             OVER_STOP
         } else {
             self.shared.idle_stop
@@ -428,12 +461,24 @@ impl Actor {
     }
 
     fn drain(&mut self) {
-        let retry_ms = drain_retry_ms();
+        self.draining = true;
+        self.idle_since = Instant::now();
+        let retry_ms = drain_retry_ms(&*self.shared.entropy);
         self.close_connection(Closing {
             code: CloseCode::Draining,
             detail: None,
             retry_ms: Some(retry_ms),
         });
+        if !self.slot.is_clean(self.attempt.version()) {
+            let (now, wakes_actor) = (self.shared.clock.now(), true);
+            self.put(
+                now,
+                Change {
+                    wakes_actor,
+                    ..Change::default()
+                },
+            );
+        }
     }
 
     fn close_connection(&mut self, closing: Closing) {

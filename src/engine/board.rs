@@ -11,6 +11,7 @@
 //! Nothing here is durable: what a board shows is in the store, or in an actor.
 
 mod frame;
+mod others;
 mod receipts;
 mod seat;
 mod watchers;
@@ -31,9 +32,15 @@ use invigil_protocol::proctor::{
 use tokio::{sync::broadcast, time::MissedTickBehavior};
 
 pub use self::frame::{Frame, News, Topic};
+pub(super) use self::others::{Rows, Told, Watched};
 pub(super) use self::seat::{Seat, Shown, incident_counts, incident_info, timeline_entry};
-use self::{receipts::Receipts, watchers::Watchers};
-use super::clock::Clock;
+use self::{
+    others::{Others, SeatRow},
+    receipts::Receipts,
+    watchers::Watchers,
+};
+use super::{clock::Clock, nodes::Talk};
+use crate::cluster::Link;
 use crate::domain::{
     attempt::{Identity, command::CommandKey},
     id::{AttemptId, ExamCode, NodeId},
@@ -56,6 +63,7 @@ const ROWS_BYTES_MAX: usize = 60 * 1024;
 pub(super) struct Boards {
     exams: DashMap<ExamCode, Arc<Board>>,
     node: NodeId,
+    nodes: Arc<Link<Talk>>,
     clock: Clock,
 }
 
@@ -64,12 +72,15 @@ pub(super) struct Boards {
 pub struct Board {
     exam: ExamCode,
     node: NodeId,
+    nodes: Arc<Link<Talk>>,
     clock: Clock,
     state: Mutex<State>,
     news: broadcast::Sender<Arc<News>>,
     /// Actors that show something here.
     live: AtomicUsize,
     ticking: AtomicBool,
+    /// Whether somebody watches on another node.
+    elsewhere: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -78,6 +89,7 @@ struct State {
     changed: Vec<Arc<Seat>>,
     watchers: Watchers,
     receipts: Receipts,
+    others: Others,
     /// Sums over what was published, for everyone who watches.
     totals: BTreeMap<CandidateScope, Totals>,
     /// Whether the attempts are on it that are in the store only.
@@ -145,10 +157,11 @@ impl State {
 
 impl Boards {
     /// No boards yet.
-    pub(super) fn new(node: NodeId, clock: Clock) -> Self {
+    pub(super) fn new(nodes: Arc<Link<Talk>>, clock: Clock) -> Self {
         Self {
             exams: DashMap::new(),
-            node,
+            node: nodes.node().clone(),
+            nodes,
             clock,
         }
     }
@@ -174,6 +187,9 @@ impl Boards {
         let board = Arc::clone(&entry.or_insert_with(|| self.board(exam)));
         // Subscribed while the entry is held: the board cannot be forgotten.
         let news = board.news.subscribe();
+        if !board.has_watchers() {
+            board.forget_others();
+        }
         let mut state = board.lock();
         if state.watchers.is_empty() {
             state.begin();
@@ -212,18 +228,20 @@ impl Boards {
         Arc::new(Board {
             exam: exam.clone(),
             node: self.node.clone(),
+            nodes: Arc::clone(&self.nodes),
             clock: self.clock,
             state: Mutex::default(),
             news: broadcast::Sender::new(BEHIND_MAX),
             live: AtomicUsize::new(0),
             ticking: AtomicBool::new(false),
+            elsewhere: AtomicBool::new(false),
         })
     }
 
     /// Forgets the board of an exam that nobody takes or watches.
     pub(super) fn forget(&self, exam: &ExamCode) {
         let forgotten = self.exams.remove_if(exam, |_, board| {
-            board.live.load(Ordering::Acquire) == 0 && !board.is_watched()
+            board.live.load(Ordering::Acquire) == 0 && !board.is_shown()
         });
         if let Some((_, board)) = forgotten {
             // Seats and board hold each other.
@@ -278,7 +296,7 @@ impl Watching {
     pub(super) fn row(&self, attempt: AttemptId) -> Option<Row> {
         let seat = self.board.seat(attempt, &self.scope)?;
         let shown = seat.shown()?;
-        Some(seat.row(&shown, None, &self.board.node))
+        Some(seat.row(&shown, None))
     }
 
     /// Begins or ends to look at one attempt. None: it is not on the board.
@@ -295,7 +313,7 @@ impl Board {
         &self.exam
     }
 
-    /// How many attempts are in memory.
+    /// How many attempts are in this node's memory.
     pub(super) fn live(&self, scope: &CandidateScope) -> u32 {
         let live = match scope {
             CandidateScope::All => self.live.load(Ordering::Acquire),
@@ -303,7 +321,7 @@ impl Board {
                 let state = self.lock();
                 let seats = state.seats.values();
                 let own = seats.filter(|seat| scope.contains(seat.groups()));
-                own.filter(|seat| seat.is_here()).count()
+                own.filter(|seat| seat.is_at(|at| *at == self.node)).count()
             }
         };
         u32::try_from(live).unwrap_or(u32::MAX)
@@ -319,6 +337,16 @@ impl Board {
     /// Whether somebody watches.
     pub(super) fn is_watched(&self) -> bool {
         self.news.receiver_count() > 0
+    }
+
+    /// Whether somebody watches, here or on another node.
+    pub(super) fn is_shown(&self) -> bool {
+        self.is_watched() || self.is_watched_elsewhere()
+    }
+
+    /// Whether a console is here.
+    fn has_watchers(&self) -> bool {
+        !self.lock().watchers.is_empty()
     }
 
     /// The seat of an attempt, found or made.
@@ -348,6 +376,18 @@ impl Board {
         seat.show_stored(shown);
     }
 
+    /// Shows an attempt that was started just now, and is in no memory yet.
+    pub(super) fn place_started(
+        self: &Arc<Self>,
+        identity: &Identity,
+        name: &str,
+        questions: u32,
+        shown: Shown,
+    ) {
+        let seat = self.place(identity, name, questions);
+        seat.show_started(shown);
+    }
+
     /// Whether the attempts are on it that are in the store only.
     pub(super) fn has_stored(&self) -> bool {
         self.lock().stored
@@ -373,9 +413,10 @@ impl Board {
             .filter_map(|seat| {
                 let shown = seat.handed_out()?;
                 shown.count(&mut totals, true);
-                Some(seat.row(&shown, None, &self.node))
+                Some(seat.row(&shown, None))
             })
             .collect();
+        let partial = self.is_partial(&state);
         drop(state);
         let parts = chunks(rows);
         let count = u32::try_from(parts.len()).unwrap_or(u32::MAX);
@@ -390,6 +431,7 @@ impl Board {
                     parts: count,
                     rows,
                     totals,
+                    partial,
                 })))
             })
             .collect()
@@ -404,30 +446,35 @@ impl Board {
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             interval.tick().await;
-            for (scope, delta) in self.deltas() {
+            let (deltas, rows) = self.deltas();
+            for (scope, delta) in deltas {
                 self.tell(Topic::Scope(scope), ConsoleMessage::Delta(delta));
             }
+            self.tell_rows(rows);
             let receipts = self.lock().receipts.take_changed();
             for (person, receipt) in receipts {
                 self.tell(Topic::Person(person), ConsoleMessage::Receipt(receipt));
             }
-            if !self.is_watched() {
+            if !self.is_shown() {
                 self.ticking.store(false, Ordering::Release);
                 // A watcher who came in between found it ticking.
-                if !self.is_watched() || self.ticking.swap(true, Ordering::AcqRel) {
+                if !self.is_shown() || self.ticking.swap(true, Ordering::AcqRel) {
                     return;
                 }
             }
         }
     }
 
-    /// What changed since the last time, for everyone who watches. Several for one
-    /// only where it is too much for one frame.
-    fn deltas(&self) -> Vec<(CandidateScope, Delta)> {
+    /// What changed since the last time, for everyone who watches here, and for other
+    /// nodes.
+    fn deltas(&self) -> (Vec<(CandidateScope, Delta)>, Vec<SeatRow>) {
         let mut state = self.lock();
         let changed = std::mem::take(&mut state.changed);
-        let mut rows = Vec::with_capacity(changed.len());
+        let (mut rows, mut told) = (Vec::with_capacity(changed.len()), Vec::new());
         for seat in changed {
+            if self.is_watched_elsewhere() {
+                told.extend(seat.told(|_| true));
+            }
             let Some((before, shown)) = seat.publish() else {
                 continue;
             };
@@ -439,11 +486,13 @@ impl Board {
                     shown.count(totals, true);
                 }
             }
-            let row = seat.row(&shown, before.as_ref(), &self.node);
+            let row = seat.row(&shown, before.as_ref());
             if before.is_none() || row.changes_anything() {
                 rows.push((seat, row));
             }
         }
+        let changes = self.take_partial(&mut state).is_some();
+        let partial = self.is_partial(&state);
         let watched = state.totals.clone();
         drop(state);
         let now_at = self.clock.now().as_ms();
@@ -453,7 +502,7 @@ impl Board {
                 .iter()
                 .filter(|(seat, _)| scope.contains(seat.groups()));
             let own: Vec<Row> = within.map(|(_, row)| row.clone()).collect();
-            if own.is_empty() {
+            if own.is_empty() && !changes {
                 continue;
             }
             deltas.extend(chunks(own).into_iter().map(|rows| {
@@ -462,11 +511,12 @@ impl Board {
                     now_at,
                     rows,
                     totals,
+                    partial,
                 };
                 (scope.clone(), delta)
             }));
         }
-        deltas
+        (deltas, told)
     }
 
     /// Tells the consoles something at once.
@@ -484,16 +534,26 @@ impl Board {
     /// A candidate's device has what a command led to.
     pub(super) fn delivered(&self, key: &CommandKey, attempt: AttemptId) {
         self.lock().receipts.delivered(key, attempt);
+        self.note_reached(key, attempt, false);
     }
 
     /// A person has acknowledged what a command led to.
     pub(super) fn acknowledged(&self, key: &CommandKey, attempt: AttemptId) {
         self.lock().receipts.acknowledged(key, attempt);
+        self.note_reached(key, attempt, true);
     }
 
     /// Tells the consoles what somebody does who acts on the candidates of `own`, as
     /// far as theirs are among the targets.
     pub(super) fn tell_action(&self, action: &Action, own: &CandidateScope) {
+        self.tell_others(Told::Action {
+            own: own.clone(),
+            action: action.clone(),
+        });
+        self.tell_action_here(action, own);
+    }
+
+    fn tell_action_here(&self, action: &Action, own: &CandidateScope) {
         let state = self.lock();
         let scopes = state.totals.keys();
         let seen: Vec<_> = scopes
@@ -512,13 +572,14 @@ impl Board {
         }
     }
 
-    /// Tells everybody who watches, and whom of those that they see.
-    pub(super) fn tell_presence(&self) {
+    /// Tells everybody here who watches, and whom of those that they see.
+    fn tell_presence_here(&self) {
         let state = self.lock();
         let scopes = state.totals.keys();
         let told: Vec<_> = scopes
             .map(|scope| {
-                let presence = state.watchers.presence(&self.exam, |attempt| {
+                let elsewhere = state.others.consoles();
+                let presence = state.watchers.presence(elsewhere, &self.exam, |attempt| {
                     let seat = state.seats.get(&attempt);
                     seat.is_some_and(|seat| scope.contains(seat.groups()))
                 });

@@ -56,6 +56,7 @@ impl Clock {
         let mut interval = tokio::time::interval(WATCH_INTERVAL);
         loop {
             tokio::select! {
+                biased;
                 () = stop.cancelled() => return,
                 _ = interval.tick() => {}
             }

@@ -13,9 +13,14 @@ use invigil_protocol::{
     proctor::{self, ActionName, Args, Command, CommandResult, Failed, Target},
 };
 use sha2::{Digest, Sha256};
-use tokio::{sync::oneshot, time::Instant};
+use tokio::time::Instant;
 
-use super::{COMMIT_PATIENCE, Engine, Error, StaffRefusal, actor::message::Message};
+use super::{
+    Engine, Error, StaffRefusal,
+    actor::message::Message,
+    nodes::{Answer, Question},
+    routing::Done,
+};
 use crate::{
     domain::{
         attempt::{
@@ -249,22 +254,18 @@ impl Engine {
         action: &Action,
         key: &CommandKey,
     ) -> Result<(), &'static str> {
-        let (reply, done) = oneshot::channel();
-        let message = Message::Staff(Box::new((key.clone(), action.clone(), reply)));
-        let delivered = self.inner.registry.deliver(attempt, message).await;
-        let reached = delivered.map_err(|error| {
-            tracing::warn!(attempt.id = %attempt, error = chain(&error), "a command cannot reach");
-            UNAVAILABLE
-        })?;
-        if !reached {
-            return Err(FORBIDDEN);
-        }
-        tokio::time::timeout(COMMIT_PATIENCE, done)
-            .await
-            .ok()
-            .and_then(Result::ok)
-            .unwrap_or(Err(StaffRefusal::Unavailable))
-            .map_err(StaffRefusal::as_str)
+        let question = || Question::Staff {
+            attempt,
+            key: key.clone(),
+            action: action.clone(),
+        };
+        let message = |reply| Message::Staff(Box::new((key.clone(), action.clone(), reply)));
+        let done = match self.have_done(attempt, question, message).await {
+            Done::Here(done) | Done::There(Answer::Staffed(done)) => done,
+            Done::NoSuchAttempt => return Err(FORBIDDEN),
+            Done::There(_) | Done::Not => Err(StaffRefusal::Unavailable),
+        };
+        done.map_err(StaffRefusal::as_str)
     }
 }
 

@@ -16,7 +16,10 @@ use invigil_protocol::{
     candidate::PaperRef,
     paper::{QuestionOrder, SectionOrder},
 };
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::{
+    sync::watch,
+    time::{Instant, MissedTickBehavior},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{Error, hand_in::Keys};
@@ -230,12 +233,18 @@ impl Contents {
     }
 
     /// Looks for changed rules of exams that are taken, until `stop`.
-    pub(super) async fn follow_rules(&self, stop: CancellationToken) {
+    pub(super) async fn follow_rules(
+        &self,
+        mut changes: watch::Receiver<u64>,
+        stop: CancellationToken,
+    ) {
         let mut interval = tokio::time::interval(RULES_INTERVAL);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
+                biased;
                 () = stop.cancelled() => return,
+                Ok(()) = changes.changed() => self.forget_list(),
                 _ = interval.tick() => {}
             }
             // One that nobody holds is of no attempt in memory.

@@ -8,11 +8,9 @@ use invigil_protocol::{
     paper::{StoredAnswer, StoredAnswers},
     rest::AttemptView,
 };
-use tokio::sync::oneshot;
 
 use super::{
     Engine, Error,
-    actor::message::{Look, Message},
     content::{Content, PaperBody},
     load,
     shared::wire_status,
@@ -295,14 +293,6 @@ impl Engine {
     /// Where the store fails.
     pub async fn results(&self, exam: &ExamCode) -> Result<Vec<ResultLine>, Error> {
         Ok(self.inner.attempts.results(exam).await?)
-    }
-
-    /// The attempt in memory; none where it is not.
-    async fn look(&self, attempt: AttemptId) -> Option<Look> {
-        let handle = self.inner.registry.find(attempt)?;
-        let (reply, look) = oneshot::channel();
-        handle.deliver(Message::Look(reply)).await.ok()?;
-        look.await.ok()
     }
 }
 

@@ -295,12 +295,14 @@ impl Recorder {
                 }
                 if spool.is_empty() {
                     tokio::select! {
+                        biased;
                         () = filled => {}
                         // The store is asked now and then, and drops are told.
                         () = tokio::time::sleep(TELL_INTERVAL) => {}
                     }
                 } else {
                     tokio::select! {
+                        biased;
                         () = filled => {}
                         () = tokio::time::sleep_until(state.retry_at) => {}
                     }
@@ -318,6 +320,7 @@ impl Recorder {
     pub(super) async fn prepare(&self, stop: CancellationToken) {
         loop {
             let prepared = tokio::select! {
+                biased;
                 () = stop.cancelled() => return,
                 prepared = within(PREPARE_PATIENCE, "prepare", self.store.prepare()) => prepared,
             };
@@ -329,6 +332,7 @@ impl Recorder {
                 ),
             }
             tokio::select! {
+                biased;
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(PREPARE_RETRY) => {}
             }

@@ -4,6 +4,9 @@
 //! once wait for one load. An actor that stops closes its mailbox first; what
 //! came too late goes to its successor, so that no message is lost to the race
 //! between a visitor and an idle stop.
+//!
+//! An attempt that another living node has is not simply taken: a candidate who comes
+//! here has that node let it go first, everybody else turns to that node.
 
 use std::{
     panic::AssertUnwindSafe,
@@ -12,18 +15,30 @@ use std::{
 
 use dashmap::DashMap;
 use futures_util::FutureExt;
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::{
+    sync::{Notify, OnceCell, Semaphore, oneshot},
+    time::Instant,
+};
 use tokio_util::task::TaskTracker;
 
 use super::{
     Error,
-    actor::{Actor, Handle, message::Message},
+    actor::{
+        Actor, Handle,
+        message::{Look, Message},
+    },
     board::Seat,
     content::Contents,
     load,
+    nodes::{self, Answer, HAND_OVER_MAX, News, Owners, Question},
+    outbox::Closing,
     shared::Shared,
 };
-use crate::{domain::id::AttemptId, store::AttemptStore};
+use crate::{
+    cluster::Patience,
+    domain::id::{AttemptId, NodeId},
+    store::{self, AttemptStore, Take, Taken},
+};
 
 /// Attempts that are loaded at once. More would only wait for the store's few
 /// connections, and thousands of waiters end in connection storms.
@@ -38,6 +53,8 @@ pub(super) struct Registry {
     own: Weak<Self>,
     live: DashMap<AttemptId, Entry>,
     loads: Semaphore,
+    /// See [`super::ownership`].
+    doubts: Arc<Notify>,
     tasks: TaskTracker,
     shared: Arc<Shared>,
     contents: Arc<Contents>,
@@ -50,12 +67,14 @@ impl Registry {
         shared: Arc<Shared>,
         contents: Arc<Contents>,
         store: Arc<dyn AttemptStore>,
+        doubts: Arc<Notify>,
         tasks: TaskTracker,
     ) -> Arc<Self> {
         Arc::new_cyclic(|own| Self {
             own: Weak::clone(own),
             live: DashMap::new(),
             loads: Semaphore::new(LOADS_AT_ONCE),
+            doubts,
             tasks,
             shared,
             contents,
@@ -73,21 +92,21 @@ impl Registry {
     /// there is no such attempt.
     ///
     /// # Errors
-    /// Where the store fails.
-    pub(super) async fn get(&self, attempt: AttemptId) -> Result<Option<Handle>, Error> {
+    /// Why it cannot be here.
+    pub(super) async fn get(
+        &self,
+        attempt: AttemptId,
+        why: &Why,
+    ) -> Result<Option<Handle>, Missing> {
         loop {
             let entry = Arc::clone(&*self.live.entry(attempt).or_default());
-            let started = entry.get_or_try_init(|| self.start(attempt, &entry)).await;
-            match started {
+            let started = entry.get_or_try_init(|| self.start(attempt, &entry, why));
+            match started.await {
                 Ok(handle) if handle.is_closed() => self.forget(attempt, &entry),
                 Ok(handle) => return Ok(Some(handle.clone())),
-                Err(Missing::NoSuchAttempt) => {
+                Err(missing) => {
                     self.forget(attempt, &entry);
-                    return Ok(None);
-                }
-                Err(Missing::Failed(error)) => {
-                    self.forget(attempt, &entry);
-                    return Err(error);
+                    return missing.map_or(Ok(None), Err);
                 }
             }
         }
@@ -97,14 +116,15 @@ impl Registry {
     /// False where there is no such attempt.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// Why it cannot be here.
     pub(super) async fn deliver(
         &self,
         attempt: AttemptId,
         mut message: Message,
-    ) -> Result<bool, Error> {
+        why: &Why,
+    ) -> Result<bool, Missing> {
         loop {
-            let Some(handle) = self.get(attempt).await? else {
+            let Some(handle) = self.get(attempt, why).await? else {
                 return Ok(false);
             };
             match handle.deliver(message).await {
@@ -114,40 +134,122 @@ impl Registry {
         }
     }
 
+    /// The attempt as it is in this node's memory; none where it is not.
+    pub(super) async fn look(&self, attempt: AttemptId) -> Option<Look> {
+        let (reply, look) = oneshot::channel();
+        let handle = self.find(attempt)?;
+        handle.deliver(Message::Look(reply)).await.ok()?;
+        look.await.ok()
+    }
+
+    /// Every attempt in memory, in order.
+    pub(super) fn live(&self) -> Vec<AttemptId> {
+        let mut live: Vec<AttemptId> = self.live.iter().map(|entry| *entry.key()).collect();
+        live.sort_unstable();
+        live
+    }
+
+    /// This node may have missed that others took its attempts.
+    pub(super) fn doubt(&self) {
+        self.doubts.notify_one();
+    }
+
+    /// Which other node has an attempt, as far as it is known here.
+    pub(super) fn owners(&self) -> &Owners {
+        &self.shared.owners
+    }
+
     /// Tells every actor something.
     pub(super) async fn tell_all(&self, message: impl Fn() -> Message) {
-        let handles: Vec<Handle> = self
-            .live
-            .iter()
-            .filter_map(|entry| entry.value().get().cloned())
+        let live = self.live.iter();
+        let mut handles: Vec<(AttemptId, Handle)> = live
+            .filter_map(|entry| Some((*entry.key(), entry.value().get()?.clone())))
             .collect();
-        for handle in handles {
+        // In the same order every time, for simulations.
+        handles.sort_unstable_by_key(|(attempt, _)| *attempt);
+        for (_, handle) in handles {
             // One that has ended meanwhile needs to hear nothing.
             handle.deliver(message()).await.ok();
         }
     }
 
-    async fn start(&self, attempt: AttemptId, entry: &Entry) -> Result<Handle, Missing> {
+    /// Takes an attempt, as far as it may be taken.
+    async fn take(&self, attempt: AttemptId, why: &Why) -> Result<Taken, Option<Missing>> {
+        let shared = &*self.shared;
+        let others = match why {
+            Why::Entry(_) | Why::Unowned => shared.nodes.others(),
+            Why::Owed => Vec::new(),
+        };
+        let begun = Instant::now();
+        let taking = self.store.take_if_free(attempt, &shared.node, &others);
+        let holder = match self.loading(taking).await? {
+            None => return Err(None),
+            Some(Take::Taken(taken)) => return Ok(*taken),
+            Some(Take::Held(holder)) => holder,
+        };
+        let Why::Entry(entry) = why else {
+            return Err(Some(Missing::Elsewhere(holder)));
+        };
+        let question = Question::Release {
+            attempt,
+            entry: entry.clone(),
+        };
+        let patience = Patience::short(HAND_OVER_MAX);
+        let outcome = match shared.nodes.ask(&holder, &question, patience).await {
+            Some(Answer::Refused { code, detail }) => {
+                let retry_ms = None;
+                return Err(Some(Missing::Refused(Closing {
+                    code,
+                    detail,
+                    retry_ms,
+                })));
+            }
+            Some(_) => "handed_over",
+            None => "taken",
+        };
+        let taken = self.loading(self.store.take(attempt, &shared.node));
+        let taken = taken.await?.ok_or(None)?;
+        shared.metrics.taken_over(outcome, begun.elapsed());
+        Ok(taken)
+    }
+
+    /// Waits for a call of the store that loads something, when it is its turn.
+    async fn loading<T>(
+        &self,
+        call: impl Future<Output = Result<T, store::Error>>,
+    ) -> Result<T, Option<Missing>> {
         let _permit = self
             .loads
             .acquire()
             .await
             .expect("the semaphore is never closed");
-        let taken = self
-            .store
-            .take(attempt, &self.shared.node)
-            .await
-            .map_err(|error| Missing::Failed(error.into()))?
-            .ok_or(Missing::NoSuchAttempt)?;
+        let loaded = call.await;
+        loaded.map_err(|error| Some(Missing::Failed(error.into())))
+    }
+
+    async fn start(
+        &self,
+        attempt: AttemptId,
+        entry: &Entry,
+        why: &Why,
+    ) -> Result<Handle, Option<Missing>> {
+        let taken = self.take(attempt, why).await?;
+        let failed = |error| Some(Missing::Failed(error));
         let content = self
             .contents
             .version(&taken.identity.exam_version)
             .await
-            .map_err(Missing::Failed)?;
-        let epoch = taken.epoch;
+            .map_err(failed)?;
+        let (epoch, lost_at) = (taken.epoch, taken.lost_at);
+        self.shared.owners.forget(attempt);
+        self.shared.nodes.tell(&News::Taken {
+            attempt,
+            epoch,
+            entered: matches!(why, Why::Entry(_)),
+        });
         let name = taken.candidate_name.clone();
-        let attempt = load::attempt(taken, &content, self.shared.limits.answer_bytes)
-            .map_err(Missing::Failed)?;
+        let attempt =
+            load::attempt(taken, &content, self.shared.limits.answer_bytes).map_err(failed)?;
         let shared = Arc::clone(&self.shared);
         let questions = content.plan.question_count();
         let questions = u32::try_from(questions).unwrap_or(u32::MAX);
@@ -157,7 +259,7 @@ impl Registry {
             .seat(attempt.identity(), &name, questions);
         let rules = self.contents.rules(&content);
         let own = Arc::clone(&seat);
-        let (actor, handle) = Actor::new(shared, content, rules, attempt, own, epoch);
+        let (actor, handle) = Actor::new(shared, content, rules, attempt, own, (epoch, lost_at));
         self.spawn(actor, seat, Arc::downgrade(entry));
         Ok(handle)
     }
@@ -166,7 +268,11 @@ impl Registry {
         let attempt = actor.attempt_id();
         let registry = Weak::clone(&self.own);
         self.shared.metrics.live_attempts.inc();
-        let live = Live(Arc::clone(&self.shared), seat);
+        let live = Live {
+            shared: Arc::clone(&self.shared),
+            seat,
+            epoch: actor.epoch(),
+        };
         self.tasks.spawn(async move {
             let ended = AssertUnwindSafe(actor.run()).catch_unwind().await;
             // It closes its connection; what follows may take long.
@@ -193,9 +299,21 @@ impl Registry {
     /// Messages that came while the actor stopped are for the next one.
     async fn forward(&self, attempt: AttemptId, unread: Vec<Message>) {
         for message in unread {
-            if let Err(error) = self.deliver(attempt, message).await {
+            let why = match &message {
+                Message::Open(message) => Why::Entry(message.0.entry.clone()),
+                Message::Exchange(_) | Message::Staff(_) => Why::Unowned,
+                // What was for that actor alone ends with it.
+                Message::Gone(_)
+                | Message::Client(_)
+                | Message::Look(_)
+                | Message::Health
+                | Message::Drain
+                | Message::Release(_)
+                | Message::Lost { .. } => continue,
+            };
+            if let Err(missing) = self.deliver(attempt, message, &why).await {
                 // Whoever waits for an answer learns it by the dropped reply.
-                tracing::warn!(attempt.id = %attempt, %error,
+                tracing::debug!(attempt.id = %attempt, ?missing,
                     "a message for a stopped attempt is lost");
             }
         }
@@ -208,18 +326,38 @@ impl Registry {
 }
 
 /// Counts an attempt in memory for as long as it lives.
-struct Live(Arc<Shared>, Arc<Seat>);
+struct Live {
+    shared: Arc<Shared>,
+    seat: Arc<Seat>,
+    epoch: u64,
+}
 
 impl Drop for Live {
     fn drop(&mut self) {
-        self.0.metrics.live_attempts.dec();
-        self.1.show_gone();
-        self.0.boards.leave(&self.1);
+        self.shared.metrics.live_attempts.dec();
+        self.seat.show_gone(self.epoch);
+        self.shared.boards.leave(&self.seat);
     }
 }
 
-/// Why there is no actor.
-enum Missing {
-    NoSuchAttempt,
+/// Why an attempt is wanted here.
+#[derive(Debug, Clone)]
+pub(super) enum Why {
+    /// A candidate's socket is here: whoever has it is to let it go.
+    Entry(nodes::Entry),
+    /// There is something to do, which another node does if it has the attempt.
+    Unowned,
+    /// There is something to do, and whoever has the attempt does not do it.
+    Owed,
+}
+
+/// Why an attempt cannot be here.
+#[derive(Debug)]
+pub(super) enum Missing {
+    /// Another node has it.
+    Elsewhere(NodeId),
+    /// The node that has it does not let the candidate in.
+    Refused(Closing),
+    /// It could not be loaded.
     Failed(Error),
 }

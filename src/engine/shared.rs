@@ -2,25 +2,29 @@
 
 use std::{sync::Arc, time::Duration};
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use invigil_protocol::{
     candidate::{self, AttemptStatus, HandedIn, Health},
     code::RefusalCode,
 };
 
+use tokio::sync::watch;
+
 use super::{
     board::Boards,
     clock::Clock,
     devices::Devices,
+    entropy::Entropy,
     hand_in::Keys,
+    nodes::{Owners, Talk},
     recorder::Recorder,
     strain::{Level, Strain},
     writer::Writer,
 };
 use crate::{
+    cluster::Link,
     domain::{
         attempt::{HandedInBy, Notice, Status, Void, command::NoticeLevel},
-        id::{NodeId, SessionId},
+        id::NodeId,
         time::{Timestamp, duration_ms},
     },
     telemetry::metrics::Metrics,
@@ -56,9 +60,6 @@ pub(super) const HEALTH_EVENTS: u8 = 5;
 /// How much heartbeats are stretched while something is short.
 const HEARTBEAT_STRETCH: u32 = 3;
 
-/// Over how long the clients of a node that shuts down come back.
-const DRAIN_SPREAD_MS: u64 = 2_000;
-
 /// What a connection may ask of the engine.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -92,6 +93,12 @@ impl Limits {
 pub(super) struct Shared {
     /// This node.
     pub node: NodeId,
+    /// Its link to the others.
+    pub nodes: Arc<Link<Talk>>,
+    /// Which of them has an attempt.
+    pub owners: Owners,
+    /// Random numbers.
+    pub entropy: Arc<dyn Entropy>,
     /// The only clock that decides anything.
     pub clock: Clock,
     /// Makes changes durable.
@@ -102,10 +109,14 @@ pub(super) struct Shared {
     pub limits: Limits,
     /// How long an attempt without a connection stays in memory.
     pub idle_stop: Duration,
+    /// An interruption of the engine shorter than this is bridged by clients.
+    pub outage_min: Duration,
     /// Signs receipts, seals papers.
     pub keys: Arc<Keys>,
     /// Takes records; none: they are part of every commit.
     pub recorder: Option<Arc<Recorder>>,
+    /// Counts changes of people, their rights and exams.
+    pub changes: watch::Sender<u64>,
     /// What proctors see.
     pub boards: Boards,
     /// Which attempt is taken on which device.
@@ -133,6 +144,11 @@ impl Shared {
 }
 
 impl Shared {
+    /// People, their rights or exams were changed.
+    pub(super) fn note_changed(&self) {
+        self.changes.send_modify(|count| *count += 1);
+    }
+
     /// 10: as it should be; under 5 clients hold back what is not an answer.
     pub(super) fn health_level(&self) -> u8 {
         if !*self.writer.available().borrow() {
@@ -160,23 +176,6 @@ impl Shared {
         });
         machine.min(writer).min(recorder)
     }
-}
-
-/// A session id that nobody can guess.
-///
-/// # Errors
-/// Where the system gives no random bytes.
-pub fn fresh_session() -> Result<SessionId, getrandom::Error> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes)?;
-    Ok(URL_SAFE_NO_PAD.encode(bytes).into())
-}
-
-/// When a client of a node that shuts down should come back: spread, so that
-/// ten thousand do not come at once.
-pub(super) fn drain_retry_ms() -> u64 {
-    // Without randomness they come back at once, which is no harm.
-    getrandom::u64().map_or(0, |random| random % DRAIN_SPREAD_MS)
 }
 
 /// A refusal as the protocol has it.

@@ -184,6 +184,11 @@ impl Slot {
         }
     }
 
+    /// The number of the taking that it belongs to.
+    pub(super) const fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
     /// Which attempt.
     pub(super) const fn attempt(&self) -> AttemptId {
         self.attempt

@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use super::{Engine, Error};
+use super::{Engine, Error, entropy};
 use crate::{
     domain::{
         admission::{self, History, Refusal, Start},
@@ -90,7 +90,8 @@ impl Engine {
             history,
         };
         admission::may_start(&exam, &start)?;
-        let new = new_attempt(&exam, person, address, now)?;
+        let seed = entropy::number(&*self.inner.shared.entropy).map_err(Error::from)?;
+        let new = new_attempt(seed, &exam, person, address, now);
         let (identity, created) = match self.inner.attempts.start(new).await.map_err(Error::from)? {
             Started::Created(identity) => (identity, true),
             Started::Open(identity) => (identity, false),
@@ -133,20 +134,21 @@ impl Engine {
 }
 
 fn new_attempt(
+    seed: u64,
     exam: &Arc<Exam>,
     person: &Person,
     address: IpAddr,
     now: Timestamp,
-) -> Result<NewAttempt, Error> {
+) -> NewAttempt {
     let state = serde_json::to_string(&Control::default()).expect("control is plain JSON");
-    Ok(NewAttempt {
+    NewAttempt {
         identity: Identity {
             id: AttemptId(0),
             exam: exam.code.clone(),
             exam_version: exam.version.clone(),
             candidate: person.id.clone(),
             number: 0,
-            seed: getrandom::u64()?,
+            seed,
             time_factor: person.time_factor,
             extra_time: person.extra_time,
             groups: person.groups.clone(),
@@ -163,5 +165,5 @@ fn new_attempt(
             closed_at: None,
             integrity: IntegritySums::default(),
         },
-    })
+    }
 }

@@ -67,6 +67,7 @@ impl Strain {
         for turn in 0_u32.. {
             let due = Instant::now() + INTERVAL;
             tokio::select! {
+                biased;
                 () = stop.cancelled() => return,
                 () = sleep_until(due) => {}
             }

@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{registry::Registry, shared::Shared};
+use super::{
+    registry::{Missing, Registry, Why},
+    shared::Shared,
+};
 use crate::{domain::id::AttemptId, store::AttemptStore, telemetry::chain};
 
 /// How often the store is asked. An attempt that nobody watches is handed in at
@@ -25,10 +28,11 @@ pub(super) async fn run(
     let mut pause = Duration::ZERO;
     loop {
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
         }
-        pause = match store.overdue(shared.clock.now(), BATCH).await {
+        pause = match store.overdue(shared.clock.now(), &shared.node, BATCH).await {
             Ok(overdue) => {
                 let woken = wake(&registry, &overdue).await;
                 let more = woken > 0 && overdue.len() == BATCH as usize;
@@ -49,12 +53,15 @@ async fn wake(registry: &Registry, overdue: &[AttemptId]) -> usize {
         if registry.find(attempt).is_some() {
             continue;
         }
-        match registry.get(attempt).await {
+        // It is this node's, or was claimed for it.
+        match registry.get(attempt, &Why::Unowned).await {
             Ok(_) => woken += 1,
-            Err(error) => {
+            Err(Missing::Failed(error)) => {
                 tracing::error!(attempt.id = %attempt, error = chain(&error),
                     "cannot load an overdue attempt");
             }
+            // Somebody else was quicker.
+            Err(Missing::Elsewhere(_) | Missing::Refused(_)) => {}
         }
     }
     woken

@@ -1,31 +1,44 @@
 //! Watching an exam: the board, and one attempt in detail.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use futures_util::future::join_all;
 use invigil_protocol::proctor::{Detail, IncidentCounts, IncidentInfo, RiskPart};
 use serde::Serialize;
-use tokio::sync::oneshot;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
 
 use super::{
-    Engine, Error,
-    actor::message::Message,
-    board::{Shown, Watching, incident_counts, incident_info, timeline_entry},
+    Engine, Error, Inner,
+    board::{Board, Shown, Watching, incident_counts, incident_info, timeline_entry},
     load,
+    nodes::{Answer, LOOKING, Question},
 };
 use crate::{
+    cluster::Patience,
     domain::{
         attempt::{Control, Identity, Status},
-        id::{AttemptId, ExamCode, PersonId},
+        id::{AttemptId, ExamCode, NodeId, PersonId},
         person::{CandidateScope, Person},
     },
     store::{
         self, ResultLine, TimelineRow,
         records::{EventFilter, Record},
     },
+    telemetry::chain,
 };
 
 /// Entries of the timeline that a detail begins with.
 const DETAIL_ENTRIES: usize = 100;
+
+/// How often it is looked after other nodes.
+const FOLLOW_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Without other nodes, the store is read again after so many looks.
+const REREAD_EVERY: u32 = 10;
+
+/// How long another node may take to say what it has.
+const GATHERING: Patience = Patience::short(Duration::from_millis(500));
 
 /// Entries that are read at once on the way there.
 const PAGE: u32 = 1_000;
@@ -55,14 +68,16 @@ impl Engine {
     /// Where the store fails.
     pub async fn watch(&self, exam: &ExamCode, person: &Person) -> Result<Watching, Error> {
         let watching = self.inner.shared.boards.watch(exam, person);
+        watching.board().tell_presence();
         // Whoever comes while another is at it does it, too: that harms nothing.
         if !watching.board().has_stored()
-            && let Err(error) = self.place_stored(&watching).await
+            && let Err(error) = self.fill(watching.board()).await
         {
             self.unwatch(watching);
             return Err(error);
         }
         let board = Arc::clone(watching.board());
+        // Those who came first are told by the next of its ticks.
         let (shared, exam) = (Arc::clone(&self.inner.shared), exam.clone());
         self.inner.actors.spawn(async move {
             board.publish_changes().await;
@@ -77,15 +92,80 @@ impl Engine {
         self.inner.shared.boards.unwatch(watching);
     }
 
-    /// How many attempts of an exam are in memory, of these candidates.
-    pub fn live_attempts(&self, exam: &ExamCode, candidates: &CandidateScope) -> u32 {
-        let board = self.inner.shared.boards.find(exam);
-        board.map_or(0, |board| board.live(candidates))
+    /// How many attempts of each exam are in some node's memory, of these candidates.
+    pub async fn live_attempts(
+        &self,
+        exams: Vec<ExamCode>,
+        candidates: CandidateScope,
+    ) -> Vec<u32> {
+        let Inner { shared, .. } = &*self.inner;
+        let live = |exam| Some(shared.boards.find(exam)?.live(&candidates));
+        let own = exams.iter().map(|exam| live(exam).unwrap_or_default());
+        let mut sums: Vec<u32> = own.collect();
+        let question = Question::Live { exams, candidates };
+        let others = shared.nodes.others();
+        let asking = others.iter();
+        let asking = asking.map(|node| shared.nodes.ask(node, &question, LOOKING));
+        for answer in join_all(asking).await {
+            if let Some(Answer::Live(live)) = answer {
+                for (sum, live) in sums.iter_mut().zip(live) {
+                    *sum = sum.saturating_add(live);
+                }
+            }
+        }
+        sums
+    }
+
+    /// Puts everything on a board that is in the store, or in another node's memory.
+    async fn fill(&self, board: &Arc<Board>) -> Result<(), Error> {
+        self.place_stored(board).await?;
+        let asking = board.unknown().into_iter();
+        let asking = asking.map(|node| self.gather(Arc::clone(board), node));
+        join_all(asking).await;
+        Ok(())
+    }
+
+    /// Asks another node what it has of an exam.
+    async fn gather(&self, board: Arc<Board>, node: NodeId) {
+        let question = Question::Board {
+            exam: board.exam().clone(),
+        };
+        let nodes = &self.inner.shared.nodes;
+        match nodes.ask(&node, &question, GATHERING).await {
+            Some(Answer::Board(rows)) => board.take_rows(&node, rows, true),
+            Some(_) | None => board.note_silent(node),
+        }
+    }
+
+    /// Keeps the boards that are watched here up with the other nodes, until `stop`.
+    pub(super) async fn follow_nodes(self, stop: CancellationToken) {
+        let mut interval = tokio::time::interval(FOLLOW_INTERVAL);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let Inner { shared, .. } = &*self.inner;
+        for turn in 0_u32.. {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                _ = interval.tick() => {}
+            }
+            shared.boards.announce();
+            let alone = !shared.nodes.is_up() && turn.is_multiple_of(REREAD_EVERY);
+            for board in shared.boards.watched() {
+                let asking = board.unknown().into_iter();
+                let asking = asking.map(|node| self.gather(Arc::clone(&board), node));
+                join_all(asking).await;
+                if (board.take_stale() || alone)
+                    && let Err(error) = self.place_stored(&board).await
+                {
+                    board.note_stale();
+                    tracing::debug!(error = chain(&error), "a board stays as it is");
+                }
+            }
+        }
     }
 
     /// The attempts of the exam that are in the store only.
-    async fn place_stored(&self, watching: &Watching) -> Result<(), Error> {
-        let board = watching.board();
+    async fn place_stored(&self, board: &Arc<Board>) -> Result<(), Error> {
         for line in self.inner.attempts.results(board.exam()).await? {
             let version = &line.summary.identity.exam_version;
             let content = self.inner.contents.version(version).await?;
@@ -106,9 +186,9 @@ impl Engine {
         let Some(board) = self.inner.shared.boards.find(&identity.exam) else {
             return;
         };
-        if board.is_watched() {
+        if board.is_shown() {
             let questions = u32::try_from(questions).unwrap_or(u32::MAX);
-            board.place_stored(identity, &person.name, questions, Shown::started());
+            board.place_started(identity, &person.name, questions, Shown::started());
         }
     }
 
@@ -196,13 +276,8 @@ impl Engine {
     }
 
     async fn control_of(&self, attempt: AttemptId) -> Result<Option<Control>, Error> {
-        if let Some(handle) = self.inner.registry.find(attempt) {
-            let (reply, look) = oneshot::channel();
-            if handle.deliver(Message::Look(reply)).await.is_ok()
-                && let Ok(look) = look.await
-            {
-                return Ok(Some(look.control));
-            }
+        if let Some(look) = self.look(attempt).await {
+            return Ok(Some(look.control));
         }
         let summary = self.inner.attempts.summary(attempt).await?;
         Ok(summary.and_then(|summary| load::control(&summary.control.state)))
@@ -260,7 +335,7 @@ fn stored(line: &ResultLine, engine: &Engine) -> Shown {
         last_seen_at: Some(summary.progress.last_activity_at),
         rtt_ms: None,
         flagged: control.flagged,
-        here: false,
+        node: None,
     }
 }
 
@@ -283,7 +358,7 @@ impl Shown {
             last_seen_at: None,
             rtt_ms: None,
             flagged: false,
-            here: false,
+            node: None,
         }
     }
 }

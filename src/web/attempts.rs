@@ -118,9 +118,12 @@ async fn exchange(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<impl IntoResponse, Problem> {
     app.own_attempt(&caller, id).await?;
+    let body = body?;
     let request =
-        codec::decode_exchange(&body?).map_err(|error| Problem::BadRequest(error.to_string()))?;
-    Ok(Json(app.engine.exchange(id, request, address).await?))
+        codec::decode_exchange(&body).map_err(|error| Problem::BadRequest(error.to_string()))?;
+    // What was decoded as JSON is text.
+    let json = str::from_utf8(&body).unwrap_or_default();
+    Ok(Json(app.engine.exchange(id, request, json, address).await?))
 }
 
 impl From<ExchangeRefusal> for Problem {

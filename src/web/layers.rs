@@ -67,6 +67,7 @@ pub(super) fn wrap(routes: Router<AppState>, app: &AppState) -> Router<AppState>
         .method_not_allowed_fallback(async || Problem::MethodNotAllowed)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(from_fn_with_state(Arc::clone(app), check_origin))
+        .layer(from_fn_with_state(Arc::clone(app), tell_changes))
         .layer(from_fn_with_state(Arc::clone(app), limit_time))
         .layer(CatchPanicLayer::custom(after_panic));
     let routes = match cors(app) {
@@ -79,6 +80,19 @@ pub(super) fn wrap(routes: Router<AppState>, app: &AppState) -> Router<AppState>
             future::ready(secure(response, policy.clone()))
         }))
         .layer(from_fn_with_state(Arc::clone(app), observe))
+}
+
+/// Where people, their rights and exams are changed: consoles and the other nodes look
+/// at once instead of in some seconds.
+async fn tell_changes(State(app): State<AppState>, request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    let may_change = path.starts_with("/api/v1/manage/") || path == "/api/v1/logout";
+    let changes = may_change && !request.method().is_safe();
+    let response = next.run(request).await;
+    if changes && response.status().is_success() {
+        app.engine.note_changed();
+    }
+    response
 }
 
 /// Names, counts and logs a request.

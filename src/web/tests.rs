@@ -14,11 +14,12 @@ use tower::ServiceExt as _;
 
 use super::*;
 use crate::{
+    cluster::local::Local,
     domain::{
         exam::definition::{self, Format},
         roster,
     },
-    engine::{Flush, Limits as EngineLimits, Settings},
+    engine::{Clock, Flush, Limits as EngineLimits, Settings, SystemEntropy},
     store::{StoredExam, sqlite::Sqlite},
 };
 
@@ -116,6 +117,9 @@ async fn fill(catalog: &dyn Catalog) {
 fn engine_settings() -> Settings {
     Settings {
         node: "bench".into(),
+        bus: Local::alone("bench".into()),
+        clock: Clock::system(),
+        entropy: Arc::new(SystemEntropy),
         limits: EngineLimits {
             frame_bytes: 16_384,
             answer_bytes: 1_048_576,

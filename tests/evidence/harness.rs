@@ -11,6 +11,7 @@ use std::{
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use invigil::{
+    cluster::local::Local,
     config::Config,
     domain::{
         attempt::Status,
@@ -19,7 +20,7 @@ use invigil::{
         roster,
         time::Timestamp,
     },
-    engine::{Engine, Flush, Limits, Settings},
+    engine::{Clock, Engine, Flush, Limits, Settings, SystemEntropy},
     store::{
         AttemptStore as _, Catalog, ControlRow, Groups, Identity, IntegritySums, NewAttempt,
         Started, StoredExam, sqlite::Sqlite,
@@ -421,6 +422,9 @@ async fn fill(store: &Sqlite) {
 fn engine_settings() -> Settings {
     Settings {
         node: "test".into(),
+        bus: Local::alone("test".into()),
+        clock: Clock::system(),
+        entropy: Arc::new(SystemEntropy),
         limits: Limits {
             frame_bytes: 16_384,
             answer_bytes: 1_048_576,

@@ -142,10 +142,13 @@ pub(crate) async fn overdue_attempts_come_earliest_first(store: Arc<dyn Store>) 
         store.save(&[change]).await.unwrap();
         due.push(attempt);
     }
-    assert_eq!(store.overdue(at(9), 10).await.unwrap(), []);
-    assert_eq!(store.overdue(at(10), 10).await.unwrap(), [due[1]]);
-    assert_eq!(store.overdue(at(99), 10).await.unwrap(), [due[1], due[0]]);
-    assert_eq!(store.overdue(at(99), 1).await.unwrap(), [due[1]]);
+    assert_eq!(store.overdue(at(9), &node(), 10).await.unwrap(), []);
+    assert_eq!(store.overdue(at(10), &node(), 10).await.unwrap(), [due[1]]);
+    assert_eq!(
+        store.overdue(at(99), &node(), 10).await.unwrap(),
+        [due[1], due[0]]
+    );
+    assert_eq!(store.overdue(at(99), &node(), 1).await.unwrap(), [due[1]]);
 }
 
 pub(crate) async fn an_exam_lists_its_attempts(store: Arc<dyn Store>) {

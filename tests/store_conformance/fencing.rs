@@ -3,14 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use invigil::{
-    domain::id::AttemptId,
-    store::{AttemptStore, Error, Written, postgres::Postgres},
+    domain::id::{AttemptId, NodeId},
+    store::{AttemptStore, ControlRow, Error, Owner, Take, Written, postgres::Postgres},
 };
 use sqlx::{Connection, PgConnection};
 use tokio::task::JoinSet;
 
 use crate::{
-    fixture::{QUESTIONS, answer, at, closed, furnish, node, started_and_taken, write},
+    fixture::{QUESTIONS, answer, at, closed, furnish, node, started_and_taken, untouched, write},
     postgres_server::Database,
 };
 
@@ -152,7 +152,7 @@ async fn overlapping_batches_in_any_order_never_deadlock() {
                 one.answers = QUESTIONS
                     .map(|question| answer(question, Some("1"), version))
                     .to_vec();
-                one.control = (round % 4 == 0).then(|| Box::new(crate::fixture::untouched()));
+                one.control = (round % 4 == 0).then(|| Box::new(untouched()));
                 one
             })
             .collect();
@@ -189,5 +189,94 @@ async fn a_lost_server_is_unavailable_and_comes_back_by_itself() {
             other => panic!("after {failures} failures: {other:?}"),
         }
     }
+    database.remove().await;
+}
+
+#[tokio::test]
+async fn an_attempt_that_another_node_has_is_left_to_it() {
+    let Some((database, store)) = store().await else {
+        return;
+    };
+    let (attempt, epoch) = started_and_taken(&*store, "ann").await;
+    let other: NodeId = "node-2".into();
+    let held = store.take_if_free(attempt, &other, &[node()]).await;
+    assert_eq!(held.unwrap(), Some(Take::Held(node())));
+    let owners = store.owners(&[attempt, AttemptId(-1)]).await.unwrap();
+    let mine = Owner {
+        attempt,
+        node: Some(node()),
+        epoch,
+    };
+    assert_eq!(owners, [mine]);
+    let taken = store
+        .take_if_free(attempt, &other, &["node-3".into()])
+        .await;
+    let Some(Take::Taken(taken)) = taken.unwrap() else {
+        panic!("nobody has it who was to be asked");
+    };
+    assert_eq!(taken.epoch, epoch + 1);
+    let nothing = store.take_if_free(AttemptId(-1), &other, &[]).await;
+    assert_eq!(nothing.unwrap(), None);
+    database.remove().await;
+}
+
+#[tokio::test]
+async fn an_attempt_of_a_node_that_died_says_when() {
+    let Some((database, store)) = store().await else {
+        return;
+    };
+    let (attempt, _) = started_and_taken(&*store, "ann").await;
+    let other: NodeId = "node-2".into();
+    let lost = async |by: &NodeId| store.take(attempt, by).await.unwrap().unwrap().lost_at;
+    store.node_alive(&node(), at(5)).await.unwrap();
+    assert_eq!(lost(&other).await, None, "it lives");
+    lost(&node()).await;
+    let mut clock = database.connection().await;
+    sqlx::query("UPDATE engine_nodes SET heard_at = heard_at - interval '1 minute'")
+        .execute(&mut clock)
+        .await
+        .unwrap();
+    assert_eq!(lost(&other).await, Some(at(5)));
+    assert_eq!(lost(&other).await, None, "its own");
+    lost(&node()).await;
+    store.node_left(&node()).await.unwrap();
+    assert_eq!(lost(&other).await, None, "it let go");
+    database.remove().await;
+}
+
+#[tokio::test]
+async fn overdue_attempts_are_their_nodes_while_it_lives() {
+    let Some((database, store)) = store().await else {
+        return;
+    };
+    let mut due = Vec::new();
+    for candidate in ["ann", "bob"] {
+        let (attempt, epoch) = started_and_taken(&*store, candidate).await;
+        let mut change = write(attempt, epoch, 1);
+        change.control = Some(Box::new(ControlRow {
+            close_at: Some(at(10_000)),
+            ..untouched()
+        }));
+        store.save(&[change]).await.unwrap();
+        due.push(attempt);
+    }
+    let other: NodeId = "node-2".into();
+    let overdue = async |ms, node: &NodeId, limit| {
+        let found = store.overdue(at(ms), node, limit).await;
+        found.unwrap()
+    };
+    store.node_alive(&node(), at(10_000)).await.unwrap();
+    store.node_alive(&other, at(10_000)).await.unwrap();
+    assert_eq!(overdue(11_000, &node(), 9).await, due);
+    assert_eq!(overdue(11_000, &other, 9).await, []);
+    assert_eq!(
+        overdue(16_000, &other, 1).await,
+        due[..1],
+        "too late by far"
+    );
+    assert_eq!(overdue(11_000, &node(), 9).await, due[1..]);
+    store.node_left(&node()).await.unwrap();
+    assert_eq!(overdue(11_000, &other, 9).await, due);
+    assert_eq!(overdue(11_000, &node(), 9).await, []);
     database.remove().await;
 }

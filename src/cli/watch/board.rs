@@ -23,6 +23,7 @@ pub(super) struct Board {
     log: VecDeque<String>,
     there: bool,
     connected: bool,
+    partial: bool,
     /// The engine's clock when it was last heard.
     now_at: i64,
     confirm: Option<Wanted>,
@@ -47,6 +48,11 @@ impl Board {
 
     pub(super) const fn is_connected(&self) -> bool {
         self.connected
+    }
+
+    /// Whether candidates of other nodes may be missing or as they were.
+    pub(super) const fn is_partial(&self) -> bool {
+        self.partial
     }
 
     pub(super) const fn totals(&self) -> &Totals {
@@ -140,12 +146,14 @@ impl Board {
                 self.there = true;
                 self.now_at = board.now_at;
                 self.totals = board.totals;
+                self.partial = board.partial;
                 let rows = board.rows.into_iter();
                 self.rows.extend(rows.map(|row| (row.attempt.clone(), row)));
             }
             ConsoleMessage::Delta(delta) => {
                 self.now_at = delta.now_at;
                 self.totals = delta.totals;
+                self.partial = delta.partial;
                 for change in delta.rows {
                     let row = self.rows.entry(change.attempt.clone()).or_default();
                     merge(row, change);
@@ -295,6 +303,13 @@ mod tests {
         assert_eq!(rows[0].attempt, "7", "who needs a look comes first");
         assert_eq!((rows[0].answered, rows[0].risk), (Some(1), Some(50)));
         assert_eq!((board.totals().online, board.now_at()), (1, 6));
+        assert!(!board.is_partial());
+        board.apply(message(
+            r#"{"t":"delta","exam":"E1","now_at":7,"rows":[],"partial":true,
+                "totals":{"attempts":2,"online":1,"in_progress":0,"paused":0,"submitted":0,
+                "flagged":0}}"#,
+        ));
+        assert!(board.is_partial());
     }
 
     #[test]

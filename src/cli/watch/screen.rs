@@ -27,10 +27,10 @@ pub(super) fn draw(board: &Board) -> String {
 
 fn write_board(text: &mut String, board: &Board) -> std::fmt::Result {
     let totals = board.totals();
-    let state = if board.is_connected() {
-        "live"
-    } else {
-        "not connected"
+    let state = match (board.is_connected(), board.is_partial()) {
+        (true, false) => "live",
+        (true, true) => "live, but not every node is heard",
+        (false, _) => "not connected",
     };
     writeln!(
         text,

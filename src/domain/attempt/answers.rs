@@ -1,9 +1,11 @@
 //! The answers of one attempt, by question number.
 
+use serde::{Deserialize, Serialize};
+
 use crate::domain::{time::Timestamp, value::Canonical};
 
 /// One question's answer as it stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
     /// Canonical JSON; none: cleared, or only flagged.
     pub value: Option<Canonical>,

@@ -131,7 +131,7 @@ pub struct CommandKey {
 }
 
 /// What staff may do to an attempt.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Action {
     /// Sends a notice.
     Message {

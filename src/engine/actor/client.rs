@@ -12,12 +12,13 @@ use tokio::time::Instant;
 use super::{
     Actor, After, Connection,
     message::{ConnectionId, Opened, Opening, OpeningRefusal},
+    moving::Admitted,
 };
 use crate::{
     domain::{
         admission,
         attempt::{
-            Command, Event, Phase, Refusal,
+            Command, Event, Refusal,
             command::{Numbered, Observation},
         },
         id::SessionId,
@@ -25,8 +26,8 @@ use crate::{
         time::Timestamp,
     },
     engine::{
+        entropy::fresh_session,
         outbox::Closing,
-        shared::fresh_session,
         slot::{Change, TIMELINE_PENDING_MAX},
     },
     store::{TimelineRow, records::Record},
@@ -78,8 +79,23 @@ pub(super) enum EnterRefusal {
     NoRandomness,
 }
 
+impl From<Refusal> for EnterRefusal {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::AnotherDevice => Self::AnotherDevice,
+            Refusal::Closed
+            | Refusal::Gap { .. }
+            | Refusal::AfterHandIn
+            | Refusal::NotPaused
+            | Refusal::AlreadyPaused
+            | Refusal::NotStarted
+            | Refusal::UnknownIncident => Self::Closed,
+        }
+    }
+}
+
 impl EnterRefusal {
-    fn into_opening(self) -> OpeningRefusal {
+    pub(super) fn into_opening(self) -> OpeningRefusal {
         match self {
             Self::AnotherDevice => refuse(CloseCode::Forbidden, Some("another_device".to_owned())),
             Self::Closed => refuse(CloseCode::Closed, None),
@@ -93,35 +109,18 @@ impl Actor {
     pub(super) fn open(&mut self, opening: Opening) -> Result<Opened, OpeningRefusal> {
         let now = self.shared.clock.now();
         let Opening {
-            resume,
-            address,
+            entry,
             device,
             outbox,
         } = opening;
-        self.admit(now, address)
-            .map_err(|refusal| refuse(CloseCode::Forbidden, Some(refusal.code().to_owned())))?;
-        let owner = self.attempt.session().map(|session| session.id.clone());
-        let resumes = resume
-            .as_ref()
-            .filter(|(session, _)| Some(session) == owner.as_ref());
-        if let Some((_, next_seq)) = resumes
-            && *next_seq <= self.saved_seq()
-        {
-            let detail = "next_seq is saved already: start a new session".to_owned();
-            return Err(refuse(CloseCode::BadMessage, Some(detail)));
-        }
-        let over = self.attempt.is_over();
-        let resumed = resumes.is_some();
-        if over {
-            let handed_in = matches!(self.attempt.control().phase, Phase::HandedIn { .. });
-            if !(handed_in && resumed) {
-                return Err(refuse(CloseCode::Closed, None));
-            }
-        } else {
-            let resume = resumes.map(|(session, _)| session.clone());
+        let Admitted { resume, over } = self.admission(now, &entry)?;
+        let resumed = resume.is_some();
+        if !over {
             self.enter(now, resume)
                 .map_err(EnterRefusal::into_opening)?;
         }
+        // Whoever wanted it elsewhere asks again, or takes it.
+        self.leaving.clear();
         self.close_connection(Closing::new(CloseCode::Superseded));
         self.connections += 1;
         let connection = Connection {
@@ -135,7 +134,7 @@ impl Actor {
             self.after_all(now, After::Finish(None));
         } else {
             self.receive(now, connection, resumed);
-            self.look_at_origin(now, address.to_string(), device.as_deref());
+            self.look_at_origin(now, entry.address.to_string(), device.as_deref());
         }
         Ok(Opened {
             connection: id,
@@ -184,21 +183,12 @@ impl Actor {
         now: Timestamp,
         resume: Option<SessionId>,
     ) -> Result<(), EnterRefusal> {
-        let fresh = fresh_session().map_err(|error| {
+        let fresh = fresh_session(&*self.shared.entropy).map_err(|error| {
             tracing::error!(%error, "the system gives no random bytes");
             EnterRefusal::NoRandomness
         })?;
         self.perform(now, &Command::Enter { resume, fresh }, Change::default())
-            .map_err(|refusal| match refusal {
-                Refusal::AnotherDevice => EnterRefusal::AnotherDevice,
-                Refusal::Closed
-                | Refusal::Gap { .. }
-                | Refusal::AfterHandIn
-                | Refusal::NotPaused
-                | Refusal::AlreadyPaused
-                | Refusal::NotStarted
-                | Refusal::UnknownIncident => EnterRefusal::Closed,
-            })
+            .map_err(EnterRefusal::from)
     }
 
     /// A connection is gone; if it is still the attempt's, the candidate is away.
@@ -480,7 +470,7 @@ fn gap(seq: u64, expected: u64) -> ServerMessage {
     ServerMessage::Refused(Refused::gap(seq, expected, None))
 }
 
-fn refuse(code: CloseCode, detail: Option<String>) -> OpeningRefusal {
+pub(super) fn refuse(code: CloseCode, detail: Option<String>) -> OpeningRefusal {
     OpeningRefusal(Closing {
         code,
         detail,

@@ -3,6 +3,7 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use invigil_protocol::{candidate::ClientMessage, exchange};
+use serde::{Deserialize, Serialize};
 use tokio::sync::{
     mpsc::{self, error::TrySendError},
     oneshot,
@@ -15,9 +16,12 @@ use crate::{
             Answer, Control, Identity,
             command::{Action, CommandKey},
         },
-        id::{QuestionId, SessionId},
+        id::QuestionId,
     },
-    engine::outbox::{Closing, Outbox},
+    engine::{
+        nodes::Entry,
+        outbox::{Closing, Outbox},
+    },
 };
 
 /// One connection of one attempt, counted from 1.
@@ -42,6 +46,24 @@ pub enum Message {
     Health,
     /// The node shuts down: the connection is closed, the rest is flushed.
     Drain,
+    /// The candidate is at another node now: what waits is to be written, and the
+    /// attempt let go.
+    Release(Box<(Entry, oneshot::Sender<Release>)>),
+    /// Another node has taken the attempt.
+    Lost {
+        /// The number of that taking.
+        epoch: u64,
+        /// For a candidate's socket, which replaces this node's.
+        entered: bool,
+    },
+}
+
+/// What became of a wish to let an attempt go.
+pub enum Release {
+    /// Everything is written, and nothing more will be.
+    Done,
+    /// Whoever wants to come in may not.
+    Refused(Closing),
 }
 
 /// Where an actor's answer goes.
@@ -53,10 +75,8 @@ pub(crate) type ExchangeReply = Reply<Box<exchange::Reply>, ExchangeRefusal>;
 /// What a candidate's `hello` asks for.
 #[derive(Debug)]
 pub struct Opening {
-    /// The session to go on with, and the number of its next command.
-    pub resume: Option<(SessionId, u64)>,
-    /// Where the client is.
-    pub address: IpAddr,
+    /// Who comes in.
+    pub entry: Entry,
     /// What the client calls its device.
     pub device: Option<String>,
     /// Where the answers to this connection go.
@@ -81,7 +101,7 @@ pub struct Opened {
 pub struct OpeningRefusal(pub Closing);
 
 /// Why an exchange did nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ExchangeRefusal {
     /// Another session owns the attempt.
     Superseded,
@@ -96,7 +116,7 @@ pub enum ExchangeRefusal {
 }
 
 /// Why a staff command had no effect on an attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StaffRefusal {
     /// The attempt is over.
     Closed,
@@ -127,7 +147,7 @@ impl StaffRefusal {
 }
 
 /// An attempt as it is in memory.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Look {
     /// What it is.
     pub identity: Arc<Identity>,

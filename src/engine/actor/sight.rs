@@ -92,7 +92,7 @@ impl Actor {
         let now = self.shared.clock.now();
         let control = self.attempt.control();
         let integrity = &control.integrity;
-        self.seat.show(Shown {
+        let shown = Shown {
             status: self.attempt.status(),
             online: self.connection.is_some(),
             deadline_at: self.attempt.deadline(now),
@@ -103,8 +103,9 @@ impl Actor {
             last_seen_at: self.sight.last_seen_at,
             rtt_ms: self.sight.rtt_ms,
             flagged: control.flagged,
-            here: true,
-        });
+            node: Some(self.shared.node.clone()),
+        };
+        self.seat.show(self.slot.epoch(), shown);
     }
 
     /// Counts the answers that there are.

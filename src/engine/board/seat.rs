@@ -10,7 +10,12 @@ use invigil_protocol::proctor::{
     IncidentInfo, Row, TimelineEntry, Totals,
 };
 
-use super::{Board, Topic};
+use super::{
+    Board, Topic,
+    others::{SeatRow, Told},
+};
+use serde::{Deserialize, Serialize};
+
 use crate::{
     domain::{
         attempt::{Identity, Status, command::CommandKey},
@@ -37,6 +42,7 @@ pub(in crate::engine) struct Seat {
     /// A board outlives no node, and a seat no board that is of use.
     board: Arc<Board>,
     inspectors: AtomicU32,
+    inspectors_elsewhere: AtomicU32,
     state: Mutex<State>,
 }
 
@@ -45,10 +51,15 @@ struct State {
     shown: Option<Shown>,
     published: Option<Shown>,
     queued: bool,
+    /// The taking that it is of, and the number of the change within it.
+    epoch: u64,
+    change: u64,
+    /// Whether it is this node that says so.
+    own: bool,
 }
 
 /// What changes of a row.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::engine) struct Shown {
     /// Where the attempt stands.
     pub status: Status,
@@ -70,8 +81,8 @@ pub(in crate::engine) struct Shown {
     pub rtt_ms: Option<i64>,
     /// Marked for review after the exam.
     pub flagged: bool,
-    /// Whether it is in this node's memory.
-    pub here: bool,
+    /// In whose memory it is.
+    pub node: Option<NodeId>,
 }
 
 impl Seat {
@@ -90,6 +101,23 @@ impl Seat {
             questions,
             board: Arc::clone(board),
             inspectors: AtomicU32::new(0),
+            inspectors_elsewhere: AtomicU32::new(0),
+            state: Mutex::default(),
+        })
+    }
+
+    /// The seat of an attempt that another node shows.
+    pub(super) fn of(row: &SeatRow, board: &Arc<Board>) -> Arc<Self> {
+        Arc::new_cyclic(|own| Self {
+            own: Weak::clone(own),
+            attempt: row.attempt,
+            candidate: row.candidate.clone(),
+            groups: row.groups.clone(),
+            name: row.name.clone(),
+            questions: row.questions,
+            board: Arc::clone(board),
+            inspectors: AtomicU32::new(0),
+            inspectors_elsewhere: AtomicU32::new(0),
             state: Mutex::default(),
         })
     }
@@ -107,24 +135,82 @@ impl Seat {
         &self.board
     }
 
-    /// Shows how things stand.
-    pub(in crate::engine) fn show(&self, shown: Shown) {
-        self.show_where(shown, |_| true);
+    /// Shows how things stand with an attempt in this node's memory.
+    pub(in crate::engine) fn show(&self, epoch: u64, shown: Shown) {
+        self.show_where(shown, |state| {
+            let newer = epoch >= state.epoch;
+            if newer {
+                (state.epoch, state.own) = (epoch, true);
+                state.change += 1;
+            }
+            newer
+        });
     }
 
-    /// Shows what the store says. What is in memory knows better.
+    /// Shows what the store says. What is in a node's memory is newer.
     pub(super) fn show_stored(&self, shown: Shown) {
-        self.show_where(shown, |before| !before.here);
+        self.show_where(shown, |state| {
+            let known = state.shown.as_ref();
+            known.is_none_or(|known| known.node.is_none())
+        });
     }
 
-    fn show_where(&self, shown: Shown, may: impl FnOnce(&Shown) -> bool) {
+    /// Shows an attempt that was started at this node just now.
+    pub(super) fn show_started(&self, shown: Shown) {
+        self.show_where(shown, |state| {
+            state.own = state.shown.is_none();
+            state.own
+        });
+    }
+
+    /// Shows what another node says.
+    pub(super) fn show_elsewhere(&self, epoch: u64, change: u64, shown: Shown) {
+        self.show_where(shown, |state| {
+            let newer =
+                (epoch, change) >= (state.epoch, state.change) && !state.is_live_here(epoch);
+            if newer {
+                (state.epoch, state.change, state.own) = (epoch, change, false);
+            }
+            newer
+        });
+    }
+
+    /// Shows that nobody hears the attempt's node any more.
+    pub(super) fn show_lost(&self) {
+        if let Some(shown) = self.shown() {
+            let gone = Shown {
+                online: false,
+                node: None,
+                ..shown
+            };
+            self.show_where(gone, |state| {
+                state.own = false;
+                true
+            });
+        }
+    }
+
+    /// Shows that the attempt is no longer in this node's memory.
+    pub(in crate::engine) fn show_gone(&self, epoch: u64) {
+        if let Some(shown) = self.shown() {
+            self.show(
+                epoch,
+                Shown {
+                    online: false,
+                    node: None,
+                    ..shown
+                },
+            );
+        }
+    }
+
+    fn show_where(&self, shown: Shown, may: impl FnOnce(&mut State) -> bool) {
         let mut state = self.lock();
-        let before = state.shown.as_ref();
-        if before.is_some_and(|before| *before == shown || !may(before)) {
+        if !may(&mut state) || state.shown.as_ref() == Some(&shown) {
             return;
         }
         state.shown = Some(shown);
-        if state.queued || !self.board.is_watched() {
+        if state.queued || !self.board.is_shown() {
             return;
         }
         state.queued = true;
@@ -134,24 +220,34 @@ impl Seat {
         }
     }
 
-    /// Shows that the attempt is no longer in this node's memory.
-    pub(in crate::engine) fn show_gone(&self) {
-        if let Some(shown) = self.shown() {
-            self.show(Shown {
-                online: false,
-                here: false,
-                ..shown
-            });
-        }
+    /// The row for other nodes, where it is such a one and this node's to tell.
+    pub(super) fn told(&self, is_such: impl FnOnce(&Shown) -> bool) -> Option<SeatRow> {
+        let state = self.lock();
+        let shown = state
+            .shown
+            .clone()
+            .filter(|shown| state.own && is_such(shown))?;
+        Some(SeatRow {
+            attempt: self.attempt,
+            candidate: self.candidate.clone(),
+            name: self.name.clone(),
+            groups: self.groups.clone(),
+            questions: self.questions,
+            epoch: state.epoch,
+            change: state.change,
+            shown,
+        })
+    }
+
+    /// Whether it is at such a node.
+    pub(super) fn is_at(&self, is_such: impl Fn(&NodeId) -> bool) -> bool {
+        let state = self.lock();
+        let at = state.shown.as_ref().and_then(|shown| shown.node.as_ref());
+        at.is_some_and(is_such)
     }
 
     pub(super) fn shown(&self) -> Option<Shown> {
         self.lock().shown.clone()
-    }
-
-    /// Whether it is in this node's memory.
-    pub(super) fn is_here(&self) -> bool {
-        self.lock().shown.as_ref().is_some_and(|shown| shown.here)
     }
 
     /// What consoles know.
@@ -190,16 +286,33 @@ impl Seat {
         }
     }
 
+    /// The same for a console of another node.
+    pub(super) fn inspected_elsewhere(&self, on: bool) {
+        if on {
+            self.inspectors_elsewhere.fetch_add(1, Ordering::AcqRel);
+        } else {
+            self.inspectors_elsewhere.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+
     /// Shows an entry of the timeline to those who look at this attempt.
     pub(in crate::engine) fn tell_entry(&self, entry: &TimelineRow) {
-        if self.inspectors.load(Ordering::Acquire) == 0 {
+        let here = self.inspectors.load(Ordering::Acquire) > 0;
+        let elsewhere = self.inspectors_elsewhere.load(Ordering::Acquire) > 0;
+        if !here && !elsewhere {
             return;
         }
         let message = ConsoleMessage::Event(AttemptEvent {
             attempt: self.attempt.to_string(),
             event: timeline_entry(entry),
         });
-        self.board.tell(Topic::Inspectors(self.attempt), message);
+        if elsewhere {
+            let (attempt, message) = (self.attempt, message.clone());
+            self.board.tell_others(Told::Entry { attempt, message });
+        }
+        if here {
+            self.board.tell(Topic::Inspectors(self.attempt), message);
+        }
     }
 
     /// The candidate's device has what a command led to.
@@ -214,19 +327,25 @@ impl Seat {
 
     /// Shows an incident to everybody who sees the candidate, at once.
     pub(in crate::engine) fn tell_incident(&self, incident: &Incident) {
-        if self.board.is_watched() {
-            let message = ConsoleMessage::Incident(IncidentMessage {
-                exam: self.board.exam().to_string(),
-                attempt: self.attempt.to_string(),
-                incident: incident_info(incident),
-            });
-            self.board
-                .tell(Topic::Candidate(self.groups.clone()), message);
+        if !self.board.is_shown() {
+            return;
         }
+        let incident = IncidentMessage {
+            exam: self.board.exam().to_string(),
+            attempt: self.attempt.to_string(),
+            incident: incident_info(incident),
+        };
+        let groups = self.groups.clone();
+        self.board.tell_others(Told::Incident {
+            groups: groups.clone(),
+            incident: incident.clone(),
+        });
+        let message = ConsoleMessage::Incident(incident);
+        self.board.tell(Topic::Candidate(groups), message);
     }
 
     /// The row: whole, or what differs from `before`.
-    pub(super) fn row(&self, shown: &Shown, before: Option<&Shown>, node: &NodeId) -> Row {
+    pub(super) fn row(&self, shown: &Shown, before: Option<&Shown>) -> Row {
         fn changed<T: PartialEq>(old: Option<&T>, new: &T) -> bool {
             old != Some(new)
         }
@@ -259,13 +378,24 @@ impl Seat {
             last_seen_at: field!(last_seen_at, shown.last_seen_at.map(Timestamp::as_ms)).flatten(),
             rtt_ms: optional!(rtt_ms, shown.rtt_ms),
             flagged: field!(flagged, shown.flagged),
-            node: optional!(here, shown.here.then(|| node.to_string())),
+            node: optional!(node, shown.node.as_ref().map(ToString::to_string)),
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // No holder of this lock can panic half-way through a change.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Whether this node has the attempt in memory, and not another one since.
+    fn is_live_here(&self, epoch: u64) -> bool {
+        let live = self
+            .shown
+            .as_ref()
+            .is_some_and(|shown| shown.node.is_some());
+        self.own && live && self.epoch >= epoch
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use invigil_protocol::proctor::{Presence, Watcher};
+use serde::{Deserialize, Serialize};
 
 use crate::domain::{
     id::{AttemptId, ExamCode, PersonId},
@@ -16,15 +17,33 @@ pub(super) struct Watchers {
     last: u64,
 }
 
-#[derive(Debug)]
-struct Console {
+/// A console, and what it looks at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Console {
     person: PersonId,
     name: String,
     scope: CandidateScope,
     inspects: BTreeSet<AttemptId>,
 }
 
+impl Console {
+    /// The attempts that it looks at.
+    pub(super) const fn inspected(&self) -> &BTreeSet<AttemptId> {
+        &self.inspects
+    }
+
+    /// Whether it looks at an attempt.
+    pub(super) fn inspects(&self, attempt: AttemptId) -> bool {
+        self.inspects.contains(&attempt)
+    }
+}
+
 impl Watchers {
+    /// Every console.
+    pub(super) fn consoles(&self) -> Vec<Console> {
+        self.consoles.values().cloned().collect()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.consoles.is_empty()
     }
@@ -79,15 +98,16 @@ impl Watchers {
         })
     }
 
-    /// Everybody, by person: two consoles of one person are one proctor. With the
-    /// attempts that whoever is told may know of.
-    pub(super) fn presence(
-        &self,
+    /// Everybody, those at other nodes too, by person: two consoles of one person are
+    /// one proctor. With the attempts that whoever is told may know of.
+    pub(super) fn presence<'a>(
+        &'a self,
+        elsewhere: impl Iterator<Item = &'a Console>,
         exam: &ExamCode,
         is_known: impl Fn(AttemptId) -> bool,
     ) -> Presence {
         let mut people: BTreeMap<&PersonId, (&str, BTreeSet<AttemptId>)> = BTreeMap::new();
-        for console in self.consoles.values() {
+        for console in self.consoles.values().chain(elsewhere) {
             let (_, inspects) = people
                 .entry(&console.person)
                 .or_insert_with(|| (&console.name, BTreeSet::new()));

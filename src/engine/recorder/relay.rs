@@ -38,6 +38,7 @@ impl Recorder {
                 LOOK_INTERVAL
             };
             tokio::select! {
+                biased;
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
             }

@@ -18,7 +18,7 @@ use crate::{
     },
     store::{
         AnswerRow, AttemptStore, AttemptWrite, CandidateScope, CommandState, Error, GradeRow,
-        Groups, NewAttempt, ResultLine, Started, Summary, Taken, TimelineRow, Written,
+        Groups, NewAttempt, Owner, ResultLine, Started, Summary, Take, Taken, TimelineRow, Written,
         convert::refuse,
     },
 };
@@ -37,6 +37,23 @@ impl AttemptStore for Postgres {
         .await
     }
 
+    async fn take_if_free(
+        &self,
+        attempt: AttemptId,
+        node: &NodeId,
+        others: &[NodeId],
+    ) -> Result<Option<Take>, Error> {
+        self.call("take attempt", async |db| {
+            start::take_if_free(db, attempt, node, others).await
+        })
+        .await
+    }
+
+    async fn owners(&self, attempts: &[AttemptId]) -> Result<Vec<Owner>, Error> {
+        self.call("read owners", async |db| read::owners(db, attempts).await)
+            .await
+    }
+
     async fn save(&self, batch: &[AttemptWrite]) -> Result<Vec<Written>, Error> {
         if batch.is_empty() {
             return Ok(Vec::new());
@@ -47,9 +64,14 @@ impl AttemptStore for Postgres {
         .await
     }
 
-    async fn overdue(&self, now: Timestamp, limit: u32) -> Result<Vec<AttemptId>, Error> {
+    async fn overdue(
+        &self,
+        now: Timestamp,
+        node: &NodeId,
+        limit: u32,
+    ) -> Result<Vec<AttemptId>, Error> {
         self.call("find overdue attempts", async |db| {
-            read::overdue(db, now, limit).await
+            start::overdue(db, now, node, limit).await
         })
         .await
     }
@@ -149,6 +171,13 @@ impl AttemptStore for Postgres {
         .await
     }
 
+    async fn node_left(&self, node: &NodeId) -> Result<(), Error> {
+        self.call("tell that the node ends", async |db| {
+            node_left(db, node).await
+        })
+        .await
+    }
+
     async fn record_outage(&self, from: Timestamp, until: Timestamp) -> Result<(), Error> {
         self.call("record outage", async |db| {
             record_outage(db, from, until).await
@@ -241,7 +270,9 @@ async fn node_alive(
              INSERT INTO engine_nodes AS n (node_id, last_alive_at)
              VALUES ($1, $2)
              ON CONFLICT (node_id) DO UPDATE
-             SET last_alive_at = greatest(n.last_alive_at, excluded.last_alive_at)
+             SET last_alive_at = greatest(n.last_alive_at, excluded.last_alive_at),
+                 heard_at = clock_timestamp(),
+                 left_at = NULL
          )
          SELECT max(last_alive_at) FROM engine_nodes",
     )
@@ -250,6 +281,14 @@ async fn node_alive(
     .fetch_one(connection)
     .await?;
     Ok(before.map(instant))
+}
+
+async fn node_left(connection: &mut PgConnection, node: &NodeId) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE engine_nodes SET left_at = clock_timestamp() WHERE node_id = $1")
+        .bind(node.as_str())
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 async fn record_outage(

@@ -7,28 +7,40 @@ use sqlx::PgConnection;
 use super::rows::{StoredAnswer, StoredEntry, SummaryRow, UnrecordedEntry, to_column as instant};
 use crate::{
     domain::{
-        id::{AttemptId, ExamCode, PersonId},
+        id::{AttemptId, ExamCode, NodeId, PersonId},
         time::Timestamp,
     },
-    store::{AnswerRow, GradeRow, ResultLine, Summary, TimelineRow, convert::to_column},
+    store::{
+        AnswerRow, GradeRow, Owner, ResultLine, Summary, TimelineRow,
+        convert::{from_column, to_column},
+    },
 };
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
-/// Attempts that the engine must look at, earliest first.
-pub(super) async fn overdue(
+/// Who has these attempts.
+pub(super) async fn owners(
     connection: &mut PgConnection,
-    now: Timestamp,
-    limit: u32,
-) -> Result<Vec<AttemptId>> {
-    let ids: Vec<i64> = sqlx::query_scalar(
-        "SELECT id FROM exam_attempts WHERE close_at <= $1 ORDER BY close_at, id LIMIT $2",
+    attempts: &[AttemptId],
+) -> Result<Vec<Owner>> {
+    let ids: Vec<i64> = attempts.iter().map(|attempt| attempt.0).collect();
+    let rows: Vec<(i64, Option<String>, i64)> = sqlx::query_as(
+        "SELECT attempt_id, owner_node, owner_epoch
+         FROM exam_attempt_keys
+         WHERE attempt_id = ANY ($1)",
     )
-    .bind(instant(now)?)
-    .bind(i64::from(limit))
+    .bind(ids)
     .fetch_all(connection)
     .await?;
-    Ok(ids.into_iter().map(AttemptId).collect())
+    rows.into_iter()
+        .map(|(attempt, node, epoch)| {
+            Ok(Owner {
+                attempt: AttemptId(attempt),
+                node: node.map(NodeId::from),
+                epoch: from_column(epoch)?,
+            })
+        })
+        .collect()
 }
 
 /// One attempt.

@@ -1,16 +1,22 @@
 //! Making attempts, and taking them.
 
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use sqlx::{Connection, FromRow, PgConnection};
 
 use super::{
     read,
-    rows::{SummaryRow, to_column as instant},
+    rows::{SummaryRow, instant as from_instant, to_column as instant},
 };
 use crate::{
-    domain::id::{AttemptId, NodeId},
+    domain::{
+        id::{AttemptId, NodeId},
+        time::{Timestamp, duration_ms},
+    },
     store::{
-        Identity, NewAttempt, Started, Summary, Taken,
+        Identity, NewAttempt, Started, Summary, Take, Taken,
         convert::{duration_from_column, duration_to_column, from_column, refuse},
     },
 };
@@ -143,37 +149,147 @@ async fn make(
         .await
 }
 
-/// Takes an attempt. The first statement waits for a batch in flight; the
-/// others begin after it is committed, so they see what that batch wrote (the
-/// first one's own snapshot would not), and nobody with a lower epoch writes
-/// any more.
+/// How long a node whose attempt is asked for is believed to live after its last word,
+/// which comes every second.
+const LOST_AFTER: &str = "2 s";
+
+/// How long a node is believed to hand in what is overdue, after its last word.
+const DEAD_AFTER: &str = "5 s";
+
+/// How late a hand-in may be before it is another node's, however alive its own is.
+const LATE: Duration = Duration::from_secs(5);
+
+/// Locks the directory row, then takes the attempt unless one of `$3` has it.
+///
+/// The row lock waits for a batch in flight. The update, whose snapshot may be older
+/// than that wait, goes on from the newest version of the row, as the lock did.
+const TAKE: &str = "
+WITH held AS MATERIALIZED (
+    SELECT k.attempt_id, k.owner_node,
+           CASE WHEN n.left_at IS NULL AND n.heard_at < clock_timestamp() - $4::interval
+                THEN n.last_alive_at END AS lost_at
+    FROM exam_attempt_keys AS k
+    LEFT JOIN engine_nodes AS n ON n.node_id = k.owner_node AND k.owner_node <> $2
+    WHERE k.attempt_id = $1
+    FOR NO KEY UPDATE OF k
+),
+taken AS (
+    UPDATE exam_attempt_keys AS k
+    SET owner_epoch = k.owner_epoch + 1, owner_node = $2
+    FROM held AS h
+    WHERE k.attempt_id = h.attempt_id AND (h.owner_node = ANY ($3)) IS NOT TRUE
+    RETURNING k.owner_epoch
+)
+SELECT (SELECT t.owner_epoch FROM taken AS t) AS epoch, h.owner_node AS holder, h.lost_at
+FROM held AS h";
+
+#[derive(FromRow)]
+struct Held {
+    epoch: Option<i64>,
+    holder: Option<String>,
+    lost_at: Option<DateTime<Utc>>,
+}
+
+/// Takes an attempt, whoever has it.
 pub(super) async fn take(
     connection: &mut PgConnection,
     attempt: AttemptId,
     node: &NodeId,
 ) -> Result<Option<Taken>, sqlx::Error> {
-    let epoch: Option<i64> = sqlx::query_scalar(
-        "UPDATE exam_attempt_keys
-         SET owner_epoch = owner_epoch + 1, owner_node = $2
-         WHERE attempt_id = $1
-         RETURNING owner_epoch",
-    )
-    .bind(attempt.0)
-    .bind(node.as_str())
-    .fetch_optional(&mut *connection)
-    .await?;
-    let Some(epoch) = epoch else { return Ok(None) };
+    match take_if_free(connection, attempt, node, &[]).await? {
+        Some(Take::Taken(taken)) => Ok(Some(*taken)),
+        Some(Take::Held(_)) | None => Ok(None),
+    }
+}
+
+/// Takes an attempt unless one of `others` has it. The first statement waits for a
+/// batch in flight; the others begin after it is committed, so they see what that
+/// batch wrote (the first one's own snapshot would not), and nobody with a lower
+/// epoch writes any more.
+pub(super) async fn take_if_free(
+    connection: &mut PgConnection,
+    attempt: AttemptId,
+    node: &NodeId,
+    others: &[NodeId],
+) -> Result<Option<Take>, sqlx::Error> {
+    let others: Vec<&str> = others.iter().map(NodeId::as_str).collect();
+    let held: Option<Held> = sqlx::query_as(TAKE)
+        .bind(attempt.0)
+        .bind(node.as_str())
+        .bind(others)
+        .bind(LOST_AFTER)
+        .fetch_optional(&mut *connection)
+        .await?;
+    let Some(held) = held else { return Ok(None) };
+    let Some(epoch) = held.epoch else {
+        return Ok(held.holder.map(|holder| Take::Held(holder.into())));
+    };
     let Some(line) = read::line(connection, attempt).await? else {
         return Ok(None);
     };
     let summary = line.summary;
     let answers = read::graded_answers(connection, attempt).await?;
-    Ok(Some(Taken {
+    Ok(Some(Take::Taken(Box::new(Taken {
         epoch: from_column(epoch)?,
         identity: summary.identity,
         candidate_name: line.candidate_name,
         control: summary.control.state,
         progress: summary.progress,
         answers: answers.into_iter().map(|(answer, _)| answer).collect(),
-    }))
+        lost_at: held.lost_at.map(from_instant),
+    }))))
+}
+
+/// Overdue attempts of this node, and those that are claimed for it: whose node is
+/// lost, or leaves them for too long. Their epoch stays, which hinders nobody who is
+/// just handing in; rows that are locked are in good hands.
+pub(super) async fn overdue(
+    connection: &mut PgConnection,
+    now: Timestamp,
+    node: &NodeId,
+    limit: u32,
+) -> Result<Vec<AttemptId>, sqlx::Error> {
+    let late = Timestamp::from_ms(now.as_ms() - duration_ms(LATE));
+    let ids: Vec<i64> = sqlx::query_scalar(
+        "WITH due AS MATERIALIZED (
+             SELECT a.id, a.close_at, k.owner_node
+             FROM exam_attempts AS a
+             JOIN exam_attempt_keys AS k ON k.attempt_id = a.id
+             LEFT JOIN engine_nodes AS n ON n.node_id = k.owner_node
+             WHERE a.close_at <= $1
+               AND (k.owner_node = $2
+                    OR a.close_at <= $3
+                    OR (n.left_at IS NULL AND n.heard_at > clock_timestamp() - $4::interval)
+                       IS NOT TRUE)
+             ORDER BY a.close_at, a.id
+             LIMIT $5
+         ),
+         free AS MATERIALIZED (
+             SELECT k.attempt_id
+             FROM exam_attempt_keys AS k
+             JOIN due AS d ON d.id = k.attempt_id
+             WHERE k.owner_node IS DISTINCT FROM $2
+               AND k.owner_node IS NOT DISTINCT FROM d.owner_node
+             FOR NO KEY UPDATE OF k SKIP LOCKED
+         ),
+         claimed AS (
+             UPDATE exam_attempt_keys AS k
+             SET owner_node = $2
+             FROM free AS f
+             WHERE k.attempt_id = f.attempt_id
+             RETURNING k.attempt_id
+         )
+         SELECT d.id
+         FROM due AS d
+         WHERE d.owner_node = $2 OR d.id IN (SELECT c.attempt_id FROM claimed AS c)
+         ORDER BY d.close_at, d.id",
+    )
+    .bind(instant(now)?)
+    .bind(node.as_str())
+    .bind(instant(late)?)
+    .bind(DEAD_AFTER)
+    .bind(i64::from(limit))
+    .fetch_all(connection)
+    .await?;
+    Ok(ids.into_iter().map(AttemptId).collect())
 }

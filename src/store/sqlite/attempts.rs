@@ -13,7 +13,7 @@ use crate::{
     },
     store::{
         AnswerRow, AttemptStore, AttemptWrite, CandidateScope, CommandState, Error, GradeRow,
-        NewAttempt, ResultLine, Started, Summary, Taken, TimelineRow, Written,
+        NewAttempt, Owner, ResultLine, Started, Summary, Take, Taken, TimelineRow, Written,
     },
 };
 
@@ -31,6 +31,23 @@ impl AttemptStore for Sqlite {
         .await
     }
 
+    async fn take_if_free(
+        &self,
+        attempt: AttemptId,
+        node: &NodeId,
+        others: &[NodeId],
+    ) -> Result<Option<Take>, Error> {
+        self.write("take attempt", async |db| {
+            start::take_if_free(db, attempt, node, others).await
+        })
+        .await
+    }
+
+    async fn owners(&self, attempts: &[AttemptId]) -> Result<Vec<Owner>, Error> {
+        self.read("read owners", async |db| read::owners(db, attempts).await)
+            .await
+    }
+
     async fn save(&self, batch: &[AttemptWrite]) -> Result<Vec<Written>, Error> {
         if batch.is_empty() {
             return Ok(Vec::new());
@@ -39,8 +56,14 @@ impl AttemptStore for Sqlite {
             .await
     }
 
-    async fn overdue(&self, now: Timestamp, limit: u32) -> Result<Vec<AttemptId>, Error> {
+    async fn overdue(
+        &self,
+        now: Timestamp,
+        _node: &NodeId,
+        limit: u32,
+    ) -> Result<Vec<AttemptId>, Error> {
         self.read("find overdue attempts", async |db| {
+            // Another node than this one there is not.
             read::overdue(db, now, limit).await
         })
         .await
@@ -139,6 +162,11 @@ impl AttemptStore for Sqlite {
             node_alive(db, node, now).await
         })
         .await
+    }
+
+    async fn node_left(&self, _node: &NodeId) -> Result<(), Error> {
+        // The next process finds the interval in which there was none.
+        Ok(())
     }
 
     async fn record_outage(&self, from: Timestamp, until: Timestamp) -> Result<(), Error> {

@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
-use sqlx::SqliteConnection;
+use sqlx::{SqliteConnection, types::Json};
 
 use super::rows::{StoredAnswer, StoredEntry, SummaryRow, UnrecordedEntry};
 use crate::{
     domain::{
-        id::{AttemptId, ExamCode, PersonId},
+        id::{AttemptId, ExamCode, NodeId, PersonId},
         time::Timestamp,
     },
-    store::{AnswerRow, GradeRow, ResultLine, Summary, TimelineRow, convert::to_column},
+    store::{
+        AnswerRow, GradeRow, Owner, ResultLine, Summary, TimelineRow,
+        convert::{from_column, to_column},
+    },
 };
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
@@ -29,6 +32,30 @@ pub(super) async fn overdue(
     .fetch_all(connection)
     .await?;
     Ok(ids.into_iter().map(AttemptId).collect())
+}
+
+/// Who has these attempts.
+pub(super) async fn owners(
+    connection: &mut SqliteConnection,
+    attempts: &[AttemptId],
+) -> Result<Vec<Owner>> {
+    let rows: Vec<(i64, Option<String>, i64)> = sqlx::query_as(
+        "SELECT id, owner_node, owner_epoch
+         FROM exam_attempts
+         WHERE id IN (SELECT value FROM json_each(?1))",
+    )
+    .bind(Json(attempts))
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .map(|(attempt, node, epoch)| {
+            Ok(Owner {
+                attempt: AttemptId(attempt),
+                node: node.map(NodeId::from),
+                epoch: from_column(epoch)?,
+            })
+        })
+        .collect()
 }
 
 /// One attempt.

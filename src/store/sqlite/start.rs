@@ -9,7 +9,7 @@ use crate::{
         time::Timestamp,
     },
     store::{
-        Identity, NewAttempt, Started, Summary, Taken,
+        Identity, NewAttempt, Started, Summary, Take, Taken,
         convert::{duration_to_column, from_column},
     },
 };
@@ -81,7 +81,24 @@ async fn make(
     .await
 }
 
-/// Takes an attempt.
+/// Takes an attempt unless one of `others` has it.
+pub(super) async fn take_if_free(
+    connection: &mut SqliteConnection,
+    attempt: AttemptId,
+    node: &NodeId,
+    others: &[NodeId],
+) -> Result<Option<Take>, sqlx::Error> {
+    let owner = read::owners(&mut *connection, &[attempt]).await?.pop();
+    match owner.and_then(|owner| owner.node) {
+        Some(holder) if others.contains(&holder) => Ok(Some(Take::Held(holder))),
+        Some(_) | None => {
+            let taken = take(connection, attempt, node).await?;
+            Ok(taken.map(|taken| Take::Taken(Box::new(taken))))
+        }
+    }
+}
+
+/// Takes an attempt, whoever has it.
 pub(super) async fn take(
     connection: &mut SqliteConnection,
     attempt: AttemptId,
@@ -110,5 +127,7 @@ pub(super) async fn take(
         control: summary.control.state,
         progress: summary.progress,
         answers: answers.into_iter().map(|(answer, _)| answer).collect(),
+        // The data directory is one process's at a time.
+        lost_at: None,
     }))
 }

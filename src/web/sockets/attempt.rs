@@ -14,7 +14,7 @@ use super::{
     wire::{Incoming, Wire},
 };
 use crate::{
-    engine::{Closing, Handle, Opened, Opening, Outbox, Outgoing},
+    engine::{Closing, Entry, Handle, Opened, Opening, Outbox, Outgoing},
     web::AppState,
 };
 
@@ -65,10 +65,12 @@ async fn greet(
         })?;
     let outbox = Arc::new(Outbox::default());
     let opening = Opening {
-        resume: hello
-            .resume
-            .map(|resume| (resume.session.into(), resume.next_seq)),
-        address,
+        entry: Entry {
+            resume: hello
+                .resume
+                .map(|resume| (resume.session.into(), resume.next_seq)),
+            address,
+        },
         device: hello.client.and_then(|client| client.device),
         outbox: Arc::clone(&outbox),
     };

@@ -22,7 +22,7 @@ use invigil_protocol::{
     rest::User,
 };
 use tokio::{
-    sync::{Semaphore, mpsc},
+    sync::{Semaphore, mpsc, watch},
     time::Instant,
 };
 
@@ -38,7 +38,7 @@ use crate::{
         person::{Person, Role},
         time::duration_ms,
     },
-    engine::{Closing, CommandError, fresh_session},
+    engine::{Closing, CommandError, SystemEntropy, fresh_session},
     telemetry::chain,
     web::{AppState, access::staff_standing, token::login_token_hash},
 };
@@ -48,6 +48,9 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 
 /// How often it is asked whether the person may still watch.
 const RIGHTS_INTERVAL: Duration = Duration::from_secs(30);
+
+/// How soon it is asked where somebody's rights were changed.
+const RIGHTS_DELAY: Duration = Duration::from_millis(500);
 
 /// Commands of one console that are under way at once; more wait.
 const COMMANDS_AT_ONCE: usize = 16;
@@ -104,6 +107,7 @@ async fn greet(
         heard_at: Instant::now(),
         pinged: false,
         rights_at: Instant::now() + RIGHTS_INTERVAL,
+        changes: app.engine.changes(),
     };
     let welcome = welcome(app, &person).await.map_err(Some)?;
     if send(wire, &ConsoleMessage::Welcome(welcome)).await {
@@ -157,6 +161,8 @@ struct Console {
     pinged: bool,
     /// When the person's rights are looked at again.
     rights_at: Instant,
+    /// Somebody's were changed.
+    changes: watch::Receiver<u64>,
 }
 
 impl Console {
@@ -181,6 +187,12 @@ impl Console {
                     Ok(sent) => sent,
                     Err(closing) => return Some(closing),
                 },
+                Ok(()) = self.changes.changed() => {
+                    // Many may sign out at once: not oftener than twice a second.
+                    let soon = Instant::now() + RIGHTS_DELAY;
+                    self.rights_at = self.rights_at.min(soon);
+                    true
+                }
                 Some(heard) = self.exams.next() => self.pass_on(wire, heard).await,
             };
             if !sent {
@@ -393,8 +405,12 @@ async fn welcome(app: &AppState, person: &Person) -> Result<Welcome, Closing> {
     let engine = &app.engine;
     let overloaded = |_error| Closing::new(CloseCode::Overloaded);
     let exams = engine.exams().await.map_err(overloaded)?;
-    let session =
-        fresh_session().map_err(|_no_randomness| Closing::new(CloseCode::InternalError))?;
+    let session = fresh_session(&SystemEntropy)
+        .map_err(|_no_randomness| Closing::new(CloseCode::InternalError))?;
+    let mut exams = exams.to_vec();
+    exams.retain(|exam| staff_standing(person, &exam.code).is_some());
+    let codes = exams.iter().map(|exam| exam.code.clone()).collect();
+    let live = engine.live_attempts(codes, person.candidates()).await;
     Ok(Welcome {
         session: session.to_string(),
         now_at: engine.now().as_ms(),
@@ -405,11 +421,11 @@ async fn welcome(app: &AppState, person: &Person) -> Result<Welcome, Closing> {
         },
         exams: exams
             .iter()
-            .filter(|exam| staff_standing(person, &exam.code).is_some())
-            .map(|exam| WatchableExam {
+            .zip(live)
+            .map(|(exam, live)| WatchableExam {
                 code: exam.code.to_string(),
                 title: exam.title.clone(),
-                live: engine.live_attempts(&exam.code, &person.candidates()),
+                live,
             })
             .collect(),
         limits: ConsoleLimits {

@@ -50,6 +50,14 @@ impl ConsoleMessage {
     ];
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
+}
+
 /// See [`ConsoleMessage::Welcome`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "ConsoleWelcome")]
@@ -101,6 +109,9 @@ pub struct Board {
     pub rows: Vec<Row>,
     /// Sums over the exam.
     pub totals: Totals,
+    /// Whether rows of other nodes may be missing or old: not all of them are heard.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub partial: bool,
 }
 
 /// See [`ConsoleMessage::Delta`].
@@ -114,6 +125,9 @@ pub struct Delta {
     pub rows: Vec<Row>,
     /// Sums over the exam.
     pub totals: Totals,
+    /// Whether rows of other nodes may be missing or old: not all of them are heard.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub partial: bool,
 }
 
 /// One attempt on a board. In a `delta` only what changed is there, and what has no

@@ -1,0 +1,3 @@
+ALTER TABLE engine_nodes
+    DROP COLUMN left_at,
+    DROP COLUMN heard_at;

@@ -1,0 +1,254 @@
+//! Nodes in this process, on a database and a bus of their own, and clients of them.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use invigil::{
+    cluster::local::Hub,
+    domain::{
+        exam::definition::{self, Format},
+        id::AttemptId,
+        person::{ExamScope, Groups, Person, Role},
+    },
+    engine::{
+        Clock, Closing, Engine, Entry, Flush, Handle, Limits, Opened, Opening, OpeningRefusal,
+        Outbox, Outgoing, Settings, SystemEntropy,
+    },
+    store::{AttemptStore, Catalog, StoredExam, postgres::Postgres},
+    telemetry::metrics::Metrics,
+};
+use invigil_protocol::candidate::{self, ClientMessage, ServerMessage, Welcome};
+use rust_decimal::Decimal;
+use serde_json::json;
+
+use crate::postgres_server::Database;
+
+/// How long anything may take on a machine that is busy with other things.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+const ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+/// An exam that lets a second device in, or not.
+fn exam(policy: &str) -> String {
+    format!(
+        "
+code: NODES-{policy}
+title: Nodes
+type: quiz
+duration_minutes: 60
+passing_score: 50
+session_policy: {policy}
+proctoring: {{enabled: true, heartbeat_seconds: 5}}
+sections:
+  - id: s1
+    title: All
+    questions:
+      - {{id: q1, type: short_answer, content: Say it., points: 1, answer: [it]}}
+      - {{id: q2, type: short_answer, content: Say it., points: 1, answer: [it]}}
+"
+    )
+}
+
+/// Nodes, and what they share.
+pub(crate) struct Cluster {
+    pub(crate) database: Database,
+    pub(crate) hub: Arc<Hub>,
+}
+
+/// One node.
+pub(crate) struct Node {
+    pub(crate) engine: Engine,
+    pub(crate) store: Postgres,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+/// A socket of a candidate.
+pub(crate) struct Socket {
+    pub(crate) handle: Handle,
+    pub(crate) opened: Opened,
+    pub(crate) outbox: Arc<Outbox>,
+    pub(crate) welcome: Welcome,
+}
+
+impl Cluster {
+    /// None where there is no PostgreSQL.
+    pub(crate) async fn new() -> Option<Self> {
+        let database = Database::create().await?;
+        Postgres::migrate(&database.url).await.unwrap();
+        let store = Postgres::connect(&database.url, 2).await.unwrap();
+        for policy in ["takeover", "reject"] {
+            let parsed = definition::parse(&exam(policy), Format::Yaml).unwrap();
+            let stored = StoredExam {
+                code: parsed.exam.code.clone(),
+                version: parsed.exam.version.clone(),
+                title: parsed.exam.title.clone(),
+                definition: parsed.definition,
+                corrections: Vec::new(),
+            };
+            store.put_exams(&[stored]).await.unwrap();
+        }
+        let people = [
+            person("ann", Role::Candidate),
+            person("bob", Role::Candidate),
+            person("pat", Role::Proctor),
+        ];
+        let people = people.map(|person| (person, [0; 32]));
+        store.put_people(&people).await.unwrap();
+        Some(Self {
+            database,
+            hub: Arc::default(),
+        })
+    }
+
+    /// Starts a node.
+    pub(crate) async fn node(&self, name: &str) -> Node {
+        let store = Postgres::connect(&self.database.url, 4).await.unwrap();
+        let settings = Settings {
+            node: name.into(),
+            bus: self.hub.connect(name.into()),
+            clock: Clock::system(),
+            entropy: Arc::new(SystemEntropy),
+            limits: Limits {
+                frame_bytes: 16_384,
+                answer_bytes: 1_048_576,
+                commands_per_second: 20,
+                burst: 40,
+                unsaved: 256,
+            },
+            flush: Flush {
+                max_delay: Duration::from_millis(5),
+                attempts_max: 1_000,
+            },
+            outage_min: Duration::from_secs(2),
+            idle_stop: Duration::from_hours(1),
+            records: None,
+        };
+        let metrics = Arc::new(Metrics::default());
+        let engine = Engine::start_up(
+            Arc::new(store.clone()),
+            Arc::new(store.clone()),
+            settings,
+            Arc::clone(&metrics),
+        );
+        Node {
+            engine: engine.await.unwrap(),
+            store,
+            metrics,
+        }
+    }
+
+    pub(crate) async fn remove(self) {
+        self.database.remove().await;
+    }
+}
+
+impl Node {
+    /// Starts an attempt, which no node has yet.
+    pub(crate) async fn start(&self, candidate: &str, policy: &str) -> AttemptId {
+        let code = format!("NODES-{policy}").as_str().into();
+        let person = person(candidate, Role::Candidate);
+        let started = self.engine.start(&person, &code, None, ADDRESS).await;
+        started.unwrap().identity.id
+    }
+
+    /// Opens a socket, to go on with a session where there is one.
+    pub(crate) async fn open(
+        &self,
+        attempt: AttemptId,
+        resume: Option<(&str, u64)>,
+    ) -> Result<Socket, Closing> {
+        let outbox = Arc::new(Outbox::default());
+        let opening = Opening {
+            entry: Entry {
+                resume: resume.map(|(session, next_seq)| (session.into(), next_seq)),
+                address: ADDRESS,
+            },
+            device: None,
+            outbox: Arc::clone(&outbox),
+        };
+        let opened = self.engine.open(attempt, opening).await;
+        let (handle, opened) = opened.map_err(|OpeningRefusal(closing)| closing)?;
+        let Outgoing::Message(ServerMessage::Welcome(welcome)) = next(&outbox).await else {
+            panic!("no welcome");
+        };
+        Ok(Socket {
+            handle,
+            opened,
+            outbox,
+            welcome: *welcome,
+        })
+    }
+
+    /// Who has an attempt, as the store knows it.
+    pub(crate) async fn owner(&self, attempt: AttemptId) -> String {
+        let owner = self.store.owners(&[attempt]).await.unwrap().pop().unwrap();
+        owner.node.unwrap().to_string()
+    }
+}
+
+impl Socket {
+    /// Sends an answer, without waiting for anything.
+    pub(crate) async fn answer(&self, seq: u64, question: &str, value: &str) {
+        let answer = ClientMessage::Answer(candidate::Answer {
+            seq,
+            q: question.to_owned(),
+            value: candidate::WireValue::Json(json!(value)),
+            base_rev: None,
+            spent_ms: None,
+            bad_field: None,
+        });
+        assert!(self.handle.client(self.opened.connection, answer).await);
+    }
+
+    /// Waits until everything up to a number is saved.
+    pub(crate) async fn saved(&self, seq: u64) {
+        loop {
+            if let Outgoing::Message(ServerMessage::Saved(saved)) = next(&self.outbox).await
+                && saved.seq >= seq
+            {
+                return;
+            }
+        }
+    }
+
+    /// Waits for the end.
+    pub(crate) async fn closing(&self) -> Closing {
+        loop {
+            if let Outgoing::Close(closing) = next(&self.outbox).await {
+                return closing;
+            }
+        }
+    }
+}
+
+async fn next(outbox: &Outbox) -> Outgoing {
+    tokio::time::timeout(PATIENCE, outbox.next())
+        .await
+        .expect("the engine says something")
+}
+
+/// Nodes hear each other from their first words on.
+pub(crate) async fn until_heard(nodes: &[&Node]) {
+    for node in nodes {
+        let others = i64::try_from(nodes.len()).unwrap();
+        let heard = async {
+            while node.metrics.bus_nodes.get() < others {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, heard).await.unwrap();
+    }
+}
+
+/// Somebody of these exams.
+pub(crate) fn person(id: &str, role: Role) -> Person {
+    Person {
+        id: id.into(),
+        name: id.to_owned(),
+        email: String::new(),
+        role,
+        exams: ExamScope::All,
+        groups: Groups::default(),
+        time_factor: Decimal::ONE,
+        extra_time: Duration::ZERO,
+    }
+}

@@ -1,0 +1,17 @@
+//! Several nodes on one PostgreSQL: attempts go from one to the other, and what comes
+//! to the wrong one finds its way.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::wildcard_enum_match_arm,
+    reason = "helpers of tests panic and say what they saw, and pick what they wait for"
+)]
+
+mod boards;
+mod harness;
+mod moving;
+#[path = "../support/postgres.rs"]
+#[expect(dead_code, reason = "not every test looks past the store")]
+mod postgres_server;

@@ -1,0 +1,119 @@
+//! Attempts go to the node where their candidate is.
+
+use invigil::store::AttemptStore as _;
+use invigil_protocol::{
+    code::CloseCode,
+    proctor::{ActionName, Args, Command, Target},
+};
+
+use crate::harness::{Cluster, person, until_heard};
+use invigil::domain::person::Role;
+
+#[tokio::test]
+async fn a_candidate_who_comes_to_another_node_finds_everything_there() {
+    let Some(cluster) = Cluster::new().await else {
+        return;
+    };
+    let (one, two) = (cluster.node("one").await, cluster.node("two").await);
+    until_heard(&[&one, &two]).await;
+    let attempt = one.start("ann", "takeover").await;
+    let first = one.open(attempt, None).await.unwrap();
+    first.answer(1, "q1", "this").await;
+    first.answer(2, "q2", "that").await;
+
+    // Nothing waits for the commit here: what is under way is flushed.
+    let resume = Some((first.welcome.session.as_str(), 3));
+    let second = two.open(attempt, resume).await.unwrap();
+    assert!(second.welcome.resumed);
+    assert_eq!(
+        (second.welcome.saved_seq, second.welcome.applied_seq),
+        (2, 2)
+    );
+    assert_eq!(first.closing().await.code, CloseCode::Superseded);
+    assert_eq!(two.owner(attempt).await, "two");
+    second.answer(3, "q1", "other").await;
+    second.saved(3).await;
+
+    // And back, after more than that.
+    let resume = Some((first.welcome.session.as_str(), 4));
+    let third = one.open(attempt, resume).await.unwrap();
+    assert_eq!(third.welcome.saved_seq, 3);
+    assert_eq!(second.closing().await.code, CloseCode::Superseded);
+    let answers = two.engine.answers(attempt).await.unwrap().unwrap();
+    assert_eq!(answers.answers["q1"].value, "other");
+    cluster.remove().await;
+}
+
+#[tokio::test]
+async fn a_second_device_that_is_refused_does_not_end_the_first() {
+    let Some(cluster) = Cluster::new().await else {
+        return;
+    };
+    let (one, two) = (cluster.node("one").await, cluster.node("two").await);
+    until_heard(&[&one, &two]).await;
+    let attempt = one.start("ann", "reject").await;
+    let first = one.open(attempt, None).await.unwrap();
+    let refused = two.open(attempt, None).await.err().unwrap();
+    assert_eq!(refused.code, CloseCode::Forbidden);
+    assert_eq!(refused.detail.as_deref(), Some("another_device"));
+    first.answer(1, "q1", "still here").await;
+    first.saved(1).await;
+    assert_eq!(one.owner(attempt).await, "one");
+    cluster.remove().await;
+}
+
+#[tokio::test]
+async fn a_node_that_lost_an_attempt_unheard_saves_nothing_of_it() {
+    let Some(cluster) = Cluster::new().await else {
+        return;
+    };
+    let one = cluster.node("one").await;
+    let attempt = one.start("ann", "takeover").await;
+    let first = one.open(attempt, None).await.unwrap();
+    first.answer(1, "q1", "saved").await;
+    first.saved(1).await;
+    // Nobody told it.
+    one.store.take(attempt, &"gone".into()).await.unwrap();
+    first.answer(2, "q1", "not saved").await;
+    assert_eq!(first.closing().await.code, CloseCode::Moved);
+    let answers = one.engine.answers(attempt).await.unwrap().unwrap();
+    assert_eq!(answers.answers["q1"].value, "saved");
+    cluster.remove().await;
+}
+
+#[tokio::test]
+async fn a_command_is_done_by_whoever_has_the_attempt() {
+    let Some(cluster) = Cluster::new().await else {
+        return;
+    };
+    let (one, two) = (cluster.node("one").await, cluster.node("two").await);
+    until_heard(&[&one, &two]).await;
+    let attempt = one.start("ann", "takeover").await;
+    let first = one.open(attempt, None).await.unwrap();
+    let extend = Command {
+        id: "more time".to_owned(),
+        target: Target::Exam("NODES-takeover".to_owned()),
+        action: ActionName::Extend,
+        args: Args {
+            ms: Some(60_000),
+            ..Args::default()
+        },
+    };
+    let pat = person("pat", Role::Proctor);
+    for node in [&two, &one, &two] {
+        let done = node
+            .engine
+            .command(&pat, &|_| true, extend.clone(), &|_| ());
+        let done = done.await.unwrap();
+        assert_eq!((done.done, done.total), (1, 1), "{done:?}");
+    }
+    assert_eq!(
+        one.owner(attempt).await,
+        "one",
+        "it stays where its candidate is"
+    );
+    let view = two.engine.view(attempt).await.unwrap().unwrap();
+    let extended = view.deadline_at.unwrap() - first.welcome.attempt.deadline_at;
+    assert_eq!(extended, 60_000, "once");
+    cluster.remove().await;
+}

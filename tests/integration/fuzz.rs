@@ -9,7 +9,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::{
     dice::Dice,
-    harness::{EXAM, Server, Site, code, exam, name, question, setting},
+    harness::{EXAM, Server, Site, code, exam, name, question, roll_dice, setting},
     socket::Socket,
 };
 
@@ -193,7 +193,7 @@ async fn request(server: &Server, dice: &mut Dice, tokens: &[String], attempt: &
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nonsense_breaks_nothing() {
-    let mut dice = Dice::roll_seed();
+    let mut dice = roll_dice();
     let seconds = setting("FUZZ_SECONDS").unwrap_or(8);
     let site = Site::embedded(&exam("", 4), CANDIDATES);
     let server = site.start().await;

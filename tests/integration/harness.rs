@@ -20,6 +20,8 @@ use tokio::{
     time::Instant,
 };
 
+use crate::dice::Dice;
+
 /// How long anything may take on a machine that is busy with other things.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -357,6 +359,13 @@ pub(crate) fn setting(name: &str) -> Option<u64> {
     #[expect(clippy::disallowed_methods, reason = "a test's only settings")]
     let value = std::env::var(name).ok()?;
     Some(value.parse().unwrap_or_else(|_| panic!("{name}={value}")))
+}
+
+/// Chance from `SEED`, or from the system; printed either way, to be had again.
+pub(crate) fn roll_dice() -> Dice {
+    let seed = setting("SEED").unwrap_or_else(|| getrandom::u64().unwrap() >> 16);
+    println!("chance again with SEED={seed}");
+    Dice::new(seed)
 }
 
 /// Whether there is PostgreSQL on this machine.

@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     dice::Dice,
-    harness::{PATIENCE, Server, Site, exam, free_port, question, until},
+    harness::{PATIENCE, Server, Site, exam, free_port, question, roll_dice, until},
     postgres_server::Database,
 };
 
@@ -209,7 +209,7 @@ async fn enter(
 
 /// Kills and restarts the engine again and again.
 async fn survive(site: &Site, kills: usize) {
-    let mut dice = Dice::roll_seed();
+    let mut dice = roll_dice();
     let port = free_port();
     let mut server = site.start_on(port).await;
     let (phase, watching) = watch::channel(Phase::Answer);

@@ -10,6 +10,7 @@
 )]
 
 mod commands;
+#[path = "../support/dice.rs"]
 mod dice;
 mod fuzz;
 mod harness;

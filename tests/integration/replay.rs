@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     dice::Dice,
-    harness::{Server, Site, exam, now_ms},
+    harness::{Server, Site, exam, now_ms, roll_dice},
     socket::Socket,
 };
 
@@ -49,7 +49,7 @@ async fn a_timeline_ends_in_what_is_stored_and_shows_every_moment() {
     let site = Site::embedded(&exam(rules, 6), 1);
     let mut server = site.start().await;
     let (_, started) = server.begin(0).await;
-    let (mut dice, mut seq) = (Dice::roll_seed(), 0);
+    let (mut dice, mut seq) = (roll_dice(), 0);
     let (mut socket, welcome) = Socket::enter(&server, &started.token).await;
     answer(&mut socket, &mut seq, &mut dice, 60).await;
     let midway = stored(&server, &started.attempt, &started.token).await;

@@ -1,16 +1,12 @@
-//! Chance that can be had again: a failed run prints its seed.
-
-use crate::harness::setting;
+//! Chance that can be had again.
 
 /// A source of chance (`SplitMix64`).
 #[derive(Debug, Clone)]
 pub(crate) struct Dice(u64);
 
 impl Dice {
-    /// From `SEED`, or from the system; printed either way.
-    pub(crate) fn roll_seed() -> Self {
-        let seed = setting("SEED").unwrap_or_else(|| getrandom::u64().unwrap() >> 16);
-        println!("chance again with SEED={seed}");
+    /// The same chance for the same seed.
+    pub(crate) const fn new(seed: u64) -> Self {
         Self(seed)
     }
 

@@ -1,0 +1,479 @@
+//! A candidate: the client's own core, on a network that breaks.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+    time::Duration,
+};
+
+use invigil::{
+    domain::{
+        id::AttemptId,
+        person::{ExamScope, Groups, Person, Role},
+    },
+    engine::{
+        Closing, Engine, Entry, ExchangeRefusal, Handle, Opened, Opening, OpeningRefusal, Outbox,
+        Outgoing,
+    },
+};
+use invigil_client::{
+    Command, Ticket, Update,
+    core::Core,
+    protocol::{
+        candidate::{AttemptStatus, ClientMessage, Heartbeat, ServerMessage},
+        code::CloseCode,
+    },
+};
+use rust_decimal::Decimal;
+use serde_json::json;
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinSet,
+    time::{Instant, sleep, sleep_until, timeout},
+};
+
+use crate::{dice::Dice, mutation::Mutation, node::Node, oracle::Count, stage::EXAM, stage::Stage};
+
+pub(crate) const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// Questions of the exam.
+const QUESTIONS: usize = 4;
+
+/// How long a client waits for a node that says nothing.
+const OPEN_MAX: Duration = Duration::from_secs(5);
+const EXCHANGE_MAX: Duration = Duration::from_secs(25);
+const SILENCE_MAX: Duration = Duration::from_secs(15);
+const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// Somebody of the exam.
+pub(crate) fn person(id: &str, role: Role) -> Person {
+    Person {
+        id: id.into(),
+        name: id.to_owned(),
+        email: String::new(),
+        role,
+        exams: ExamScope::All,
+        groups: Groups::default(),
+        time_factor: Decimal::ONE,
+        extra_time: Duration::ZERO,
+    }
+}
+
+/// A candidate at work.
+pub(crate) struct Candidate {
+    stage: Arc<Stage>,
+    number: usize,
+    dice: Dice,
+    core: Core,
+    attempt: AttemptId,
+    /// Answers so far; the next one's value.
+    count: Count,
+    /// Answers that nothing is known of.
+    unknown: BTreeMap<Ticket, (String, Count)>,
+    /// The newest answer to each question; none: it was refused.
+    newest: BTreeMap<String, Option<Count>>,
+    submits_at: Option<Instant>,
+    /// When the candidate goes away for good.
+    leaves_at: Option<Instant>,
+    over: bool,
+}
+
+/// What a connection is made of, at the client's end.
+struct Line {
+    up: mpsc::Sender<ClientMessage>,
+    down: mpsc::Receiver<Outgoing>,
+    /// Carries both ways; what is under way is lost with it.
+    _carriers: JoinSet<()>,
+}
+
+/// Takes an attempt from its start to its end.
+pub(crate) async fn take(stage: Arc<Stage>, number: usize, mut dice: Dice) {
+    sleep(Duration::from_millis(dice.next() % 10_000)).await;
+    let attempt = start(&stage, number, &mut dice).await;
+    let (submits, leaves) = (dice.below(3) == 0, dice.below(5) == 0);
+    let at = Instant::now() + Duration::from_millis(10_000 + dice.next() % 60_000);
+    let mut candidate = Candidate {
+        stage,
+        number,
+        dice,
+        core: Core::new(),
+        attempt,
+        count: 0,
+        unknown: BTreeMap::new(),
+        newest: BTreeMap::new(),
+        submits_at: submits.then_some(at),
+        leaves_at: leaves.then_some(at),
+        over: false,
+    };
+    candidate.work().await;
+    candidate.finish();
+}
+
+async fn start(stage: &Arc<Stage>, number: usize, dice: &mut Dice) -> AttemptId {
+    let candidate = person(&format!("c{number}"), Role::Candidate);
+    loop {
+        if let Some(node) = stage.pick(dice) {
+            let (engine, who) = (node.engine.clone(), candidate.clone());
+            let starting =
+                tokio::spawn(async move { engine.start(&who, &EXAM.into(), None, ADDRESS).await });
+            if let Ok(Ok(Ok(started))) = timeout(EXCHANGE_MAX, starting).await {
+                return started.identity.id;
+            }
+        }
+        sleep(Duration::from_millis(200 + dice.next() % 800)).await;
+    }
+}
+
+impl Candidate {
+    async fn work(&mut self) {
+        while !self.over && !self.has_left() {
+            sleep(Duration::from_millis(self.dice.next() % 1_000)).await;
+            let Some(node) = self.stage.pick(&mut self.dice) else {
+                continue;
+            };
+            if self.dice.below(8) == 0 {
+                self.exchange(&node).await;
+            } else {
+                self.connect(&node).await;
+            }
+            self.look();
+        }
+    }
+
+    /// Saves without a socket.
+    async fn exchange(&mut self, node: &Node) {
+        self.stage.count("exchanges");
+        let (engine, switch) = (node.engine.clone(), node.switch.clone());
+        let (attempt, request) = (self.attempt, self.core.exchange());
+        let json = serde_json::to_string(&request).unwrap();
+        let asking = tokio::spawn(async move {
+            switch.is_on().await;
+            let reply = engine.exchange(attempt, request, &json, ADDRESS).await;
+            switch.is_on().await;
+            reply
+        });
+        match timeout(EXCHANGE_MAX, asking).await {
+            Ok(Ok(Ok(reply))) => {
+                self.over |= matches!(
+                    reply.status,
+                    AttemptStatus::Submitted | AttemptStatus::AutoSubmitted | AttemptStatus::Graded
+                );
+                let updates = self.core.exchanged(*reply);
+                self.note(updates);
+            }
+            Ok(Ok(Err(ExchangeRefusal::Closed))) => self.over = true,
+            Ok(
+                Ok(Err(
+                    ExchangeRefusal::Superseded
+                    | ExchangeRefusal::AnotherDevice
+                    | ExchangeRefusal::Forbidden(_)
+                    | ExchangeRefusal::Unavailable,
+                ))
+                | Err(_),
+            )
+            | Err(_) => {}
+        }
+    }
+
+    /// One connection, as long as it holds.
+    async fn connect(&mut self, node: &Node) {
+        let hello = self.core.hello("token");
+        let entry = Entry {
+            resume: hello
+                .resume
+                .map(|resume| (resume.session.into(), resume.next_seq)),
+            address: ADDRESS,
+        };
+        let outbox = Arc::new(Outbox::default());
+        let opening = Opening {
+            entry,
+            device: None,
+            outbox: Arc::clone(&outbox),
+        };
+        let opening = open(Arc::clone(&self.stage), node.clone(), self.attempt, opening);
+        match timeout(OPEN_MAX, opening).await {
+            Ok(Ok(Ok((handle, opened)))) => {
+                self.stage.count("connections");
+                let line = Line::new(&self.stage, node, &handle, opened, outbox);
+                self.talk(node, line).await;
+                self.core.disconnected();
+                hang_up(node.clone(), handle, opened, self.dice.next() % 3_000);
+            }
+            Ok(Ok(Err(OpeningRefusal(closing)))) => self.closed(&closing),
+            // The client gives up, and tries another node.
+            Ok(Err(_)) | Err(_) => self.stage.count("openings given up"),
+        }
+    }
+
+    async fn talk(&mut self, node: &Node, mut line: Line) {
+        let mut heard_at = Instant::now();
+        let mut beat_at = heard_at + HEARTBEAT;
+        let mut act_at = heard_at + self.pause();
+        let mut beats = 0;
+        loop {
+            for message in self.core.due() {
+                if self.stage.world.is(Mutation::ClientTrustsTheWire) {
+                    self.trust();
+                }
+                line.up.try_send(message).ok();
+            }
+            tokio::select! {
+                biased;
+                () = node.switch.is_dead() => return,
+                () = self.stage.cut(self.number) => return,
+                outgoing = line.down.recv() => {
+                    heard_at = Instant::now();
+                    match outgoing {
+                        Some(Outgoing::Message(message)) => self.hear(message),
+                        Some(Outgoing::Close(closing)) => return self.closed(&closing),
+                        None => return,
+                    }
+                }
+                () = sleep_until(act_at) => {
+                    act_at = Instant::now() + self.pause();
+                    self.act();
+                }
+                () = sleep_until(beat_at) => {
+                    beats += 1;
+                    beat_at += HEARTBEAT;
+                    line.up.try_send(heartbeat(beats)).ok();
+                }
+                () = sleep_until(heard_at + SILENCE_MAX) => return,
+            }
+            self.look();
+            if self.has_left() {
+                return;
+            }
+        }
+    }
+
+    fn has_left(&self) -> bool {
+        self.leaves_at.is_some_and(|at| at <= Instant::now())
+    }
+
+    fn pause(&mut self) -> Duration {
+        Duration::from_millis(100 + self.dice.next() % 2_500)
+    }
+
+    fn act(&mut self) {
+        match self.submits_at {
+            Some(at) if at <= Instant::now() => {
+                self.submits_at = None;
+                // What comes after it would be refused.
+                self.count = Count::MAX;
+                self.core.push(Command::Submit);
+            }
+            _ if self.count == Count::MAX => {}
+            _ => {
+                let question = format!("q{}", self.dice.below(QUESTIONS));
+                if self.dice.below(6) == 0 {
+                    let on = self.dice.below(2) == 0;
+                    self.core.push(Command::Flag { question, on });
+                } else {
+                    self.answer(question);
+                }
+            }
+        }
+    }
+
+    fn answer(&mut self, question: String) {
+        self.count += 1;
+        self.stage.count("answers");
+        let ticket = self.core.push(Command::Answer {
+            question: question.clone(),
+            value: json!(self.count.to_string()),
+        });
+        self.newest.insert(question.clone(), Some(self.count));
+        self.unknown.insert(ticket, (question, self.count));
+    }
+
+    fn hear(&mut self, message: ServerMessage) {
+        let updates = self.core.receive(message);
+        self.note(updates);
+    }
+
+    fn note(&mut self, updates: Vec<Update>) {
+        for update in updates {
+            match update {
+                Update::Saved(tickets) => {
+                    for ticket in tickets {
+                        if let Some((question, count)) = self.unknown.remove(&ticket) {
+                            self.told(&question, count);
+                        }
+                    }
+                }
+                Update::Refused { ticket, .. } => self.refused(ticket),
+                Update::Conflict {
+                    ticket, question, ..
+                } => {
+                    self.stage.count("conflicts");
+                    self.refused(ticket);
+                    if self.count != Count::MAX {
+                        // Both are shown, and the person says what counts.
+                        self.answer(question);
+                    }
+                }
+                Update::Submitted(submitted) => {
+                    self.over = true;
+                    let attempt = self.attempt;
+                    self.stage.world.oracle(|oracle, tables| {
+                        oracle.submitted(attempt, &submitted.receipt, tables);
+                    });
+                }
+                Update::Entered(_)
+                | Update::Timing { .. }
+                | Update::Open { .. }
+                | Update::Message(_)
+                | Update::Closed { .. } => {}
+            }
+        }
+    }
+
+    fn told(&self, question: &str, count: Count) {
+        self.stage.world.oracle(|oracle, tables| {
+            oracle.told(self.attempt, question, count, tables);
+        });
+    }
+
+    /// What a client with a fault believes.
+    fn trust(&mut self) {
+        for (question, count) in std::mem::take(&mut self.unknown).into_values() {
+            self.told(&question, count);
+        }
+    }
+
+    fn refused(&mut self, ticket: Ticket) {
+        self.stage.count("refusals");
+        if let Some((question, count)) = self.unknown.remove(&ticket)
+            && self.newest.get(&question) == Some(&Some(count))
+        {
+            self.newest.insert(question, None);
+        }
+    }
+
+    fn closed(&mut self, closing: &Closing) {
+        self.stage.count(closing.code.as_str());
+        self.over |= matches!(closing.code, CloseCode::Finished | CloseCode::Closed);
+        // Superseded: a hello of this very client that a node which stood still found
+        // late. The person says that the exam goes on here.
+        let expected = self.over || closing.code == CloseCode::Superseded;
+        let attempt = self.attempt;
+        self.stage.world.oracle(|oracle, _| {
+            oracle.check(expected || closing.code.reconnects(), || {
+                format!("attempt {attempt}: closed for good with {closing:?}")
+            });
+        });
+    }
+
+    /// Tells whether everything came to rest after the faults.
+    fn look(&self) {
+        if self.stage.network.is_calm() && self.core.is_clean() && self.unknown.is_empty() {
+            self.stage.settle(self.number);
+        }
+    }
+
+    /// What the client knows in the end is what is stored.
+    fn finish(self) {
+        self.stage.settle(self.number);
+        let unknown: Vec<&String> = self
+            .unknown
+            .values()
+            .map(|(question, _)| question)
+            .collect();
+        self.stage.world.oracle(|oracle, tables| {
+            for (question, newest) in &self.newest {
+                let Some(newest) = newest.filter(|_| !unknown.contains(&question)) else {
+                    continue;
+                };
+                let stored = crate::oracle::stored(tables, self.attempt, &question.as_str().into());
+                oracle.check(stored == newest, || {
+                    format!(
+                        "attempt {}: the client has {question}={newest}, stored is {stored}",
+                        self.attempt
+                    )
+                });
+            }
+        });
+        self.stage.finish(self.number);
+    }
+}
+
+fn heartbeat(n: u64) -> ClientMessage {
+    ClientMessage::Heartbeat(Heartbeat {
+        n,
+        ..Heartbeat::default()
+    })
+}
+
+/// The node's half of an opening, which goes on where the client has given up.
+async fn open(
+    stage: Arc<Stage>,
+    node: Node,
+    attempt: AttemptId,
+    opening: Opening,
+) -> Result<Result<(Handle, Opened), OpeningRefusal>, oneshot::error::RecvError> {
+    let (reply, opened) = oneshot::channel();
+    tokio::spawn(async move {
+        sleep(stage.network.latency()).await;
+        node.switch.is_on().await;
+        let engine: &Engine = &node.engine;
+        let outcome = engine.open(attempt, opening).await;
+        node.switch.is_on().await;
+        if let Err(Ok((handle, opened))) = reply.send(outcome) {
+            handle.gone(opened.connection).await;
+        }
+    });
+    opened.await
+}
+
+/// The node learns that a connection is gone, sooner or later.
+fn hang_up(node: Node, handle: Handle, opened: Opened, late_ms: u64) {
+    tokio::spawn(async move {
+        sleep(Duration::from_millis(late_ms)).await;
+        node.switch.is_on().await;
+        handle.gone(opened.connection).await;
+    });
+}
+
+impl Line {
+    fn new(
+        stage: &Arc<Stage>,
+        node: &Node,
+        handle: &Handle,
+        opened: Opened,
+        outbox: Arc<Outbox>,
+    ) -> Self {
+        let mut carriers = JoinSet::new();
+        let (up, mut sent) = mpsc::channel(1_024);
+        let (network, switch, handle) = (
+            Arc::clone(&stage.network),
+            node.switch.clone(),
+            handle.clone(),
+        );
+        carriers.spawn(async move {
+            while let Some(message) = sent.recv().await {
+                sleep(network.latency()).await;
+                switch.is_on().await;
+                handle.client(opened.connection, message).await;
+            }
+        });
+        let (said, down) = mpsc::channel(1_024);
+        let (network, switch) = (Arc::clone(&stage.network), node.switch.clone());
+        carriers.spawn(async move {
+            loop {
+                let outgoing = outbox.next().await;
+                switch.is_on().await;
+                sleep(network.latency()).await;
+                if said.send(outgoing).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Self {
+            up,
+            down,
+            _carriers: carriers,
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! What everybody in a simulation shares, and the schedule of what goes wrong.
+
+use std::{
+    collections::BTreeSet,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use invigil::{
+    domain::exam::definition::{self, Format},
+    store::StoredExam,
+};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
+
+use crate::{
+    candidate, dice::Dice, mutation::Mutation, network::Network, node::Node, oracle::Count,
+    shared::lock, staff, world::World,
+};
+
+pub(crate) const EXAM: &str = "SIMULATED";
+
+const NODES: usize = 3;
+const CANDIDATES: usize = 5;
+
+/// Within this after the last fault everything is saved and everybody knows it.
+const SETTLED_WITHIN: Duration = Duration::from_secs(30);
+
+/// Within this after that everything is handed in: the exam takes a minute, and staff
+/// give some more.
+const OVER_WITHIN: Duration = Duration::from_mins(5);
+
+const DEFINITION: &str = "
+code: SIMULATED
+title: Simulated
+type: quiz
+duration_minutes: 1
+passing_score: 50
+proctoring: {enabled: true, heartbeat_seconds: 5}
+sections:
+  - id: s1
+    title: All
+    questions:
+      - {id: q0, type: short_answer, content: Say it., points: 1, answer: [it]}
+      - {id: q1, type: short_answer, content: Say it., points: 1, answer: [it]}
+      - {id: q2, type: short_answer, content: Say it., points: 1, answer: [it]}
+      - {id: q3, type: short_answer, content: Say it., points: 1, answer: [it]}
+";
+
+/// What everybody shares.
+pub(crate) struct Stage {
+    pub(crate) world: Arc<World>,
+    pub(crate) network: Arc<Network>,
+    nodes: Mutex<Vec<Option<Node>>>,
+    cuts: Vec<watch::Sender<()>>,
+    settled: Mutex<BTreeSet<usize>>,
+    finished: Mutex<BTreeSet<usize>>,
+}
+
+/// What a run came to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Report {
+    /// Which promises were broken, in the order in which it was seen.
+    pub(crate) violations: Vec<String>,
+    /// How often what happened.
+    pub(crate) counts: Vec<(&'static str, Count)>,
+    /// Of everything that is stored in the end: the same seed gives the same.
+    pub(crate) digest: u64,
+}
+
+/// Runs one seed from the beginning to the end.
+pub(crate) fn run(seed: u64, mutation: Option<Mutation>) -> Report {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(play(Dice::new(seed), mutation))
+}
+
+async fn play(mut dice: Dice, mutation: Option<Mutation>) -> Report {
+    let parsed = definition::parse(DEFINITION, Format::Yaml).unwrap();
+    let exam = StoredExam {
+        code: parsed.exam.code.clone(),
+        version: parsed.exam.version.clone(),
+        title: parsed.exam.title.clone(),
+        definition: parsed.definition,
+        corrections: Vec::new(),
+    };
+    let stage = Arc::new(Stage {
+        world: Arc::new(World::new(exam, mutation)),
+        network: Network::new(dice.fork()),
+        nodes: Mutex::new(vec![None; NODES]),
+        cuts: (0..CANDIDATES).map(|_| watch::Sender::new(())).collect(),
+        settled: Mutex::default(),
+        finished: Mutex::default(),
+    });
+    for slot in 0..NODES {
+        stage.start_node(slot, 0, dice.fork()).await;
+    }
+    for number in 0..CANDIDATES {
+        tokio::spawn(candidate::take(Arc::clone(&stage), number, dice.fork()));
+    }
+    tokio::spawn(staff::act(Arc::clone(&stage), dice.fork()));
+    let faults = Duration::from_secs(*dice.pick(&[40, 110]));
+    stage.trouble(faults, &mut dice).await;
+    stage.come_to_rest(&mut dice).await;
+    stage.report()
+}
+
+impl Stage {
+    pub(crate) fn count(&self, what: &'static str) {
+        self.world.oracle(|oracle, _| oracle.count(what));
+    }
+
+    /// A node that lives, as a proxy would choose one.
+    pub(crate) fn pick(&self, dice: &mut Dice) -> Option<Node> {
+        let nodes = lock(&self.nodes);
+        let living: Vec<&Node> = nodes.iter().flatten().collect();
+        (!living.is_empty()).then(|| (*dice.pick(&living)).clone())
+    }
+
+    /// Resolves when a candidate's connection breaks.
+    pub(crate) async fn cut(&self, candidate: usize) {
+        self.cuts[candidate].subscribe().changed().await.unwrap();
+    }
+
+    /// Everything that a candidate did is saved, after the faults.
+    pub(crate) fn settle(&self, candidate: usize) {
+        lock(&self.settled).insert(candidate);
+    }
+
+    /// A candidate is through.
+    pub(crate) fn finish(&self, candidate: usize) {
+        lock(&self.finished).insert(candidate);
+    }
+
+    async fn start_node(&self, slot: usize, start: usize, dice: Dice) {
+        let name = format!("n{slot}.{start}");
+        let node = Node::start(&name, &self.world, &self.network, dice).await;
+        lock(&self.nodes)[slot] = Some(node);
+    }
+
+    fn start_node_later(self: &Arc<Self>, slot: usize, after: Duration, mut dice: Dice) {
+        let stage = Arc::clone(self);
+        tokio::spawn(async move {
+            sleep(after).await;
+            // Never the same name twice.
+            let start = 1 + dice.below(1 << 30);
+            stage.start_node(slot, start, dice).await;
+        });
+    }
+
+    /// Faults, one after the other, each for a while.
+    async fn trouble(self: &Arc<Self>, time: Duration, dice: &mut Dice) {
+        let end = Instant::now() + time;
+        while Instant::now() < end {
+            sleep(Duration::from_millis(300 + dice.next() % 5_000)).await;
+            let slot = dice.below(NODES);
+            let node = lock(&self.nodes)[slot].clone();
+            let a_while = Duration::from_millis(500 + dice.next() % 8_000);
+            match (dice.below(10), node) {
+                (0, Some(node)) => {
+                    self.count("nodes killed");
+                    node.switch.kill();
+                    self.replace(slot, a_while, dice);
+                }
+                (1 | 2, Some(node)) => {
+                    self.count("nodes frozen");
+                    node.switch.freeze();
+                    let long = a_while + Duration::from_millis(dice.next() % 15_000);
+                    tokio::spawn(async move {
+                        sleep(long).await;
+                        node.switch.thaw();
+                    });
+                }
+                (3, Some(node)) => {
+                    self.count("nodes drained");
+                    self.replace(slot, a_while, dice);
+                    tokio::spawn(async move {
+                        node.engine.drain(Duration::from_secs(5)).await;
+                        node.switch.kill();
+                    });
+                }
+                (4, _) => {
+                    self.count("store away");
+                    self.network.set_store(true);
+                    sleep(a_while).await;
+                    self.network.set_store(false);
+                }
+                (5, _) => {
+                    self.count("store crashed");
+                    self.network.crash_store();
+                    self.world.crash();
+                    self.network.set_store(true);
+                    sleep(Duration::from_millis(dice.next() % 2_000)).await;
+                    self.network.set_store(false);
+                }
+                (6, _) => {
+                    self.count("store slow");
+                    self.network.set_store_slow(1_500);
+                    sleep(a_while).await;
+                    self.network.set_store_slow(5);
+                }
+                (7, _) => {
+                    self.count("bus away");
+                    self.network.set_bus(true);
+                    sleep(a_while).await;
+                    self.network.set_bus(false);
+                }
+                (8, _) => {
+                    self.count("bus lossy");
+                    self.network.set_bus_loss(40);
+                    sleep(a_while).await;
+                    self.network.set_bus_loss(0);
+                }
+                _ => {
+                    self.count("connections cut");
+                    self.cuts[dice.below(CANDIDATES)].send_replace(());
+                }
+            }
+        }
+    }
+
+    /// Another node takes a place.
+    fn replace(self: &Arc<Self>, slot: usize, after: Duration, dice: &mut Dice) {
+        lock(&self.nodes)[slot] = None;
+        self.start_node_later(slot, after, dice.fork());
+    }
+
+    /// No more faults: everything is saved, then handed in.
+    async fn come_to_rest(self: &Arc<Self>, dice: &mut Dice) {
+        self.network.calm_down();
+        for node in lock(&self.nodes).iter().flatten() {
+            node.switch.thaw();
+        }
+        // Clients that hang somewhere come back.
+        for cut in &self.cuts {
+            cut.send_replace(());
+        }
+        let all_settled = self.until(SETTLED_WITHIN, |stage| lock(&stage.settled).len());
+        let settled = all_settled.await;
+        let all_over = self.until(OVER_WITHIN, |stage| {
+            let handed_in = stage.world.oracle(|_, tables| {
+                let rows = tables.attempts.values();
+                rows.filter(|row| row.hand_in.is_some()).count()
+            });
+            handed_in.min(lock(&stage.finished).len())
+        });
+        let over = all_over.await;
+        sleep(Duration::from_secs(5 + dice.next() % 5)).await;
+        let panics: u64 = lock(&self.nodes)
+            .iter()
+            .flatten()
+            .map(|node| node.metrics.actor_panics.get())
+            .sum();
+        self.world.oracle(|oracle, tables| {
+            oracle.check(settled, || {
+                "not everything was saved in time after the last fault".to_owned()
+            });
+            oracle.check(over, || "not everybody came to an end".to_owned());
+            oracle.check(panics == 0, || format!("{panics} actors panicked"));
+            oracle.at_the_end(tables);
+        });
+    }
+
+    /// Waits until all candidates are so far. False: they were not in time.
+    async fn until(&self, time: Duration, how_many: impl Fn(&Self) -> usize) -> bool {
+        let end = Instant::now() + time;
+        while how_many(self) < CANDIDATES {
+            if Instant::now() >= end {
+                return false;
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+        true
+    }
+
+    fn report(&self) -> Report {
+        self.world.oracle(|oracle, tables| {
+            let mut hasher = DefaultHasher::new();
+            format!("{:?}", tables.attempts).hash(&mut hasher);
+            Report {
+                violations: oracle.violations.clone(),
+                counts: oracle
+                    .counts
+                    .iter()
+                    .map(|(what, times)| (*what, *times))
+                    .collect(),
+                digest: hasher.finish(),
+            }
+        })
+    }
+}

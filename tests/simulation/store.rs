@@ -1,0 +1,395 @@
+//! A node's connection to the model of PostgreSQL: slow, and at times it fails, before
+//! the commit, after it, or so that the commit comes later.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use invigil::{
+    domain::{
+        id::{AttemptId, ExamCode, ExamVersion, NodeId, PersonId},
+        time::Timestamp,
+    },
+    store::{
+        AnswerRow, AttemptStore, AttemptWrite, CandidateScope, Catalog, CommandState, Credentials,
+        Error, GradeRow, LoginTry, NewAttempt, NewLogin, Owner, Person, ResultLine, Started,
+        StoredExam, Summary, Take, Taken, TimelineRow, Written,
+    },
+};
+
+use crate::{
+    dice::Dice,
+    mutation::Mutation,
+    network::Network,
+    node::Switch,
+    shared::lock,
+    world::{Tables, World},
+};
+
+/// A node's connection.
+pub(crate) struct Store {
+    world: Arc<World>,
+    network: Arc<Network>,
+    switch: Switch,
+    dice: Mutex<Dice>,
+}
+
+/// What becomes of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Fine,
+    FailsBefore,
+    FailsAfter,
+    /// Whoever called hears of a failure, and the server goes on with it.
+    FailsAndComesLate,
+}
+
+fn away() -> Error {
+    Error::Unavailable {
+        operation: "simulated",
+        source: "the simulation says so".into(),
+    }
+}
+
+impl Store {
+    pub(crate) fn new(
+        world: Arc<World>,
+        network: Arc<Network>,
+        switch: Switch,
+        dice: Dice,
+    ) -> Self {
+        Self {
+            world,
+            network,
+            switch,
+            dice: Mutex::new(dice),
+        }
+    }
+
+    fn fate(&self) -> Fate {
+        if self.network.is_calm() {
+            return Fate::Fine;
+        }
+        match lock(&self.dice).below(100) {
+            0 => Fate::FailsBefore,
+            1 => Fate::FailsAfter,
+            2 => Fate::FailsAndComesLate,
+            _ => Fate::Fine,
+        }
+    }
+
+    /// On its way, as long as the node runs.
+    async fn travel(&self) {
+        let most_ms = self.network.store_slow_ms();
+        let late = Duration::from_millis(lock(&self.dice).next() % (most_ms + 1));
+        tokio::time::sleep(late).await;
+        self.switch.is_on().await;
+    }
+
+    /// One call: a step of the database, if it gets there, and its answer, if it comes
+    /// back.
+    async fn call<T: Send>(&self, step: impl FnOnce(&mut Tables) -> T + Send) -> Result<T, Error> {
+        self.travel().await;
+        let fate = self.fate();
+        if self.network.is_store_away() || fate == Fate::FailsBefore {
+            return Err(away());
+        }
+        let crashes = self.network.store_crashes();
+        let done = self.world.step(step);
+        self.travel().await;
+        let crashed = self.network.store_crashes() != crashes;
+        if crashed || self.network.is_store_away() || fate != Fate::Fine {
+            return Err(away());
+        }
+        Ok(done)
+    }
+
+    async fn take_as(
+        &self,
+        attempt: AttemptId,
+        node: &NodeId,
+        others: &[NodeId],
+    ) -> Result<Option<Take>, Error> {
+        let read = self
+            .world
+            .oracle(|_, tables| tables.attempts.get(&attempt).cloned());
+        if self.world.is(Mutation::TakeReadsFirst) {
+            self.travel().await;
+        }
+        let world = &self.world;
+        let mut take = self
+            .call(|tables| tables.take(attempt, node, others, world))
+            .await?;
+        if let (Some(Take::Taken(taken)), Some(read), true) =
+            (&mut take, read, world.is(Mutation::TakeReadsFirst))
+        {
+            taken.progress = read.progress;
+            taken.control = read.control.state;
+            taken.answers = read.answers.into_values().collect();
+        }
+        Ok(take)
+    }
+
+    /// Commits a batch later, without anybody who waits for it.
+    fn save_late(&self, batch: &[AttemptWrite], most_ms: u64) {
+        let (world, batch) = (Arc::clone(&self.world), batch.to_vec());
+        let late = Duration::from_millis(lock(&self.dice).next() % most_ms);
+        let (network, crashes) = (Arc::clone(&self.network), self.network.store_crashes());
+        tokio::spawn(async move {
+            tokio::time::sleep(late).await;
+            // A crash of the server ends what it was about to do.
+            if network.store_crashes() == crashes {
+                world.save(&batch, false);
+            }
+        });
+    }
+}
+
+#[async_trait]
+impl AttemptStore for Store {
+    async fn start(&self, new: NewAttempt) -> Result<Started, Error> {
+        self.call(|tables| tables.start(new)).await
+    }
+
+    async fn take(&self, attempt: AttemptId, node: &NodeId) -> Result<Option<Taken>, Error> {
+        Ok(match self.take_as(attempt, node, &[]).await? {
+            Some(Take::Taken(taken)) => Some(*taken),
+            Some(Take::Held(_)) | None => None,
+        })
+    }
+
+    async fn take_if_free(
+        &self,
+        attempt: AttemptId,
+        node: &NodeId,
+        others: &[NodeId],
+    ) -> Result<Option<Take>, Error> {
+        self.take_as(attempt, node, others).await
+    }
+
+    async fn owners(&self, attempts: &[AttemptId]) -> Result<Vec<Owner>, Error> {
+        self.call(|tables| tables.owners(attempts)).await
+    }
+
+    async fn save(&self, batch: &[AttemptWrite]) -> Result<Vec<Written>, Error> {
+        self.travel().await;
+        let fate = self.fate();
+        if self.network.is_store_away() || fate == Fate::FailsBefore {
+            return Err(away());
+        }
+        if self.world.is(Mutation::AckBeforeCommit) {
+            self.save_late(batch, 600);
+            return Ok(vec![Written::Saved; batch.len()]);
+        }
+        if fate == Fate::FailsAndComesLate {
+            self.save_late(batch, 3_000);
+            return Err(away());
+        }
+        let dropped =
+            self.world.is(Mutation::ProgressWithoutAnswers) && lock(&self.dice).below(20) == 0;
+        let crashes = self.network.store_crashes();
+        let written = self.world.save(batch, dropped);
+        self.travel().await;
+        let crashed = self.network.store_crashes() != crashes;
+        if crashed || self.network.is_store_away() || fate == Fate::FailsAfter {
+            return Err(away());
+        }
+        if self.world.is(Mutation::FencedCalledSaved) {
+            return Ok(vec![Written::Saved; batch.len()]);
+        }
+        Ok(written)
+    }
+
+    async fn overdue(
+        &self,
+        now: Timestamp,
+        node: &NodeId,
+        limit: u32,
+    ) -> Result<Vec<AttemptId>, Error> {
+        self.call(|tables| tables.overdue(now, node, limit)).await
+    }
+
+    async fn summary(&self, attempt: AttemptId) -> Result<Option<Summary>, Error> {
+        self.call(|tables| tables.summary(attempt)).await
+    }
+
+    async fn attempts_of(&self, person: &PersonId) -> Result<Vec<Summary>, Error> {
+        self.call(|tables| {
+            let rows = tables.attempts.iter();
+            let mine = rows.filter(|(_, row)| row.identity.candidate == *person);
+            mine.filter_map(|(id, _)| tables.summary(*id)).collect()
+        })
+        .await
+    }
+
+    async fn results(&self, _exam: &ExamCode) -> Result<Vec<ResultLine>, Error> {
+        self.call(|tables| {
+            let ids = tables.attempts.keys();
+            let lines = ids
+                .filter_map(|id| tables.summary(*id))
+                .map(|summary| ResultLine {
+                    candidate_name: summary.identity.candidate.to_string(),
+                    summary,
+                });
+            lines.collect()
+        })
+        .await
+    }
+
+    async fn graded_answers(
+        &self,
+        attempt: AttemptId,
+    ) -> Result<Vec<(AnswerRow, Option<GradeRow>)>, Error> {
+        self.call(|tables| {
+            let rows = tables.attempts.get(&attempt).into_iter();
+            let answers = rows.flat_map(|row| row.answers.values().cloned());
+            answers.map(|answer| (answer, None)).collect()
+        })
+        .await
+    }
+
+    async fn receipt(&self, attempt: AttemptId) -> Result<Option<Arc<str>>, Error> {
+        self.call(|tables| {
+            Some(Arc::clone(
+                &tables.attempts.get(&attempt)?.hand_in.as_ref()?.receipt,
+            ))
+        })
+        .await
+    }
+
+    async fn timeline(
+        &self,
+        attempt: AttemptId,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<TimelineRow>, Error> {
+        self.call(|tables| {
+            let rows = tables.attempts.get(&attempt).into_iter();
+            let entries = rows.flat_map(|row| row.timeline.range(after + 1..));
+            entries
+                .take(limit as usize)
+                .map(|(_, entry)| entry.clone())
+                .collect()
+        })
+        .await
+    }
+
+    async fn unrecorded(
+        &self,
+        _after: (AttemptId, u64),
+        _before: Timestamp,
+        _limit: u32,
+    ) -> Result<Vec<(AttemptId, ExamCode, TimelineRow)>, Error> {
+        // There is no store of records: history stays where it is.
+        Ok(Vec::new())
+    }
+
+    async fn recorded(&self, _entries: &[(AttemptId, u64)]) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn begin_command(
+        &self,
+        person: &PersonId,
+        command: &str,
+        body: &[u8; 32],
+        exam: Option<(&ExamCode, &CandidateScope)>,
+    ) -> Result<CommandState, Error> {
+        self.call(|tables| tables.begin_command(person, command, body, exam))
+            .await
+    }
+
+    async fn end_command(
+        &self,
+        person: &PersonId,
+        command: &str,
+        result: &str,
+    ) -> Result<(), Error> {
+        self.call(|tables| tables.end_command(person, command, result))
+            .await
+    }
+
+    async fn node_alive(&self, node: &NodeId, now: Timestamp) -> Result<Option<Timestamp>, Error> {
+        self.call(|tables| tables.node_alive(node, now)).await
+    }
+
+    async fn node_left(&self, node: &NodeId) -> Result<(), Error> {
+        self.call(|tables| tables.node_left(node)).await
+    }
+
+    async fn record_outage(&self, from: Timestamp, until: Timestamp) -> Result<(), Error> {
+        self.call(|tables| {
+            if !tables.outages.contains(&(from, until)) {
+                tables.outages.push((from, until));
+                tables.outages.sort_unstable();
+            }
+        })
+        .await
+    }
+
+    async fn outages(&self) -> Result<Vec<(Timestamp, Timestamp)>, Error> {
+        self.call(|tables| tables.outages.clone()).await
+    }
+
+    async fn ping(&self) -> Result<(), Error> {
+        self.call(|_| ()).await
+    }
+}
+
+/// Exams and people never change here, and nobody signs in.
+#[async_trait]
+impl Catalog for Store {
+    async fn put_exams(&self, _exams: &[StoredExam]) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn exams(&self) -> Result<Vec<StoredExam>, Error> {
+        self.call(|_| ()).await?;
+        Ok(vec![self.world.exam.clone()])
+    }
+
+    async fn exam_version(&self, _version: &ExamVersion) -> Result<Option<StoredExam>, Error> {
+        self.call(|_| ()).await?;
+        Ok(Some(self.world.exam.clone()))
+    }
+
+    async fn put_people(&self, _people: &[(Person, [u8; 32])]) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn credentials(&self, _id: &PersonId) -> Result<Option<Credentials>, Error> {
+        Ok(None)
+    }
+
+    async fn note_login(&self, _tried: &LoginTry<'_>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn put_login(&self, _login: &NewLogin) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn rotate_login(
+        &self,
+        _token: &[u8; 32],
+        _fresh: &[u8; 32],
+        _now: Timestamp,
+    ) -> Result<Option<Timestamp>, Error> {
+        Ok(None)
+    }
+
+    async fn login(&self, _token: &[u8; 32], _now: Timestamp) -> Result<Option<Person>, Error> {
+        Ok(None)
+    }
+
+    async fn end_login(&self, _token: &[u8; 32]) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn secret(&self, _name: &str, _fresh: &[u8; 32]) -> Result<[u8; 32], Error> {
+        // The same in every run, so that receipts are.
+        Ok([7; 32])
+    }
+}

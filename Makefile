@@ -1,14 +1,15 @@
 # Two words for people: `make demo` runs Invigil here, `make test` checks all of it.
 
-.PHONY: help demo test fmt lint figures clean
+.PHONY: help demo demo-cluster test fmt lint figures clean
 
 help:
-	@echo 'make demo     build everything and run it here, with sample exams'
-	@echo 'make test     every check there is (a step alone: .ci/run STEP)'
-	@echo 'make fmt      format the code'
-	@echo 'make lint     clippy and the checks of the pages'
-	@echo 'make figures  measure what docs/performance.md claims'
-	@echo 'make clean    remove what was built'
+	@echo 'make demo          build everything and run it here, with sample exams'
+	@echo 'make demo-cluster  the same with three nodes behind HAProxy, to be killed one by one'
+	@echo 'make test          every check there is (a step alone: .ci/run STEP)'
+	@echo 'make fmt           format the code'
+	@echo 'make lint          clippy and the checks of the pages'
+	@echo 'make figures       measure what docs/performance.md claims'
+	@echo 'make clean         remove what was built'
 
 # Arguments for the program: make demo ARGS='--listen 127.0.0.1:9000'
 demo:
@@ -16,6 +17,14 @@ demo:
 	cd clients && npm ci && npm run build
 	cargo build --release --locked
 	@exec target/release/invigil demo $(ARGS)
+
+# Arguments for the script: make demo-cluster ARGS='--listen 127.0.0.1:9000'
+demo-cluster:
+	@scripts/need.sh rust node cc
+	@scripts/need.sh postgres redis haproxy
+	cd clients && npm ci && npm run build
+	cargo build --release --locked
+	@exec scripts/demo-cluster.sh $(ARGS)
 
 test:
 	@scripts/test.sh

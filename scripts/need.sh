@@ -2,7 +2,7 @@
 # Sees to it that this machine has what a command needs.
 #
 #   scripts/need.sh rust node make        names what is missing, and how to get it
-#   scripts/need.sh cc postgres redis chromium python shellcheck
+#   scripts/need.sh cc postgres redis haproxy nginx chromium python shellcheck
 #                                         installs what is missing, on Debian
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
@@ -38,12 +38,19 @@ need_make() {
     fail "make is missing; install it with: sudo apt-get install -y make"
 }
 
+# Debian has servers in a folder that is not on the PATH of everyone.
+find_server() {
+  command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ]
+}
+
 # Prints the Debian packages that would bring what is missing.
 packages_for() {
   case "$1" in
     cc) command -v cc >/dev/null || echo gcc libc6-dev ;;
     postgres) [ -n "$(pg_bin)" ] || echo postgresql ;;
     redis) command -v redis-server >/dev/null || echo redis-server ;;
+    haproxy) find_server haproxy || echo haproxy ;;
+    nginx) find_server nginx || echo nginx ;;
     chromium) find_chromium >/dev/null || echo chromium ;;
     shellcheck) command -v shellcheck >/dev/null || echo shellcheck ;;
     python) find_python >/dev/null || echo python3 python3-venv ;;

@@ -362,7 +362,7 @@ impl Engine {
     ) -> Result<(Handle, Opened), OpeningRefusal> {
         let overloaded = || OpeningRefusal(Closing::new(CloseCode::Overloaded));
         let registry = &self.inner.registry;
-        let why = Why::Entry(opening.entry.clone());
+        let why = Why::entry(&opening);
         loop {
             let handle = match registry.get(attempt, &why).await {
                 Ok(Some(handle)) => handle,

@@ -126,6 +126,7 @@ pub(crate) async fn seat(engine: &Engine, store: &Sqlite, attempts: usize) -> Ve
                 },
                 device: None,
                 outbox: Arc::clone(&outbox),
+                until: tokio::time::Instant::now() + Duration::from_secs(10),
             };
             let opened = engine.open(started.identity.id, opening).await;
             let (handle, opened) = opened.unwrap_or_else(|_| unreachable!("it is open"));

@@ -15,6 +15,7 @@ use std::{
 
 use dashmap::DashMap;
 use futures_util::FutureExt;
+use invigil_protocol::code::CloseCode;
 use tokio::{
     sync::{Notify, OnceCell, Semaphore, oneshot},
     time::Instant,
@@ -24,7 +25,7 @@ use tokio_util::task::TaskTracker;
 use super::{
     Error,
     actor::{
-        Actor, Handle,
+        Actor, Handle, Opening,
         message::{Look, Message},
     },
     board::Seat,
@@ -177,17 +178,18 @@ impl Registry {
     async fn take(&self, attempt: AttemptId, why: &Why) -> Result<Taken, Option<Missing>> {
         let shared = &*self.shared;
         let others = match why {
-            Why::Entry(_) | Why::Unowned => shared.nodes.others(),
+            Why::Entry { .. } | Why::Unowned => shared.nodes.others(),
             Why::Owed => Vec::new(),
         };
         let begun = Instant::now();
+        why.still_holds()?;
         let taking = self.store.take_if_free(attempt, &shared.node, &others);
         let holder = match self.loading(taking).await? {
             None => return Err(None),
             Some(Take::Taken(taken)) => return Ok(*taken),
             Some(Take::Held(holder)) => holder,
         };
-        let Why::Entry(entry) = why else {
+        let Why::Entry { entry, .. } = why else {
             return Err(Some(Missing::Elsewhere(holder)));
         };
         let question = Question::Release {
@@ -207,6 +209,7 @@ impl Registry {
             Some(_) => "handed_over",
             None => "taken",
         };
+        why.still_holds()?;
         let taken = self.loading(self.store.take(attempt, &shared.node));
         let taken = taken.await?.ok_or(None)?;
         shared.metrics.taken_over(outcome, begun.elapsed());
@@ -245,7 +248,7 @@ impl Registry {
         self.shared.nodes.tell(&News::Taken {
             attempt,
             epoch,
-            entered: matches!(why, Why::Entry(_)),
+            entered: matches!(why, Why::Entry { .. }),
         });
         let name = taken.candidate_name.clone();
         let attempt =
@@ -300,7 +303,7 @@ impl Registry {
     async fn forward(&self, attempt: AttemptId, unread: Vec<Message>) {
         for message in unread {
             let why = match &message {
-                Message::Open(message) => Why::Entry(message.0.entry.clone()),
+                Message::Open(message) => Why::entry(&message.0),
                 Message::Exchange(_) | Message::Staff(_) => Why::Unowned,
                 // What was for that actor alone ends with it.
                 Message::Gone(_)
@@ -344,11 +347,36 @@ impl Drop for Live {
 #[derive(Debug, Clone)]
 pub(super) enum Why {
     /// A candidate's socket is here: whoever has it is to let it go.
-    Entry(nodes::Entry),
+    Entry {
+        entry: nodes::Entry,
+        /// See [`Opening::until`].
+        until: Instant,
+    },
     /// There is something to do, which another node does if it has the attempt.
     Unowned,
     /// There is something to do, and whoever has the attempt does not do it.
     Owed,
+}
+
+impl Why {
+    /// Somebody opens a connection.
+    pub(super) fn entry(opening: &Opening) -> Self {
+        Self::Entry {
+            entry: opening.entry.clone(),
+            until: opening.until,
+        }
+    }
+
+    /// Whether whoever wants the attempt is still there.
+    fn still_holds(&self) -> Result<(), Option<Missing>> {
+        match self {
+            Self::Entry { until, .. } if Instant::now() >= *until => {
+                let closing = Closing::new(CloseCode::Overloaded);
+                Err(Some(Missing::Refused(closing)))
+            }
+            Self::Entry { .. } | Self::Unowned | Self::Owed => Ok(()),
+        }
+    }
 }
 
 /// Why an attempt cannot be here.

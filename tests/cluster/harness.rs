@@ -164,6 +164,7 @@ impl Node {
             },
             device: None,
             outbox: Arc::clone(&outbox),
+            until: tokio::time::Instant::now() + Duration::from_secs(10),
         };
         let opened = self.engine.open(attempt, opening).await;
         let (handle, opened) = opened.map_err(|OpeningRefusal(closing)| closing)?;

@@ -190,6 +190,7 @@ impl Candidate {
             entry,
             device: None,
             outbox: Arc::clone(&outbox),
+            until: Instant::now() + OPEN_MAX,
         };
         let opening = open(Arc::clone(&self.stage), node.clone(), self.attempt, opening);
         match timeout(OPEN_MAX, opening).await {
@@ -355,12 +356,9 @@ impl Candidate {
     fn closed(&mut self, closing: &Closing) {
         self.stage.count(closing.code.as_str());
         self.over |= matches!(closing.code, CloseCode::Finished | CloseCode::Closed);
-        // Superseded: a hello of this very client that a node which stood still found
-        // late. The person says that the exam goes on here.
-        let expected = self.over || closing.code == CloseCode::Superseded;
         let attempt = self.attempt;
         self.stage.world.oracle(|oracle, _| {
-            oracle.check(expected || closing.code.reconnects(), || {
+            oracle.check(self.over || closing.code.reconnects(), || {
                 format!("attempt {attempt}: closed for good with {closing:?}")
             });
         });

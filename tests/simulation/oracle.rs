@@ -179,7 +179,7 @@ impl Oracle {
             self.check(extended == done, || {
                 format!("attempt {attempt}: {done} commands had {extended} effects")
             });
-            self.check(row.hand_in.is_some(), || {
+            self.check(row.is_over(), || {
                 format!(
                     "attempt {attempt}: never handed in: {:?}",
                     row.control.status

@@ -244,10 +244,9 @@ impl Stage {
         let all_settled = self.until(SETTLED_WITHIN, |stage| lock(&stage.settled).len());
         let settled = all_settled.await;
         let all_over = self.until(OVER_WITHIN, |stage| {
-            let handed_in = stage.world.oracle(|_, tables| {
-                let rows = tables.attempts.values();
-                rows.filter(|row| row.hand_in.is_some()).count()
-            });
+            let handed_in = stage
+                .world
+                .oracle(|_, tables| tables.attempts.values().filter(|row| row.is_over()).count());
             handed_in.min(lock(&stage.finished).len())
         });
         let over = all_over.await;

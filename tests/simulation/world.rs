@@ -62,6 +62,14 @@ struct NodeRow {
     left: bool,
 }
 
+impl Row {
+    /// Nothing is to come: it is handed in, or nobody ever entered and its clock has
+    /// not begun.
+    pub(crate) const fn is_over(&self) -> bool {
+        self.hand_in.is_some() || self.control.entered_at.is_none()
+    }
+}
+
 /// All tables.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Tables {

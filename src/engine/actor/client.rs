@@ -112,7 +112,11 @@ impl Actor {
             entry,
             device,
             outbox,
+            until,
         } = opening;
+        if Instant::now() >= until {
+            return Err(refuse(CloseCode::Overloaded, None));
+        }
         let Admitted { resume, over } = self.admission(now, &entry)?;
         let resumed = resume.is_some();
         if !over {

@@ -4,9 +4,12 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use invigil_protocol::{candidate::ClientMessage, exchange};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{
-    mpsc::{self, error::TrySendError},
-    oneshot,
+use tokio::{
+    sync::{
+        mpsc::{self, error::TrySendError},
+        oneshot,
+    },
+    time::Instant,
 };
 
 use crate::{
@@ -81,6 +84,9 @@ pub struct Opening {
     pub device: Option<String>,
     /// Where the answers to this connection go.
     pub outbox: Arc<Outbox>,
+    /// By then the client has given up, and may be at another node: what comes in
+    /// later, because this node stood still, must not end what it has there.
+    pub until: Instant,
 }
 
 /// A connection that the actor has taken.

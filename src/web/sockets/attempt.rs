@@ -24,6 +24,9 @@ pub(super) const HELLO_PATIENCE: Duration = Duration::from_secs(5);
 /// Heartbeat intervals of silence after which the engine asks.
 pub(super) const PING_AFTER: u32 = 2;
 
+/// How long clients wait for `welcome` before they try another connection.
+const WELCOME_PATIENCE: Duration = Duration::from_secs(10);
+
 /// Heartbeat intervals of silence after which nobody is there.
 pub(super) const IDLE_AFTER: u32 = 3;
 
@@ -45,6 +48,7 @@ async fn greet(
     wire: &mut Wire<ClientMessage>,
     address: IpAddr,
 ) -> Result<Box<Connection>, Option<Closing>> {
+    let until = Instant::now() + WELCOME_PATIENCE;
     let hello = tokio::select! {
         () = app.stop.cancelled() => return Err(Some(Closing::new(CloseCode::Draining))),
         hello = tokio::time::timeout(HELLO_PATIENCE, first(wire)) => hello,
@@ -73,6 +77,7 @@ async fn greet(
         },
         device: hello.client.and_then(|client| client.device),
         outbox: Arc::clone(&outbox),
+        until,
     };
     let opened = app.engine.open(token.attempt, opening).await;
     let (handle, opened) = opened.map_err(|refusal| Some(refusal.0))?;

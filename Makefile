@@ -1,11 +1,12 @@
 # Two words for people: `make demo` runs Invigil here, `make test` checks all of it.
 
-.PHONY: help demo demo-cluster test fmt lint figures clean
+.PHONY: help demo demo-cluster test simulate fmt lint figures clean
 
 help:
 	@echo 'make demo          build everything and run it here, with sample exams'
 	@echo 'make demo-cluster  the same with three nodes behind HAProxy, to be killed one by one'
 	@echo 'make test          every check there is (a step alone: .ci/run STEP)'
+	@echo 'make simulate      many nodes under faults: SIM_SEEDS=5000 of them, or SIM_SEED=17 again'
 	@echo 'make fmt           format the code'
 	@echo 'make lint          clippy and the checks of the pages'
 	@echo 'make figures       measure what docs/performance.md claims'
@@ -28,6 +29,9 @@ demo-cluster:
 
 test:
 	@scripts/test.sh
+
+simulate:
+	@cargo test --locked --test simulation no_promise -- --nocapture
 
 fmt:
 	cargo fmt --all

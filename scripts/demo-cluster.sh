@@ -36,21 +36,10 @@ end() {
   tell TERM proxy
   await_end proxy
   if [ -d "$dir/services" ]; then
-    stop_redis
     scripts/services.sh stop "$dir/services" || status=1
   fi
   if [ -n "$temporary" ]; then rm -rf "$dir"; fi
   exit "$status"
-}
-
-# Redis writes its own title over its command line, by which services.sh knows
-# its processes; it is known by its folder.
-stop_redis() {
-  local its_pid
-  its_pid=$(cat "$dir/services/redis/pid" 2>/dev/null) || return 0
-  [ "$(readlink "/proc/$its_pid/cwd")" = "$dir/services/redis" ] || return 0
-  kill "$its_pid" 2>/dev/null || true
-  wait_for 5 gone "$its_pid" || true
 }
 
 # tell SIGNAL NAME: to a child that is still ours.

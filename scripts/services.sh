@@ -36,7 +36,7 @@ start_redis() {
   local password
   password=$(random_hex)
   mkdir "$dir/redis"
-  printf 'bind 127.0.0.1\nsave ""\nappendonly no\ndir %s\nrequirepass %s\n' \
+  printf 'bind 127.0.0.1\nsave ""\nappendonly no\ndir %s\nset-proc-title no\nrequirepass %s\n' \
     "$dir/redis" "$password" >"$dir/redis/redis.conf"
   chmod 600 "$dir/redis/redis.conf"
   serve redis redis-server "$dir/redis/redis.conf" --port

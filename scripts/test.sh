@@ -10,13 +10,13 @@ cd "$(dirname "$0")/.."
 
 # One build serves everything from `build` on: the programs that end-to-end
 # tests start come out of it, in the profile of the tests.
-steps=(tools pages fmt shell js lint build rust docs python browser load)
+steps=(tools pages fmt shell js lint build rust docs python browser load cluster)
 target=$(mkdir -p "${CARGO_TARGET_DIR:-target}" && cd "${CARGO_TARGET_DIR:-target}" && pwd)
 export INVIGIL_BIN=$target/debug/invigil
 
 step_tools() {
   scripts/need.sh rust node make
-  scripts/need.sh cc postgres redis chromium python shellcheck
+  scripts/need.sh cc postgres redis chromium python shellcheck haproxy
 }
 
 # The engine carries the pages inside, so they come before any build of it.
@@ -88,6 +88,10 @@ step_browser() {
 
 step_load() {
   scripts/load-smoke.sh
+}
+
+step_cluster() {
+  scripts/cluster-smoke.sh
 }
 
 # A suite that does not run says so, with the reason, here and in the table.

@@ -446,15 +446,7 @@ impl Board {
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             interval.tick().await;
-            let (deltas, rows) = self.deltas();
-            for (scope, delta) in deltas {
-                self.tell(Topic::Scope(scope), ConsoleMessage::Delta(delta));
-            }
-            self.tell_rows(rows);
-            let receipts = self.lock().receipts.take_changed();
-            for (person, receipt) in receipts {
-                self.tell(Topic::Person(person), ConsoleMessage::Receipt(receipt));
-            }
+            self.publish();
             if !self.is_shown() {
                 self.ticking.store(false, Ordering::Release);
                 // A watcher who came in between found it ticking.
@@ -462,6 +454,19 @@ impl Board {
                     return;
                 }
             }
+        }
+    }
+
+    /// Publishes what changed.
+    pub(super) fn publish(&self) {
+        let (deltas, rows) = self.deltas();
+        for (scope, delta) in deltas {
+            self.tell(Topic::Scope(scope), ConsoleMessage::Delta(delta));
+        }
+        self.tell_rows(rows);
+        let receipts = self.lock().receipts.take_changed();
+        for (person, receipt) in receipts {
+            self.tell(Topic::Person(person), ConsoleMessage::Receipt(receipt));
         }
     }
 

@@ -70,11 +70,14 @@ impl Engine {
         let watching = self.inner.shared.boards.watch(exam, person);
         watching.board().tell_presence();
         // Whoever comes while another is at it does it, too: that harms nothing.
-        if !watching.board().has_stored()
-            && let Err(error) = self.fill(watching.board()).await
-        {
-            self.unwatch(watching);
-            return Err(error);
+        if !watching.board().has_stored() {
+            if let Err(error) = self.fill(watching.board()).await {
+                self.unwatch(watching);
+                return Err(error);
+            }
+            // The whole board shows what was published, which of other nodes' rows is
+            // nothing yet, or what was so when somebody last watched.
+            watching.board().publish();
         }
         let board = Arc::clone(watching.board());
         // Those who came first are told by the next of its ticks.

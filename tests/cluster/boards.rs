@@ -93,11 +93,18 @@ async fn a_console_sees_candidates_of_every_node() {
     };
     assert_eq!(live(&two).await, [1, 0]);
 
-    let mut console = Console::open(&two).await;
+    let console = Console::open(&two).await;
     let row = console.row(attempt);
     assert_eq!((row.online, row.answered), (Some(true), Some(0)));
     assert_eq!(row.node, Some(Some("one".to_owned())));
     assert!(!console.is_partial());
+
+    // Whoever comes back is shown what is, not what was.
+    two.engine.unwatch(console.watching);
+    let mut console = Console::open(&two).await;
+    let row = console.row(attempt);
+    assert_eq!(row.online, Some(true));
+    assert_eq!(row.node, Some(Some("one".to_owned())));
 
     socket.answer(1, "q1", "it").await;
     socket.saved(1).await;

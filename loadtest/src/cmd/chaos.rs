@@ -16,6 +16,7 @@ mod process;
 mod proxy;
 mod report;
 mod servers;
+mod timeline;
 mod watch;
 
 use std::{
@@ -137,7 +138,7 @@ async fn all(
     end.cancel();
     store.await.context("watch the store")?;
 
-    check(&servers, &mut candidates, &findings).await?;
+    check(&servers, http, &mut candidates, &findings).await?;
     let log = log.faults();
     let failed = log.iter().filter(|fault| fault.failed);
     findings.add(
@@ -183,6 +184,7 @@ async fn servers(
     let roster = dir.join("roster.csv");
     let people = u32::try_from(args.candidates).context("count the candidates")?;
     super::roster::write_to(&roster, people, servers::EXAM)?;
+    timeline::add_staff(&roster)?;
     let servers = Servers::start(dir, &bin, mongodb.as_deref(), &roster, tasks, stop);
     Ok(Arc::new(servers.await?))
 }
@@ -245,6 +247,7 @@ async fn faults(
 /// The comparison at the end, before and after everyone hands in.
 async fn check(
     servers: &Servers,
+    http: reqwest::Client,
     candidates: &mut Vec<Candidate>,
     findings: &Findings,
 ) -> anyhow::Result<()> {
@@ -277,5 +280,7 @@ async fn check(
     for candidate in &*candidates {
         findings.add(candidate.check_submitted(stored.get(candidate.attempt())));
     }
+    let base = format!("http://{}", servers.front.address);
+    findings.add(timeline::check(http, &base, candidates).await?);
     Ok(())
 }

@@ -24,6 +24,9 @@ enum Fate {
 struct Given {
     question: usize,
     fate: Fate,
+    /// Saved before a later answer to the question was given: it was committed by
+    /// itself, and no later one can have taken its place before.
+    alone: bool,
 }
 
 /// The newest answer to each question that was called saved at one moment.
@@ -72,6 +75,7 @@ impl History {
         self.given.push(Given {
             question,
             fate: Fate::Waiting,
+            alone: false,
         });
         self.value(self.given.len())
     }
@@ -119,6 +123,15 @@ impl History {
 
     pub(super) fn saved(&self) -> usize {
         self.count(Fate::Saved)
+    }
+
+    /// What was saved, and whether it was committed by itself.
+    pub(super) fn taken(&self) -> BTreeMap<String, bool> {
+        let given = (1_usize..).zip(&self.given);
+        given
+            .filter(|(_, given)| given.fate == Fate::Saved)
+            .map(|(ticket, given)| (format!("c{}-{ticket}", self.number), given.alone))
+            .collect()
     }
 
     /// Answers that are neither saved nor refused.
@@ -230,8 +243,12 @@ impl History {
             .ok()
             .and_then(|ticket| ticket.checked_sub(1));
         // The hand-in has a ticket too.
-        if let Some(given) = index.and_then(|index| self.given.get_mut(index)) {
+        let Some(given) = index.and_then(|index| self.given.get_mut(index..)) else {
+            return;
+        };
+        if let Some((given, later)) = given.split_first_mut() {
             given.fate = fate;
+            given.alone = later.iter().all(|later| later.question != given.question);
         }
     }
 

@@ -44,6 +44,8 @@ pub(super) struct Report {
     /// The longest that any candidate went without a `saved`.
     longest_without_saved_s: f64,
     longest_without_saved_who: String,
+    /// The same of the candidate in the middle.
+    longest_without_saved_p50_s: f64,
     longest_without_saved_until_s: f64,
     /// From the end of the faults until everything was saved.
     recovery_s: f64,
@@ -99,6 +101,7 @@ impl Report {
             reconnections: 0,
             longest_without_saved_s: 0.0,
             longest_without_saved_who: String::new(),
+            longest_without_saved_p50_s: median(candidates),
             longest_without_saved_until_s: 0.0,
             recovery_s: recovery.as_secs_f64(),
             away_after_kill: away(candidates, faults),
@@ -181,6 +184,10 @@ impl Report {
                 "longest without saved",
                 format!("{:.2} s", self.longest_without_saved_s),
             ),
+            (
+                "the same, p50",
+                format!("{:.2} s", self.longest_without_saved_p50_s),
+            ),
             ("recovery", format!("{:.2} s", self.recovery_s)),
         ]);
         if let Some(away) = &self.away_after_kill {
@@ -206,6 +213,17 @@ impl Report {
 
 fn since(start: Instant, at: Instant) -> f64 {
     at.saturating_duration_since(start).as_secs_f64()
+}
+
+fn median(candidates: &[Candidate]) -> f64 {
+    let longest = candidates
+        .iter()
+        .map(|candidate| candidate.history.lock().longest.0);
+    let mut longest: Vec<Duration> = longest.collect();
+    longest.sort_unstable();
+    longest
+        .get(longest.len() / 2)
+        .map_or(0.0, Duration::as_secs_f64)
 }
 
 /// See [`Report::away_after_kill`].

@@ -77,3 +77,15 @@ fn in_the_end_the_last_answer_must_be_stored_and_each_taken_once() {
         ["c7 q1: 2 answers were taken, but stored is revision 3"]
     );
 }
+
+#[test]
+fn an_answer_that_was_saved_before_the_next_one_was_given_was_committed_by_itself() {
+    let mut history = history(&[0, 0], 2);
+    history.give(0);
+    history.note(Update::Saved(vec![3]));
+    let taken = [("c7-1", false), ("c7-2", true), ("c7-3", true)];
+    assert_eq!(
+        history.taken(),
+        taken.map(|(value, alone)| (value.to_owned(), alone)).into()
+    );
+}

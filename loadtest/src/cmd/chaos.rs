@@ -8,8 +8,10 @@
 
 mod args;
 mod candidate;
+mod check;
 mod database;
 mod dice;
+mod exam;
 mod fault;
 mod history;
 mod process;
@@ -46,9 +48,6 @@ use crate::util::output;
 
 /// Candidates that sign in at once: each costs a hash that is slow on purpose.
 const ENTER_AT_ONCE: usize = 4;
-
-/// Candidates that hand in at once.
-const SUBMIT_AT_ONCE: usize = 32;
 
 /// How long after the last fault everything must be saved.
 const SETTLE: Duration = Duration::from_mins(1);
@@ -138,7 +137,7 @@ async fn all(
     end.cancel();
     store.await.context("watch the store")?;
 
-    check(&servers, http, &mut candidates, &findings).await?;
+    check::all(&servers, http, &mut candidates, &findings).await?;
     let log = log.faults();
     let failed = log.iter().filter(|fault| fault.failed);
     findings.add(
@@ -183,7 +182,7 @@ async fn servers(
     }
     let roster = dir.join("roster.csv");
     let people = u32::try_from(args.candidates).context("count the candidates")?;
-    super::roster::write_to(&roster, people, servers::EXAM)?;
+    super::roster::write_to(&roster, people, exam::EXAM)?;
     timeline::add_staff(&roster)?;
     let servers = Servers::start(dir, &bin, mongodb.as_deref(), &roster, tasks, stop);
     Ok(Arc::new(servers.await?))
@@ -242,45 +241,4 @@ async fn faults(
         ended.context("let things fail")?;
     }
     Ok(log)
-}
-
-/// The comparison at the end, before and after everyone hands in.
-async fn check(
-    servers: &Servers,
-    http: reqwest::Client,
-    candidates: &mut Vec<Candidate>,
-    findings: &Findings,
-) -> anyhow::Result<()> {
-    let stored = servers
-        .database
-        .attempts()
-        .await
-        .context("read what is stored")?;
-    for candidate in &*candidates {
-        findings.add(
-            candidate
-                .check_settled(stored.get(candidate.attempt()))
-                .await,
-        );
-    }
-    let submitting = std::mem::take(candidates);
-    *candidates = stream::iter(submitting)
-        .map(|mut candidate| async move {
-            candidate.submit().await;
-            candidate
-        })
-        .buffer_unordered(SUBMIT_AT_ONCE)
-        .collect()
-        .await;
-    let stored = servers
-        .database
-        .attempts()
-        .await
-        .context("read what is stored")?;
-    for candidate in &*candidates {
-        findings.add(candidate.check_submitted(stored.get(candidate.attempt())));
-    }
-    let base = format!("http://{}", servers.front.address);
-    findings.add(timeline::check(http, &base, candidates).await?);
-    Ok(())
 }

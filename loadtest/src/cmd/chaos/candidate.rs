@@ -17,8 +17,8 @@ use tokio_util::task::TaskTracker;
 use super::{
     database::{StoredAnswer, StoredAttempt},
     dice::Dice,
+    exam::{EXAM, QUESTIONS},
     history::{History, question_id},
-    servers::{EXAM, QUESTIONS},
 };
 
 /// How long entering, or handing in, may take.

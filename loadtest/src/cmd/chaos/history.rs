@@ -10,7 +10,7 @@ use invigil_client::{Ticket, Update};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::{database::StoredAttempt, servers::QUESTIONS};
+use super::{database::StoredAttempt, exam::QUESTIONS};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {

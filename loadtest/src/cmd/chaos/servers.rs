@@ -12,18 +12,13 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     database::Database,
+    exam,
     process::{Process, free_port, run},
     proxy::Proxy,
 };
 
 /// Nodes of the exam.
 pub(super) const NODES: usize = 3;
-
-/// The code of the exam.
-pub(super) const EXAM: &str = "CHAOS";
-
-/// Its questions, all of them for text, so that every answer is its own.
-pub(super) const QUESTIONS: usize = 8;
 
 /// How long a node that is told to stop may take: its patience, and some more.
 const STOP: Duration = Duration::from_secs(20);
@@ -90,7 +85,7 @@ impl Servers {
             settings.push(("INVIGIL__MONGODB__URL".to_owned(), url));
         }
         let exam = dir.join("exam.yaml");
-        std::fs::write(&exam, exam_text()).context("write the exam")?;
+        std::fs::write(&exam, exam::text()).context("write the exam")?;
         let program = bin.display().to_string();
         let (exam, roster) = (exam.display().to_string(), roster.display().to_string());
         for arguments in [
@@ -261,21 +256,4 @@ fn node(index: usize, dir: &Path, bin: &Path, shared: &[(String, String)]) -> Pr
     settings.push(("INVIGIL__RECORDER__SPOOL".to_owned(), spool));
     settings.push(("INVIGIL__CLUSTER__NODE".to_owned(), name.clone()));
     Process::new(&name, bin, words(&["serve"]), settings, dir)
-}
-
-/// Heartbeats are short, so that a dead connection is noticed within the run.
-fn exam_text() -> String {
-    let mut text = format!(
-        "code: {EXAM}\ntitle: Chaos\ntype: quiz\nduration_minutes: 120\npassing_score: 50\n\
-         session_policy: takeover\nproctoring: {{enabled: true, heartbeat_seconds: 5}}\n\
-         sections:\n  - id: s1\n    title: All\n    questions:\n"
-    );
-    for number in 1..=QUESTIONS {
-        text.push_str("      - {id: q");
-        text.push_str(&number.to_string());
-        text.push_str(", type: short_answer, points: 1, answer: [it], content: \"Say it, ");
-        text.push_str(&number.to_string());
-        text.push_str(".\"}\n");
-    }
-    text
 }

@@ -1,5 +1,6 @@
 //! The scenarios, one a file.
 
+pub(crate) mod chaos;
 pub(crate) mod echo;
 pub(crate) mod echo_load;
 pub(crate) mod roster;

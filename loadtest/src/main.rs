@@ -23,6 +23,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Scenario {
     Steady(cmd::steady::Args),
+    Chaos(cmd::chaos::Args),
     Roster(cmd::roster::Args),
     Echo(cmd::echo::Args),
     EchoLoad(cmd::echo_load::Args),
@@ -43,6 +44,7 @@ async fn main() -> ExitCode {
 async fn run(scenario: Scenario) -> anyhow::Result<ExitCode> {
     match scenario {
         Scenario::Steady(args) => cmd::steady::run(args).await,
+        Scenario::Chaos(args) => cmd::chaos::run(args).await,
         Scenario::Roster(args) => cmd::roster::run(&args),
         Scenario::Echo(args) => cmd::echo::run(args).await,
         Scenario::EchoLoad(args) => cmd::echo_load::run(args).await,

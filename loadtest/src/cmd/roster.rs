@@ -1,6 +1,11 @@
 //! Writes a roster of made-up candidates for the other scenarios.
 
-use std::{fs::File, io, path::PathBuf, process::ExitCode};
+use std::{
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::Context as _;
 
@@ -20,19 +25,20 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.out {
-        Some(path) => {
-            let file = File::create(path);
-            write(
-                args,
-                file.with_context(|| format!("create {}", path.display()))?,
-            )?;
-        }
-        None => write(args, io::stdout().lock())?,
+        Some(path) => write_to(path, args.candidates, &args.exam)?,
+        None => write(args.candidates, &args.exam, io::stdout().lock())?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn write(args: &Args, out: impl io::Write) -> anyhow::Result<()> {
+/// Writes a roster to a file.
+pub(super) fn write_to(path: &Path, candidates: u32, exam: &str) -> anyhow::Result<()> {
+    let file = File::create(path);
+    let file = file.with_context(|| format!("create {}", path.display()))?;
+    write(candidates, exam, file)
+}
+
+fn write(candidates: u32, exam: &str, out: impl io::Write) -> anyhow::Result<()> {
     let mut csv = csv::Writer::from_writer(out);
     csv.write_record([
         "id",
@@ -44,12 +50,12 @@ fn write(args: &Args, out: impl io::Write) -> anyhow::Result<()> {
         "time_factor",
         "extra_minutes",
     ])?;
-    for number in 1..=args.candidates {
+    for number in 1..=candidates {
         let id = format!("load-{number:05}");
         let name = format!("Load {number:05}");
         // Nobody else is to get in with these: they are for engines under test.
         let code = format!("code-{number:05}");
-        csv.write_record([&id, &name, "", "candidate", &code, &args.exam, "", ""])?;
+        csv.write_record([&id, &name, "", "candidate", &code, exam, "", ""])?;
     }
     csv.flush()?;
     Ok(())

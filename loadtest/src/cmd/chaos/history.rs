@@ -1,0 +1,267 @@
+//! What a candidate gave and was told, and whether what is stored agrees.
+//!
+//! Every answer is a text of its own, `c17-42` for the 42nd of candidate 17, so
+//! that a stored one tells which it is. A candidate has one device, hence: what
+//! is stored for a question is the last answer called saved, or a later one.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use invigil_client::{Ticket, Update};
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::{database::StoredAttempt, exam::QUESTIONS};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Waiting,
+    Saved,
+    /// Refused for good.
+    Void,
+}
+
+#[derive(Debug)]
+struct Given {
+    question: usize,
+    fate: Fate,
+    /// Saved before a later answer to the question was given: it was committed by
+    /// itself, and no later one can have taken its place before.
+    alone: bool,
+}
+
+/// The newest answer to each question that was called saved at one moment.
+pub(super) type Saved = BTreeMap<usize, Ticket>;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct History {
+    number: usize,
+    /// By ticket; the first ticket is 1.
+    given: Vec<Given>,
+    /// Refusals by code.
+    pub(super) refused: BTreeMap<String, u64>,
+    last_saved_at: Instant,
+    /// The longest time without a `saved`, and when it ended.
+    pub(super) longest: (Duration, Instant),
+    /// When the candidate was let in, each time.
+    pub(super) entered_at: Vec<Instant>,
+    pub(super) receipts: Vec<Value>,
+    /// Why the client has given up.
+    pub(super) closed: Option<String>,
+}
+
+impl History {
+    pub(super) fn new(number: usize) -> Self {
+        let now = Instant::now();
+        Self {
+            number,
+            given: Vec::new(),
+            refused: BTreeMap::new(),
+            last_saved_at: now,
+            longest: (Duration::ZERO, now),
+            entered_at: Vec::new(),
+            receipts: Vec::new(),
+            closed: None,
+        }
+    }
+
+    /// The clock of `longest` begins: answers will be given from now on.
+    pub(super) fn begin(&mut self) {
+        self.last_saved_at = Instant::now();
+    }
+
+    /// The next answer, to this question.
+    pub(super) fn give(&mut self, question: usize) -> Value {
+        self.given.push(Given {
+            question,
+            fate: Fate::Waiting,
+            alone: false,
+        });
+        self.value(self.given.len())
+    }
+
+    /// Takes note of what the client said. A question, where its newest answer
+    /// was refused as a conflict: the person would give it again.
+    pub(super) fn note(&mut self, update: Update) -> Option<usize> {
+        let now = Instant::now();
+        match update {
+            Update::Entered(_) => self.entered_at.push(now),
+            Update::Saved(tickets) => {
+                let without = now.duration_since(self.last_saved_at);
+                if without > self.longest.0 {
+                    self.longest = (without, now);
+                }
+                self.last_saved_at = now;
+                for ticket in tickets {
+                    self.settle(ticket, Fate::Saved);
+                }
+            }
+            Update::Refused { ticket, refused } => self.void(ticket, refused.code.as_str()),
+            Update::Conflict { ticket, .. } => {
+                self.void(ticket, "conflict");
+                let question = self.by_ticket(ticket)?.question;
+                let newest = self
+                    .given
+                    .iter()
+                    .rposition(|given| given.question == question);
+                return (newest.map(|index| index + 1) == usize::try_from(ticket).ok())
+                    .then_some(question);
+            }
+            Update::Submitted(submitted) => self.receipts.push(submitted.receipt),
+            Update::Closed { code, detail } => {
+                let detail = detail.map_or_else(String::new, |detail| format!(": {detail}"));
+                self.closed = Some(format!("{code}{detail}"));
+            }
+            Update::Timing { .. } | Update::Open { .. } | Update::Message(_) => {}
+        }
+        None
+    }
+
+    pub(super) fn given(&self) -> usize {
+        self.given.len()
+    }
+
+    pub(super) fn saved(&self) -> usize {
+        self.count(Fate::Saved)
+    }
+
+    /// What was saved, and whether it was committed by itself.
+    pub(super) fn taken(&self) -> BTreeMap<String, bool> {
+        let given = (1_usize..).zip(&self.given);
+        given
+            .filter(|(_, given)| given.fate == Fate::Saved)
+            .map(|(ticket, given)| (format!("c{}-{ticket}", self.number), given.alone))
+            .collect()
+    }
+
+    /// Answers that are neither saved nor refused.
+    pub(super) fn waiting(&self) -> usize {
+        self.count(Fate::Waiting)
+    }
+
+    /// The newest answers that were called saved up to now.
+    pub(super) fn newest_saved(&self) -> Saved {
+        let saved = (1..)
+            .zip(&self.given)
+            .filter(|(_, given)| given.fate == Fate::Saved);
+        saved
+            .map(|(ticket, given)| (given.question, ticket))
+            .collect()
+    }
+
+    /// Compares with the store in the middle of a run. `saved` was taken before
+    /// the store was read: by then nothing older may be in it.
+    pub(super) fn check_running(&self, saved: &Saved, stored: &StoredAttempt) -> Vec<String> {
+        let mut violations = Vec::new();
+        for question in 0..QUESTIONS {
+            let name = question_id(question);
+            let answer = stored.answers.get(&name).map(|answer| &answer.value);
+            let is = match answer.map(|value| self.ticket_of(value, question)) {
+                Some(Some(ticket)) => ticket,
+                Some(None) => {
+                    violations.push(format!(
+                        "c{} {name}: stored is {}, which was never given",
+                        self.number,
+                        answer.unwrap_or(&Value::Null)
+                    ));
+                    continue;
+                }
+                None => 0,
+            };
+            if let Some(&saved) = saved.get(&question)
+                && is < saved
+            {
+                violations.push(format!(
+                    "c{} {name}: c{}-{saved} was saved, but stored is {}",
+                    self.number,
+                    self.number,
+                    answer.unwrap_or(&Value::Null)
+                ));
+            }
+        }
+        violations
+    }
+
+    /// Compares with the store once everything is settled: the last answer that
+    /// was not refused stands there, and each was taken once.
+    pub(super) fn check_settled(&self, stored: &StoredAttempt) -> Vec<String> {
+        let mut violations = Vec::new();
+        let mut last: Saved = BTreeMap::new();
+        let mut counts: BTreeMap<usize, u64> = BTreeMap::new();
+        for (ticket, given) in (1..).zip(&self.given) {
+            if given.fate != Fate::Void {
+                last.insert(given.question, ticket);
+                *counts.entry(given.question).or_default() += 1;
+            }
+        }
+        for (question, ticket) in last {
+            let name = question_id(question);
+            let expected = self.value(usize::try_from(ticket).unwrap_or(0));
+            let Some(answer) = stored.answers.get(&name) else {
+                violations.push(format!("c{} {name}: nothing is stored", self.number));
+                continue;
+            };
+            if answer.value != expected {
+                violations.push(format!(
+                    "c{} {name}: the last answer is {expected}, but stored is {}",
+                    self.number, answer.value
+                ));
+            }
+            let count = counts.get(&question).copied().unwrap_or(0);
+            if answer.rev != count {
+                violations.push(format!(
+                    "c{} {name}: {count} answers were taken, but stored is revision {}",
+                    self.number, answer.rev
+                ));
+            }
+        }
+        violations
+    }
+
+    fn value(&self, ticket: usize) -> Value {
+        format!("c{}-{ticket}", self.number).into()
+    }
+
+    /// Which of this candidate's answers to a question a stored value is.
+    fn ticket_of(&self, value: &Value, question: usize) -> Option<Ticket> {
+        let prefix = format!("c{}-", self.number);
+        let ticket: Ticket = value.as_str()?.strip_prefix(&prefix)?.parse().ok()?;
+        (self.by_ticket(ticket)?.question == question).then_some(ticket)
+    }
+
+    fn count(&self, fate: Fate) -> usize {
+        self.given.iter().filter(|given| given.fate == fate).count()
+    }
+
+    fn void(&mut self, ticket: Ticket, code: &str) {
+        *self.refused.entry(code.to_owned()).or_default() += 1;
+        self.settle(ticket, Fate::Void);
+    }
+
+    fn settle(&mut self, ticket: Ticket, fate: Fate) {
+        let index = usize::try_from(ticket)
+            .ok()
+            .and_then(|ticket| ticket.checked_sub(1));
+        // The hand-in has a ticket too.
+        let Some(given) = index.and_then(|index| self.given.get_mut(index..)) else {
+            return;
+        };
+        if let Some((given, later)) = given.split_first_mut() {
+            given.fate = fate;
+            given.alone = later.iter().all(|later| later.question != given.question);
+        }
+    }
+
+    fn by_ticket(&self, ticket: Ticket) -> Option<&Given> {
+        self.given
+            .get(usize::try_from(ticket).ok()?.checked_sub(1)?)
+    }
+}
+
+/// A question's id in the exam file.
+pub(super) fn question_id(question: usize) -> String {
+    format!("q{}", question + 1)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,91 @@
+//! The comparison finds what must not be, and nothing else.
+
+use serde_json::json;
+
+use super::{super::database::StoredAnswer, *};
+
+/// Answers to these questions, in this order; the first `saved` are saved.
+fn history(questions: &[usize], saved: u64) -> History {
+    let mut history = History::new(7);
+    for &question in questions {
+        history.give(question);
+    }
+    history.note(Update::Saved((1..=saved).collect()));
+    history
+}
+
+fn stored(answers: &[(&str, Value, u64)]) -> StoredAttempt {
+    let answers = answers.iter().map(|(question, value, rev)| {
+        let answer = StoredAnswer {
+            value: value.clone(),
+            rev: *rev,
+        };
+        ((*question).to_owned(), answer)
+    });
+    StoredAttempt {
+        attempt: "1".to_owned(),
+        epoch: 1,
+        status: "in_progress".to_owned(),
+        receipt: None,
+        answers: answers.collect(),
+    }
+}
+
+#[test]
+fn what_was_saved_or_came_later_may_be_stored_in_the_middle_of_a_run() {
+    let history = history(&[0, 1, 0], 2);
+    let saved = history.newest_saved();
+    for first in [json!("c7-1"), json!("c7-3")] {
+        let stored = stored(&[("q1", first, 1), ("q2", json!("c7-2"), 1)]);
+        assert_eq!(history.check_running(&saved, &stored), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn an_older_answer_a_strange_one_and_none_are_found_in_the_middle_of_a_run() {
+    let history = history(&[0, 1, 0], 3);
+    let saved = history.newest_saved();
+    let older = stored(&[("q1", json!("c7-1"), 1), ("q2", json!("c7-2"), 1)]);
+    let found = history.check_running(&saved, &older);
+    assert_eq!(found, ["c7 q1: c7-3 was saved, but stored is \"c7-1\""]);
+    let strange = stored(&[("q1", json!("c8-3"), 2), ("q2", json!("c7-2"), 1)]);
+    let found = history.check_running(&saved, &strange);
+    assert_eq!(found, ["c7 q1: stored is \"c8-3\", which was never given"]);
+    let none = stored(&[("q1", json!("c7-3"), 2)]);
+    let found = history.check_running(&saved, &none);
+    assert_eq!(found, ["c7 q2: c7-2 was saved, but stored is null"]);
+}
+
+#[test]
+fn in_the_end_the_last_answer_must_be_stored_and_each_taken_once() {
+    let history = history(&[0, 1, 0], 3);
+    let second = ("q2", json!("c7-2"), 1);
+    let right = stored(&[("q1", json!("c7-3"), 2), second.clone()]);
+    assert_eq!(history.check_settled(&right), Vec::<String>::new());
+    let lost = stored(std::slice::from_ref(&second));
+    assert_eq!(history.check_settled(&lost), ["c7 q1: nothing is stored"]);
+    let older = stored(&[("q1", json!("c7-1"), 2), second.clone()]);
+    let found = history.check_settled(&older);
+    assert_eq!(
+        found,
+        ["c7 q1: the last answer is \"c7-3\", but stored is \"c7-1\""]
+    );
+    let twice = stored(&[("q1", json!("c7-3"), 3), second]);
+    let found = history.check_settled(&twice);
+    assert_eq!(
+        found,
+        ["c7 q1: 2 answers were taken, but stored is revision 3"]
+    );
+}
+
+#[test]
+fn an_answer_that_was_saved_before_the_next_one_was_given_was_committed_by_itself() {
+    let mut history = history(&[0, 0], 2);
+    history.give(0);
+    history.note(Update::Saved(vec![3]));
+    let taken = [("c7-1", false), ("c7-2", true), ("c7-3", true)];
+    assert_eq!(
+        history.taken(),
+        taken.map(|(value, alone)| (value.to_owned(), alone)).into()
+    );
+}

@@ -1,0 +1,259 @@
+//! The servers of a run: PostgreSQL, Redis, MongoDB and three nodes, all of
+//! their files in one folder, on ports of this machine alone.
+
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use tokio::{
+    sync::Mutex,
+    time::{Instant, sleep},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    database::Database,
+    exam,
+    process::{Process, free_port, run},
+    proxy::Proxy,
+};
+
+/// Nodes of the exam.
+pub(super) const NODES: usize = 3;
+
+/// How long a node that is told to stop may take: its patience, and some more.
+const STOP: Duration = Duration::from_secs(20);
+
+/// How long a node may need to come back, whatever else is away.
+const COME_BACK: Duration = Duration::from_mins(1);
+
+/// Between two tries to start a node.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// See the module.
+pub(super) struct Servers {
+    pub(super) database: Database,
+    pub(super) redis: Mutex<Process>,
+    redis_port: u16,
+    pub(super) mongodb: Option<Mutex<Process>>,
+    mongodb_port: u16,
+    nodes: Vec<Mutex<Process>>,
+    /// Before the nodes.
+    pub(super) front: Arc<Proxy>,
+    /// Between the nodes and PostgreSQL.
+    pub(super) line: Arc<Proxy>,
+}
+
+impl Servers {
+    /// Starts all of them, with the exam and its candidates in the database.
+    pub(super) async fn start(
+        dir: &Path,
+        bin: &Path,
+        mongodb: Option<&Path>,
+        roster: &Path,
+        tasks: &TaskTracker,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let database = Database::create(&dir.join("postgres")).await?;
+        let line = Proxy::start(1, tasks, stop.clone()).await?;
+        line.open(0, SocketAddr::from(([127, 0, 0, 1], database.port)));
+        let redis_port = free_port().await;
+        let (redis_dir, mongodb_dir) = (dir.join("redis"), dir.join("mongodb"));
+        for folder in [&redis_dir, &mongodb_dir] {
+            std::fs::create_dir(folder).context("make a folder")?;
+        }
+        let redis = Process::new(
+            "redis",
+            "redis-server",
+            redis(redis_port),
+            vec![],
+            &redis_dir,
+        );
+        let redis = start(redis, redis_port).await?;
+        let mongodb_port = free_port().await;
+        let mongodb = match mongodb {
+            Some(program) => {
+                let arguments = mongodb_arguments(program, &mongodb_dir, mongodb_port);
+                let server = Process::new("mongodb", program, arguments, vec![], dir);
+                Some(Mutex::new(start(server, mongodb_port).await?))
+            }
+            None => None,
+        };
+
+        let mut settings = settings(dir, &database.url_through(line.address), redis_port);
+        if mongodb.is_some() {
+            let url = format!("mongodb://127.0.0.1:{mongodb_port}/?directConnection=true");
+            settings.push(("INVIGIL__MONGODB__URL".to_owned(), url));
+        }
+        let exam = dir.join("exam.yaml");
+        std::fs::write(&exam, exam::text()).context("write the exam")?;
+        let program = bin.display().to_string();
+        let (exam, roster) = (exam.display().to_string(), roster.display().to_string());
+        for arguments in [
+            vec!["migrate"],
+            vec!["import", "exam", &exam],
+            vec!["import", "roster", &roster],
+        ] {
+            run(&program, &arguments, &settings).await?;
+        }
+
+        let front = Proxy::start(NODES, tasks, stop.clone()).await?;
+        let nodes = (0..NODES).map(|index| Mutex::new(node(index, dir, bin, &settings)));
+        let servers = Self {
+            database,
+            redis: Mutex::new(redis),
+            redis_port,
+            mongodb,
+            mongodb_port,
+            nodes: nodes.collect(),
+            front,
+            line,
+        };
+        for index in 0..NODES {
+            servers.start_node(index).await?;
+        }
+        Ok(servers)
+    }
+
+    /// Starts a node, if it does not run, and waits until it listens. Like the
+    /// supervisor of a service it tries again: PostgreSQL may be away.
+    pub(super) async fn start_node(&self, index: usize) -> anyhow::Result<()> {
+        let mut node = self.nodes[index].lock().await;
+        let until = Instant::now() + COME_BACK;
+        while !node.is_running() {
+            node.start()?;
+            match node.says("listening on ").await {
+                Ok(address) => {
+                    let address = address.parse().context("read a node's address")?;
+                    self.front.open(index, address);
+                }
+                Err(error) if Instant::now() > until => return Err(error),
+                Err(_not_yet) => {
+                    node.kill();
+                    sleep(AGAIN).await;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Kills a node.
+    pub(super) async fn kill_node(&self, index: usize) {
+        self.nodes[index].lock().await.kill();
+    }
+
+    /// Stops a node where it stands, or lets it go on.
+    pub(super) async fn signal_node(&self, index: usize, signal: &str) -> anyhow::Result<()> {
+        self.nodes[index].lock().await.signal(signal).await
+    }
+
+    /// Ends a node in good order. False: it did not end, and was killed.
+    pub(super) async fn stop_node(&self, index: usize) -> anyhow::Result<bool> {
+        let mut node = self.nodes[index].lock().await;
+        node.signal("TERM").await?;
+        let ended = node.ends_within(STOP).await;
+        node.kill();
+        Ok(ended)
+    }
+
+    /// Starts Redis again.
+    pub(super) async fn start_redis(&self) -> anyhow::Result<()> {
+        let mut redis = self.redis.lock().await;
+        redis.start()?;
+        redis.accepts(self.redis_port).await
+    }
+
+    /// Forgets everything that Redis has.
+    pub(super) async fn flush_redis(&self) -> anyhow::Result<()> {
+        let port = self.redis_port.to_string();
+        run("redis-cli", &["-p", &port, "FLUSHALL"], &[]).await?;
+        Ok(())
+    }
+
+    /// Starts MongoDB again, where there is one.
+    pub(super) async fn start_mongodb(&self) -> anyhow::Result<()> {
+        if let Some(mongodb) = &self.mongodb {
+            let mut mongodb = mongodb.lock().await;
+            mongodb.start()?;
+            mongodb.accepts(self.mongodb_port).await?;
+        }
+        Ok(())
+    }
+
+    /// Everything runs, and every line is whole, whatever was before.
+    pub(super) async fn restore(&self) -> anyhow::Result<()> {
+        for proxy in [&self.front, &self.line] {
+            proxy.hold(false);
+            proxy.delay(Duration::ZERO);
+        }
+        self.database.control("start").await?;
+        self.start_redis().await?;
+        self.start_mongodb().await?;
+        for index in 0..NODES {
+            if self.nodes[index].lock().await.is_running() {
+                self.signal_node(index, "CONT").await?;
+            }
+            self.start_node(index).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn start(mut process: Process, port: u16) -> anyhow::Result<Process> {
+    process.start()?;
+    process.accepts(port).await?;
+    Ok(process)
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|&word| word.to_owned()).collect()
+}
+
+fn redis(port: u16) -> Vec<String> {
+    let port = port.to_string();
+    let fixed = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
+    let mut arguments = words(&fixed);
+    arguments.extend(words(&["--port", &port]));
+    arguments
+}
+
+/// `mongod`, or the stand-in of the test suite, which names its folder otherwise.
+fn mongodb_arguments(program: &Path, dir: &Path, port: u16) -> Vec<String> {
+    let (dir, port) = (dir.display().to_string(), port.to_string());
+    if program.file_name().is_some_and(|name| name == "mongod") {
+        words(&["--bind_ip", "127.0.0.1", "--dbpath", &dir, "--port", &port])
+    } else {
+        words(&[
+            "--host",
+            "127.0.0.1",
+            "--storage-path",
+            &dir,
+            "--port",
+            &port,
+        ])
+    }
+}
+
+/// What all nodes share.
+fn settings(dir: &Path, database: &str, redis_port: u16) -> Vec<(String, String)> {
+    let file = |name: &str| dir.join(name).display().to_string();
+    [
+        ("DATABASE__URL", database.to_owned()),
+        ("DATABASE__KEY_FILE", file("keys")),
+        ("MEDIA__FOLDER", file("media")),
+        ("EVIDENCE__URL", file("evidence")),
+        ("REDIS__URL", format!("redis://127.0.0.1:{redis_port}/0")),
+        ("SERVER__LISTEN", "127.0.0.1:0".to_owned()),
+        ("DRAIN__SECONDS", "5".to_owned()),
+    ]
+    .map(|(name, value)| (format!("INVIGIL__{name}"), value))
+    .into()
+}
+
+fn node(index: usize, dir: &Path, bin: &Path, shared: &[(String, String)]) -> Process {
+    let name = format!("node-{}", index + 1);
+    let mut settings = shared.to_vec();
+    let spool = dir.join(format!("{name}.spool")).display().to_string();
+    settings.push(("INVIGIL__RECORDER__SPOOL".to_owned(), spool));
+    settings.push(("INVIGIL__CLUSTER__NODE".to_owned(), name.clone()));
+    Process::new(&name, bin, words(&["serve"]), settings, dir)
+}

@@ -92,6 +92,7 @@ step_load() {
 
 step_cluster() {
   scripts/cluster-smoke.sh
+  scripts/chaos-smoke.sh
 }
 
 # A suite that does not run says so, with the reason, here and in the table.

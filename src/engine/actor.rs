@@ -252,7 +252,7 @@ impl Actor {
                 let (entry, reply) = *message;
                 self.release(&entry, reply);
             }
-            Message::Lost { epoch, entered } => self.lose(epoch, entered),
+            Message::Lost { epoch } => self.lose(epoch),
         }
     }
 

@@ -35,7 +35,8 @@ pub(super) const HAND_OVER_MAX: Duration = Duration::from_millis(250);
 /// How long is waited for what an attempt's owner does, or shows.
 pub(super) const DOING: Patience = Patience {
     first: HAND_OVER_MAX,
-    whole: COMMIT_PATIENCE,
+    // Longer than the owner waits for its commit: what it says then is heard.
+    whole: COMMIT_PATIENCE.saturating_add(Duration::from_secs(2)),
 };
 pub(super) const LOOKING: Patience = Patience::short(HAND_OVER_MAX);
 
@@ -117,12 +118,7 @@ pub(super) enum Answer {
 #[serde(rename_all = "snake_case")]
 pub(super) enum News {
     /// The sender has taken an attempt.
-    Taken {
-        attempt: AttemptId,
-        epoch: u64,
-        /// For a candidate's socket, which replaces the one before.
-        entered: bool,
-    },
+    Taken { attempt: AttemptId, epoch: u64 },
     /// What is watched at the sender: all of it, or what changed.
     Watching { watched: Vec<Watched>, all: bool },
     /// What changed on the sender's board of an exam.
@@ -160,6 +156,11 @@ impl Owners {
     /// What was known of an attempt is wrong.
     pub(super) fn forget(&self, attempt: AttemptId) {
         self.0.remove(&attempt);
+    }
+
+    /// Takings may have been missed.
+    fn forget_all(&self) {
+        self.0.clear();
     }
 
     /// A node has no attempts any more.
@@ -211,16 +212,12 @@ impl Service<Talk> for Desk {
 
     fn hear(&self, from: NodeId, news: News) {
         match news {
-            News::Taken {
-                attempt,
-                epoch,
-                entered,
-            } => {
+            News::Taken { attempt, epoch } => {
                 self.registry.owners().note(attempt, from, epoch);
                 if let Some(handle) = self.registry.find(attempt) {
                     self.tasks.spawn(async move {
                         // One that has ended needs to hear nothing.
-                        handle.deliver(Message::Lost { epoch, entered }).await.ok();
+                        handle.deliver(Message::Lost { epoch }).await.ok();
                     });
                 }
             }
@@ -258,9 +255,11 @@ impl Service<Talk> for Desk {
             }
             Change::Cut => {
                 tracing::warn!("other nodes are not heard any more");
+                self.registry.owners().forget_all();
                 self.shared.boards.lose(None);
             }
             Change::Gap => {
+                self.registry.owners().forget_all();
                 self.registry.doubt();
                 self.shared.boards.doubt();
             }

@@ -63,10 +63,7 @@ async fn look(
         for owner in store.owners(attempts).await? {
             let other = owner.node.is_some_and(|node| node != shared.node);
             if let Some(handle) = registry.find(owner.attempt).filter(|_| other) {
-                let message = Message::Lost {
-                    epoch: owner.epoch,
-                    entered: false,
-                };
+                let message = Message::Lost { epoch: owner.epoch };
                 // One that has ended needs to hear nothing.
                 handle.deliver(message).await.ok();
             }

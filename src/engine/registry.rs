@@ -211,7 +211,11 @@ impl Registry {
         };
         why.still_holds()?;
         let taken = self.loading(self.store.take(attempt, &shared.node));
-        let taken = taken.await?.ok_or(None)?;
+        let mut taken = taken.await?.ok_or(None)?;
+        if outcome == "handed_over" {
+            // Whoever answers is not dead, whatever the store has heard.
+            taken.lost_at = None;
+        }
         shared.metrics.taken_over(outcome, begun.elapsed());
         Ok(taken)
     }
@@ -245,11 +249,7 @@ impl Registry {
             .map_err(failed)?;
         let (epoch, lost_at) = (taken.epoch, taken.lost_at);
         self.shared.owners.forget(attempt);
-        self.shared.nodes.tell(&News::Taken {
-            attempt,
-            epoch,
-            entered: matches!(why, Why::Entry { .. }),
-        });
+        self.shared.nodes.tell(&News::Taken { attempt, epoch });
         let name = taken.candidate_name.clone();
         let attempt =
             load::attempt(taken, &content, self.shared.limits.answer_bytes).map_err(failed)?;
@@ -323,8 +323,15 @@ impl Registry {
     }
 
     fn forget(&self, attempt: AttemptId, entry: &Entry) {
+        // Whoever else waits for the entry is about to fill it: then it stays, or the
+        // attempt would live where nobody finds it. Entries are shared under the lock
+        // that this holds, so nobody joins meanwhile.
+        let is_unwanted = |current: &Entry| {
+            let waiting = Arc::strong_count(current) > 2;
+            Arc::ptr_eq(entry, current) && (!waiting || current.initialized())
+        };
         self.live
-            .remove_if(&attempt, |_, current| Arc::ptr_eq(entry, current));
+            .remove_if(&attempt, |_, current| is_unwanted(current));
     }
 }
 

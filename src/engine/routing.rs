@@ -44,11 +44,14 @@ impl Engine {
             let (reply, done) = oneshot::channel();
             let holder = match (holder, &why) {
                 (Some(holder), Why::Unowned) => holder,
-                (_, why) => match registry.deliver(attempt, message(reply), why).await {
+                (_, reason) => match registry.deliver(attempt, message(reply), reason).await {
                     Ok(true) => match tokio::time::timeout(COMMIT_PATIENCE, done).await {
                         Ok(Ok(done)) => return Done::Here(done),
-                        // It was let go meanwhile.
-                        Ok(Err(_)) => continue,
+                        Ok(Err(_)) => {
+                            // It was let go meanwhile, to whoever has it now.
+                            why = Why::Unowned;
+                            continue;
+                        }
                         Err(_) => return Done::Not,
                     },
                     Ok(false) => return Done::NoSuchAttempt,

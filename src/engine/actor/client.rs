@@ -114,6 +114,9 @@ impl Actor {
             outbox,
             until,
         } = opening;
+        if self.draining {
+            return Err(refuse(CloseCode::Draining, None));
+        }
         if Instant::now() >= until {
             return Err(refuse(CloseCode::Overloaded, None));
         }

@@ -56,8 +56,6 @@ pub enum Message {
     Lost {
         /// The number of that taking.
         epoch: u64,
-        /// For a candidate's socket, which replaces this node's.
-        entered: bool,
     },
 }
 

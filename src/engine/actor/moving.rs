@@ -108,17 +108,14 @@ impl Actor {
             && self.slot.is_clean(self.attempt.version())
     }
 
-    /// Another node has taken the attempt under a number of its own.
-    pub(super) fn lose(&mut self, epoch: u64, entered: bool) {
+    /// Another node has taken the attempt under a number of its own, without a word of
+    /// this one. Whether somebody may come in there is not decided yet, so the client
+    /// here is told to come again, and not that it was replaced.
+    pub(super) fn lose(&mut self, epoch: u64) {
         if epoch <= self.slot.epoch() {
             return;
         }
-        let code = if entered {
-            CloseCode::Superseded
-        } else {
-            CloseCode::Moved
-        };
-        self.close_connection(Closing::new(code));
+        self.close_connection(Closing::new(CloseCode::Moved));
         self.slot.seal(Fate::Fenced);
     }
 

@@ -578,7 +578,7 @@ impl Board {
     }
 
     /// Tells everybody here who watches, and whom of those that they see.
-    fn tell_presence_here(&self) {
+    pub(in crate::engine) fn tell_presence_here(&self) {
         let state = self.lock();
         let scopes = state.totals.keys();
         let told: Vec<_> = scopes

@@ -68,7 +68,7 @@ impl Engine {
     /// Where the store fails.
     pub async fn watch(&self, exam: &ExamCode, person: &Person) -> Result<Watching, Error> {
         let watching = self.inner.shared.boards.watch(exam, person);
-        watching.board().tell_presence();
+        watching.board().tell_watched();
         // Whoever comes while another is at it does it, too: that harms nothing.
         if !watching.board().has_stored() {
             if let Err(error) = self.fill(watching.board()).await {
@@ -86,7 +86,7 @@ impl Engine {
             board.publish_changes().await;
             shared.boards.forget(&exam);
         });
-        watching.board().tell_presence();
+        watching.board().tell_presence_here();
         Ok(watching)
     }
 

@@ -197,11 +197,16 @@ impl Board {
 
     /// Tells everybody who watches, here and on other nodes, who that is.
     pub(in crate::engine) fn tell_presence(&self) {
+        self.tell_watched();
+        self.tell_presence_here();
+    }
+
+    /// Tells other nodes who watches here: from then on they say what changes.
+    pub(in crate::engine) fn tell_watched(&self) {
         self.nodes.tell(&News::Watching {
             watched: vec![self.watched()],
             all: false,
         });
-        self.tell_presence_here();
     }
 
     /// Everything that this node has in memory.

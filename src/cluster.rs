@@ -14,7 +14,7 @@ pub mod redis;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-pub use self::link::{Change, Language, Link, Patience, Service};
+pub use self::link::{Change, Language, Link, Patience, Service, Unanswered};
 use crate::domain::id::NodeId;
 
 /// Whom a message is for.

@@ -32,7 +32,11 @@ mod sweeper;
 mod watching;
 mod writer;
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    net::IpAddr,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -224,6 +228,7 @@ impl Engine {
             outage_min: settings.outage_min,
             keys: Arc::clone(&keys),
             outages: attempts.outages().await?.into(),
+            draining: AtomicBool::new(false),
         });
         let contents = Arc::new(Contents::new(catalog, keys));
         let actors = TaskTracker::new();
@@ -401,12 +406,21 @@ impl Engine {
         json: &str,
         address: IpAddr,
     ) -> Result<Box<exchange::Reply>, ExchangeRefusal> {
+        // Drawn once, so that what is done twice begins one session.
+        let fresh = fresh_session(&*self.inner.shared.entropy).map_err(|error| {
+            tracing::error!(%error, "the system gives no random bytes");
+            ExchangeRefusal::Unavailable
+        })?;
         let asked = || Question::Exchange {
             attempt,
             request: json.to_owned(),
+            fresh: fresh.clone(),
             address,
         };
-        let message = |reply| Message::Exchange(Box::new((request.clone(), address, reply)));
+        let message = |reply| {
+            let told = (request.clone(), fresh.clone(), address, reply);
+            Message::Exchange(Box::new(told))
+        };
         match self.have_done(attempt, asked, message).await {
             Done::Here(done) | Done::There(Answer::Exchanged(done)) => done,
             Done::NoSuchAttempt => Err(ExchangeRefusal::Closed),
@@ -436,7 +450,7 @@ impl Engine {
             ..
         } = &*self.inner;
         stop.cancel();
-        registry.tell_all(|| Message::Drain).await;
+        registry.drain().await;
         shared.writer.stop();
         background.close();
         actors.close();

@@ -278,7 +278,8 @@ pub struct Taken {
     pub progress: Progress,
     /// Every stored answer, by question.
     pub answers: Vec<AnswerRow>,
-    /// The last sign of life of the node that had it and did not let it go.
+    /// The last sign of life of a node that had it and died; known until the first
+    /// [save](AttemptStore::save) of an owner after it.
     pub lost_at: Option<Timestamp>,
 }
 
@@ -287,8 +288,22 @@ pub struct Taken {
 pub enum Take {
     /// It is taken.
     Taken(Box<Taken>),
-    /// It is still this node's.
-    Held(NodeId),
+    /// Another node has it.
+    Held {
+        /// Which.
+        node: NodeId,
+        /// The number of its taking.
+        epoch: u64,
+    },
+}
+
+/// Whose overdue attempts are asked for; those that nobody ever had are everyone's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose<'a> {
+    /// The node's own.
+    Own,
+    /// Also those of nodes that are not among these and were not heard of lately.
+    Lost(&'a [NodeId]),
 }
 
 /// Who has an attempt.
@@ -352,17 +367,23 @@ pub trait AttemptStore: Send + Sync {
     /// make one attempt, and never more than `max_attempts`.
     async fn start(&self, new: NewAttempt) -> Result<Started, Error>;
 
-    /// Takes an attempt: raises its epoch, names the owner, then reads it.
-    /// None where there is no such attempt.
-    async fn take(&self, attempt: AttemptId, node: &NodeId) -> Result<Option<Taken>, Error>;
+    /// Takes an attempt, whoever has it: raises its epoch, names the owner, then reads
+    /// it. None where there is no such attempt. `living` are other nodes that are known
+    /// not to be dead, whatever the store has heard.
+    async fn take(
+        &self,
+        attempt: AttemptId,
+        node: &NodeId,
+        living: &[NodeId],
+    ) -> Result<Option<Taken>, Error>;
 
-    /// Takes an attempt unless one of `others` has it. None where there is no such
+    /// Takes an attempt unless one of `living` has it. None where there is no such
     /// attempt.
     async fn take_if_free(
         &self,
         attempt: AttemptId,
         node: &NodeId,
-        others: &[NodeId],
+        living: &[NodeId],
     ) -> Result<Option<Take>, Error>;
 
     /// Who has these attempts, in any order; those that there are not are left out.
@@ -374,12 +395,12 @@ pub trait AttemptStore: Send + Sync {
     async fn save(&self, batch: &[AttemptWrite]) -> Result<Vec<Written>, Error>;
 
     /// Attempts whose `close_at` is at or before `now` and that are for this node to
-    /// look at: its own, and claimed for it here, those that nobody has, whose node is
-    /// dead, or that are so late that their node cannot be well.
+    /// hand in, earliest first. Whoever does takes them as any other.
     async fn overdue(
         &self,
         now: Timestamp,
         node: &NodeId,
+        whose: Whose<'_>,
         limit: u32,
     ) -> Result<Vec<AttemptId>, Error>;
 

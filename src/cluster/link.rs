@@ -99,6 +99,17 @@ impl Patience {
     }
 }
 
+/// Why a question has no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unanswered {
+    /// The other node has none.
+    Nothing,
+    /// It is at it, and was not done in time.
+    Working,
+    /// It is not there, or does not react.
+    Silent,
+}
+
 /// A node's link to the others.
 pub struct Link<L: Language> {
     node: NodeId,
@@ -128,7 +139,7 @@ struct Asked<L: Language> {
 
 enum Progress<L: Language> {
     Working,
-    Done(L::Answer),
+    Done(Option<L::Answer>),
 }
 
 /// Read before anything else: an envelope of another version may look otherwise.
@@ -219,14 +230,16 @@ impl<L: Language> Link<L> {
         self.say(To::Node(node), &Body::News(news));
     }
 
-    /// Asks another node. None: it is not there, does not answer in time, or has no
-    /// answer.
+    /// Asks another node.
+    ///
+    /// # Errors
+    /// Why there is no answer.
     pub async fn ask(
         &self,
         node: &NodeId,
         question: &L::Question,
         patience: Patience,
-    ) -> Option<L::Answer> {
+    ) -> Result<L::Answer, Unanswered> {
         let id = self.asked_last.fetch_add(1, Ordering::Relaxed) + 1;
         let (progress, mut told) = mpsc::channel(2);
         let entry = Asked {
@@ -238,16 +251,19 @@ impl<L: Language> Link<L> {
         self.asked().insert(id, entry);
         let _forgotten = Forgotten { link: self, id };
         if !self.lives(node) {
-            return None;
+            return Err(Unanswered::Silent);
         }
         self.say(To::Node(node.clone()), &Body::Question { id, question });
         let begun = Instant::now();
-        let mut until = begun + patience.first;
+        let (mut until, mut late) = (begun + patience.first, Unanswered::Silent);
         loop {
             match tokio::time::timeout_at(until, told.recv()).await {
-                Ok(Some(Progress::Done(answer))) => return Some(answer),
-                Ok(Some(Progress::Working)) => until = begun + patience.whole,
-                Ok(None) | Err(_) => return None,
+                Ok(Some(Progress::Done(answer))) => return answer.ok_or(Unanswered::Nothing),
+                Ok(Some(Progress::Working)) => {
+                    (until, late) = (begun + patience.whole, Unanswered::Working);
+                }
+                Ok(None) => return Err(Unanswered::Silent),
+                Err(_) => return Err(late),
             }
         }
     }
@@ -342,10 +358,7 @@ impl<L: Language> Link<L> {
                 self.answer(from.clone(), id, question, service, tasks);
             }
             Body::Working { id } => self.progress(id, Progress::Working),
-            Body::Answer { id, answer } => match answer {
-                Some(answer) => self.progress(id, Progress::Done(answer)),
-                None => drop(self.asked().remove(&id)),
-            },
+            Body::Answer { id, answer } => self.progress(id, Progress::Done(answer)),
             Body::News(news) => service.hear(from.clone(), news),
         }
         self.heard(from, &**service);

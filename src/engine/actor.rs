@@ -25,7 +25,7 @@ use tokio::{
     time::Instant,
 };
 
-use self::message::{ConnectionId, Message, Release};
+use self::message::{ConnectionId, Message, Release, Reply};
 pub use self::message::{ExchangeRefusal, Handle, Opened, Opening, OpeningRefusal, StaffRefusal};
 use super::{
     board::Seat,
@@ -74,8 +74,6 @@ pub(super) struct Actor {
     sight: sight::Sight,
     /// Who waits for the attempt to be let go.
     leaving: Vec<oneshot::Sender<Release>>,
-    /// The node is about to end.
-    draining: bool,
     /// When the node died that had the attempt before.
     lost_at: Option<Timestamp>,
     /// The refusal of the last command, where no connection waits for it.
@@ -95,7 +93,9 @@ enum After {
     /// The attempt is void.
     Void(Option<String>),
     /// A staff command is done.
-    Staff(CommandKey, oneshot::Sender<Result<(), StaffRefusal>>),
+    Staff(CommandKey, Reply<(), StaffRefusal>),
+    /// Somebody is refused something.
+    Refuse(Box<dyn FnOnce() + Send>),
     /// An exchange is done.
     Exchange(Box<exchange::Exchanged>),
 }
@@ -148,7 +148,6 @@ impl Actor {
             seat,
             sight: sight::Sight::default(),
             leaving: Vec::new(),
-            draining: false,
             lost_at,
             refusal: None,
         };
@@ -226,9 +225,7 @@ impl Actor {
         match message {
             Message::Open(message) => {
                 let (opening, reply) = *message;
-                // A connection that gave up waiting closes its outbox; the next
-                // message of the actor finds out.
-                reply.send(self.open(opening)).ok();
+                self.open_for(opening, reply);
             }
             Message::Gone(connection) => self.gone(connection),
             Message::Client(message) => {
@@ -236,8 +233,8 @@ impl Actor {
                 self.client(connection, message);
             }
             Message::Exchange(message) => {
-                let (request, address, reply) = *message;
-                self.exchange(request, address, reply);
+                let (request, fresh, address, reply) = *message;
+                self.exchange(request, fresh, address, reply);
             }
             Message::Staff(message) => {
                 let (key, action, reply) = *message;
@@ -249,8 +246,11 @@ impl Actor {
             Message::Health => self.tell_health(),
             Message::Drain => self.drain(),
             Message::Release(message) => {
-                let (entry, reply) = *message;
-                self.release(&entry, reply);
+                let (epoch, entry, reply) = *message;
+                // Who wants it of an earlier taking has given up long ago.
+                if epoch == self.epoch() {
+                    self.release(&entry, reply);
+                }
             }
             Message::Lost { epoch } => self.lose(epoch),
         }
@@ -381,6 +381,21 @@ impl Actor {
         }
     }
 
+    /// Refuses somebody something once a commit has shown that the attempt is still this
+    /// node's. A node that was replaced may not know it yet, and would refuse by what is
+    /// no longer so; whoever asks such a one gets no answer, and comes to the owner.
+    fn refuse<T, E>(&mut self, now: Timestamp, reply: Reply<T, E>, refusal: E)
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        self.attempt.apply(&Event::Noted);
+        self.after_this(After::Refuse(Box::new(|| {
+            reply.send(Err(refusal)).ok();
+        })));
+        self.put(now, Change::default());
+    }
+
     fn after_commit(&mut self) {
         let durable = self.slot.durable();
         while let Some((version, _)) = self.waiting.front()
@@ -417,7 +432,7 @@ impl Actor {
     }
 
     fn stop_at(&self) -> Instant {
-        let grace = if self.draining {
+        let grace = if self.shared.is_draining() {
             Duration::ZERO
         } else if self.attempt.is_over() {
             OVER_STOP
@@ -461,7 +476,6 @@ impl Actor {
     }
 
     fn drain(&mut self) {
-        self.draining = true;
         self.idle_since = Instant::now();
         let retry_ms = drain_retry_ms(&*self.shared.entropy);
         self.close_connection(Closing {

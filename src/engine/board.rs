@@ -184,9 +184,11 @@ impl Boards {
     /// A person begins to watch an exam.
     pub(super) fn watch(&self, exam: &ExamCode, person: &Person) -> Watching {
         let entry = self.exams.entry(exam.clone());
-        let board = Arc::clone(&entry.or_insert_with(|| self.board(exam)));
+        let held = entry.or_insert_with(|| self.board(exam));
+        let board = Arc::clone(&held);
         // Subscribed while the entry is held: the board cannot be forgotten.
         let news = board.news.subscribe();
+        drop(held);
         if !board.has_watchers() {
             board.forget_others();
         }
@@ -230,7 +232,10 @@ impl Boards {
             node: self.node.clone(),
             nodes: Arc::clone(&self.nodes),
             clock: self.clock,
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                others: Others::new(self.clock.now()),
+                ..State::default()
+            }),
             news: broadcast::Sender::new(BEHIND_MAX),
             live: AtomicUsize::new(0),
             ticking: AtomicBool::new(false),

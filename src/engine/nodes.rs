@@ -65,12 +65,19 @@ pub struct Entry {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Question {
-    /// Write what waits, and let the attempt go to where its candidate is now.
-    Release { attempt: AttemptId, entry: Entry },
-    /// Do what a candidate sends without a socket: the request's JSON.
+    /// Write what waits, and let the attempt, taken under this number, go to where its
+    /// candidate is now.
+    Release {
+        attempt: AttemptId,
+        epoch: u64,
+        entry: Entry,
+    },
+    /// Do what a candidate sends without a socket: the request's JSON, and the session
+    /// that it begins where it has none.
     Exchange {
         attempt: AttemptId,
         request: String,
+        fresh: SessionId,
         address: IpAddr,
     },
     /// Do what staff want.
@@ -180,12 +187,17 @@ pub(super) struct Desk {
 impl Service<Talk> for Desk {
     async fn answer(&self, _from: NodeId, question: Question) -> Option<Answer> {
         match question {
-            Question::Release { attempt, entry } => self.release(attempt, entry).await,
+            Question::Release {
+                attempt,
+                epoch,
+                entry,
+            } => self.release(attempt, epoch, entry).await,
             Question::Exchange {
                 attempt,
                 request,
+                fresh,
                 address,
-            } => self.exchange(attempt, &request, address).await,
+            } => self.exchange(attempt, &request, fresh, address).await,
             Question::Staff {
                 attempt,
                 key,
@@ -268,10 +280,10 @@ impl Service<Talk> for Desk {
 }
 
 impl Desk {
-    async fn release(&self, attempt: AttemptId, entry: Entry) -> Option<Answer> {
-        let handle = self.registry.find(attempt)?;
+    async fn release(&self, attempt: AttemptId, epoch: u64, entry: Entry) -> Option<Answer> {
+        let handle = self.registry.find_soon(attempt).await?;
         let (reply, released) = oneshot::channel();
-        let message = Message::Release(Box::new((entry, reply)));
+        let message = Message::Release(Box::new((epoch, entry, reply)));
         handle.deliver(message).await.ok()?;
         Some(match released.await.ok()? {
             Release::Done => Answer::Released,
@@ -282,11 +294,17 @@ impl Desk {
         })
     }
 
-    async fn exchange(&self, attempt: AttemptId, request: &str, address: IpAddr) -> Option<Answer> {
-        let handle = self.registry.find(attempt)?;
+    async fn exchange(
+        &self,
+        attempt: AttemptId,
+        request: &str,
+        fresh: SessionId,
+        address: IpAddr,
+    ) -> Option<Answer> {
+        let handle = self.registry.find_soon(attempt).await?;
         let request = codec::decode_exchange(request.as_bytes()).ok()?;
         let (reply, answer) = oneshot::channel();
-        let message = Message::Exchange(Box::new((request, address, reply)));
+        let message = Message::Exchange(Box::new((request, fresh, address, reply)));
         handle.deliver(message).await.ok()?;
         let answer = timeout(COMMIT_PATIENCE, answer).await;
         match answer {
@@ -298,7 +316,7 @@ impl Desk {
     }
 
     async fn staff(&self, attempt: AttemptId, key: CommandKey, action: Action) -> Option<Answer> {
-        let handle = self.registry.find(attempt)?;
+        let handle = self.registry.find_soon(attempt).await?;
         let (reply, done) = oneshot::channel();
         let message = Message::Staff(Box::new((key, action, reply)));
         handle.deliver(message).await.ok()?;

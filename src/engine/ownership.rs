@@ -1,5 +1,6 @@
 //! Looks whether the attempts in memory are still this node's, whenever it may have
-//! missed that another one took them: after a gap on the bus, and after it stood still.
+//! missed that another one took them: after a gap on the bus, while it does not hear it,
+//! and after it stood still.
 //!
 //! Nothing depends on it but how soon: what a node writes of an attempt that is not its
 //! own is refused by the store in any case.
@@ -41,7 +42,7 @@ pub(super) async fn run(
             () = doubts.notified() => doubtful = true,
             () = tokio::time::sleep(INTERVAL) => {}
         }
-        doubtful |= looked_at.elapsed() > INTERVAL + STILL_MAX;
+        doubtful |= looked_at.elapsed() > INTERVAL + STILL_MAX || !shared.nodes.is_up();
         looked_at = Instant::now();
         if doubtful {
             match look(&registry, &*store, &shared).await {

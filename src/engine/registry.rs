@@ -89,6 +89,16 @@ impl Registry {
         entry.get().filter(|handle| !handle.is_closed()).cloned()
     }
 
+    /// The same, after the end of whatever is about to bring it there.
+    pub(super) async fn find_soon(&self, attempt: AttemptId) -> Option<Handle> {
+        let entry = Arc::clone(&*self.live.get(&attempt)?);
+        let Ok(handle) = entry.get_or_try_init(async || Err(())).await else {
+            self.forget(attempt, &entry);
+            return None;
+        };
+        Some(handle.clone()).filter(|handle| !handle.is_closed())
+    }
+
     /// The attempt's actor, loading it where it is not in memory. None where
     /// there is no such attempt.
     ///
@@ -160,6 +170,12 @@ impl Registry {
         &self.shared.owners
     }
 
+    /// This node is about to end: nothing is taken any more, and every actor is told.
+    pub(super) async fn drain(&self) {
+        self.shared.begin_drain();
+        self.tell_all(|| Message::Drain).await;
+    }
+
     /// Tells every actor something.
     pub(super) async fn tell_all(&self, message: impl Fn() -> Message) {
         let live = self.live.iter();
@@ -177,28 +193,31 @@ impl Registry {
     /// Takes an attempt, as far as it may be taken.
     async fn take(&self, attempt: AttemptId, why: &Why) -> Result<Taken, Option<Missing>> {
         let shared = &*self.shared;
-        let others = match why {
-            Why::Entry { .. } | Why::Unowned => shared.nodes.others(),
-            Why::Owed => Vec::new(),
-        };
         let begun = Instant::now();
-        why.still_holds()?;
-        let taking = self.store.take_if_free(attempt, &shared.node, &others);
-        let holder = match self.loading(taking).await? {
+        let living = shared.nodes.others();
+        let entry = match why {
+            Why::Owed => return self.take_away(attempt, why, &living).await,
+            Why::Entry { entry, .. } => Some(entry),
+            Why::Unowned => None,
+        };
+        self.still_wanted(why)?;
+        let taking = self.store.take_if_free(attempt, &shared.node, &living);
+        let (holder, epoch) = match self.loading(taking).await? {
             None => return Err(None),
             Some(Take::Taken(taken)) => return Ok(*taken),
-            Some(Take::Held(holder)) => holder,
+            Some(Take::Held { node, epoch }) => (node, epoch),
         };
-        let Why::Entry { entry, .. } = why else {
+        let Some(entry) = entry else {
             return Err(Some(Missing::Elsewhere(holder)));
         };
         let question = Question::Release {
             attempt,
+            epoch,
             entry: entry.clone(),
         };
         let patience = Patience::short(HAND_OVER_MAX);
         let outcome = match shared.nodes.ask(&holder, &question, patience).await {
-            Some(Answer::Refused { code, detail }) => {
+            Ok(Answer::Refused { code, detail }) => {
                 let retry_ms = None;
                 return Err(Some(Missing::Refused(Closing {
                     code,
@@ -206,18 +225,36 @@ impl Registry {
                     retry_ms,
                 })));
             }
-            Some(_) => "handed_over",
-            None => "taken",
+            Ok(_) => "handed_over",
+            Err(_) => "taken",
         };
-        why.still_holds()?;
-        let taken = self.loading(self.store.take(attempt, &shared.node));
-        let mut taken = taken.await?.ok_or(None)?;
-        if outcome == "handed_over" {
-            // Whoever answers is not dead, whatever the store has heard.
-            taken.lost_at = None;
-        }
+        let taken = self.take_away(attempt, why, &living).await?;
         shared.metrics.taken_over(outcome, begun.elapsed());
         Ok(taken)
+    }
+
+    /// Takes an attempt, whoever has it.
+    async fn take_away(
+        &self,
+        attempt: AttemptId,
+        why: &Why,
+        living: &[NodeId],
+    ) -> Result<Taken, Option<Missing>> {
+        self.still_wanted(why)?;
+        let taking = self.store.take(attempt, &self.shared.node, living);
+        self.loading(taking).await?.ok_or(None)
+    }
+
+    /// Whether anything is to be taken still, for this reason.
+    fn still_wanted(&self, why: &Why) -> Result<(), Option<Missing>> {
+        let refused = |code| Err(Some(Missing::Refused(Closing::new(code))));
+        if self.shared.is_draining() {
+            return refused(CloseCode::Draining);
+        }
+        match why {
+            Why::Entry { until, .. } if Instant::now() >= *until => refused(CloseCode::Overloaded),
+            Why::Entry { .. } | Why::Unowned | Why::Owed => Ok(()),
+        }
     }
 
     /// Waits for a call of the store that loads something, when it is its turn.
@@ -371,17 +408,6 @@ impl Why {
         Self::Entry {
             entry: opening.entry.clone(),
             until: opening.until,
-        }
-    }
-
-    /// Whether whoever wants the attempt is still there.
-    fn still_holds(&self) -> Result<(), Option<Missing>> {
-        match self {
-            Self::Entry { until, .. } if Instant::now() >= *until => {
-                let closing = Closing::new(CloseCode::Overloaded);
-                Err(Some(Missing::Refused(closing)))
-            }
-            Self::Entry { .. } | Self::Unowned | Self::Owed => Ok(()),
         }
     }
 }

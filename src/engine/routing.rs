@@ -8,7 +8,7 @@ use super::{
     nodes::{Answer, DOING, LOOKING, Question},
     registry::{Missing, Why},
 };
-use crate::domain::id::AttemptId;
+use crate::{cluster::Unanswered, domain::id::AttemptId};
 
 /// How often a way to an attempt is looked for, which may be on its way itself.
 const TRIES: usize = 4;
@@ -40,9 +40,10 @@ impl Engine {
         let mut why = Why::Unowned;
         for _ in 0..TRIES {
             let known = shared.owners.find(attempt);
-            let holder = known.filter(|_| registry.find(attempt).is_none());
+            let heard = known.clone();
+            let heard = heard.filter(|_| registry.find(attempt).is_none());
             let (reply, done) = oneshot::channel();
-            let holder = match (holder, &why) {
+            let holder = match (heard, &why) {
                 (Some(holder), Why::Unowned) => holder,
                 (_, reason) => match registry.deliver(attempt, message(reply), reason).await {
                     Ok(true) => match tokio::time::timeout(COMMIT_PATIENCE, done).await {
@@ -62,12 +63,19 @@ impl Engine {
                     }
                 },
             };
-            if let Some(answer) = shared.nodes.ask(&holder, &question(), DOING).await {
-                return Done::There(answer);
+            match shared.nodes.ask(&holder, &question(), DOING).await {
+                Ok(answer) => return Done::There(answer),
+                // Whoever asks may do so again, and finds it done.
+                Err(Unanswered::Working) => return Done::Not,
+                Err(Unanswered::Nothing | Unanswered::Silent) => {}
             }
-            // It does not have it, or is dead, or hangs.
-            shared.owners.forget(attempt);
-            why = Why::Owed;
+            if known.as_ref() == Some(&holder) {
+                // It was only heard to have it: the store knows.
+                shared.owners.forget(attempt);
+            } else {
+                // It does not have it in memory, or is dead, or hangs.
+                why = Why::Owed;
+            }
         }
         Done::Not
     }
@@ -93,7 +101,7 @@ impl Engine {
             None => attempts.owners(&[attempt]).await.ok()?.pop()?.node?,
         };
         let question = Question::Look { attempt };
-        match shared.nodes.ask(&holder, &question, LOOKING).await? {
+        match shared.nodes.ask(&holder, &question, LOOKING).await.ok()? {
             Answer::Look(look) => Some(*look),
             Answer::Released
             | Answer::Refused { .. }

@@ -1,6 +1,12 @@
 //! What every actor of a node shares.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use invigil_protocol::{
     candidate::{self, AttemptStatus, HandedIn, Health},
@@ -125,6 +131,8 @@ pub(super) struct Shared {
     pub strain: Arc<Strain>,
     /// Intervals in which no node was alive, before this one started.
     pub outages: Arc<[(Timestamp, Timestamp)]>,
+    /// This node is about to end.
+    pub draining: AtomicBool,
 }
 
 impl Shared {
@@ -144,6 +152,16 @@ impl Shared {
 }
 
 impl Shared {
+    /// This node is about to end: no attempt is taken, and nobody let in any more.
+    pub(super) fn begin_drain(&self) {
+        self.draining.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether this node is about to end.
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::SeqCst)
+    }
+
     /// People, their rights or exams were changed.
     pub(super) fn note_changed(&self) {
         self.changes.send_modify(|count| *count += 1);

@@ -110,7 +110,7 @@ impl Engine {
         let asking = others.iter();
         let asking = asking.map(|node| shared.nodes.ask(node, &question, LOOKING));
         for answer in join_all(asking).await {
-            if let Some(Answer::Live(live)) = answer {
+            if let Ok(Answer::Live(live)) = answer {
                 for (sum, live) in sums.iter_mut().zip(live) {
                     *sum = sum.saturating_add(live);
                 }
@@ -135,8 +135,8 @@ impl Engine {
         };
         let nodes = &self.inner.shared.nodes;
         match nodes.ask(&node, &question, GATHERING).await {
-            Some(Answer::Board(rows)) => board.take_rows(&node, rows, true),
-            Some(_) | None => board.note_silent(node),
+            Ok(Answer::Board(rows)) => board.take_rows(&node, rows, true),
+            Ok(_) | Err(_) => board.note_silent(node),
         }
     }
 

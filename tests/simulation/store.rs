@@ -15,7 +15,7 @@ use invigil::{
     store::{
         AnswerRow, AttemptStore, AttemptWrite, CandidateScope, Catalog, CommandState, Credentials,
         Error, GradeRow, LoginTry, NewAttempt, NewLogin, Owner, Person, ResultLine, Started,
-        StoredExam, Summary, Take, Taken, TimelineRow, Written,
+        StoredExam, Summary, Take, Taken, TimelineRow, Whose, Written,
     },
 };
 
@@ -110,7 +110,8 @@ impl Store {
         &self,
         attempt: AttemptId,
         node: &NodeId,
-        others: &[NodeId],
+        living: &[NodeId],
+        must_be_free: bool,
     ) -> Result<Option<Take>, Error> {
         let read = self
             .world
@@ -120,7 +121,7 @@ impl Store {
         }
         let world = &self.world;
         let mut take = self
-            .call(|tables| tables.take(attempt, node, others, world))
+            .call(|tables| tables.take(attempt, node, living, must_be_free, world))
             .await?;
         if let (Some(Take::Taken(taken)), Some(read), true) =
             (&mut take, read, world.is(Mutation::TakeReadsFirst))
@@ -153,10 +154,15 @@ impl AttemptStore for Store {
         self.call(|tables| tables.start(new)).await
     }
 
-    async fn take(&self, attempt: AttemptId, node: &NodeId) -> Result<Option<Taken>, Error> {
-        Ok(match self.take_as(attempt, node, &[]).await? {
+    async fn take(
+        &self,
+        attempt: AttemptId,
+        node: &NodeId,
+        living: &[NodeId],
+    ) -> Result<Option<Taken>, Error> {
+        Ok(match self.take_as(attempt, node, living, false).await? {
             Some(Take::Taken(taken)) => Some(*taken),
-            Some(Take::Held(_)) | None => None,
+            Some(Take::Held { .. }) | None => None,
         })
     }
 
@@ -164,9 +170,9 @@ impl AttemptStore for Store {
         &self,
         attempt: AttemptId,
         node: &NodeId,
-        others: &[NodeId],
+        living: &[NodeId],
     ) -> Result<Option<Take>, Error> {
-        self.take_as(attempt, node, others).await
+        self.take_as(attempt, node, living, true).await
     }
 
     async fn owners(&self, attempts: &[AttemptId]) -> Result<Vec<Owner>, Error> {
@@ -206,9 +212,11 @@ impl AttemptStore for Store {
         &self,
         now: Timestamp,
         node: &NodeId,
+        whose: Whose<'_>,
         limit: u32,
     ) -> Result<Vec<AttemptId>, Error> {
-        self.call(|tables| tables.overdue(now, node, limit)).await
+        self.call(|tables| tables.overdue(now, node, whose, limit))
+            .await
     }
 
     async fn summary(&self, attempt: AttemptId) -> Result<Option<Summary>, Error> {

@@ -11,11 +11,11 @@ use invigil::{
     domain::{
         attempt::Identity,
         id::{AttemptId, ExamCode, NodeId, PersonId, QuestionId},
-        time::{Timestamp, duration_ms},
+        time::Timestamp,
     },
     store::{
         AnswerRow, AttemptWrite, CandidateScope, CommandState, ControlRow, HandInRow, NewAttempt,
-        Owner, Progress, Started, StoredExam, Summary, Take, Taken, TimelineRow, Written,
+        Owner, Progress, Started, StoredExam, Summary, Take, Taken, TimelineRow, Whose, Written,
     },
 };
 use tokio::time::Instant;
@@ -28,7 +28,6 @@ pub(crate) const BEGIN: Timestamp = Timestamp::from_ms(1_795_420_800_000);
 /// As the PostgreSQL adapter has them.
 const LOST_AFTER: Duration = Duration::from_secs(2);
 const DEAD_AFTER: Duration = Duration::from_secs(5);
-const LATE: Duration = Duration::from_secs(5);
 
 /// The newest commits that a database with a mutation forgets in a crash.
 const FORGOTTEN: Duration = Duration::from_millis(400);
@@ -44,6 +43,7 @@ pub(crate) struct Row {
     pub(crate) hand_in: Option<HandInRow>,
     owner: Option<NodeId>,
     pub(crate) epoch: u64,
+    lost_at: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone)]
@@ -192,6 +192,7 @@ impl Tables {
             hand_in: None,
             owner: None,
             epoch: 0,
+            lost_at: None,
         };
         self.attempts.insert(id, row);
         Started::Created(identity)
@@ -201,17 +202,22 @@ impl Tables {
         &mut self,
         attempt: AttemptId,
         node: &NodeId,
-        others: &[NodeId],
+        living: &[NodeId],
+        must_be_free: bool,
         world: &World,
     ) -> Option<Take> {
         let row = self.attempts.get_mut(&attempt)?;
-        if let Some(holder) = row.owner.as_ref().filter(|owner| others.contains(owner)) {
-            return Some(Take::Held(holder.clone()));
+        let holder = row.owner.clone().filter(|owner| owner != node);
+        let lives = holder.as_ref().is_some_and(|owner| living.contains(owner));
+        if let Some(node) = holder.clone().filter(|_| lives && must_be_free) {
+            let epoch = row.epoch;
+            return Some(Take::Held { node, epoch });
         }
-        let before = row.owner.replace(node.clone());
-        let lost = before.filter(|owner| owner != node);
+        row.owner = Some(node.clone());
+        let lost = holder.filter(|_| !lives);
         let lost = lost.and_then(|owner| self.nodes.get(&owner));
         let lost = lost.filter(|lost| !lost.left && lost.heard_at.elapsed() > LOST_AFTER);
+        row.lost_at = row.lost_at.or_else(|| lost.map(|lost| lost.alive_at));
         if !world.is(Mutation::EpochNotRaised) || row.epoch == 0 {
             row.epoch += 1;
         }
@@ -222,7 +228,7 @@ impl Tables {
             control: Arc::clone(&row.control.state),
             progress: row.progress.clone(),
             answers: row.answers.values().cloned().collect(),
-            lost_at: lost.map(|lost| lost.alive_at),
+            lost_at: row.lost_at,
         };
         if world.is(Mutation::TakeForgetsAnAnswer) {
             taken.answers.pop();
@@ -253,6 +259,7 @@ impl Tables {
         let unguarded = world.is(Mutation::OlderOverwrites);
         if row.progress.version <= write.progress.version || unguarded {
             row.progress = write.progress.clone();
+            row.lost_at = None;
             if let Some(control) = &write.control {
                 row.control = (**control).clone();
                 if world.is(Mutation::CommandForgotten) {
@@ -277,24 +284,25 @@ impl Tables {
         Written::Saved
     }
 
-    pub(crate) fn overdue(&mut self, now: Timestamp, node: &NodeId, limit: u32) -> Vec<AttemptId> {
-        let nodes = &self.nodes;
-        let is_alive = |owner: &NodeId| {
-            let row = nodes.get(owner);
+    pub(crate) fn overdue(
+        &self,
+        now: Timestamp,
+        node: &NodeId,
+        whose: Whose<'_>,
+        limit: u32,
+    ) -> Vec<AttemptId> {
+        let is_heard = |owner: &NodeId| {
+            let row = self.nodes.get(owner);
             row.is_some_and(|row| !row.left && row.heard_at.elapsed() < DEAD_AFTER)
         };
-        let late = Timestamp::from_ms(now.as_ms() - duration_ms(LATE));
-        let mut due = Vec::new();
-        for row in self.attempts.values_mut() {
-            let Some(close_at) = row.control.close_at.filter(|at| *at <= now) else {
-                continue;
-            };
-            let own = row.owner.as_ref() == Some(node);
-            if own || close_at <= late || !row.owner.as_ref().is_some_and(is_alive) {
-                row.owner = Some(node.clone());
-                due.push((close_at, row.identity.id));
-            }
-        }
+        let is_mine = |owner: &NodeId| {
+            let lost = |living: &[NodeId]| !living.contains(owner) && !is_heard(owner);
+            owner == node || matches!(whose, Whose::Lost(living) if lost(living))
+        };
+        let rows = self.attempts.values();
+        let rows = rows.filter(|row| row.owner.as_ref().is_none_or(is_mine));
+        let due = rows.filter_map(|row| Some((row.control.close_at?, row.identity.id)));
+        let mut due: Vec<_> = due.filter(|(at, _)| *at <= now).collect();
         due.sort_unstable();
         due.truncate(limit as usize);
         due.into_iter().map(|(_, id)| id).collect()

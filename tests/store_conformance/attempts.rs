@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use invigil::{
     domain::{id::AttemptId, time::Timestamp},
-    store::{CandidateScope, CommandState, ControlRow, Error, Groups, Identity, Started},
+    store::{CandidateScope, CommandState, ControlRow, Error, Groups, Identity, Started, Whose},
 };
 
 use crate::fixture::{
@@ -113,9 +113,9 @@ pub(crate) async fn a_start_of_what_is_not_there_is_refused(store: Arc<dyn Store
 pub(crate) async fn taking_raises_the_epoch(store: Arc<dyn Store>) {
     furnish(&*store).await;
     let attempt = start(&*store, "ann").await;
-    let first = store.take(attempt, &node()).await.unwrap().unwrap();
+    let first = store.take(attempt, &node(), &[]).await.unwrap().unwrap();
     let second = store
-        .take(attempt, &"node-2".into())
+        .take(attempt, &"node-2".into(), &[])
         .await
         .unwrap()
         .unwrap();
@@ -126,7 +126,7 @@ pub(crate) async fn taking_raises_the_epoch(store: Arc<dyn Store>) {
     );
     assert_eq!((first.progress.version, first.progress.session), (0, None));
     assert_eq!(first.identity, second.identity);
-    assert_eq!(store.take(AttemptId(-1), &node()).await.unwrap(), None);
+    assert_eq!(store.take(AttemptId(-1), &node(), &[]).await.unwrap(), None);
 }
 
 pub(crate) async fn overdue_attempts_come_earliest_first(store: Arc<dyn Store>) {
@@ -142,13 +142,34 @@ pub(crate) async fn overdue_attempts_come_earliest_first(store: Arc<dyn Store>) 
         store.save(&[change]).await.unwrap();
         due.push(attempt);
     }
-    assert_eq!(store.overdue(at(9), &node(), 10).await.unwrap(), []);
-    assert_eq!(store.overdue(at(10), &node(), 10).await.unwrap(), [due[1]]);
     assert_eq!(
-        store.overdue(at(99), &node(), 10).await.unwrap(),
+        store
+            .overdue(at(9), &node(), Whose::Lost(&[]), 10)
+            .await
+            .unwrap(),
+        []
+    );
+    assert_eq!(
+        store
+            .overdue(at(10), &node(), Whose::Lost(&[]), 10)
+            .await
+            .unwrap(),
+        [due[1]]
+    );
+    assert_eq!(
+        store
+            .overdue(at(99), &node(), Whose::Lost(&[]), 10)
+            .await
+            .unwrap(),
         [due[1], due[0]]
     );
-    assert_eq!(store.overdue(at(99), &node(), 1).await.unwrap(), [due[1]]);
+    assert_eq!(
+        store
+            .overdue(at(99), &node(), Whose::Lost(&[]), 1)
+            .await
+            .unwrap(),
+        [due[1]]
+    );
 }
 
 pub(crate) async fn an_exam_lists_its_attempts(store: Arc<dyn Store>) {

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use invigil::{
     domain::id::{AttemptId, NodeId},
-    store::{AttemptStore, ControlRow, Error, Owner, Take, Written, postgres::Postgres},
+    store::{AttemptStore, ControlRow, Error, Owner, Take, Whose, Written, postgres::Postgres},
 };
 use sqlx::{Connection, PgConnection};
 use tokio::task::JoinSet;
@@ -76,7 +76,7 @@ async fn taking_waits_for_a_batch_in_flight_and_sees_it() {
     }
     let mut tasks = JoinSet::new();
     let taker = Arc::clone(&store);
-    tasks.spawn(async move { taker.take(attempt, &node()).await });
+    tasks.spawn(async move { taker.take(attempt, &node(), &[]).await });
     somebody_waits(&mut observer).await;
     batch.commit().await.unwrap();
     let taken = tasks.join_next().await.unwrap().unwrap().unwrap().unwrap();
@@ -199,8 +199,12 @@ async fn an_attempt_that_another_node_has_is_left_to_it() {
     };
     let (attempt, epoch) = started_and_taken(&*store, "ann").await;
     let other: NodeId = "node-2".into();
+    let held_by_mine = Take::Held {
+        node: node(),
+        epoch,
+    };
     let held = store.take_if_free(attempt, &other, &[node()]).await;
-    assert_eq!(held.unwrap(), Some(Take::Held(node())));
+    assert_eq!(held.unwrap(), Some(held_by_mine));
     let owners = store.owners(&[attempt, AttemptId(-1)]).await.unwrap();
     let mine = Owner {
         attempt,
@@ -220,6 +224,15 @@ async fn an_attempt_that_another_node_has_is_left_to_it() {
     database.remove().await;
 }
 
+/// As if no node had said anything for a minute.
+async fn silence(database: &Database) {
+    let mut clock = database.connection().await;
+    sqlx::query("UPDATE engine_nodes SET heard_at = heard_at - interval '1 minute'")
+        .execute(&mut clock)
+        .await
+        .unwrap();
+}
+
 #[tokio::test]
 async fn an_attempt_of_a_node_that_died_says_when() {
     let Some((database, store)) = store().await else {
@@ -227,20 +240,31 @@ async fn an_attempt_of_a_node_that_died_says_when() {
     };
     let (attempt, _) = started_and_taken(&*store, "ann").await;
     let other: NodeId = "node-2".into();
-    let lost = async |by: &NodeId| store.take(attempt, by).await.unwrap().unwrap().lost_at;
+    let take = async |by: &NodeId, living: &[NodeId]| {
+        let taken = store.take(attempt, by, living).await;
+        taken.unwrap().unwrap()
+    };
+    let lost = async |by: &NodeId, living: &[NodeId]| take(by, living).await.lost_at;
     store.node_alive(&node(), at(5)).await.unwrap();
-    assert_eq!(lost(&other).await, None, "it lives");
-    lost(&node()).await;
-    let mut clock = database.connection().await;
-    sqlx::query("UPDATE engine_nodes SET heard_at = heard_at - interval '1 minute'")
-        .execute(&mut clock)
-        .await
-        .unwrap();
-    assert_eq!(lost(&other).await, Some(at(5)));
-    assert_eq!(lost(&other).await, None, "its own");
-    lost(&node()).await;
+    assert_eq!(lost(&other, &[]).await, None, "it lives");
+    take(&node(), &[]).await;
+    silence(&database).await;
+    assert_eq!(lost(&other, &[node()]).await, None, "it is known to live");
+    take(&node(), &[]).await;
+    assert_eq!(lost(&other, &[]).await, Some(at(5)));
+    store.node_alive(&other, at(9)).await.unwrap();
+    silence(&database).await;
+    let third = take(&"node-3".into(), &[]).await;
+    assert_eq!(
+        third.lost_at,
+        Some(at(5)),
+        "who took it died before it saved"
+    );
+    store.save(&[write(attempt, third.epoch, 1)]).await.unwrap();
+    assert_eq!(lost(&"node-4".into(), &[]).await, None, "it is in the save");
+    take(&node(), &[]).await;
     store.node_left(&node()).await.unwrap();
-    assert_eq!(lost(&other).await, None, "it let go");
+    assert_eq!(lost(&other, &[]).await, None, "it let go");
     database.remove().await;
 }
 
@@ -261,22 +285,24 @@ async fn overdue_attempts_are_their_nodes_while_it_lives() {
         due.push(attempt);
     }
     let other: NodeId = "node-2".into();
-    let overdue = async |ms, node: &NodeId, limit| {
-        let found = store.overdue(at(ms), node, limit).await;
+    let overdue = async |node: &NodeId, whose, limit| {
+        let found = store.overdue(at(60_000), node, whose, limit).await;
         found.unwrap()
     };
     store.node_alive(&node(), at(10_000)).await.unwrap();
     store.node_alive(&other, at(10_000)).await.unwrap();
-    assert_eq!(overdue(11_000, &node(), 9).await, due);
-    assert_eq!(overdue(11_000, &other, 9).await, []);
-    assert_eq!(
-        overdue(16_000, &other, 1).await,
-        due[..1],
-        "too late by far"
-    );
-    assert_eq!(overdue(11_000, &node(), 9).await, due[1..]);
+    assert_eq!(overdue(&node(), Whose::Own, 9).await, due);
+    assert_eq!(overdue(&other, Whose::Lost(&[]), 9).await, []);
+    silence(&database).await;
+    let living = [node()];
+    assert_eq!(overdue(&other, Whose::Lost(&living), 9).await, []);
+    assert_eq!(overdue(&other, Whose::Own, 9).await, []);
+    assert_eq!(overdue(&other, Whose::Lost(&[]), 1).await, due[..1]);
+    assert_eq!(overdue(&other, Whose::Lost(&[]), 9).await, due);
+    store.take(due[0], &other, &[]).await.unwrap().unwrap();
+    assert_eq!(overdue(&node(), Whose::Own, 9).await, due[1..]);
+    store.node_alive(&node(), at(10_000)).await.unwrap();
     store.node_left(&node()).await.unwrap();
-    assert_eq!(overdue(11_000, &other, 9).await, due);
-    assert_eq!(overdue(11_000, &node(), 9).await, []);
+    assert_eq!(overdue(&other, Whose::Lost(&[]), 9).await, due);
     database.remove().await;
 }

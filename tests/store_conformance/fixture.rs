@@ -149,7 +149,12 @@ pub(crate) async fn started_and_taken(store: &dyn Store, candidate: &str) -> (At
     let attempt = start(store, candidate).await;
     (
         attempt,
-        store.take(attempt, &node()).await.unwrap().unwrap().epoch,
+        store
+            .take(attempt, &node(), &[])
+            .await
+            .unwrap()
+            .unwrap()
+            .epoch,
     )
 }
 

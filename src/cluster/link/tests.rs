@@ -119,9 +119,10 @@ async fn questions_are_answered_or_not() {
     let (one, _two) = two(Duration::ZERO);
     pass(AT_ONCE).await;
     let short = Patience::short(Duration::from_millis(250));
-    assert_eq!(one.link.ask(&"two".into(), &7, short).await, Some(8));
-    assert_eq!(one.link.ask(&"two".into(), &1_000, short).await, None);
-    assert_eq!(one.link.ask(&"six".into(), &7, short).await, None);
+    let ask = async |whom: &str, what| one.link.ask(&whom.into(), &what, short).await;
+    assert_eq!(ask("two", 7).await, Ok(8));
+    assert_eq!(ask("two", 1_000).await, Err(Unanswered::Nothing));
+    assert_eq!(ask("six", 7).await, Err(Unanswered::Silent));
     assert!(one.link.asked().is_empty());
 }
 
@@ -132,12 +133,10 @@ async fn an_answer_that_takes_time_is_announced() {
     let (first, whole) = (Duration::from_millis(250), Duration::from_secs(20));
     let begun = Instant::now();
     let whom = "two".into();
-    assert_eq!(one.link.ask(&whom, &7, Patience::short(first)).await, None);
+    let ask = async |patience| one.link.ask(&whom, &7, patience).await;
+    assert_eq!(ask(Patience::short(first)).await, Err(Unanswered::Working));
     assert_eq!(begun.elapsed(), first, "it had better be done elsewhere");
-    assert_eq!(
-        one.link.ask(&whom, &7, Patience { first, whole }).await,
-        Some(8)
-    );
+    assert_eq!(ask(Patience { first, whole }).await, Ok(8));
 }
 
 #[tokio::test(start_paused = true)]
@@ -155,7 +154,7 @@ async fn nobody_waits_for_a_node_that_has_died() {
         pass(Duration::from_millis(100)).await;
         stop.cancel();
     });
-    assert_eq!(answer, None);
+    assert_eq!(answer, Err(Unanswered::Silent));
     assert!(begun.elapsed() <= SILENT_MAX + 2 * BEAT);
 }
 

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::{
     Actor, After, Connection,
-    message::{ConnectionId, Opened, Opening, OpeningRefusal},
+    message::{ConnectionId, Opened, Opening, OpeningRefusal, Reply},
     moving::Admitted,
 };
 use crate::{
@@ -75,8 +75,6 @@ pub(super) enum EnterRefusal {
     AnotherDevice,
     /// The attempt is over.
     Closed,
-    /// The system gives no random bytes for a session.
-    NoRandomness,
 }
 
 impl From<Refusal> for EnterRefusal {
@@ -99,14 +97,27 @@ impl EnterRefusal {
         match self {
             Self::AnotherDevice => refuse(CloseCode::Forbidden, Some("another_device".to_owned())),
             Self::Closed => refuse(CloseCode::Closed, None),
-            Self::NoRandomness => refuse(CloseCode::InternalError, None),
         }
     }
 }
 
 impl Actor {
+    /// Lets a connection in, or refuses it.
+    pub(super) fn open_for(&mut self, opening: Opening, reply: Reply<Opened, OpeningRefusal>) {
+        match self.open(opening) {
+            Err(refusal) if !refusal.0.code.reconnects() => {
+                self.refuse(self.shared.clock.now(), reply, refusal);
+            }
+            opened => {
+                // A connection that gave up waiting closes its outbox; the next message
+                // of the actor finds out.
+                reply.send(opened).ok();
+            }
+        }
+    }
+
     /// Takes a connection over from whoever had the attempt.
-    pub(super) fn open(&mut self, opening: Opening) -> Result<Opened, OpeningRefusal> {
+    fn open(&mut self, opening: Opening) -> Result<Opened, OpeningRefusal> {
         let now = self.shared.clock.now();
         let Opening {
             entry,
@@ -114,7 +125,7 @@ impl Actor {
             outbox,
             until,
         } = opening;
-        if self.draining {
+        if self.shared.is_draining() {
             return Err(refuse(CloseCode::Draining, None));
         }
         if Instant::now() >= until {
@@ -123,7 +134,11 @@ impl Actor {
         let Admitted { resume, over } = self.admission(now, &entry)?;
         let resumed = resume.is_some();
         if !over {
-            self.enter(now, resume)
+            let fresh = fresh_session(&*self.shared.entropy).map_err(|error| {
+                tracing::error!(%error, "the system gives no random bytes");
+                refuse(CloseCode::InternalError, None)
+            })?;
+            self.enter(now, resume, fresh)
                 .map_err(EnterRefusal::into_opening)?;
         }
         // Whoever wanted it elsewhere asks again, or takes it.
@@ -189,11 +204,8 @@ impl Actor {
         &mut self,
         now: Timestamp,
         resume: Option<SessionId>,
+        fresh: SessionId,
     ) -> Result<(), EnterRefusal> {
-        let fresh = fresh_session(&*self.shared.entropy).map_err(|error| {
-            tracing::error!(%error, "the system gives no random bytes");
-            EnterRefusal::NoRandomness
-        })?;
         self.perform(now, &Command::Enter { resume, fresh }, Change::default())
             .map_err(EnterRefusal::from)
     }

@@ -36,17 +36,21 @@ pub(super) struct Exchanged {
 
 impl Actor {
     /// Applies an exchange; the answer follows the commit.
-    pub(super) fn exchange(&mut self, request: Request, address: IpAddr, reply: ExchangeReply) {
+    pub(super) fn exchange(
+        &mut self,
+        request: Request,
+        fresh: SessionId,
+        address: IpAddr,
+        reply: ExchangeReply,
+    ) {
         if self.waiting.len() >= WAITING_MAX {
             reply.send(Err(ExchangeRefusal::Unavailable)).ok();
             return;
         }
         let now = self.shared.clock.now();
         let begun = self.admit(now, address).map_err(ExchangeRefusal::Forbidden);
-        match begun.and_then(|()| self.begin_exchange(now, &request)) {
-            Err(refusal) => {
-                reply.send(Err(refusal)).ok();
-            }
+        match begun.and_then(|()| self.begin_exchange(now, &request, fresh)) {
+            Err(refusal) => self.refuse(now, reply, refusal),
             Ok(resumed) => {
                 self.heard(now);
                 self.events_may_be_late(now);
@@ -72,35 +76,43 @@ impl Actor {
         &mut self,
         now: Timestamp,
         request: &Request,
+        fresh: SessionId,
     ) -> Result<bool, ExchangeRefusal> {
-        let Some(session) = request.session.as_deref().map(SessionId::from) else {
+        let known = request.session.as_deref().map(SessionId::from);
+        let owner = self.attempt.session().map(|owner| &owner.id);
+        // The fresh one is known where this was done before, and the answer got lost.
+        let is_new = known.is_none() && owner != Some(&fresh);
+        if is_new {
             if self.attempt.is_over() {
                 return Err(ExchangeRefusal::Closed);
             }
-            self.enter_by_exchange(now, None)?;
+            self.enter_by_exchange(now, None, fresh)?;
             self.close_connection(Closing::new(CloseCode::Superseded));
             return Ok(false);
-        };
-        if self.attempt.session().map(|owner| &owner.id) != Some(&session) {
+        }
+        if known.is_some() && owner != known.as_ref() {
             return Err(ExchangeRefusal::Superseded);
         }
+        let resumed = known.is_some();
         // Whoever uses the exchange alone is back with each one.
         if self.connection.is_none() && !self.attempt.is_over() {
-            self.enter_by_exchange(now, Some(session))?;
+            let session = known.unwrap_or_else(|| fresh.clone());
+            self.enter_by_exchange(now, Some(session), fresh)?;
         }
-        Ok(true)
+        Ok(resumed)
     }
 
     fn enter_by_exchange(
         &mut self,
         now: Timestamp,
         resume: Option<SessionId>,
+        fresh: SessionId,
     ) -> Result<(), ExchangeRefusal> {
-        self.enter(now, resume).map_err(|refusal| match refusal {
-            EnterRefusal::AnotherDevice => ExchangeRefusal::AnotherDevice,
-            EnterRefusal::Closed => ExchangeRefusal::Closed,
-            EnterRefusal::NoRandomness => ExchangeRefusal::Unavailable,
-        })
+        self.enter(now, resume, fresh)
+            .map_err(|refusal| match refusal {
+                EnterRefusal::AnotherDevice => ExchangeRefusal::AnotherDevice,
+                EnterRefusal::Closed => ExchangeRefusal::Closed,
+            })
     }
 
     fn exchange_commands(&mut self, now: Timestamp, commands: Vec<ClientMessage>) -> Vec<Refused> {

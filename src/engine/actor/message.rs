@@ -19,7 +19,7 @@ use crate::{
             Answer, Control, Identity,
             command::{Action, CommandKey},
         },
-        id::QuestionId,
+        id::{QuestionId, SessionId},
     },
     engine::{
         nodes::Entry,
@@ -39,8 +39,9 @@ pub enum Message {
     Gone(ConnectionId),
     /// A connection's client says something.
     Client(Box<(ConnectionId, ClientMessage)>),
-    /// A candidate sends commands without a socket.
-    Exchange(Box<(exchange::Request, IpAddr, ExchangeReply)>),
+    /// A candidate sends commands without a socket. With the session that begins where
+    /// it has none: it may be told twice.
+    Exchange(Box<(exchange::Request, SessionId, IpAddr, ExchangeReply)>),
     /// A member of staff acts.
     Staff(Box<(CommandKey, Action, Reply<(), StaffRefusal>)>),
     /// Someone wants to see the attempt.
@@ -50,8 +51,8 @@ pub enum Message {
     /// The node shuts down: the connection is closed, the rest is flushed.
     Drain,
     /// The candidate is at another node now: what waits is to be written, and the
-    /// attempt let go.
-    Release(Box<(Entry, oneshot::Sender<Release>)>),
+    /// attempt let go. With the number of the taking that ends so.
+    Release(Box<(u64, Entry, oneshot::Sender<Release>)>),
     /// Another node has taken the attempt.
     Lost {
         /// The number of that taking.

@@ -187,6 +187,7 @@ impl Actor {
                 reply.send(Ok(())).ok();
             }
             After::Exchange(done) => self.end_exchange(*done),
+            After::Refuse(refuse) => refuse(),
         }
     }
 

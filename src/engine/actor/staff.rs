@@ -29,9 +29,7 @@ impl Actor {
         };
         match self.perform(now, &command, Change::default()) {
             Ok(()) => self.after_all(now, After::Staff(key, reply)),
-            Err(refusal) => {
-                reply.send(Err(refusal_of(refusal))).ok();
-            }
+            Err(refusal) => self.refuse(now, reply, refusal_of(refusal)),
         }
     }
 

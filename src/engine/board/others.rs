@@ -20,6 +20,7 @@ use crate::{
         attempt::command::CommandKey,
         id::{AttemptId, ExamCode, NodeId, PersonId},
         person::{CandidateScope, Groups},
+        time::Timestamp,
     },
     engine::nodes::News,
 };
@@ -95,8 +96,11 @@ pub(super) struct Others {
     known: BTreeMap<NodeId, Known>,
     /// What this node has to say the next time.
     reached: Vec<Reached>,
-    /// Messages that were sent.
+    /// The number of the last message. Those of a board that was forgotten meanwhile
+    /// and made again rise above those from before.
     rev: u64,
+    /// Whether a message is due, though nothing changed.
+    greets: bool,
     /// What consoles were told: that rows of other nodes may be missing or old.
     partial: bool,
     /// Whether what is in the store is to be read again.
@@ -104,6 +108,13 @@ pub(super) struct Others {
 }
 
 impl Others {
+    pub(super) fn new(now: Timestamp) -> Self {
+        Self {
+            rev: u64::try_from(now.as_ms()).unwrap_or_default(),
+            ..Self::default()
+        }
+    }
+
     pub(super) fn consoles(&self) -> impl Iterator<Item = &Console> {
         self.consoles.values().flatten()
     }
@@ -320,9 +331,11 @@ impl Board {
         let mut state = self.lock();
         let others = &mut state.others;
         let reached = std::mem::take(&mut others.reached);
-        if others.consoles.is_empty() || (seats.is_empty() && reached.is_empty()) {
+        let nothing = seats.is_empty() && reached.is_empty() && !others.greets;
+        if others.consoles.is_empty() || nothing {
             return;
         }
+        others.greets = false;
         others.rev += 1;
         let rev = others.rev;
         let nodes: Vec<NodeId> = others.consoles.keys().cloned().collect();
@@ -404,8 +417,16 @@ impl Board {
         }
         if consoles.is_empty() {
             state.others.consoles.remove(node);
-        } else {
-            state.others.consoles.insert(node.clone(), consoles);
+        } else if state
+            .others
+            .consoles
+            .insert(node.clone(), consoles)
+            .is_none()
+        {
+            // Nobody there heard what changed so far. Where somebody did before, the
+            // number that is left out has that node ask for everything again.
+            state.others.rev += 1;
+            state.others.greets = true;
         }
         let watched = !state.others.consoles.is_empty();
         self.elsewhere.store(watched, Ordering::Release);

@@ -18,8 +18,8 @@ use crate::{
     },
     store::{
         AnswerRow, AttemptStore, AttemptWrite, CandidateScope, CommandState, Error, GradeRow,
-        Groups, NewAttempt, Owner, ResultLine, Started, Summary, Take, Taken, TimelineRow, Written,
-        convert::refuse,
+        Groups, NewAttempt, Owner, ResultLine, Started, Summary, Take, Taken, TimelineRow, Whose,
+        Written, convert::refuse,
     },
 };
 
@@ -30,9 +30,14 @@ impl AttemptStore for Postgres {
             .await
     }
 
-    async fn take(&self, attempt: AttemptId, node: &NodeId) -> Result<Option<Taken>, Error> {
+    async fn take(
+        &self,
+        attempt: AttemptId,
+        node: &NodeId,
+        living: &[NodeId],
+    ) -> Result<Option<Taken>, Error> {
         self.call("take attempt", async |db| {
-            start::take(db, attempt, node).await
+            start::take(db, attempt, node, living).await
         })
         .await
     }
@@ -41,10 +46,10 @@ impl AttemptStore for Postgres {
         &self,
         attempt: AttemptId,
         node: &NodeId,
-        others: &[NodeId],
+        living: &[NodeId],
     ) -> Result<Option<Take>, Error> {
         self.call("take attempt", async |db| {
-            start::take_if_free(db, attempt, node, others).await
+            start::take_if_free(db, attempt, node, living).await
         })
         .await
     }
@@ -68,10 +73,11 @@ impl AttemptStore for Postgres {
         &self,
         now: Timestamp,
         node: &NodeId,
+        whose: Whose<'_>,
         limit: u32,
     ) -> Result<Vec<AttemptId>, Error> {
         self.call("find overdue attempts", async |db| {
-            start::overdue(db, now, node, limit).await
+            start::overdue(db, now, node, whose, limit).await
         })
         .await
     }

@@ -48,7 +48,8 @@ progress AS (
         session = w.session,
         last_seq = w.seq,
         last_event = w.event,
-        last_activity_at = w.activity_at
+        last_activity_at = w.activity_at,
+        lost_at = NULL
     FROM unnest($1::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::timestamptz[])
         AS w (attempt_id, version, session, seq, event, activity_at)
     WHERE k.attempt_id = w.attempt_id

@@ -1,7 +1,5 @@
 //! Making attempts, and taking them.
 
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use sqlx::{Connection, FromRow, PgConnection};
@@ -13,10 +11,10 @@ use super::{
 use crate::{
     domain::{
         id::{AttemptId, NodeId},
-        time::{Timestamp, duration_ms},
+        time::Timestamp,
     },
     store::{
-        Identity, NewAttempt, Started, Summary, Take, Taken,
+        Identity, NewAttempt, Started, Summary, Take, Taken, Whose,
         convert::{duration_from_column, duration_to_column, from_column, refuse},
     },
 };
@@ -156,17 +154,17 @@ const LOST_AFTER: &str = "2 s";
 /// How long a node is believed to hand in what is overdue, after its last word.
 const DEAD_AFTER: &str = "5 s";
 
-/// How late a hand-in may be before it is another node's, however alive its own is.
-const LATE: Duration = Duration::from_secs(5);
-
-/// Locks the directory row, then takes the attempt unless one of `$3` has it.
+/// Locks the directory row, then takes the attempt unless it must be free and one of
+/// `$3` has it. What a dead node owes the candidate stays known until somebody saves:
+/// whoever takes the attempt may be dead before that, too.
 ///
 /// The row lock waits for a batch in flight. The update, whose snapshot may be older
 /// than that wait, goes on from the newest version of the row, as the lock did.
 const TAKE: &str = "
 WITH held AS MATERIALIZED (
-    SELECT k.attempt_id, k.owner_node,
+    SELECT k.attempt_id, k.owner_node, k.owner_epoch,
            CASE WHEN n.left_at IS NULL AND n.heard_at < clock_timestamp() - $4::interval
+                     AND n.node_id <> ALL ($3)
                 THEN n.last_alive_at END AS lost_at
     FROM exam_attempt_keys AS k
     LEFT JOIN engine_nodes AS n ON n.node_id = k.owner_node AND k.owner_node <> $2
@@ -175,18 +173,23 @@ WITH held AS MATERIALIZED (
 ),
 taken AS (
     UPDATE exam_attempt_keys AS k
-    SET owner_epoch = k.owner_epoch + 1, owner_node = $2
+    SET owner_epoch = k.owner_epoch + 1,
+        owner_node = $2,
+        lost_at = coalesce(k.lost_at, h.lost_at)
     FROM held AS h
-    WHERE k.attempt_id = h.attempt_id AND (h.owner_node = ANY ($3)) IS NOT TRUE
-    RETURNING k.owner_epoch
+    WHERE k.attempt_id = h.attempt_id
+      AND ($5 AND h.owner_node = ANY ($3)) IS NOT TRUE
+    RETURNING k.owner_epoch, k.lost_at
 )
-SELECT (SELECT t.owner_epoch FROM taken AS t) AS epoch, h.owner_node AS holder, h.lost_at
-FROM held AS h";
+SELECT t.owner_epoch AS epoch, h.owner_node AS holder, h.owner_epoch AS before, t.lost_at
+FROM held AS h
+LEFT JOIN taken AS t ON true";
 
 #[derive(FromRow)]
 struct Held {
     epoch: Option<i64>,
     holder: Option<String>,
+    before: i64,
     lost_at: Option<DateTime<Utc>>,
 }
 
@@ -195,34 +198,47 @@ pub(super) async fn take(
     connection: &mut PgConnection,
     attempt: AttemptId,
     node: &NodeId,
+    living: &[NodeId],
 ) -> Result<Option<Taken>, sqlx::Error> {
-    match take_if_free(connection, attempt, node, &[]).await? {
+    match try_take(connection, attempt, node, living, false).await? {
         Some(Take::Taken(taken)) => Ok(Some(*taken)),
-        Some(Take::Held(_)) | None => Ok(None),
+        Some(Take::Held { .. }) | None => Ok(None),
     }
 }
 
-/// Takes an attempt unless one of `others` has it. The first statement waits for a
-/// batch in flight; the others begin after it is committed, so they see what that
-/// batch wrote (the first one's own snapshot would not), and nobody with a lower
-/// epoch writes any more.
+/// Takes an attempt unless one of `living` has it.
 pub(super) async fn take_if_free(
     connection: &mut PgConnection,
     attempt: AttemptId,
     node: &NodeId,
-    others: &[NodeId],
+    living: &[NodeId],
 ) -> Result<Option<Take>, sqlx::Error> {
-    let others: Vec<&str> = others.iter().map(NodeId::as_str).collect();
+    try_take(connection, attempt, node, living, true).await
+}
+
+/// The first statement waits for a batch in flight; the others begin after it is
+/// committed, so they see what that batch wrote (the first one's own snapshot would
+/// not), and nobody with a lower epoch writes any more.
+async fn try_take(
+    connection: &mut PgConnection,
+    attempt: AttemptId,
+    node: &NodeId,
+    living: &[NodeId],
+    must_be_free: bool,
+) -> Result<Option<Take>, sqlx::Error> {
     let held: Option<Held> = sqlx::query_as(TAKE)
         .bind(attempt.0)
         .bind(node.as_str())
-        .bind(others)
+        .bind(names(living))
         .bind(LOST_AFTER)
+        .bind(must_be_free)
         .fetch_optional(&mut *connection)
         .await?;
     let Some(held) = held else { return Ok(None) };
     let Some(epoch) = held.epoch else {
-        return Ok(held.holder.map(|holder| Take::Held(holder.into())));
+        let epoch = from_column(held.before)?;
+        let node = held.holder.map(NodeId::from);
+        return Ok(node.map(|node| Take::Held { node, epoch }));
     };
     let Some(line) = read::line(connection, attempt).await? else {
         return Ok(None);
@@ -240,53 +256,39 @@ pub(super) async fn take_if_free(
     }))))
 }
 
-/// Overdue attempts of this node, and those that are claimed for it: whose node is
-/// lost, or leaves them for too long. Their epoch stays, which hinders nobody who is
-/// just handing in; rows that are locked are in good hands.
+fn names(nodes: &[NodeId]) -> Vec<&str> {
+    nodes.iter().map(NodeId::as_str).collect()
+}
+
+/// Overdue attempts that are for a node to hand in.
 pub(super) async fn overdue(
     connection: &mut PgConnection,
     now: Timestamp,
     node: &NodeId,
+    whose: Whose<'_>,
     limit: u32,
 ) -> Result<Vec<AttemptId>, sqlx::Error> {
-    let late = Timestamp::from_ms(now.as_ms() - duration_ms(LATE));
+    let living = match whose {
+        Whose::Own => None,
+        Whose::Lost(living) => Some(names(living)),
+    };
     let ids: Vec<i64> = sqlx::query_scalar(
-        "WITH due AS MATERIALIZED (
-             SELECT a.id, a.close_at, k.owner_node
-             FROM exam_attempts AS a
-             JOIN exam_attempt_keys AS k ON k.attempt_id = a.id
-             LEFT JOIN engine_nodes AS n ON n.node_id = k.owner_node
-             WHERE a.close_at <= $1
-               AND (k.owner_node = $2
-                    OR a.close_at <= $3
-                    OR (n.left_at IS NULL AND n.heard_at > clock_timestamp() - $4::interval)
-                       IS NOT TRUE)
-             ORDER BY a.close_at, a.id
-             LIMIT $5
-         ),
-         free AS MATERIALIZED (
-             SELECT k.attempt_id
-             FROM exam_attempt_keys AS k
-             JOIN due AS d ON d.id = k.attempt_id
-             WHERE k.owner_node IS DISTINCT FROM $2
-               AND k.owner_node IS NOT DISTINCT FROM d.owner_node
-             FOR NO KEY UPDATE OF k SKIP LOCKED
-         ),
-         claimed AS (
-             UPDATE exam_attempt_keys AS k
-             SET owner_node = $2
-             FROM free AS f
-             WHERE k.attempt_id = f.attempt_id
-             RETURNING k.attempt_id
-         )
-         SELECT d.id
-         FROM due AS d
-         WHERE d.owner_node = $2 OR d.id IN (SELECT c.attempt_id FROM claimed AS c)
-         ORDER BY d.close_at, d.id",
+        "SELECT a.id
+         FROM exam_attempts AS a
+         JOIN exam_attempt_keys AS k ON k.attempt_id = a.id
+         LEFT JOIN engine_nodes AS n ON n.node_id = k.owner_node
+         WHERE a.close_at <= $1
+           AND (k.owner_node IS NULL
+                OR k.owner_node = $2
+                OR (k.owner_node <> ALL ($3)
+                    AND (n.left_at IS NULL AND n.heard_at > clock_timestamp() - $4::interval)
+                        IS NOT TRUE))
+         ORDER BY a.close_at, a.id
+         LIMIT $5",
     )
     .bind(instant(now)?)
     .bind(node.as_str())
-    .bind(instant(late)?)
+    .bind(living)
     .bind(DEAD_AFTER)
     .bind(i64::from(limit))
     .fetch_all(connection)

@@ -13,7 +13,7 @@ use crate::{
     },
     store::{
         AnswerRow, AttemptStore, AttemptWrite, CandidateScope, CommandState, Error, GradeRow,
-        NewAttempt, Owner, ResultLine, Started, Summary, Take, Taken, TimelineRow, Written,
+        NewAttempt, Owner, ResultLine, Started, Summary, Take, Taken, TimelineRow, Whose, Written,
     },
 };
 
@@ -24,7 +24,12 @@ impl AttemptStore for Sqlite {
             .await
     }
 
-    async fn take(&self, attempt: AttemptId, node: &NodeId) -> Result<Option<Taken>, Error> {
+    async fn take(
+        &self,
+        attempt: AttemptId,
+        node: &NodeId,
+        _living: &[NodeId],
+    ) -> Result<Option<Taken>, Error> {
         self.write("take attempt", async |db| {
             start::take(db, attempt, node).await
         })
@@ -35,10 +40,10 @@ impl AttemptStore for Sqlite {
         &self,
         attempt: AttemptId,
         node: &NodeId,
-        others: &[NodeId],
+        living: &[NodeId],
     ) -> Result<Option<Take>, Error> {
         self.write("take attempt", async |db| {
-            start::take_if_free(db, attempt, node, others).await
+            start::take_if_free(db, attempt, node, living).await
         })
         .await
     }
@@ -60,6 +65,7 @@ impl AttemptStore for Sqlite {
         &self,
         now: Timestamp,
         _node: &NodeId,
+        _whose: Whose<'_>,
         limit: u32,
     ) -> Result<Vec<AttemptId>, Error> {
         self.read("find overdue attempts", async |db| {

@@ -81,21 +81,24 @@ async fn make(
     .await
 }
 
-/// Takes an attempt unless one of `others` has it.
+/// Takes an attempt unless one of `living` has it.
 pub(super) async fn take_if_free(
     connection: &mut SqliteConnection,
     attempt: AttemptId,
     node: &NodeId,
-    others: &[NodeId],
+    living: &[NodeId],
 ) -> Result<Option<Take>, sqlx::Error> {
     let owner = read::owners(&mut *connection, &[attempt]).await?.pop();
-    match owner.and_then(|owner| owner.node) {
-        Some(holder) if others.contains(&holder) => Ok(Some(Take::Held(holder))),
-        Some(_) | None => {
-            let taken = take(connection, attempt, node).await?;
-            Ok(taken.map(|taken| Take::Taken(Box::new(taken))))
-        }
+    if let Some(owner) = owner
+        && let Some(holder) = owner.node.filter(|holder| living.contains(holder))
+    {
+        return Ok(Some(Take::Held {
+            node: holder,
+            epoch: owner.epoch,
+        }));
     }
+    let taken = take(connection, attempt, node).await?;
+    Ok(taken.map(|taken| Take::Taken(Box::new(taken))))
 }
 
 /// Takes an attempt, whoever has it.

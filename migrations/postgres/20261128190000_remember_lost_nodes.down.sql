@@ -1,0 +1,2 @@
+ALTER TABLE exam_attempt_keys
+    DROP COLUMN lost_at;

@@ -1,22 +1,38 @@
 //! Nodes in this process, on a database and a bus of their own, and clients of them.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
+use async_trait::async_trait;
+use bytes::Bytes;
 use invigil::{
-    cluster::local::Hub,
+    cluster::{
+        Bus, Heard, To,
+        local::{Hub, Local},
+    },
     domain::{
         exam::definition::{self, Format},
         id::AttemptId,
         person::{ExamScope, Groups, Person, Role},
     },
     engine::{
-        Clock, Closing, Engine, Entry, Flush, Handle, Limits, Opened, Opening, OpeningRefusal,
-        Outbox, Outgoing, Settings, SystemEntropy,
+        Clock, Closing, Engine, Entry, ExchangeRefusal, Flush, Handle, Limits, Opened, Opening,
+        OpeningRefusal, Outbox, Outgoing, Settings, SystemEntropy,
     },
     store::{AttemptStore, Catalog, StoredExam, postgres::Postgres},
     telemetry::metrics::Metrics,
 };
-use invigil_protocol::candidate::{self, ClientMessage, ServerMessage, Welcome};
+use invigil_protocol::{
+    candidate::{self, ClientMessage, ServerMessage, Welcome},
+    exchange,
+    proctor::{self, ActionName, Args, Target},
+};
 use rust_decimal::Decimal;
 use serde_json::json;
 
@@ -54,9 +70,43 @@ pub(crate) struct Cluster {
     pub(crate) hub: Arc<Hub>,
 }
 
+/// A node's line to the others, which may be cut in either direction.
+pub(crate) struct Line {
+    bus: Arc<Local>,
+    pub(crate) is_mute: AtomicBool,
+    pub(crate) is_deaf: AtomicBool,
+}
+
+impl Line {
+    /// Neither says nor hears anything any more.
+    pub(crate) fn cut(&self) {
+        self.is_mute.store(true, Ordering::Release);
+        self.is_deaf.store(true, Ordering::Release);
+    }
+}
+
+#[async_trait]
+impl Bus for Line {
+    fn send(&self, to: To, message: Bytes) {
+        if !self.is_mute.load(Ordering::Acquire) {
+            self.bus.send(to, message);
+        }
+    }
+
+    async fn hear(&self) -> Heard {
+        loop {
+            let heard = self.bus.hear().await;
+            if !self.is_deaf.load(Ordering::Acquire) {
+                return heard;
+            }
+        }
+    }
+}
+
 /// One node.
 pub(crate) struct Node {
     pub(crate) engine: Engine,
+    pub(crate) line: Arc<Line>,
     pub(crate) store: Postgres,
     pub(crate) metrics: Arc<Metrics>,
 }
@@ -102,9 +152,15 @@ impl Cluster {
     /// Starts a node.
     pub(crate) async fn node(&self, name: &str) -> Node {
         let store = Postgres::connect(&self.database.url, 4).await.unwrap();
+        let line = Arc::new(Line {
+            bus: self.hub.connect(name.into()),
+            is_mute: AtomicBool::new(false),
+            is_deaf: AtomicBool::new(false),
+        });
+        let bus: Arc<dyn Bus> = Arc::<Line>::clone(&line);
         let settings = Settings {
             node: name.into(),
-            bus: self.hub.connect(name.into()),
+            bus,
             clock: Clock::system(),
             entropy: Arc::new(SystemEntropy),
             limits: Limits {
@@ -131,6 +187,7 @@ impl Cluster {
         );
         Node {
             engine: engine.await.unwrap(),
+            line,
             store,
             metrics,
         }
@@ -179,6 +236,38 @@ impl Node {
         })
     }
 
+    /// Answers without a socket.
+    pub(crate) async fn exchange(
+        &self,
+        attempt: AttemptId,
+        session: Option<&str>,
+        seq: u64,
+        value: &str,
+    ) -> Result<Box<exchange::Reply>, ExchangeRefusal> {
+        let request = exchange::Request {
+            session: session.map(str::to_owned),
+            next_seq: Some(seq),
+            commands: vec![answer(seq, "q1", value)],
+            signals: Vec::new(),
+        };
+        let json = serde_json::to_string(&request).unwrap();
+        let done = self.engine.exchange(attempt, request, &json, ADDRESS);
+        done.await
+    }
+
+    /// Does something to an attempt as a proctor; how many it was done to.
+    pub(crate) async fn act(&self, attempt: AttemptId, id: &str, action: ActionName) -> u32 {
+        let command = proctor::Command {
+            id: id.to_owned(),
+            target: Target::Attempt(attempt.to_string()),
+            action,
+            args: Args::default(),
+        };
+        let pat = person("pat", Role::Proctor);
+        let done = self.engine.command(&pat, &|_| true, command, &|_| ());
+        done.await.unwrap().done
+    }
+
     /// Who has an attempt, as the store knows it.
     pub(crate) async fn owner(&self, attempt: AttemptId) -> String {
         let owner = self.store.owners(&[attempt]).await.unwrap().pop().unwrap();
@@ -189,14 +278,7 @@ impl Node {
 impl Socket {
     /// Sends an answer, without waiting for anything.
     pub(crate) async fn answer(&self, seq: u64, question: &str, value: &str) {
-        let answer = ClientMessage::Answer(candidate::Answer {
-            seq,
-            q: question.to_owned(),
-            value: candidate::WireValue::Json(json!(value)),
-            base_rev: None,
-            spent_ms: None,
-            bad_field: None,
-        });
+        let answer = answer(seq, question, value);
         assert!(self.handle.client(self.opened.connection, answer).await);
     }
 
@@ -219,6 +301,17 @@ impl Socket {
             }
         }
     }
+}
+
+fn answer(seq: u64, question: &str, value: &str) -> ClientMessage {
+    ClientMessage::Answer(candidate::Answer {
+        seq,
+        q: question.to_owned(),
+        value: candidate::WireValue::Json(json!(value)),
+        base_rev: None,
+        spent_ms: None,
+        bad_field: None,
+    })
 }
 
 async fn next(outbox: &Outbox) -> Outgoing {

@@ -9,6 +9,7 @@
     reason = "helpers of tests panic and say what they saw, and pick what they wait for"
 )]
 
+mod alone;
 mod boards;
 mod harness;
 mod moving;

@@ -1,0 +1,77 @@
+//! Nodes that do not hear each other, and nodes that end.
+
+use std::sync::atomic::Ordering;
+
+use invigil::store::AttemptStore as _;
+use invigil_protocol::{code::CloseCode, proctor::ActionName};
+
+use crate::harness::{Cluster, PATIENCE, until_heard};
+
+#[tokio::test]
+async fn nobody_is_refused_by_a_node_that_has_lost_the_attempt_unheard() {
+    let Some(cluster) = Cluster::new().await else {
+        return;
+    };
+    let (one, two) = (cluster.node("one").await, cluster.node("two").await);
+    one.line.cut();
+    two.line.cut();
+    let attempt = one.start("ann", "takeover").await;
+    let _first = one.open(attempt, None).await.unwrap();
+
+    // What happens at the other node is not heard here.
+    let second = two.open(attempt, None).await.unwrap();
+    assert_eq!(two.act(attempt, "stop", ActionName::Pause).await, 1);
+    assert_eq!(one.act(attempt, "go on", ActionName::Resume).await, 1);
+    assert_eq!(second.closing().await.code, CloseCode::Moved);
+
+    let begun = two.exchange(attempt, None, 1, "this").await.unwrap();
+    let session = Some(begun.session.as_str());
+    let went_on = one.exchange(attempt, session, 2, "that").await.unwrap();
+    assert_eq!((went_on.resumed, went_on.saved_seq), (true, 2));
+    cluster.remove().await;
+}
+
+#[tokio::test]
+async fn an_exchange_whose_answer_gets_lost_between_nodes_is_done_once() {
+    let Some(cluster) = Cluster::new().await else {
+        return;
+    };
+    let (one, two) = (cluster.node("one").await, cluster.node("two").await);
+    until_heard(&[&one, &two]).await;
+    let attempt = one.start("ann", "takeover").await;
+    let first = one.open(attempt, None).await.unwrap();
+    first.handle.gone(first.opened.connection).await;
+    // It hears what it is to do, does it, and cannot say so.
+    one.line.is_mute.store(true, Ordering::Release);
+    let done = two.exchange(attempt, None, 1, "this").await.unwrap();
+    assert_eq!(done.saved_seq, 1);
+    assert_eq!(two.owner(attempt).await, "two");
+    let answers = two.engine.answers(attempt).await.unwrap().unwrap();
+    assert_eq!(
+        (&answers.answers["q1"].value, answers.answers["q1"].rev),
+        (&"this".into(), 1)
+    );
+    cluster.remove().await;
+}
+
+#[tokio::test]
+async fn a_node_that_ends_takes_nothing_and_lets_nobody_in() {
+    let Some(cluster) = Cluster::new().await else {
+        return;
+    };
+    let (one, two) = (cluster.node("one").await, cluster.node("two").await);
+    until_heard(&[&one, &two]).await;
+    let ann = one.start("ann", "takeover").await;
+    let bob = one.start("bob", "takeover").await;
+    let first = one.open(ann, None).await.unwrap();
+    let (closing, ()) = tokio::join!(first.closing(), one.engine.drain(PATIENCE));
+    assert_eq!(closing.code, CloseCode::Draining);
+    for attempt in [ann, bob] {
+        let refused = one.open(attempt, None).await.err().unwrap();
+        assert_eq!(refused.code, CloseCode::Draining);
+    }
+    let owner = one.store.owners(&[bob]).await.unwrap().pop().unwrap();
+    assert_eq!(owner.node, None);
+    two.open(ann, None).await.unwrap();
+    cluster.remove().await;
+}

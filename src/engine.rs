@@ -367,13 +367,13 @@ impl Engine {
     ) -> Result<(Handle, Opened), OpeningRefusal> {
         let overloaded = || OpeningRefusal(Closing::new(CloseCode::Overloaded));
         let registry = &self.inner.registry;
-        let why = Why::entry(&opening);
+        let (why, until) = (Why::entry(&opening), opening.until);
         loop {
             let handle = match registry.get(attempt, &why).await {
                 Ok(Some(handle)) => handle,
                 Ok(None) => return Err(OpeningRefusal(Closing::new(CloseCode::Unauthorized))),
                 Err(Missing::Refused(closing)) => return Err(OpeningRefusal(closing)),
-                Err(Missing::Elsewhere(_)) => return Err(overloaded()),
+                Err(Missing::Elsewhere { .. }) => return Err(overloaded()),
                 Err(Missing::Failed(error)) => {
                     tracing::warn!(attempt.id = %attempt, error = chain(&error), "cannot load");
                     return Err(overloaded());
@@ -385,7 +385,10 @@ impl Engine {
                 .await
             {
                 Ok(()) => {
-                    let opened = opened.await.map_err(|_ended| overloaded())??;
+                    // A refusal waits for the store, and no longer than the client.
+                    let opened = tokio::time::timeout_at(until, opened).await;
+                    let opened = opened.map_err(|_late| overloaded())?;
+                    let opened = opened.map_err(|_ended| overloaded())??;
                     return Ok((handle, opened));
                 }
                 Err(Message::Open(returned)) => opening = returned.0,
@@ -414,7 +417,7 @@ impl Engine {
         let asked = || Question::Exchange {
             attempt,
             request: json.to_owned(),
-            fresh: fresh.clone(),
+            fresh: Some(fresh.clone()),
             address,
         };
         let message = |reply| {

@@ -283,7 +283,7 @@ pub struct Taken {
     pub lost_at: Option<Timestamp>,
 }
 
-/// What became of [`AttemptStore::take_if_free`].
+/// What became of [`AttemptStore::take`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum Take {
     /// It is taken.
@@ -302,7 +302,8 @@ pub enum Take {
 pub enum Whose<'a> {
     /// The node's own.
     Own,
-    /// Also those of nodes that are not among these and were not heard of lately.
+    /// Also those of nodes that were not heard of for a minute, or are not among these
+    /// and were not heard of lately.
     Lost(&'a [NodeId]),
 }
 
@@ -367,23 +368,15 @@ pub trait AttemptStore: Send + Sync {
     /// make one attempt, and never more than `max_attempts`.
     async fn start(&self, new: NewAttempt) -> Result<Started, Error>;
 
-    /// Takes an attempt, whoever has it: raises its epoch, names the owner, then reads
-    /// it. None where there is no such attempt. `living` are other nodes that are known
-    /// not to be dead, whatever the store has heard.
+    /// Takes an attempt, unless one of `living` (other nodes that are known not to be
+    /// dead, whatever the store has heard) has it by another taking than `from`: raises
+    /// its epoch, names the owner, then reads it. None where there is no such attempt.
     async fn take(
         &self,
         attempt: AttemptId,
         node: &NodeId,
         living: &[NodeId],
-    ) -> Result<Option<Taken>, Error>;
-
-    /// Takes an attempt unless one of `living` has it. None where there is no such
-    /// attempt.
-    async fn take_if_free(
-        &self,
-        attempt: AttemptId,
-        node: &NodeId,
-        living: &[NodeId],
+        from: Option<u64>,
     ) -> Result<Option<Take>, Error>;
 
     /// Who has these attempts, in any order; those that there are not are left out.
@@ -395,14 +388,15 @@ pub trait AttemptStore: Send + Sync {
     async fn save(&self, batch: &[AttemptWrite]) -> Result<Vec<Written>, Error>;
 
     /// Attempts whose `close_at` is at or before `now` and that are for this node to
-    /// hand in, earliest first. Whoever does takes them as any other.
+    /// hand in, earliest first, with the number of their last taking. Whoever hands one
+    /// in takes it from that, as any other.
     async fn overdue(
         &self,
         now: Timestamp,
         node: &NodeId,
         whose: Whose<'_>,
         limit: u32,
-    ) -> Result<Vec<AttemptId>, Error>;
+    ) -> Result<Vec<(AttemptId, u64)>, Error>;
 
     /// Looks at an attempt without taking it.
     async fn summary(&self, attempt: AttemptId) -> Result<Option<Summary>, Error>;

@@ -51,6 +51,10 @@ use invigil_protocol::{
 /// connection at the hand-in to come back for the receipt.
 const OVER_STOP: Duration = Duration::from_secs(5);
 
+/// What may wait for a commit where somebody is to be refused: the rest of the room is
+/// for those who are not.
+const REFUSALS_MAX: usize = 16;
+
 /// Messages that may wait for an actor. One connection sends one at a time and
 /// REST calls are few, so a full mailbox means a stuck actor; senders wait.
 const MAILBOX: usize = 16;
@@ -74,8 +78,9 @@ pub(super) struct Actor {
     sight: sight::Sight,
     /// Who waits for the attempt to be let go.
     leaving: Vec<oneshot::Sender<Release>>,
-    /// When the node died that had the attempt before.
-    lost_at: Option<Timestamp>,
+    /// From when to when time is to be given back for the death of the node that had
+    /// the attempt before.
+    lost: Option<(Timestamp, Timestamp)>,
     /// The refusal of the last command, where no connection waits for it.
     refusal: Option<Refused>,
 }
@@ -105,6 +110,8 @@ struct Connection {
     id: ConnectionId,
     outbox: Arc<Outbox>,
     last_pulse: Option<Instant>,
+    /// When its client asked for it.
+    asked_at: Option<Timestamp>,
 }
 
 impl Drop for Connection {
@@ -131,6 +138,7 @@ impl Actor {
             session: attempt.session().map(|session| session.id.clone()),
             seq: attempt.session().map_or(0, |session| session.applied_seq),
         };
+        let lost = lost_at.map(|at| (at, Self::back_by(attempt.plan(), at)));
         let identity = attempt.identity();
         let slot = Slot::new(identity, epoch, durable, shared.recorder.clone());
         let actor = Self {
@@ -148,7 +156,7 @@ impl Actor {
             seat,
             sight: sight::Sight::default(),
             leaving: Vec::new(),
-            lost_at,
+            lost,
             refusal: None,
         };
         (actor, Handle::new(sender))
@@ -248,7 +256,7 @@ impl Actor {
             Message::Release(message) => {
                 let (epoch, entry, reply) = *message;
                 // Who wants it of an earlier taking has given up long ago.
-                if epoch == self.epoch() {
+                if epoch.is_none_or(|epoch| epoch == self.epoch()) {
                     self.release(&entry, reply);
                 }
             }
@@ -389,6 +397,9 @@ impl Actor {
         T: Send + 'static,
         E: Send + 'static,
     {
+        if self.waiting.len() >= REFUSALS_MAX {
+            return;
+        }
         self.attempt.apply(&Event::Noted);
         self.after_this(After::Refuse(Box::new(|| {
             reply.send(Err(refusal)).ok();

@@ -16,6 +16,7 @@ use super::{
     COMMIT_PATIENCE, ExchangeRefusal, StaffRefusal,
     actor::message::{Look, Message, Release},
     board::{Rows, Told, Watched},
+    entropy::fresh_session,
     registry::Registry,
     shared::Shared,
 };
@@ -25,6 +26,7 @@ use crate::{
         attempt::command::{Action, CommandKey},
         id::{AttemptId, ExamCode, NodeId, SessionId},
         person::CandidateScope,
+        time::Timestamp,
     },
 };
 
@@ -59,6 +61,10 @@ pub struct Entry {
     pub resume: Option<(SessionId, u64)>,
     /// Where the client is.
     pub address: IpAddr,
+    /// When it asked, by the clock of the node that it asked.
+    // Optional, as nodes of an earlier release do not say it.
+    #[serde(default)]
+    pub asked_at: Option<Timestamp>,
 }
 
 /// What one node asks of another that has an attempt.
@@ -69,7 +75,9 @@ pub(super) enum Question {
     /// candidate is now.
     Release {
         attempt: AttemptId,
-        epoch: u64,
+        // Optional, as nodes of an earlier release do not name it.
+        #[serde(default)]
+        epoch: Option<u64>,
         entry: Entry,
     },
     /// Do what a candidate sends without a socket: the request's JSON, and the session
@@ -77,7 +85,9 @@ pub(super) enum Question {
     Exchange {
         attempt: AttemptId,
         request: String,
-        fresh: SessionId,
+        // Likewise.
+        #[serde(default)]
+        fresh: Option<SessionId>,
         address: IpAddr,
     },
     /// Do what staff want.
@@ -280,7 +290,12 @@ impl Service<Talk> for Desk {
 }
 
 impl Desk {
-    async fn release(&self, attempt: AttemptId, epoch: u64, entry: Entry) -> Option<Answer> {
+    async fn release(
+        &self,
+        attempt: AttemptId,
+        epoch: Option<u64>,
+        entry: Entry,
+    ) -> Option<Answer> {
         let handle = self.registry.find_soon(attempt).await?;
         let (reply, released) = oneshot::channel();
         let message = Message::Release(Box::new((epoch, entry, reply)));
@@ -298,11 +313,15 @@ impl Desk {
         &self,
         attempt: AttemptId,
         request: &str,
-        fresh: SessionId,
+        fresh: Option<SessionId>,
         address: IpAddr,
     ) -> Option<Answer> {
         let handle = self.registry.find_soon(attempt).await?;
         let request = codec::decode_exchange(request.as_bytes()).ok()?;
+        let fresh = match fresh {
+            Some(fresh) => fresh,
+            None => fresh_session(&*self.shared.entropy).ok()?,
+        };
         let (reply, answer) = oneshot::channel();
         let message = Message::Exchange(Box::new((request, fresh, address, reply)));
         handle.deliver(message).await.ok()?;

@@ -45,6 +45,9 @@ use crate::{
 /// connections, and thousands of waiters end in connection storms.
 const LOADS_AT_ONCE: usize = 32;
 
+/// How often an attempt is asked for that others take meanwhile.
+const TRIES: usize = 3;
+
 /// An attempt that is live, or on its way.
 type Entry = Arc<OnceCell<Handle>>;
 
@@ -194,66 +197,75 @@ impl Registry {
     async fn take(&self, attempt: AttemptId, why: &Why) -> Result<Taken, Option<Missing>> {
         let shared = &*self.shared;
         let begun = Instant::now();
-        let living = shared.nodes.others();
-        let entry = match why {
-            Why::Owed => return self.take_away(attempt, why, &living).await,
-            Why::Entry { entry, .. } => Some(entry),
-            Why::Unowned => None,
-        };
-        self.still_wanted(why)?;
-        let taking = self.store.take_if_free(attempt, &shared.node, &living);
-        let (holder, epoch) = match self.loading(taking).await? {
-            None => return Err(None),
-            Some(Take::Taken(taken)) => return Ok(*taken),
-            Some(Take::Held { node, epoch }) => (node, epoch),
-        };
-        let Some(entry) = entry else {
-            return Err(Some(Missing::Elsewhere(holder)));
-        };
-        let question = Question::Release {
-            attempt,
-            epoch,
-            entry: entry.clone(),
-        };
-        let patience = Patience::short(HAND_OVER_MAX);
-        let outcome = match shared.nodes.ask(&holder, &question, patience).await {
-            Ok(Answer::Refused { code, detail }) => {
-                let retry_ms = None;
-                return Err(Some(Missing::Refused(Closing {
-                    code,
-                    detail,
-                    retry_ms,
-                })));
-            }
-            Ok(_) => "handed_over",
-            Err(_) => "taken",
-        };
-        let taken = self.take_away(attempt, why, &living).await?;
-        shared.metrics.taken_over(outcome, begun.elapsed());
-        Ok(taken)
+        let (mut from, mut outcome) = (None, None);
+        if let Why::Owed { epoch } = why {
+            from = Some(*epoch);
+        }
+        for _ in 0..TRIES {
+            let living = shared.nodes.others();
+            self.still_wanted(attempt, why, &living).await?;
+            let taking = self.store.take(attempt, &shared.node, &living, from);
+            let (node, epoch) = match self.loading(taking).await? {
+                None => return Err(None),
+                Some(Take::Taken(taken)) => {
+                    if let Some(outcome) = outcome {
+                        shared.metrics.taken_over(outcome, begun.elapsed());
+                    }
+                    return Ok(*taken);
+                }
+                Some(Take::Held { node, epoch }) => (node, epoch),
+            };
+            let Why::Entry { entry, .. } = why else {
+                return Err(Some(Missing::Elsewhere { node, epoch }));
+            };
+            // A node that stood still must not ask for what its client has given up.
+            self.still_wanted(attempt, why, &living).await?;
+            let question = Question::Release {
+                attempt,
+                epoch: Some(epoch),
+                entry: entry.clone(),
+            };
+            let patience = Patience::short(HAND_OVER_MAX);
+            outcome = Some(match shared.nodes.ask(&node, &question, patience).await {
+                Ok(Answer::Refused { code, detail }) => {
+                    let retry_ms = None;
+                    return Err(Some(Missing::Refused(Closing {
+                        code,
+                        detail,
+                        retry_ms,
+                    })));
+                }
+                Ok(_) => "handed_over",
+                Err(_) => "taken",
+            });
+            from = Some(epoch);
+        }
+        // It goes from one to the other.
+        Err(Some(Missing::Refused(Closing::new(CloseCode::Overloaded))))
     }
 
-    /// Takes an attempt, whoever has it.
-    async fn take_away(
+    /// Whether anything is to be taken still, for this reason.
+    async fn still_wanted(
         &self,
         attempt: AttemptId,
         why: &Why,
         living: &[NodeId],
-    ) -> Result<Taken, Option<Missing>> {
-        self.still_wanted(why)?;
-        let taking = self.store.take(attempt, &self.shared.node, living);
-        self.loading(taking).await?.ok_or(None)
-    }
-
-    /// Whether anything is to be taken still, for this reason.
-    fn still_wanted(&self, why: &Why) -> Result<(), Option<Missing>> {
+    ) -> Result<(), Option<Missing>> {
         let refused = |code| Err(Some(Missing::Refused(Closing::new(code))));
         if self.shared.is_draining() {
+            // What another node can do is passed on to the end.
+            if matches!(why, Why::Unowned)
+                && let Some(owner) = self.loading(self.store.owners(&[attempt])).await?.pop()
+                && let Some(node) = owner.node.filter(|node| living.contains(node))
+            {
+                let epoch = owner.epoch;
+                return Err(Some(Missing::Elsewhere { node, epoch }));
+            }
             return refused(CloseCode::Draining);
         }
         match why {
             Why::Entry { until, .. } if Instant::now() >= *until => refused(CloseCode::Overloaded),
-            Why::Entry { .. } | Why::Unowned | Why::Owed => Ok(()),
+            Why::Entry { .. } | Why::Unowned | Why::Owed { .. } => Ok(()),
         }
     }
 
@@ -398,8 +410,9 @@ pub(super) enum Why {
     },
     /// There is something to do, which another node does if it has the attempt.
     Unowned,
-    /// There is something to do, and whoever has the attempt does not do it.
-    Owed,
+    /// There is something to do, and whoever has the attempt by this taking does not do
+    /// it.
+    Owed { epoch: u64 },
 }
 
 impl Why {
@@ -415,8 +428,8 @@ impl Why {
 /// Why an attempt cannot be here.
 #[derive(Debug)]
 pub(super) enum Missing {
-    /// Another node has it.
-    Elsewhere(NodeId),
+    /// Another node has it, by this taking.
+    Elsewhere { node: NodeId, epoch: u64 },
     /// The node that has it does not let the candidate in.
     Refused(Closing),
     /// It could not be loaded.

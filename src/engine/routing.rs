@@ -39,12 +39,11 @@ impl Engine {
         } = &*self.inner;
         let mut why = Why::Unowned;
         for _ in 0..TRIES {
-            let known = shared.owners.find(attempt);
-            let heard = known.clone();
+            let heard = shared.owners.find(attempt);
             let heard = heard.filter(|_| registry.find(attempt).is_none());
             let (reply, done) = oneshot::channel();
-            let holder = match (heard, &why) {
-                (Some(holder), Why::Unowned) => holder,
+            let (holder, taking) = match (heard, &why) {
+                (Some(holder), Why::Unowned) => (holder, None),
                 (_, reason) => match registry.deliver(attempt, message(reply), reason).await {
                     Ok(true) => match tokio::time::timeout(COMMIT_PATIENCE, done).await {
                         Ok(Ok(done)) => return Done::Here(done),
@@ -56,7 +55,7 @@ impl Engine {
                         Err(_) => return Done::Not,
                     },
                     Ok(false) => return Done::NoSuchAttempt,
-                    Err(Missing::Elsewhere(holder)) => holder,
+                    Err(Missing::Elsewhere { node, epoch }) => (node, Some(epoch)),
                     Err(missing) => {
                         tracing::warn!(attempt.id = %attempt, ?missing, "cannot load");
                         return Done::Not;
@@ -69,13 +68,10 @@ impl Engine {
                 Err(Unanswered::Working) => return Done::Not,
                 Err(Unanswered::Nothing | Unanswered::Silent) => {}
             }
-            if known.as_ref() == Some(&holder) {
-                // It was only heard to have it: the store knows.
-                shared.owners.forget(attempt);
-            } else {
-                // It does not have it in memory, or is dead, or hangs.
-                why = Why::Owed;
-            }
+            // It was only heard to have it, and the store knows; or it does not have it in
+            // memory, or is dead, or hangs.
+            shared.owners.forget(attempt);
+            why = taking.map_or(Why::Unowned, |epoch| Why::Owed { epoch });
         }
         Done::Not
     }

@@ -3,17 +3,18 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    Error,
     registry::{Missing, Registry, Why},
     shared::Shared,
 };
 use crate::{
     domain::id::AttemptId,
-    store::{AttemptStore, Whose},
+    store::{self, AttemptStore, Whose},
     telemetry::chain,
 };
 
@@ -27,9 +28,10 @@ const BATCH: u32 = 500;
 /// Attempts loaded at once.
 const LOADS: usize = 8;
 
-/// How long after an absence of the store other nodes may need to be heard by it again.
-/// Until then their attempts are left to them: they may have answers to save.
-const SETTLED_AFTER: Duration = Duration::from_secs(5);
+/// How long after an absence of the store other nodes may need to be heard by it again: a
+/// call that hangs, and the next one. Until then their attempts are left to them: they
+/// may have answers to save.
+const SETTLED_AFTER: Duration = Duration::from_secs(12);
 
 /// Loads overdue attempts until `stop`; each hands itself in on loading.
 pub(super) async fn run(
@@ -39,7 +41,8 @@ pub(super) async fn run(
     stop: CancellationToken,
 ) {
     let mut pause = Duration::ZERO;
-    let mut settled_at = Instant::now();
+    // A node that has just started does not know whether the store was away.
+    let mut settled_at = Instant::now() + SETTLED_AFTER;
     loop {
         tokio::select! {
             biased;
@@ -53,37 +56,43 @@ pub(super) async fn run(
             Whose::Lost(&living)
         };
         let now = shared.clock.now();
-        pause = match store.overdue(now, &shared.node, whose, BATCH).await {
-            Ok(overdue) => {
-                let woken = wake(&registry, &overdue).await;
+        let swept = match store.overdue(now, &shared.node, whose, BATCH).await {
+            Ok(overdue) => wake(&registry, &overdue).await.map(|woken| {
                 let more = woken > 0 && overdue.len() == BATCH as usize;
                 if more { Duration::ZERO } else { INTERVAL }
-            }
+            }),
             Err(error) => {
                 tracing::debug!(error = chain(&error), "cannot ask for overdue attempts");
-                settled_at = Instant::now() + SETTLED_AFTER;
-                INTERVAL
+                Err(StoreAway)
             }
         };
+        pause = swept.unwrap_or_else(|StoreAway| {
+            settled_at = Instant::now() + SETTLED_AFTER;
+            INTERVAL
+        });
     }
 }
 
+/// The store does not answer.
+struct StoreAway;
+
 /// Loads those that no actor has; the others have timers of their own. How many.
-async fn wake(registry: &Registry, overdue: &[AttemptId]) -> usize {
+async fn wake(registry: &Registry, overdue: &[(AttemptId, u64)]) -> Result<usize, StoreAway> {
     let missing = overdue.iter().copied();
-    let missing = missing.filter(|attempt| registry.find(*attempt).is_none());
-    let waking = stream::iter(missing).map(async |attempt| {
-        match registry.get(attempt, &Why::Unowned).await {
-            Ok(_) => 1,
+    let missing = missing.filter(|(attempt, _)| registry.find(*attempt).is_none());
+    let waking = stream::iter(missing).map(async |(attempt, epoch)| {
+        match registry.get(attempt, &Why::Owed { epoch }).await {
+            Ok(_) => Ok(1),
+            Err(Missing::Failed(Error::Store(store::Error::Unavailable { .. }))) => Err(StoreAway),
             Err(Missing::Failed(error)) => {
                 tracing::error!(attempt.id = %attempt, error = chain(&error),
                     "cannot load an overdue attempt");
-                0
+                Ok(0)
             }
             // Somebody else was quicker.
-            Err(Missing::Elsewhere(_) | Missing::Refused(_)) => 0,
+            Err(Missing::Elsewhere { .. } | Missing::Refused(_)) => Ok(0),
         }
     });
     let woken = waking.buffer_unordered(LOADS);
-    woken.fold(0, async |sum, one| sum + one).await
+    woken.try_fold(0, async |sum, one| Ok(sum + one)).await
 }

@@ -218,6 +218,7 @@ impl Node {
             entry: Entry {
                 resume: resume.map(|(session, next_seq)| (session.into(), next_seq)),
                 address: ADDRESS,
+                asked_at: Some(self.engine.now()),
             },
             device: None,
             outbox: Arc::clone(&outbox),

@@ -73,7 +73,10 @@ async fn a_node_that_lost_an_attempt_unheard_saves_nothing_of_it() {
     first.answer(1, "q1", "saved").await;
     first.saved(1).await;
     // Nobody told it.
-    one.store.take(attempt, &"gone".into(), &[]).await.unwrap();
+    one.store
+        .take(attempt, &"gone".into(), &[], None)
+        .await
+        .unwrap();
     first.answer(2, "q1", "not saved").await;
     assert_eq!(first.closing().await.code, CloseCode::Moved);
     let answers = one.engine.answers(attempt).await.unwrap().unwrap();

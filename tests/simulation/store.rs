@@ -15,7 +15,7 @@ use invigil::{
     store::{
         AnswerRow, AttemptStore, AttemptWrite, CandidateScope, Catalog, CommandState, Credentials,
         Error, GradeRow, LoginTry, NewAttempt, NewLogin, Owner, Person, ResultLine, Started,
-        StoredExam, Summary, Take, Taken, TimelineRow, Whose, Written,
+        StoredExam, Summary, Take, TimelineRow, Whose, Written,
     },
 };
 
@@ -106,33 +106,6 @@ impl Store {
         Ok(done)
     }
 
-    async fn take_as(
-        &self,
-        attempt: AttemptId,
-        node: &NodeId,
-        living: &[NodeId],
-        must_be_free: bool,
-    ) -> Result<Option<Take>, Error> {
-        let read = self
-            .world
-            .oracle(|_, tables| tables.attempts.get(&attempt).cloned());
-        if self.world.is(Mutation::TakeReadsFirst) {
-            self.travel().await;
-        }
-        let world = &self.world;
-        let mut take = self
-            .call(|tables| tables.take(attempt, node, living, must_be_free, world))
-            .await?;
-        if let (Some(Take::Taken(taken)), Some(read), true) =
-            (&mut take, read, world.is(Mutation::TakeReadsFirst))
-        {
-            taken.progress = read.progress;
-            taken.control = read.control.state;
-            taken.answers = read.answers.into_values().collect();
-        }
-        Ok(take)
-    }
-
     /// Commits a batch later, without anybody who waits for it.
     fn save_late(&self, batch: &[AttemptWrite], most_ms: u64) {
         let (world, batch) = (Arc::clone(&self.world), batch.to_vec());
@@ -159,20 +132,26 @@ impl AttemptStore for Store {
         attempt: AttemptId,
         node: &NodeId,
         living: &[NodeId],
-    ) -> Result<Option<Taken>, Error> {
-        Ok(match self.take_as(attempt, node, living, false).await? {
-            Some(Take::Taken(taken)) => Some(*taken),
-            Some(Take::Held { .. }) | None => None,
-        })
-    }
-
-    async fn take_if_free(
-        &self,
-        attempt: AttemptId,
-        node: &NodeId,
-        living: &[NodeId],
+        from: Option<u64>,
     ) -> Result<Option<Take>, Error> {
-        self.take_as(attempt, node, living, true).await
+        let read = self
+            .world
+            .oracle(|_, tables| tables.attempts.get(&attempt).cloned());
+        if self.world.is(Mutation::TakeReadsFirst) {
+            self.travel().await;
+        }
+        let world = &self.world;
+        let mut take = self
+            .call(|tables| tables.take(attempt, node, living, from, world))
+            .await?;
+        if let (Some(Take::Taken(taken)), Some(read), true) =
+            (&mut take, read, world.is(Mutation::TakeReadsFirst))
+        {
+            taken.progress = read.progress;
+            taken.control = read.control.state;
+            taken.answers = read.answers.into_values().collect();
+        }
+        Ok(take)
     }
 
     async fn owners(&self, attempts: &[AttemptId]) -> Result<Vec<Owner>, Error> {
@@ -214,7 +193,7 @@ impl AttemptStore for Store {
         node: &NodeId,
         whose: Whose<'_>,
         limit: u32,
-    ) -> Result<Vec<AttemptId>, Error> {
+    ) -> Result<Vec<(AttemptId, u64)>, Error> {
         self.call(|tables| tables.overdue(now, node, whose, limit))
             .await
     }

@@ -28,6 +28,7 @@ pub(crate) const BEGIN: Timestamp = Timestamp::from_ms(1_795_420_800_000);
 /// As the PostgreSQL adapter has them.
 const LOST_AFTER: Duration = Duration::from_secs(2);
 const DEAD_AFTER: Duration = Duration::from_secs(5);
+const CUT_OFF_AFTER: Duration = Duration::from_mins(1);
 
 /// The newest commits that a database with a mutation forgets in a crash.
 const FORGOTTEN: Duration = Duration::from_millis(400);
@@ -203,13 +204,13 @@ impl Tables {
         attempt: AttemptId,
         node: &NodeId,
         living: &[NodeId],
-        must_be_free: bool,
+        from: Option<u64>,
         world: &World,
     ) -> Option<Take> {
         let row = self.attempts.get_mut(&attempt)?;
         let holder = row.owner.clone().filter(|owner| owner != node);
         let lives = holder.as_ref().is_some_and(|owner| living.contains(owner));
-        if let Some(node) = holder.clone().filter(|_| lives && must_be_free) {
+        if let Some(node) = holder.clone().filter(|_| lives && from != Some(row.epoch)) {
             let epoch = row.epoch;
             return Some(Take::Held { node, epoch });
         }
@@ -290,22 +291,24 @@ impl Tables {
         node: &NodeId,
         whose: Whose<'_>,
         limit: u32,
-    ) -> Vec<AttemptId> {
-        let is_heard = |owner: &NodeId| {
+    ) -> Vec<(AttemptId, u64)> {
+        let is_heard = |owner: &NodeId, lately: Duration| {
             let row = self.nodes.get(owner);
-            row.is_some_and(|row| !row.left && row.heard_at.elapsed() < DEAD_AFTER)
+            row.is_some_and(|row| !row.left && row.heard_at.elapsed() < lately)
         };
-        let is_mine = |owner: &NodeId| {
-            let lost = |living: &[NodeId]| !living.contains(owner) && !is_heard(owner);
-            owner == node || matches!(whose, Whose::Lost(living) if lost(living))
+        let is_mine = |owner: &NodeId| match whose {
+            _ if owner == node => true,
+            Whose::Own => false,
+            Whose::Lost(living) if living.contains(owner) => !is_heard(owner, CUT_OFF_AFTER),
+            Whose::Lost(_) => !is_heard(owner, DEAD_AFTER),
         };
         let rows = self.attempts.values();
         let rows = rows.filter(|row| row.owner.as_ref().is_none_or(is_mine));
-        let due = rows.filter_map(|row| Some((row.control.close_at?, row.identity.id)));
-        let mut due: Vec<_> = due.filter(|(at, _)| *at <= now).collect();
+        let due = rows.filter_map(|row| Some((row.control.close_at?, row.identity.id, row.epoch)));
+        let mut due: Vec<_> = due.filter(|(at, ..)| *at <= now).collect();
         due.sort_unstable();
         due.truncate(limit as usize);
-        due.into_iter().map(|(_, id)| id).collect()
+        due.into_iter().map(|(_, id, epoch)| (id, epoch)).collect()
     }
 
     pub(crate) fn begin_command(

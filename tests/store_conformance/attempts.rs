@@ -9,7 +9,7 @@ use invigil::{
 
 use crate::fixture::{
     QUESTIONS, Store, answer, at, closed, entry, exam, furnish, hand_in, new_attempt, node, start,
-    started_and_taken, totals, untouched, version, write,
+    started_and_taken, take, totals, untouched, version, write,
 };
 
 pub(crate) async fn an_attempt_is_made_as_it_was_asked_for(store: Arc<dyn Store>) {
@@ -113,12 +113,8 @@ pub(crate) async fn a_start_of_what_is_not_there_is_refused(store: Arc<dyn Store
 pub(crate) async fn taking_raises_the_epoch(store: Arc<dyn Store>) {
     furnish(&*store).await;
     let attempt = start(&*store, "ann").await;
-    let first = store.take(attempt, &node(), &[]).await.unwrap().unwrap();
-    let second = store
-        .take(attempt, &"node-2".into(), &[])
-        .await
-        .unwrap()
-        .unwrap();
+    let first = take(&*store, attempt, &node()).await;
+    let second = take(&*store, attempt, &"node-2".into()).await;
     assert!(second.epoch > first.epoch);
     assert_eq!(
         (&first.control, first.answers.len()),
@@ -126,7 +122,10 @@ pub(crate) async fn taking_raises_the_epoch(store: Arc<dyn Store>) {
     );
     assert_eq!((first.progress.version, first.progress.session), (0, None));
     assert_eq!(first.identity, second.identity);
-    assert_eq!(store.take(AttemptId(-1), &node(), &[]).await.unwrap(), None);
+    assert_eq!(
+        store.take(AttemptId(-1), &node(), &[], None).await.unwrap(),
+        None
+    );
 }
 
 pub(crate) async fn overdue_attempts_come_earliest_first(store: Arc<dyn Store>) {
@@ -140,36 +139,18 @@ pub(crate) async fn overdue_attempts_come_earliest_first(store: Arc<dyn Store>) 
             ..untouched()
         }));
         store.save(&[change]).await.unwrap();
-        due.push(attempt);
+        due.push((attempt, epoch));
     }
-    assert_eq!(
-        store
-            .overdue(at(9), &node(), Whose::Lost(&[]), 10)
-            .await
-            .unwrap(),
-        []
-    );
-    assert_eq!(
-        store
-            .overdue(at(10), &node(), Whose::Lost(&[]), 10)
-            .await
-            .unwrap(),
-        [due[1]]
-    );
-    assert_eq!(
-        store
-            .overdue(at(99), &node(), Whose::Lost(&[]), 10)
-            .await
-            .unwrap(),
-        [due[1], due[0]]
-    );
-    assert_eq!(
-        store
-            .overdue(at(99), &node(), Whose::Lost(&[]), 1)
-            .await
-            .unwrap(),
-        [due[1]]
-    );
+    let overdue = async |ms, limit| {
+        let found = store
+            .overdue(at(ms), &node(), Whose::Lost(&[]), limit)
+            .await;
+        found.unwrap()
+    };
+    assert_eq!(overdue(9, 10).await, []);
+    assert_eq!(overdue(10, 10).await, [due[1]]);
+    assert_eq!(overdue(99, 10).await, [due[1], due[0]]);
+    assert_eq!(overdue(99, 1).await, [due[1]]);
 }
 
 pub(crate) async fn an_exam_lists_its_attempts(store: Arc<dyn Store>) {

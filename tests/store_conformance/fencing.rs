@@ -10,7 +10,9 @@ use sqlx::{Connection, PgConnection};
 use tokio::task::JoinSet;
 
 use crate::{
-    fixture::{QUESTIONS, answer, at, closed, furnish, node, started_and_taken, untouched, write},
+    fixture::{
+        QUESTIONS, answer, at, closed, furnish, node, started_and_taken, take, untouched, write,
+    },
     postgres_server::Database,
 };
 
@@ -76,10 +78,10 @@ async fn taking_waits_for_a_batch_in_flight_and_sees_it() {
     }
     let mut tasks = JoinSet::new();
     let taker = Arc::clone(&store);
-    tasks.spawn(async move { taker.take(attempt, &node(), &[]).await });
+    tasks.spawn(async move { take(&*taker, attempt, &node()).await });
     somebody_waits(&mut observer).await;
     batch.commit().await.unwrap();
-    let taken = tasks.join_next().await.unwrap().unwrap().unwrap().unwrap();
+    let taken = tasks.join_next().await.unwrap().unwrap();
     assert_eq!(taken.answers[0].value.as_deref(), Some("\"flown\""));
     assert_eq!((&*taken.control, taken.epoch), ("2", epoch + 1));
     database.remove().await;
@@ -203,8 +205,12 @@ async fn an_attempt_that_another_node_has_is_left_to_it() {
         node: node(),
         epoch,
     };
-    let held = store.take_if_free(attempt, &other, &[node()]).await;
-    assert_eq!(held.unwrap(), Some(held_by_mine));
+    let take = async |living: &[NodeId], from| {
+        let taken = store.take(attempt, &other, living, from).await;
+        taken.unwrap().unwrap()
+    };
+    assert_eq!(take(&[node()], None).await, held_by_mine);
+    assert_eq!(take(&[node()], Some(epoch + 1)).await, held_by_mine);
     let owners = store.owners(&[attempt, AttemptId(-1)]).await.unwrap();
     let mine = Owner {
         attempt,
@@ -212,22 +218,24 @@ async fn an_attempt_that_another_node_has_is_left_to_it() {
         epoch,
     };
     assert_eq!(owners, [mine]);
-    let taken = store
-        .take_if_free(attempt, &other, &["node-3".into()])
-        .await;
-    let Some(Take::Taken(taken)) = taken.unwrap() else {
-        panic!("nobody has it who was to be asked");
+    let Take::Taken(taken) = take(&[node()], Some(epoch)).await else {
+        panic!("it is to be taken from that one");
     };
     assert_eq!(taken.epoch, epoch + 1);
-    let nothing = store.take_if_free(AttemptId(-1), &other, &[]).await;
+    let Take::Taken(taken) = take(&["node-3".into()], None).await else {
+        panic!("nobody has it who was to be asked");
+    };
+    assert_eq!(taken.epoch, epoch + 2);
+    let nothing = store.take(AttemptId(-1), &other, &[], None).await;
     assert_eq!(nothing.unwrap(), None);
     database.remove().await;
 }
 
-/// As if no node had said anything for a minute.
-async fn silence(database: &Database) {
+/// As if no node had said anything for so long.
+async fn silence(database: &Database, seconds: f64) {
     let mut clock = database.connection().await;
-    sqlx::query("UPDATE engine_nodes SET heard_at = heard_at - interval '1 minute'")
+    sqlx::query("UPDATE engine_nodes SET heard_at = heard_at - make_interval(secs => $1)")
+        .bind(seconds)
         .execute(&mut clock)
         .await
         .unwrap();
@@ -240,20 +248,29 @@ async fn an_attempt_of_a_node_that_died_says_when() {
     };
     let (attempt, _) = started_and_taken(&*store, "ann").await;
     let other: NodeId = "node-2".into();
-    let take = async |by: &NodeId, living: &[NodeId]| {
-        let taken = store.take(attempt, by, living).await;
-        taken.unwrap().unwrap()
+    let take = async |by: &NodeId, living: &[NodeId]| match store
+        .take(attempt, by, living, None)
+        .await
+        .unwrap()
+    {
+        Some(Take::Taken(taken)) => *taken,
+        other => panic!("{other:?}"),
     };
     let lost = async |by: &NodeId, living: &[NodeId]| take(by, living).await.lost_at;
     store.node_alive(&node(), at(5)).await.unwrap();
     assert_eq!(lost(&other, &[]).await, None, "it lives");
     take(&node(), &[]).await;
-    silence(&database).await;
-    assert_eq!(lost(&other, &[node()]).await, None, "it is known to live");
+    silence(&database, 30.0).await;
+    let epoch = store.owners(&[attempt]).await.unwrap()[0].epoch;
+    let from_living = store.take(attempt, &other, &[node()], Some(epoch)).await;
+    let Some(Take::Taken(taken)) = from_living.unwrap() else {
+        panic!("it is taken from that one");
+    };
+    assert_eq!(taken.lost_at, None, "it is known to live");
     take(&node(), &[]).await;
     assert_eq!(lost(&other, &[]).await, Some(at(5)));
     store.node_alive(&other, at(9)).await.unwrap();
-    silence(&database).await;
+    silence(&database, 30.0).await;
     let third = take(&"node-3".into(), &[]).await;
     assert_eq!(
         third.lost_at,
@@ -287,19 +304,23 @@ async fn overdue_attempts_are_their_nodes_while_it_lives() {
     let other: NodeId = "node-2".into();
     let overdue = async |node: &NodeId, whose, limit| {
         let found = store.overdue(at(60_000), node, whose, limit).await;
-        found.unwrap()
+        let found = found.unwrap().into_iter();
+        found.map(|(attempt, _)| attempt).collect::<Vec<_>>()
     };
     store.node_alive(&node(), at(10_000)).await.unwrap();
     store.node_alive(&other, at(10_000)).await.unwrap();
     assert_eq!(overdue(&node(), Whose::Own, 9).await, due);
     assert_eq!(overdue(&other, Whose::Lost(&[]), 9).await, []);
-    silence(&database).await;
+    silence(&database, 30.0).await;
     let living = [node()];
     assert_eq!(overdue(&other, Whose::Lost(&living), 9).await, []);
     assert_eq!(overdue(&other, Whose::Own, 9).await, []);
     assert_eq!(overdue(&other, Whose::Lost(&[]), 1).await, due[..1]);
     assert_eq!(overdue(&other, Whose::Lost(&[]), 9).await, due);
-    store.take(due[0], &other, &[]).await.unwrap().unwrap();
+    silence(&database, 40.0).await;
+    let cut_off = overdue(&other, Whose::Lost(&living), 9).await;
+    assert_eq!(cut_off, due, "it does not reach the database");
+    take(&*store, due[0], &other).await;
     assert_eq!(overdue(&node(), Whose::Own, 9).await, due[1..]);
     store.node_alive(&node(), at(10_000)).await.unwrap();
     store.node_left(&node()).await.unwrap();

@@ -11,7 +11,7 @@ use invigil::{
     store::{
         AnswerRow, AttemptStore, AttemptWrite, Catalog, ControlRow, EvidenceStore, ExamScope,
         Groups, HandInRow, Identity, IntegritySums, NewAttempt, Person, Progress, Role, Started,
-        StoredExam, TimelineRow, Totals,
+        StoredExam, Take, Taken, TimelineRow, Totals,
     },
 };
 use rust_decimal::Decimal;
@@ -147,15 +147,15 @@ pub(crate) async fn start(store: &dyn Store, candidate: &str) -> AttemptId {
 /// Starts an attempt and takes it; its epoch.
 pub(crate) async fn started_and_taken(store: &dyn Store, candidate: &str) -> (AttemptId, u64) {
     let attempt = start(store, candidate).await;
-    (
-        attempt,
-        store
-            .take(attempt, &node(), &[])
-            .await
-            .unwrap()
-            .unwrap()
-            .epoch,
-    )
+    (attempt, take(store, attempt, &node()).await.epoch)
+}
+
+/// Takes an attempt, whoever has it.
+pub(crate) async fn take(store: &dyn Store, attempt: AttemptId, node: &NodeId) -> Taken {
+    match store.take(attempt, node, &[], None).await.unwrap() {
+        Some(Take::Taken(taken)) => *taken,
+        other => panic!("{other:?}"),
+    }
 }
 
 /// A write of progress alone.

@@ -11,7 +11,7 @@ use rust_decimal::Decimal;
 
 use crate::fixture::{
     QUESTIONS, Store, answer, at, closed, entry, furnish, hand_in, node, start, started_and_taken,
-    totals, write,
+    take, totals, write,
 };
 
 /// Values whose very text must come back.
@@ -42,7 +42,7 @@ pub(crate) async fn what_was_saved_comes_back_as_it_was(store: Arc<dyn Store>) {
             [Written::Saved]
         );
 
-        let taken = store.take(attempt, &node(), &[]).await.unwrap().unwrap();
+        let taken = take(&*store, attempt, &node()).await;
         saved.epoch = taken.epoch;
         assert_eq!(taken.progress, saved.progress);
         let mut expected = saved.answers.clone();
@@ -59,7 +59,7 @@ pub(crate) async fn a_stale_epoch_writes_nothing_while_others_are_saved(store: A
     furnish(&*store).await;
     let (stale, old_epoch) = started_and_taken(&*store, "ann").await;
     let (live, epoch) = started_and_taken(&*store, "bob").await;
-    let before = store.take(stale, &node(), &[]).await.unwrap().unwrap();
+    let before = take(&*store, stale, &node()).await;
     assert!(before.epoch > old_epoch);
 
     let full = |attempt, epoch| {
@@ -81,7 +81,7 @@ pub(crate) async fn a_stale_epoch_writes_nothing_while_others_are_saved(store: A
     assert_eq!(written, [Written::Fenced, Written::Fenced, Written::Saved]);
     assert_eq!(store.save(&batch[3..]).await.unwrap(), [Written::Fenced]);
 
-    let after = store.take(stale, &node(), &[]).await.unwrap().unwrap();
+    let after = take(&*store, stale, &node()).await;
     assert_eq!(
         (&after.answers, &after.progress),
         (&before.answers, &before.progress)
@@ -167,7 +167,7 @@ pub(crate) async fn a_lower_version_never_overwrites(store: Arc<dyn Store>) {
         (summary.progress, Some(Box::new(summary.control))),
         (newer.progress, newer.control)
     );
-    let taken = store.take(attempt, &node(), &[]).await.unwrap().unwrap();
+    let taken = take(&*store, attempt, &node()).await;
     assert_eq!(
         taken.answers,
         [newer.answers[0].clone(), older.answers[1].clone()]
@@ -296,7 +296,7 @@ pub(crate) async fn any_sequence_of_writes_ends_as_the_model_says(store: Arc<dyn
             play(&*store, &mut attempts, step).await;
         }
         for (attempt, model) in attempts {
-            let taken = store.take(attempt, &node(), &[]).await.unwrap().unwrap();
+            let taken = take(&*store, attempt, &node()).await;
             let mut expected: Vec<_> = (model.answers.iter())
                 .map(|(&question, &(value, version))| stored(question, value, version))
                 .collect();
@@ -320,7 +320,7 @@ async fn play(store: &dyn Store, attempts: &mut [(AttemptId, Model)], step: &Ste
         Step::Take(index) => {
             let (attempt, model) = &mut attempts[*index];
             model.epoch += 1;
-            let taken = store.take(*attempt, &node(), &[]).await.unwrap().unwrap();
+            let taken = take(store, *attempt, &node()).await;
             assert_eq!(taken.epoch, model.epoch);
         }
         Step::Save {

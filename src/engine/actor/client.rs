@@ -105,7 +105,7 @@ impl Actor {
     /// Lets a connection in, or refuses it.
     pub(super) fn open_for(&mut self, opening: Opening, reply: Reply<Opened, OpeningRefusal>) {
         match self.open(opening) {
-            Err(refusal) if !refusal.0.code.reconnects() => {
+            Err(refusal) if matches!(refusal.0.code, CloseCode::Forbidden | CloseCode::Closed) => {
                 self.refuse(self.shared.clock.now(), reply, refusal);
             }
             opened => {
@@ -149,6 +149,7 @@ impl Actor {
             id: self.connections,
             outbox,
             last_pulse: None,
+            asked_at: entry.asked_at,
         };
         let id = connection.id;
         if over {
@@ -207,7 +208,9 @@ impl Actor {
         fresh: SessionId,
     ) -> Result<(), EnterRefusal> {
         self.perform(now, &Command::Enter { resume, fresh }, Change::default())
-            .map_err(EnterRefusal::from)
+            .map_err(EnterRefusal::from)?;
+        self.give_back_lost_node();
+        Ok(())
     }
 
     /// A connection is gone; if it is still the attempt's, the candidate is away.

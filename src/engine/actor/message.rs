@@ -52,7 +52,7 @@ pub enum Message {
     Drain,
     /// The candidate is at another node now: what waits is to be written, and the
     /// attempt let go. With the number of the taking that ends so.
-    Release(Box<(u64, Entry, oneshot::Sender<Release>)>),
+    Release(Box<(Option<u64>, Entry, oneshot::Sender<Release>)>),
     /// Another node has taken the attempt.
     Lost {
         /// The number of that taking.

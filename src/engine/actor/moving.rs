@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     domain::{
-        attempt::{Command, Phase},
+        attempt::{Command, Phase, Plan},
         id::SessionId,
         time::{Timestamp, duration_ms},
     },
@@ -67,6 +67,12 @@ impl Actor {
     /// a second device must not end the first one's connection.
     pub(super) fn release(&mut self, entry: &Entry, reply: oneshot::Sender<Release>) {
         let now = self.shared.clock.now();
+        // A request may come late, and the candidate be back here meanwhile: whoever asks
+        // is not answered, and a client that is still there would come again.
+        let connected = self.connection.as_ref().and_then(|own| own.asked_at);
+        if connected.is_some_and(|own| entry.asked_at.is_some_and(|asked| asked < own)) {
+            return;
+        }
         if let Err(OpeningRefusal(closing)) = self.may_come_in(now, entry) {
             reply.send(Release::Refused(closing)).ok();
             return;
@@ -121,18 +127,26 @@ impl Actor {
 
     /// Gives back the time in which the attempt's node was dead, if it was: as long as
     /// a connected candidate needs to come to another one. Whoever was not connected
-    /// gets no more.
+    /// gets no more. Where somebody else is first, the candidate gets the rest on coming
+    /// back.
     pub(super) fn give_back_lost_node(&mut self) {
-        let Some(from) = self.lost_at.take() else {
+        let Some((from, back_by)) = self.lost.take() else {
             return;
         };
         let now = self.shared.clock.now();
-        let heartbeat = self.attempt.plan().exam().proctoring.heartbeat;
-        let until = now.min(from + heartbeat * BACK_AFTER);
-        if duration_ms(until.since(from)) >= duration_ms(self.shared.outage_min) {
-            // Where the whole engine was away, that is given back already.
-            self.perform(now, &Command::Outage { from, until }, Change::default())
-                .ok();
+        let until = now.min(back_by);
+        if duration_ms(until.since(from)) < duration_ms(self.shared.outage_min) {
+            self.lost = (until < back_by).then_some((from, back_by));
+            return;
         }
+        // Where the whole engine was away, that is given back already.
+        self.perform(now, &Command::Outage { from, until }, Change::default())
+            .ok();
+        self.lost = (until < back_by).then_some((until, back_by));
+    }
+
+    /// When the time ends that a node owes which died at an instant.
+    pub(super) fn back_by(plan: &Plan, lost_at: Timestamp) -> Timestamp {
+        lost_at + plan.exam().proctoring.heartbeat * BACK_AFTER
     }
 }

@@ -18,8 +18,8 @@ use crate::{
     },
     store::{
         AnswerRow, AttemptStore, AttemptWrite, CandidateScope, CommandState, Error, GradeRow,
-        Groups, NewAttempt, Owner, ResultLine, Started, Summary, Take, Taken, TimelineRow, Whose,
-        Written, convert::refuse,
+        Groups, NewAttempt, Owner, ResultLine, Started, Summary, Take, TimelineRow, Whose, Written,
+        convert::refuse,
     },
 };
 
@@ -35,21 +35,10 @@ impl AttemptStore for Postgres {
         attempt: AttemptId,
         node: &NodeId,
         living: &[NodeId],
-    ) -> Result<Option<Taken>, Error> {
-        self.call("take attempt", async |db| {
-            start::take(db, attempt, node, living).await
-        })
-        .await
-    }
-
-    async fn take_if_free(
-        &self,
-        attempt: AttemptId,
-        node: &NodeId,
-        living: &[NodeId],
+        from: Option<u64>,
     ) -> Result<Option<Take>, Error> {
         self.call("take attempt", async |db| {
-            start::take_if_free(db, attempt, node, living).await
+            start::take(db, attempt, node, living, from).await
         })
         .await
     }
@@ -75,7 +64,7 @@ impl AttemptStore for Postgres {
         node: &NodeId,
         whose: Whose<'_>,
         limit: u32,
-    ) -> Result<Vec<AttemptId>, Error> {
+    ) -> Result<Vec<(AttemptId, u64)>, Error> {
         self.call("find overdue attempts", async |db| {
             start::overdue(db, now, node, whose, limit).await
         })

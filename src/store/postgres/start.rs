@@ -15,7 +15,7 @@ use crate::{
     },
     store::{
         Identity, NewAttempt, Started, Summary, Take, Taken, Whose,
-        convert::{duration_from_column, duration_to_column, from_column, refuse},
+        convert::{duration_from_column, duration_to_column, from_column, refuse, to_column},
     },
 };
 
@@ -154,8 +154,12 @@ const LOST_AFTER: &str = "2 s";
 /// How long a node is believed to hand in what is overdue, after its last word.
 const DEAD_AFTER: &str = "5 s";
 
-/// Locks the directory row, then takes the attempt unless it must be free and one of
-/// `$3` has it. What a dead node owes the candidate stays known until somebody saves:
+/// The same of a node that lives and does not reach the database: it may have answers to
+/// save. After this its attempts are handed in as they are stored.
+const CUT_OFF_AFTER: &str = "60 s";
+
+/// Locks the directory row, then takes the attempt unless one of `$3` has it by another
+/// taking than `$5`. What a dead node owes the candidate stays known until somebody saves:
 /// whoever takes the attempt may be dead before that, too.
 ///
 /// The row lock waits for a batch in flight. The update, whose snapshot may be older
@@ -178,7 +182,7 @@ taken AS (
         lost_at = coalesce(k.lost_at, h.lost_at)
     FROM held AS h
     WHERE k.attempt_id = h.attempt_id
-      AND ($5 AND h.owner_node = ANY ($3)) IS NOT TRUE
+      AND (h.owner_node = ANY ($3) AND h.owner_epoch IS DISTINCT FROM $5) IS NOT TRUE
     RETURNING k.owner_epoch, k.lost_at
 )
 SELECT t.owner_epoch AS epoch, h.owner_node AS holder, h.owner_epoch AS before, t.lost_at
@@ -193,45 +197,23 @@ struct Held {
     lost_at: Option<DateTime<Utc>>,
 }
 
-/// Takes an attempt, whoever has it.
+/// Takes an attempt, unless one of `living` has it by another taking than `from`. The
+/// first statement waits for a batch in flight; the others begin after it is committed,
+/// so they see what that batch wrote (the first one's own snapshot would not), and nobody
+/// with a lower epoch writes any more.
 pub(super) async fn take(
     connection: &mut PgConnection,
     attempt: AttemptId,
     node: &NodeId,
     living: &[NodeId],
-) -> Result<Option<Taken>, sqlx::Error> {
-    match try_take(connection, attempt, node, living, false).await? {
-        Some(Take::Taken(taken)) => Ok(Some(*taken)),
-        Some(Take::Held { .. }) | None => Ok(None),
-    }
-}
-
-/// Takes an attempt unless one of `living` has it.
-pub(super) async fn take_if_free(
-    connection: &mut PgConnection,
-    attempt: AttemptId,
-    node: &NodeId,
-    living: &[NodeId],
-) -> Result<Option<Take>, sqlx::Error> {
-    try_take(connection, attempt, node, living, true).await
-}
-
-/// The first statement waits for a batch in flight; the others begin after it is
-/// committed, so they see what that batch wrote (the first one's own snapshot would
-/// not), and nobody with a lower epoch writes any more.
-async fn try_take(
-    connection: &mut PgConnection,
-    attempt: AttemptId,
-    node: &NodeId,
-    living: &[NodeId],
-    must_be_free: bool,
+    from: Option<u64>,
 ) -> Result<Option<Take>, sqlx::Error> {
     let held: Option<Held> = sqlx::query_as(TAKE)
         .bind(attempt.0)
         .bind(node.as_str())
         .bind(names(living))
         .bind(LOST_AFTER)
-        .bind(must_be_free)
+        .bind(from.map(to_column).transpose()?)
         .fetch_optional(&mut *connection)
         .await?;
     let Some(held) = held else { return Ok(None) };
@@ -267,20 +249,22 @@ pub(super) async fn overdue(
     node: &NodeId,
     whose: Whose<'_>,
     limit: u32,
-) -> Result<Vec<AttemptId>, sqlx::Error> {
+) -> Result<Vec<(AttemptId, u64)>, sqlx::Error> {
     let living = match whose {
         Whose::Own => None,
         Whose::Lost(living) => Some(names(living)),
     };
-    let ids: Vec<i64> = sqlx::query_scalar(
-        "SELECT a.id
+    let rows: Vec<(i64, i64)> = sqlx::query_as(
+        "SELECT a.id, k.owner_epoch
          FROM exam_attempts AS a
          JOIN exam_attempt_keys AS k ON k.attempt_id = a.id
          LEFT JOIN engine_nodes AS n ON n.node_id = k.owner_node
          WHERE a.close_at <= $1
            AND (k.owner_node IS NULL
                 OR k.owner_node = $2
-                OR (k.owner_node <> ALL ($3)
+                OR ($3 IS NOT NULL
+                    AND (k.owner_node <> ALL ($3)
+                         OR n.heard_at < clock_timestamp() - $6::interval)
                     AND (n.left_at IS NULL AND n.heard_at > clock_timestamp() - $4::interval)
                         IS NOT TRUE))
          ORDER BY a.close_at, a.id
@@ -291,7 +275,11 @@ pub(super) async fn overdue(
     .bind(living)
     .bind(DEAD_AFTER)
     .bind(i64::from(limit))
+    .bind(CUT_OFF_AFTER)
     .fetch_all(connection)
     .await?;
-    Ok(ids.into_iter().map(AttemptId).collect())
+    let found = rows.into_iter();
+    found
+        .map(|(id, epoch)| Ok((AttemptId(id), from_column(epoch)?)))
+        .collect()
 }

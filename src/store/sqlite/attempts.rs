@@ -13,7 +13,7 @@ use crate::{
     },
     store::{
         AnswerRow, AttemptStore, AttemptWrite, CandidateScope, CommandState, Error, GradeRow,
-        NewAttempt, Owner, ResultLine, Started, Summary, Take, Taken, TimelineRow, Whose, Written,
+        NewAttempt, Owner, ResultLine, Started, Summary, Take, TimelineRow, Whose, Written,
     },
 };
 
@@ -28,22 +28,11 @@ impl AttemptStore for Sqlite {
         &self,
         attempt: AttemptId,
         node: &NodeId,
-        _living: &[NodeId],
-    ) -> Result<Option<Taken>, Error> {
-        self.write("take attempt", async |db| {
-            start::take(db, attempt, node).await
-        })
-        .await
-    }
-
-    async fn take_if_free(
-        &self,
-        attempt: AttemptId,
-        node: &NodeId,
         living: &[NodeId],
+        from: Option<u64>,
     ) -> Result<Option<Take>, Error> {
         self.write("take attempt", async |db| {
-            start::take_if_free(db, attempt, node, living).await
+            start::take(db, attempt, node, living, from).await
         })
         .await
     }
@@ -67,7 +56,7 @@ impl AttemptStore for Sqlite {
         _node: &NodeId,
         _whose: Whose<'_>,
         limit: u32,
-    ) -> Result<Vec<AttemptId>, Error> {
+    ) -> Result<Vec<(AttemptId, u64)>, Error> {
         self.read("find overdue attempts", async |db| {
             // Another node than this one there is not.
             read::overdue(db, now, limit).await

@@ -23,15 +23,22 @@ pub(super) async fn overdue(
     connection: &mut SqliteConnection,
     now: Timestamp,
     limit: u32,
-) -> Result<Vec<AttemptId>> {
-    let ids: Vec<i64> = sqlx::query_scalar(
-        "SELECT id FROM exam_attempts WHERE close_at <= ?1 ORDER BY close_at, id LIMIT ?2",
+) -> Result<Vec<(AttemptId, u64)>> {
+    let rows: Vec<(i64, i64)> = sqlx::query_as(
+        "SELECT id, owner_epoch
+         FROM exam_attempts
+         WHERE close_at <= ?1
+         ORDER BY close_at, id
+         LIMIT ?2",
     )
     .bind(now.as_ms())
     .bind(i64::from(limit))
     .fetch_all(connection)
     .await?;
-    Ok(ids.into_iter().map(AttemptId).collect())
+    let found = rows.into_iter();
+    found
+        .map(|(id, epoch)| Ok((AttemptId(id), from_column(epoch)?)))
+        .collect()
 }
 
 /// Who has these attempts.

@@ -9,7 +9,7 @@ use crate::{
         time::Timestamp,
     },
     store::{
-        Identity, NewAttempt, Started, Summary, Take, Taken,
+        Identity, NewAttempt, Owner, Started, Summary, Take, Taken,
         convert::{duration_to_column, from_column},
     },
 };
@@ -81,32 +81,21 @@ async fn make(
     .await
 }
 
-/// Takes an attempt unless one of `living` has it.
-pub(super) async fn take_if_free(
-    connection: &mut SqliteConnection,
-    attempt: AttemptId,
-    node: &NodeId,
-    living: &[NodeId],
-) -> Result<Option<Take>, sqlx::Error> {
-    let owner = read::owners(&mut *connection, &[attempt]).await?.pop();
-    if let Some(owner) = owner
-        && let Some(holder) = owner.node.filter(|holder| living.contains(holder))
-    {
-        return Ok(Some(Take::Held {
-            node: holder,
-            epoch: owner.epoch,
-        }));
-    }
-    let taken = take(connection, attempt, node).await?;
-    Ok(taken.map(|taken| Take::Taken(Box::new(taken))))
-}
-
-/// Takes an attempt, whoever has it.
+/// Takes an attempt, unless one of `living` has it by another taking than `from`.
 pub(super) async fn take(
     connection: &mut SqliteConnection,
     attempt: AttemptId,
     node: &NodeId,
-) -> Result<Option<Taken>, sqlx::Error> {
+    living: &[NodeId],
+    from: Option<u64>,
+) -> Result<Option<Take>, sqlx::Error> {
+    let owner = read::owners(&mut *connection, &[attempt]).await?.pop();
+    if let Some(Owner { node, epoch, .. }) = owner
+        && let Some(node) = node.filter(|node| living.contains(node))
+        && from != Some(epoch)
+    {
+        return Ok(Some(Take::Held { node, epoch }));
+    }
     let epoch: Option<i64> = sqlx::query_scalar(
         "UPDATE exam_attempts
          SET owner_epoch = owner_epoch + 1, owner_node = ?2
@@ -123,7 +112,7 @@ pub(super) async fn take(
     };
     let summary = line.summary;
     let answers = read::graded_answers(connection, attempt).await?;
-    Ok(Some(Taken {
+    Ok(Some(Take::Taken(Box::new(Taken {
         epoch: from_column(epoch)?,
         identity: summary.identity,
         candidate_name: line.candidate_name,
@@ -132,5 +121,5 @@ pub(super) async fn take(
         answers: answers.into_iter().map(|(answer, _)| answer).collect(),
         // The data directory is one process's at a time.
         lost_at: None,
-    }))
+    }))))
 }

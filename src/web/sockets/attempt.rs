@@ -74,6 +74,7 @@ async fn greet(
                 .resume
                 .map(|resume| (resume.session.into(), resume.next_seq)),
             address,
+            asked_at: Some(app.engine.now()),
         },
         device: hello.client.and_then(|client| client.device),
         outbox: Arc::clone(&outbox),

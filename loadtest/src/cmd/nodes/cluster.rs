@@ -227,7 +227,8 @@ fn exam_text() -> String {
     for number in 1..=QUESTIONS {
         writeln!(
             text,
-            "      - {{id: q{number}, type: short_answer, points: 1, answer: [it], content: Say it}}"
+            "      - {{id: q{number}, type: short_answer, points: 1, answer: [it], \
+             content: Say it}}"
         )
         .expect("writing to a string cannot fail");
     }

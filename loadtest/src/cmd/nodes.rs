@@ -20,7 +20,7 @@ use std::{collections::BTreeMap, path::Path, process::ExitCode, time::Duration};
 use anyhow::{Context as _, anyhow, ensure};
 use futures_util::{StreamExt as _, stream};
 use serde::Serialize;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub(crate) use self::args::Args;
@@ -31,6 +31,12 @@ use crate::util::output;
 /// Candidates that sign in, or are checked, at once: signing in costs a hash that
 /// is slow on purpose.
 const ENTER_AT_ONCE: usize = 16;
+
+/// How often somebody tries to come in before anything is measured.
+const TRIES: u32 = 5;
+
+/// Between two of these tries.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// How long after the last answer everything must be saved.
 const SETTLE: Duration = Duration::from_mins(1);
@@ -119,6 +125,20 @@ async fn all(
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Lets somebody in, again where the engine is too busy with all the others.
+async fn enter<T, E: Future<Output = anyhow::Result<T>>>(
+    mut entering: impl FnMut() -> E,
+) -> anyhow::Result<T> {
+    for _ in 1..TRIES {
+        match entering().await {
+            Ok(entered) => return Ok(entered),
+            Err(error) => output::progress(&format!("once more: {error:#}")),
+        }
+        sleep(AGAIN).await;
+    }
+    entering().await
 }
 
 /// Compares everybody with the store, and with what the engine says is in it.

@@ -5,7 +5,6 @@ use std::{
     fmt::Write as _,
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::Child,
     time::Duration,
 };
 
@@ -48,7 +47,7 @@ pub(super) struct Cluster {
 /// Processor time up to now.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Cpu {
-    /// All nodes.
+    /// All nodes that were not killed.
     pub(super) engine: Duration,
     pub(super) postgres: Duration,
     pub(super) redis: Duration,
@@ -174,16 +173,21 @@ impl Cluster {
     /// What everything has used.
     pub(super) fn cpu(&self) -> anyhow::Result<Cpu> {
         let mut engine = Duration::ZERO;
-        for (process, _) in &self.nodes {
-            engine += Usage::of(id(process)?)?.cpu;
+        let running = self
+            .nodes
+            .iter()
+            .filter_map(|(process, _)| process.child.as_ref());
+        for child in running {
+            engine += Usage::of(child.id())?.cpu;
         }
         let file = self.dir.join("postgres/data/postmaster.pid");
         let file = std::fs::read_to_string(file).context("find PostgreSQL's process")?;
         let postmaster = file.lines().next().unwrap_or_default().parse();
+        let redis = self.redis.child.as_ref().context("Redis does not run")?;
         Ok(Cpu {
             engine,
             postgres: cpu_of_family(postmaster.context("read PostgreSQL's process id")?)?,
-            redis: Usage::of(id(&self.redis)?)?.cpu,
+            redis: Usage::of(redis.id())?.cpu,
         })
     }
 
@@ -203,11 +207,6 @@ impl Cluster {
         }
         Ok(all)
     }
-}
-
-fn id(process: &Process) -> anyhow::Result<u32> {
-    let child = process.child.as_ref();
-    child.map(Child::id).context("it does not run")
 }
 
 /// Lets PostgreSQL, which may run as somebody else, come through.

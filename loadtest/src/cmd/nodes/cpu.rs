@@ -194,7 +194,10 @@ async fn enter(
     let first = enter(1, None).await?;
     let questions = first.questions();
     let mut all: Vec<Candidate> = stream::iter(2..=args.load_candidates)
-        .map(|number| enter(number, Some(std::sync::Arc::clone(&questions))))
+        .map(|number| {
+            let (enter, questions) = (&enter, &questions);
+            super::enter(move || enter(number, Some(std::sync::Arc::clone(questions))))
+        })
         .buffer_unordered(ENTER_AT_ONCE)
         .try_collect()
         .await?;

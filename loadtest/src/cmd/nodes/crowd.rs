@@ -23,7 +23,8 @@ pub(super) async fn enter(
     stream::iter(numbers)
         .map(|number| {
             let base = &bases[number % bases.len()];
-            let entering = Candidate::enter(http.clone(), base, number, 1, tasks);
+            let entering =
+                super::enter(move || Candidate::enter(http.clone(), base, number, 1, tasks));
             async move {
                 entering
                     .await

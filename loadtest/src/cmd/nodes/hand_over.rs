@@ -60,7 +60,10 @@ pub(super) async fn measure(
     cluster.start_nodes(http, 2).await?;
     let bases: Arc<[String]> = cluster.bases().into();
     let movers: Vec<Mover> = stream::iter(1..=args.movers as usize)
-        .map(|number| Mover::enter(http.clone(), &bases, number))
+        .map(|number| {
+            let bases = &bases;
+            super::enter(move || Mover::enter(http.clone(), bases, number))
+        })
         .buffer_unordered(ENTER_AT_ONCE)
         .try_collect()
         .await
@@ -79,15 +82,7 @@ pub(super) async fn measure(
         connections: args.movers,
     };
     let before = cluster.takeovers(http).await?;
-    let mut moving = JoinSet::new();
-    for (number, mover) in (0..).zip(movers) {
-        let bases = Arc::clone(&bases);
-        moving.spawn(async move { mover.run(&bases, pace, number).await });
-    }
-    let mut movers = Vec::new();
-    while let Some(mover) = moving.join_next().await {
-        movers.push(mover.context("a candidate moves")?);
-    }
+    let mut movers = go(movers, &bases, pace).await?;
     let after = cluster.takeovers(http).await?;
     phase.send_replace(Phase::SettleBy(Instant::now() + SETTLE));
     let stayers = crowd::join(stayers).await?;
@@ -123,6 +118,20 @@ pub(super) async fn measure(
         saved: saved.chain(movers.iter().map(Mover::saved)).sum(),
         violations,
     })
+}
+
+/// Lets them move until the pace ends.
+async fn go(movers: Vec<Mover>, bases: &Arc<[String]>, pace: Pace) -> anyhow::Result<Vec<Mover>> {
+    let mut moving = JoinSet::new();
+    for (number, mover) in (0..).zip(movers) {
+        let bases = Arc::clone(bases);
+        moving.spawn(async move { mover.run(&bases, pace, number).await });
+    }
+    let mut movers = Vec::new();
+    while let Some(mover) = moving.join_next().await {
+        movers.push(mover.context("a candidate moves")?);
+    }
+    Ok(movers)
 }
 
 impl Report {

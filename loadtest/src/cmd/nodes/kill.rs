@@ -49,6 +49,9 @@ pub(super) struct Report {
     seated: u64,
     seated_within_goal: usize,
     from_kill_to_welcome_ms: Percentiles,
+    /// Processor time of the survivors until all were back, for each of them.
+    engine_ms_each: f64,
+    postgres_ms_each: f64,
     /// Attempts that a survivor took after it had asked the dead node for them.
     asked_the_dead: f64,
     /// Answers that were called saved before the kill.
@@ -102,17 +105,12 @@ pub(super) async fn measure(
     output::progress("everybody has answered; the node is killed");
     let killed = Instant::now();
     cluster.kill_node(0);
-    let back = || {
-        histories.iter().filter_map(|history| {
-            let history = history.lock();
-            let mut entered = history.entered_at.iter();
-            entered.find(|&&at| at > killed).map(|&at| at - killed)
-        })
+    let before = cluster.cpu()?;
+    let times = seated(&histories, killed).await;
+    let after = cluster.cpu()?;
+    let each = |after: Duration, before: Duration| {
+        after.saturating_sub(before).as_secs_f64() * 1_000.0 / f64::from(args.candidates)
     };
-    while back().count() < histories.len() && killed.elapsed() < SEATED {
-        sleep(LOOK).await;
-    }
-    let times: Vec<Duration> = back().collect();
     let takeovers = cluster.takeovers(http).await?;
     phase.send_replace(Phase::SettleBy(Instant::now() + SETTLE));
     let candidates = crowd::join(answering).await?;
@@ -131,12 +129,29 @@ pub(super) async fn measure(
         seated: times.len() as u64,
         seated_within_goal: times.iter().filter(|&&time| time <= GOAL).count(),
         from_kill_to_welcome_ms: Percentiles::of(times),
+        engine_ms_each: each(after.engine, before.engine),
+        postgres_ms_each: each(after.postgres, before.postgres),
         asked_the_dead: takeovers.taken,
         saved_before,
         settled_s,
         saved: histories.iter().map(|history| history.lock().saved()).sum(),
         violations,
     })
+}
+
+/// Waits until everyone is back, or no longer; how long each was away who is.
+async fn seated(histories: &[Shared], killed: Instant) -> Vec<Duration> {
+    let back = || {
+        histories.iter().filter_map(|history| {
+            let history = history.lock();
+            let mut entered = history.entered_at.iter();
+            entered.find(|&&at| at > killed).map(|&at| at - killed)
+        })
+    };
+    while back().count() < histories.len() && killed.elapsed() < SEATED {
+        sleep(LOOK).await;
+    }
+    back().collect()
 }
 
 /// Files that this process may have open.
@@ -172,6 +187,11 @@ impl Report {
             ("p95", seconds(times.p95)),
             ("p99", seconds(times.p99)),
             ("max", seconds(times.max)),
+            ("engine CPU each", format!("{:.1} ms", self.engine_ms_each)),
+            (
+                "PostgreSQL CPU each",
+                format!("{:.1} ms", self.postgres_ms_each),
+            ),
             ("dead node was asked", self.asked_the_dead.to_string()),
             ("answers saved before", self.saved_before.to_string()),
             ("answers saved", self.saved.to_string()),

@@ -42,6 +42,7 @@ lint:
 
 figures:
 	@scripts/figures.sh
+	@scripts/figures-nodes.sh
 
 clean:
 	cargo clean

@@ -24,6 +24,7 @@ struct Arguments {
 enum Scenario {
     Steady(cmd::steady::Args),
     Chaos(cmd::chaos::Args),
+    Nodes(cmd::nodes::Args),
     Roster(cmd::roster::Args),
     Echo(cmd::echo::Args),
     EchoLoad(cmd::echo_load::Args),
@@ -45,6 +46,7 @@ async fn run(scenario: Scenario) -> anyhow::Result<ExitCode> {
     match scenario {
         Scenario::Steady(args) => cmd::steady::run(args).await,
         Scenario::Chaos(args) => cmd::chaos::run(args).await,
+        Scenario::Nodes(args) => cmd::nodes::run(args).await,
         Scenario::Roster(args) => cmd::roster::run(&args),
         Scenario::Echo(args) => cmd::echo::run(args).await,
         Scenario::EchoLoad(args) => cmd::echo_load::run(args).await,

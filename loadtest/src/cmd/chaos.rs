@@ -7,17 +7,17 @@
 //! the moment at which each meets the engine: that is the machine's.
 
 mod args;
-mod candidate;
+pub(super) mod candidate;
 mod check;
-mod database;
-mod dice;
-mod exam;
+pub(super) mod database;
+pub(super) mod dice;
+pub(super) mod exam;
 mod fault;
-mod history;
-mod process;
-mod proxy;
+pub(super) mod history;
+pub(super) mod process;
+pub(super) mod proxy;
 mod report;
-mod servers;
+pub(super) mod servers;
 mod timeline;
 mod watch;
 

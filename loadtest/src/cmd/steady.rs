@@ -1,7 +1,7 @@
 //! Candidates answer at a constant rate, and at the end everything that the
 //! engine called saved is compared with what it has stored.
 
-mod candidate;
+pub(super) mod candidate;
 mod report;
 
 use std::{

@@ -10,8 +10,7 @@ pub(crate) struct Writer {
 impl Writer {
     /// None where the engine shows no such figures.
     pub(crate) async fn read(http: &reqwest::Client, base: &str) -> Option<Self> {
-        let response = http.get(format!("{base}/metrics")).send().await.ok()?;
-        Self::parse(&response.text().await.ok()?)
+        Self::parse(&text(http, base).await?)
     }
 
     fn parse(text: &str) -> Option<Self> {
@@ -23,6 +22,15 @@ impl Writer {
             rows: pair("writer_batch_rows")?,
             seconds: pair("writer_batch_seconds")?,
         })
+    }
+
+    /// Those of two engines together.
+    pub(crate) fn plus(self, other: Self) -> Self {
+        let plus = |one: (f64, f64), other: (f64, f64)| (one.0 + other.0, one.1 + other.1);
+        Self {
+            rows: plus(self.rows, other.rows),
+            seconds: plus(self.seconds, other.seconds),
+        }
     }
 
     /// Mean rows of a batch and mean milliseconds of a commit since `before`; none
@@ -37,8 +45,14 @@ impl Writer {
     }
 }
 
-/// A sample without labels.
-fn value(text: &str, name: &str) -> Option<f64> {
+/// Everything that an engine shows.
+pub(crate) async fn text(http: &reqwest::Client, base: &str) -> Option<String> {
+    let response = http.get(format!("{base}/metrics")).send().await.ok()?;
+    response.text().await.ok()
+}
+
+/// A sample by its name, and its labels as they are written.
+pub(crate) fn value(text: &str, name: &str) -> Option<f64> {
     let line = text
         .lines()
         .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;

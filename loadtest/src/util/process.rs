@@ -45,6 +45,25 @@ impl Usage {
     }
 }
 
+/// Processor time of a server that has a process for each connection: its own, that
+/// of the processes which it has started, and that of those which have ended.
+pub(crate) fn cpu_of_family(parent: u32) -> anyhow::Result<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{parent}/stat"));
+    let stat = stat.with_context(|| format!("read the state of process {parent}"))?;
+    let own = cpu_ticks(&stat).context("find the processor time in /proc")?;
+    let ended = ticks(&stat, 13).context("find the processor time in /proc")?;
+    let mut all = own + ended;
+    for entry in fs::read_dir("/proc").context("list the processes")? {
+        // One that ends meanwhile is gone, and no fault.
+        let stat = entry.map(|entry| fs::read_to_string(entry.path().join("stat")));
+        let Ok(Ok(stat)) = stat else { continue };
+        if parent_of(&stat) == Some(parent) {
+            all += cpu_ticks(&stat).unwrap_or(0);
+        }
+    }
+    Ok(TICK * all)
+}
+
 /// A count as a fraction can hold it; counts of a run are far from where it
 /// could not.
 #[expect(
@@ -55,14 +74,24 @@ pub(crate) const fn precise(count: u64) -> f64 {
     count as f64
 }
 
-/// `utime` and `stime`, the fields 14 and 15. The second, a name in parentheses,
-/// may hold anything.
+/// `utime` and `stime`, the fields 14 and 15.
 fn cpu_ticks(stat: &str) -> Option<u32> {
+    ticks(stat, 11)
+}
+
+/// The sum of two fields, counted from the third, which comes first behind the
+/// name. That stands in parentheses and may hold anything.
+fn ticks(stat: &str, first: usize) -> Option<u32> {
     let (_, fields) = stat.rsplit_once(')')?;
-    let mut fields = fields.split_whitespace().skip(11);
+    let mut fields = fields.split_whitespace().skip(first);
     let user: u32 = fields.next()?.parse().ok()?;
     let system: u32 = fields.next()?.parse().ok()?;
     Some(user + system)
+}
+
+fn parent_of(stat: &str) -> Option<u32> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    fields.split_whitespace().nth(1)?.parse().ok()
 }
 
 fn rss_kb(status: &str) -> Option<u64> {
@@ -80,6 +109,7 @@ mod tests {
     fn a_name_with_parentheses_does_not_shift_the_fields() {
         let stat = "7 (a) b) c) S 1 7 7 0 -1 4194560 10 0 0 0 120 34 0 0 20 0 3 0 5 6 7";
         assert_eq!(cpu_ticks(stat), Some(154));
+        assert_eq!(parent_of(stat), Some(1));
         assert_eq!(rss_kb("Name:\tx\nVmRSS:\t  2048 kB\n"), Some(2_048));
     }
 

@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What candidates do.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Phase {
+pub(crate) enum Phase {
     Answer,
     /// No more answers; what was given is to be saved by then.
     SettleBy(Instant),
@@ -34,26 +34,26 @@ pub(super) enum Phase {
 
 /// A history that others look at.
 #[derive(Debug, Clone)]
-pub(super) struct Shared(Arc<Mutex<History>>);
+pub(crate) struct Shared(Arc<Mutex<History>>);
 
 impl Shared {
-    pub(super) fn lock(&self) -> MutexGuard<'_, History> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, History> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// See the module.
-pub(super) struct Candidate {
-    pub(super) number: usize,
+pub(crate) struct Candidate {
+    pub(crate) number: usize,
     client: Client,
     attempt: Attempt,
-    pub(super) history: Shared,
+    pub(crate) history: Shared,
     dice: Dice,
 }
 
 impl Candidate {
     /// Signs in, starts the exam and waits until it is there.
-    pub(super) async fn enter(
+    pub(crate) async fn enter(
         http: reqwest::Client,
         base: &str,
         number: usize,
@@ -100,13 +100,13 @@ impl Candidate {
     }
 
     /// The attempt's id.
-    pub(super) fn attempt(&self) -> &str {
+    pub(crate) fn attempt(&self) -> &str {
         &self.attempt.id
     }
 
     /// Answers every `period` until the phase changes, then waits until all of it
     /// is settled. When it was.
-    pub(super) async fn answer(
+    pub(crate) async fn answer(
         mut self,
         period: Duration,
         mut phase: watch::Receiver<Phase>,
@@ -143,7 +143,7 @@ impl Candidate {
     }
 
     /// Hands in and takes note of receipts until the engine ends the connection.
-    pub(super) async fn submit(&mut self) {
+    pub(crate) async fn submit(&mut self) {
         self.attempt.submit().await;
         let until = Instant::now() + PATIENCE;
         while let Ok(Some(update)) = timeout_at(until, self.attempt.next()).await {
@@ -153,7 +153,7 @@ impl Candidate {
 
     /// Compares with the store, and with what the engine says is in it, once
     /// everything should be saved.
-    pub(super) async fn check_settled(&self, stored: Option<&StoredAttempt>) -> Vec<String> {
+    pub(crate) async fn check_settled(&self, stored: Option<&StoredAttempt>) -> Vec<String> {
         let Some(stored) = stored else {
             return vec![format!("c{}: the attempt is not stored", self.number)];
         };
@@ -179,7 +179,7 @@ impl Candidate {
     }
 
     /// Compares with the store once everyone has handed in.
-    pub(super) fn check_submitted(&self, stored: Option<&StoredAttempt>) -> Vec<String> {
+    pub(crate) fn check_submitted(&self, stored: Option<&StoredAttempt>) -> Vec<String> {
         let Some(stored) = stored else {
             return vec![format!("c{}: the attempt is not stored", self.number)];
         };

@@ -35,33 +35,33 @@ const ATTEMPTS: &str = "
 
 /// An attempt as it is stored.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-pub(super) struct StoredAttempt {
-    pub(super) attempt: String,
-    pub(super) epoch: i64,
-    pub(super) status: String,
-    pub(super) receipt: Option<Value>,
+pub(crate) struct StoredAttempt {
+    pub(crate) attempt: String,
+    pub(crate) epoch: i64,
+    pub(crate) status: String,
+    pub(crate) receipt: Option<Value>,
     /// By question.
-    pub(super) answers: BTreeMap<String, StoredAnswer>,
+    pub(crate) answers: BTreeMap<String, StoredAnswer>,
 }
 
 /// An answer as it is stored.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-pub(super) struct StoredAnswer {
-    pub(super) value: Value,
-    pub(super) rev: u64,
+pub(crate) struct StoredAnswer {
+    pub(crate) value: Value,
+    pub(crate) rev: u64,
 }
 
 /// The server. Dropping it ends and removes it.
 #[derive(Debug)]
-pub(super) struct Database {
+pub(crate) struct Database {
     dir: PathBuf,
     url: String,
-    pub(super) port: u16,
+    pub(crate) port: u16,
 }
 
 impl Database {
     /// One that runs.
-    pub(super) async fn create(dir: &Path) -> anyhow::Result<Self> {
+    pub(crate) async fn create(dir: &Path) -> anyhow::Result<Self> {
         let mut database = Self {
             dir: dir.to_owned(),
             url: String::new(),
@@ -76,20 +76,20 @@ impl Database {
     }
 
     /// Its address, by way of a proxy.
-    pub(super) fn url_through(&self, proxy: SocketAddr) -> String {
+    pub(crate) fn url_through(&self, proxy: SocketAddr) -> String {
         let port = format!(":{}/", self.port);
         self.url.replace(&port, &format!(":{}/", proxy.port()))
     }
 
     /// `start`, `stop` or `crash`.
-    pub(super) async fn control(&self, verb: &str) -> anyhow::Result<()> {
+    pub(crate) async fn control(&self, verb: &str) -> anyhow::Result<()> {
         let dir = self.dir.display().to_string();
         run(SCRIPT, &[verb, &dir], &[]).await?;
         Ok(())
     }
 
     /// Every attempt, by its id. An error while the server is away.
-    pub(super) async fn attempts(&self) -> anyhow::Result<BTreeMap<String, StoredAttempt>> {
+    pub(crate) async fn attempts(&self) -> anyhow::Result<BTreeMap<String, StoredAttempt>> {
         let arguments = ["-XAtq", "-v", "ON_ERROR_STOP=1", "-c", ATTEMPTS, &self.url];
         let text = run("psql", &arguments, &[]).await?;
         let stored: Vec<StoredAttempt> =

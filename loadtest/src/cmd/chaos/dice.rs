@@ -4,10 +4,10 @@ use std::time::Duration;
 
 /// `SplitMix64`: small, and good enough to choose faults.
 #[derive(Debug, Clone)]
-pub(super) struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
-    pub(super) const fn new(seed: u64) -> Self {
+    pub(crate) const fn new(seed: u64) -> Self {
         Self(seed)
     }
 
@@ -20,19 +20,19 @@ impl Dice {
     }
 
     /// Under `count`, which is not 0.
-    pub(super) fn below(&mut self, count: usize) -> usize {
+    pub(crate) fn below(&mut self, count: usize) -> usize {
         let count = u64::try_from(count).unwrap_or(u64::MAX).max(1);
         usize::try_from(self.next() % count).unwrap_or(0)
     }
 
     /// Between the two, both included.
-    pub(super) fn between(&mut self, least: Duration, most: Duration) -> Duration {
+    pub(crate) fn between(&mut self, least: Duration, most: Duration) -> Duration {
         let span = u64::try_from(most.saturating_sub(least).as_millis()).unwrap_or(0);
         least + Duration::from_millis(self.next() % (span + 1))
     }
 
     /// The list in another order.
-    pub(super) fn shuffled<T: Copy>(&mut self, list: &[T]) -> Vec<T> {
+    pub(crate) fn shuffled<T: Copy>(&mut self, list: &[T]) -> Vec<T> {
         let mut list = list.to_vec();
         for end in (1..list.len()).rev() {
             list.swap(end, self.below(end + 1));

@@ -1,10 +1,10 @@
 //! The exam that candidates take.
 
 /// The code of the exam.
-pub(super) const EXAM: &str = "CHAOS";
+pub(crate) const EXAM: &str = "CHAOS";
 
 /// Its questions, all of them for text, so that every answer is its own.
-pub(super) const QUESTIONS: usize = 8;
+pub(crate) const QUESTIONS: usize = 8;
 
 /// The file. Heartbeats are short, so that a dead connection is noticed within the run.
 pub(super) fn text() -> String {

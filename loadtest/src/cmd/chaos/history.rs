@@ -30,28 +30,28 @@ struct Given {
 }
 
 /// The newest answer to each question that was called saved at one moment.
-pub(super) type Saved = BTreeMap<usize, Ticket>;
+pub(crate) type Saved = BTreeMap<usize, Ticket>;
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct History {
+pub(crate) struct History {
     number: usize,
     /// By ticket; the first ticket is 1.
     given: Vec<Given>,
     /// Refusals by code.
-    pub(super) refused: BTreeMap<String, u64>,
+    pub(crate) refused: BTreeMap<String, u64>,
     last_saved_at: Instant,
     /// The longest time without a `saved`, and when it ended.
-    pub(super) longest: (Duration, Instant),
+    pub(crate) longest: (Duration, Instant),
     /// When the candidate was let in, each time.
-    pub(super) entered_at: Vec<Instant>,
-    pub(super) receipts: Vec<Value>,
+    pub(crate) entered_at: Vec<Instant>,
+    pub(crate) receipts: Vec<Value>,
     /// Why the client has given up.
-    pub(super) closed: Option<String>,
+    pub(crate) closed: Option<String>,
 }
 
 impl History {
-    pub(super) fn new(number: usize) -> Self {
+    pub(crate) fn new(number: usize) -> Self {
         let now = Instant::now();
         Self {
             number,
@@ -66,12 +66,12 @@ impl History {
     }
 
     /// The clock of `longest` begins: answers will be given from now on.
-    pub(super) fn begin(&mut self) {
+    pub(crate) fn begin(&mut self) {
         self.last_saved_at = Instant::now();
     }
 
     /// The next answer, to this question.
-    pub(super) fn give(&mut self, question: usize) -> Value {
+    pub(crate) fn give(&mut self, question: usize) -> Value {
         self.given.push(Given {
             question,
             fate: Fate::Waiting,
@@ -82,7 +82,7 @@ impl History {
 
     /// Takes note of what the client said. A question, where its newest answer
     /// was refused as a conflict: the person would give it again.
-    pub(super) fn note(&mut self, update: Update) -> Option<usize> {
+    pub(crate) fn note(&mut self, update: Update) -> Option<usize> {
         let now = Instant::now();
         match update {
             Update::Entered(_) => self.entered_at.push(now),
@@ -117,16 +117,16 @@ impl History {
         None
     }
 
-    pub(super) fn given(&self) -> usize {
+    pub(crate) fn given(&self) -> usize {
         self.given.len()
     }
 
-    pub(super) fn saved(&self) -> usize {
+    pub(crate) fn saved(&self) -> usize {
         self.count(Fate::Saved)
     }
 
     /// What was saved, and whether it was committed by itself.
-    pub(super) fn taken(&self) -> BTreeMap<String, bool> {
+    pub(crate) fn taken(&self) -> BTreeMap<String, bool> {
         let given = (1_usize..).zip(&self.given);
         given
             .filter(|(_, given)| given.fate == Fate::Saved)
@@ -135,12 +135,12 @@ impl History {
     }
 
     /// Answers that are neither saved nor refused.
-    pub(super) fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.count(Fate::Waiting)
     }
 
     /// The newest answers that were called saved up to now.
-    pub(super) fn newest_saved(&self) -> Saved {
+    pub(crate) fn newest_saved(&self) -> Saved {
         let saved = (1..)
             .zip(&self.given)
             .filter(|(_, given)| given.fate == Fate::Saved);
@@ -151,7 +151,7 @@ impl History {
 
     /// Compares with the store in the middle of a run. `saved` was taken before
     /// the store was read: by then nothing older may be in it.
-    pub(super) fn check_running(&self, saved: &Saved, stored: &StoredAttempt) -> Vec<String> {
+    pub(crate) fn check_running(&self, saved: &Saved, stored: &StoredAttempt) -> Vec<String> {
         let mut violations = Vec::new();
         for question in 0..QUESTIONS {
             let name = question_id(question);
@@ -184,7 +184,7 @@ impl History {
 
     /// Compares with the store once everything is settled: the last answer that
     /// was not refused stands there, and each was taken once.
-    pub(super) fn check_settled(&self, stored: &StoredAttempt) -> Vec<String> {
+    pub(crate) fn check_settled(&self, stored: &StoredAttempt) -> Vec<String> {
         let mut violations = Vec::new();
         let mut last: Saved = BTreeMap::new();
         let mut counts: BTreeMap<usize, u64> = BTreeMap::new();
@@ -259,7 +259,7 @@ impl History {
 }
 
 /// A question's id in the exam file.
-pub(super) fn question_id(question: usize) -> String {
+pub(crate) fn question_id(question: usize) -> String {
     format!("q{}", question + 1)
 }
 

@@ -22,19 +22,19 @@ const START: Duration = Duration::from_mins(1);
 
 /// A server and how it is started. Dropping it kills it.
 #[derive(Debug)]
-pub(super) struct Process {
-    pub(super) name: String,
+pub(crate) struct Process {
+    pub(crate) name: String,
     program: PathBuf,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     /// Its log is there, and where it says something on standard output, that.
     dir: PathBuf,
-    child: Option<Child>,
+    pub(crate) child: Option<Child>,
 }
 
 impl Process {
     /// One that does not run yet.
-    pub(super) fn new(
+    pub(crate) fn new(
         name: &str,
         program: impl Into<PathBuf>,
         arguments: Vec<String>,
@@ -52,7 +52,7 @@ impl Process {
     }
 
     /// Starts it, if it does not run.
-    pub(super) fn start(&mut self) -> anyhow::Result<()> {
+    pub(crate) fn start(&mut self) -> anyhow::Result<()> {
         if self.is_running() {
             return Ok(());
         }
@@ -72,18 +72,18 @@ impl Process {
     }
 
     /// Where its standard output goes.
-    pub(super) fn said(&self) -> PathBuf {
+    pub(crate) fn said(&self) -> PathBuf {
         self.dir.join(format!("{}.out", self.name))
     }
 
     /// Whether it was started and has not ended.
-    pub(super) fn is_running(&mut self) -> bool {
+    pub(crate) fn is_running(&mut self) -> bool {
         let child = self.child.as_mut();
         child.is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
     /// Kills it at once, as a loss of power does.
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             // An error means that it has ended by itself.
             child.kill().ok();
@@ -92,7 +92,7 @@ impl Process {
     }
 
     /// Sends it a signal by name.
-    pub(super) async fn signal(&self, signal: &str) -> anyhow::Result<()> {
+    pub(crate) async fn signal(&self, signal: &str) -> anyhow::Result<()> {
         let child = self.child.as_ref().context("it does not run")?;
         let id = child.id().to_string();
         run("kill", &["-s", signal, &id], &[]).await?;
@@ -100,7 +100,7 @@ impl Process {
     }
 
     /// Waits until it has ended. False: it has not by then.
-    pub(super) async fn ends_within(&mut self, patience: Duration) -> bool {
+    pub(crate) async fn ends_within(&mut self, patience: Duration) -> bool {
         let until = Instant::now() + patience;
         while self.is_running() {
             if Instant::now() > until {
@@ -112,7 +112,7 @@ impl Process {
     }
 
     /// Waits until it accepts connections on a port of this machine.
-    pub(super) async fn accepts(&mut self, port: u16) -> anyhow::Result<()> {
+    pub(crate) async fn accepts(&mut self, port: u16) -> anyhow::Result<()> {
         let until = Instant::now() + START;
         while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
             ensure!(self.is_running(), "{} ended at its start", self.name);
@@ -123,7 +123,7 @@ impl Process {
     }
 
     /// Waits for a line of its output, and what stands behind `prefix` there.
-    pub(super) async fn says(&mut self, prefix: &str) -> anyhow::Result<String> {
+    pub(crate) async fn says(&mut self, prefix: &str) -> anyhow::Result<String> {
         let until = Instant::now() + START;
         loop {
             let said = tokio::fs::read_to_string(self.said()).await;
@@ -151,7 +151,7 @@ impl Drop for Process {
 }
 
 /// Runs a program to its end, and what it printed.
-pub(super) async fn run(
+pub(crate) async fn run(
     program: &str,
     arguments: &[&str],
     environment: &[(String, String)],
@@ -170,7 +170,7 @@ pub(super) async fn run(
 
 /// A port of this machine that nothing listens on, under the range that the
 /// system gives to outgoing connections.
-pub(super) async fn free_port() -> u16 {
+pub(crate) async fn free_port() -> u16 {
     // Where several runs begin at once, each looks somewhere else.
     let mut port = 20_000 + u16::try_from(std::process::id() % 12_000).unwrap_or(0);
     while TcpStream::connect(("127.0.0.1", port)).await.is_ok() {

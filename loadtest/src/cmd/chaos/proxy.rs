@@ -52,9 +52,9 @@ struct Line {
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Proxy {
+pub(crate) struct Proxy {
     /// Where it listens.
-    pub(super) address: SocketAddr,
+    pub(crate) address: SocketAddr,
     targets: Mutex<Vec<Target>>,
     cut: Mutex<CancellationToken>,
     line: watch::Sender<Line>,
@@ -63,7 +63,7 @@ pub(super) struct Proxy {
 
 impl Proxy {
     /// One for so many targets, which listens until `stop`.
-    pub(super) async fn start(
+    pub(crate) async fn start(
         targets: usize,
         tasks: &TaskTracker,
         stop: CancellationToken,
@@ -105,7 +105,7 @@ impl Proxy {
     }
 
     /// Names the address of a target and sends connections there.
-    pub(super) fn open(&self, index: usize, address: SocketAddr) {
+    pub(crate) fn open(&self, index: usize, address: SocketAddr) {
         if let Some(target) = self.targets().get_mut(index) {
             target.address = Some(address);
             target.up = true;

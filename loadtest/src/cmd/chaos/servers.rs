@@ -198,7 +198,7 @@ impl Servers {
     }
 }
 
-async fn start(mut process: Process, port: u16) -> anyhow::Result<Process> {
+pub(crate) async fn start(mut process: Process, port: u16) -> anyhow::Result<Process> {
     process.start()?;
     process.accepts(port).await?;
     Ok(process)
@@ -208,7 +208,7 @@ fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|&word| word.to_owned()).collect()
 }
 
-fn redis(port: u16) -> Vec<String> {
+pub(crate) fn redis(port: u16) -> Vec<String> {
     let port = port.to_string();
     let fixed = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
     let mut arguments = words(&fixed);
@@ -234,7 +234,7 @@ fn mongodb_arguments(program: &Path, dir: &Path, port: u16) -> Vec<String> {
 }
 
 /// What all nodes share.
-fn settings(dir: &Path, database: &str, redis_port: u16) -> Vec<(String, String)> {
+pub(crate) fn settings(dir: &Path, database: &str, redis_port: u16) -> Vec<(String, String)> {
     let file = |name: &str| dir.join(name).display().to_string();
     [
         ("DATABASE__URL", database.to_owned()),
@@ -249,7 +249,7 @@ fn settings(dir: &Path, database: &str, redis_port: u16) -> Vec<(String, String)
     .into()
 }
 
-fn node(index: usize, dir: &Path, bin: &Path, shared: &[(String, String)]) -> Process {
+pub(crate) fn node(index: usize, dir: &Path, bin: &Path, shared: &[(String, String)]) -> Process {
     let name = format!("node-{}", index + 1);
     let mut settings = shared.to_vec();
     let spool = dir.join(format!("{name}.spool")).display().to_string();

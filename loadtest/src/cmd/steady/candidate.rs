@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 const DRAIN: Duration = Duration::from_mins(1);
 
 /// The questions that are answered, for everyone.
-pub(super) type Questions = Arc<[Question]>;
+pub(crate) type Questions = Arc<[Question]>;
 
 /// An answer that was sent.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ impl Fate {
 }
 
 /// See the module.
-pub(super) struct Candidate {
+pub(crate) struct Candidate {
     id: String,
     client: Client,
     attempt: Attempt,
@@ -59,16 +59,16 @@ pub(super) struct Candidate {
     /// By ticket; the first ticket is 1.
     sent: Vec<Sent>,
     /// Answers that went out too late.
-    pub(super) missed: u64,
+    pub(crate) missed: u64,
     /// Refusals by code, conflicts among them.
-    pub(super) refused: BTreeMap<String, u64>,
+    pub(crate) refused: BTreeMap<String, u64>,
     closed: bool,
 }
 
 /// What comparing found.
-pub(super) struct Checked {
-    pub(super) compared: u64,
-    pub(super) differences: Vec<String>,
+pub(crate) struct Checked {
+    pub(crate) compared: u64,
+    pub(crate) differences: Vec<String>,
 }
 
 impl Candidate {
@@ -77,7 +77,7 @@ impl Candidate {
         clippy::too_many_arguments,
         reason = "all of it is needed to begin, once"
     )]
-    pub(super) async fn enter(
+    pub(crate) async fn enter(
         http: reqwest::Client,
         base: &str,
         exam: &str,
@@ -138,12 +138,12 @@ impl Candidate {
         })
     }
 
-    pub(super) fn questions(&self) -> Questions {
+    pub(crate) fn questions(&self) -> Questions {
         Arc::clone(&self.questions)
     }
 
     /// Sends what is due, and then waits until all of it is settled.
-    pub(super) async fn answer(mut self, pace: Pace, number: u32) -> Self {
+    pub(crate) async fn answer(mut self, pace: Pace, number: u32) -> Self {
         for nth in 0.. {
             let Some(due) = pace.due(number, nth) else {
                 break;
@@ -177,7 +177,7 @@ impl Candidate {
     }
 
     /// Hands in and waits for the receipt.
-    pub(super) async fn submit(&mut self) -> anyhow::Result<()> {
+    pub(crate) async fn submit(&mut self) -> anyhow::Result<()> {
         self.attempt.submit().await;
         let submitted = async {
             loop {
@@ -194,19 +194,19 @@ impl Candidate {
     }
 
     /// Latencies of what was saved, from when it was due.
-    pub(super) fn latencies(&self) -> impl Iterator<Item = Duration> + '_ {
+    pub(crate) fn latencies(&self) -> impl Iterator<Item = Duration> + '_ {
         self.sent.iter().filter_map(|sent| match sent.fate {
             Fate::Saved { after } => Some(after),
             Fate::Unknown | Fate::Void => None,
         })
     }
 
-    pub(super) fn sent(&self) -> u64 {
+    pub(crate) fn sent(&self) -> u64 {
         self.sent.len() as u64
     }
 
     /// Answers that were sent and neither saved nor refused.
-    pub(super) fn unsettled(&self) -> u64 {
+    pub(crate) fn unsettled(&self) -> u64 {
         // Nearly always the last ones.
         self.sent
             .iter()
@@ -216,7 +216,7 @@ impl Candidate {
     }
 
     /// Compares what was called saved with what is stored.
-    pub(super) async fn check(&mut self) -> anyhow::Result<Checked> {
+    pub(crate) async fn check(&mut self) -> anyhow::Result<Checked> {
         let stored = self
             .client
             .answers(&self.attempt.id, &self.attempt.token)

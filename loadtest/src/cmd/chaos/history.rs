@@ -6,11 +6,17 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use invigil_client::{Ticket, Update};
+use invigil_client::{
+    Ticket, Update,
+    protocol::{
+        candidate::{Notice, ServerMessage},
+        code::RefusalCode,
+    },
+};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::{database::StoredAttempt, exam::QUESTIONS};
+use super::{database::StoredAttempt, events::Events, exam::QUESTIONS};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
@@ -38,6 +44,16 @@ pub(super) struct History {
     number: usize,
     /// By ticket; the first ticket is 1.
     given: Vec<Given>,
+    /// How many of them are saved, and how many not settled.
+    saved: usize,
+    waiting: usize,
+    newest_saved: Saved,
+    pub(super) events: Events,
+    /// Notices that came, by text, and those whose coming the engine waits to hear of.
+    pub(super) notices: BTreeMap<String, u64>,
+    unseen: Vec<String>,
+    /// The engine's clock at a moment of this one, by the first `welcome`.
+    clock: Option<(i64, Instant)>,
     /// Refusals by code.
     pub(super) refused: BTreeMap<String, u64>,
     last_saved_at: Instant,
@@ -56,6 +72,13 @@ impl History {
         Self {
             number,
             given: Vec::new(),
+            saved: 0,
+            waiting: 0,
+            newest_saved: BTreeMap::new(),
+            events: Events::new(number),
+            notices: BTreeMap::new(),
+            unseen: Vec::new(),
+            clock: None,
             refused: BTreeMap::new(),
             last_saved_at: now,
             longest: (Duration::ZERO, now),
@@ -77,6 +100,7 @@ impl History {
             fate: Fate::Waiting,
             alone: false,
         });
+        self.waiting += 1;
         self.value(self.given.len())
     }
 
@@ -85,18 +109,27 @@ impl History {
     pub(super) fn note(&mut self, update: Update) -> Option<usize> {
         let now = Instant::now();
         match update {
-            Update::Entered(_) => self.entered_at.push(now),
-            Update::Saved(tickets) => {
-                let without = now.duration_since(self.last_saved_at);
-                if without > self.longest.0 {
-                    self.longest = (without, now);
+            Update::Entered(welcome) => {
+                self.entered_at.push(now);
+                self.clock.get_or_insert((welcome.now_at, now));
+                self.events.entered(welcome.resumed);
+                for notice in &welcome.notices {
+                    self.take(notice);
                 }
-                self.last_saved_at = now;
+            }
+            Update::Saved(tickets) => {
+                self.served(now);
                 for ticket in tickets {
                     self.settle(ticket, Fate::Saved);
                 }
             }
-            Update::Refused { ticket, refused } => self.void(ticket, refused.code.as_str()),
+            Update::Refused { ticket, refused } => {
+                // While staff have stopped the clock, nothing else is to be had.
+                if refused.code == RefusalCode::Paused {
+                    self.served(now);
+                }
+                self.void(ticket, refused.code.as_str());
+            }
             Update::Conflict { ticket, .. } => {
                 self.void(ticket, "conflict");
                 let question = self.by_ticket(ticket)?.question;
@@ -112,17 +145,52 @@ impl History {
                 let detail = detail.map_or_else(String::new, |detail| format!(": {detail}"));
                 self.closed = Some(format!("{code}{detail}"));
             }
-            Update::Timing { .. } | Update::Open { .. } | Update::Message(_) => {}
+            Update::Message(message) => match *message {
+                ServerMessage::EventAck(ack) => self.events.acknowledge(ack.n, ack.dropped),
+                ServerMessage::Notice(notice) => self.take(&notice),
+                ServerMessage::Welcome(_)
+                | ServerMessage::Saved(_)
+                | ServerMessage::Refused(_)
+                | ServerMessage::Pulse(_)
+                | ServerMessage::Open(_)
+                | ServerMessage::Timing(_)
+                | ServerMessage::Health(_)
+                | ServerMessage::Status(_)
+                | ServerMessage::Submitted(_)
+                | ServerMessage::Error(_)
+                | ServerMessage::Bye(_) => {}
+            },
+            Update::Timing { .. } | Update::Open { .. } => {}
         }
         None
+    }
+
+    fn take(&mut self, notice: &Notice) {
+        *self.notices.entry(notice.text.clone()).or_default() += 1;
+        if notice.ack {
+            self.unseen.push(notice.id.clone());
+        }
+    }
+
+    /// Notices that the person has seen since this was asked.
+    pub(super) fn seen(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.unseen)
+    }
+
+    /// The engine's time, as a client with a right clock has it.
+    pub(super) fn engine_ms(&self) -> i64 {
+        self.clock.map_or(0, |(at, since)| {
+            let passed = since.elapsed().as_millis();
+            at.saturating_add(i64::try_from(passed).unwrap_or(i64::MAX))
+        })
     }
 
     pub(super) fn given(&self) -> usize {
         self.given.len()
     }
 
-    pub(super) fn saved(&self) -> usize {
-        self.count(Fate::Saved)
+    pub(super) const fn saved(&self) -> usize {
+        self.saved
     }
 
     /// What was saved, and whether it was committed by itself.
@@ -135,18 +203,18 @@ impl History {
     }
 
     /// Answers that are neither saved nor refused.
-    pub(super) fn waiting(&self) -> usize {
-        self.count(Fate::Waiting)
+    pub(super) const fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    /// Whether nothing is under way any more, events included.
+    pub(super) const fn is_settled(&self) -> bool {
+        self.waiting == 0 && self.events.acknowledged() >= self.events.sent()
     }
 
     /// The newest answers that were called saved up to now.
     pub(super) fn newest_saved(&self) -> Saved {
-        let saved = (1..)
-            .zip(&self.given)
-            .filter(|(_, given)| given.fate == Fate::Saved);
-        saved
-            .map(|(ticket, given)| (given.question, ticket))
-            .collect()
+        self.newest_saved.clone()
     }
 
     /// Compares with the store in the middle of a run. `saved` was taken before
@@ -229,8 +297,13 @@ impl History {
         (self.by_ticket(ticket)?.question == question).then_some(ticket)
     }
 
-    fn count(&self, fate: Fate) -> usize {
-        self.given.iter().filter(|given| given.fate == fate).count()
+    /// The engine answered for an answer.
+    fn served(&mut self, now: Instant) {
+        let without = now.duration_since(self.last_saved_at);
+        if without > self.longest.0 {
+            self.longest = (without, now);
+        }
+        self.last_saved_at = now;
     }
 
     fn void(&mut self, ticket: Ticket, code: &str) {
@@ -246,9 +319,20 @@ impl History {
         let Some(given) = index.and_then(|index| self.given.get_mut(index..)) else {
             return;
         };
-        if let Some((given, later)) = given.split_first_mut() {
-            given.fate = fate;
-            given.alone = later.iter().all(|later| later.question != given.question);
+        let Some((given, later)) = given.split_first_mut() else {
+            return;
+        };
+        // What was said first holds.
+        if given.fate != Fate::Waiting {
+            return;
+        }
+        given.fate = fate;
+        given.alone = later.iter().all(|later| later.question != given.question);
+        self.waiting -= 1;
+        if fate == Fate::Saved {
+            self.saved += 1;
+            let newest = self.newest_saved.entry(given.question).or_default();
+            *newest = ticket.max(*newest);
         }
     }
 

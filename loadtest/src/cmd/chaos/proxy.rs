@@ -143,6 +143,11 @@ impl Proxy {
         self.line.send_modify(|line| line.delay = delay);
     }
 
+    /// Passes everything on, and at once.
+    pub(super) fn mend(&self) {
+        self.line.send_replace(Line::default());
+    }
+
     fn targets(&self) -> MutexGuard<'_, Vec<Target>> {
         self.targets.lock().unwrap_or_else(PoisonError::into_inner)
     }

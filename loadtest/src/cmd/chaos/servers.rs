@@ -1,7 +1,7 @@
 //! The servers of a run: PostgreSQL, Redis, MongoDB and three nodes, all of
 //! their files in one folder, on ports of this machine alone.
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use tokio::{
@@ -13,6 +13,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     database::Database,
     exam,
+    lines::Lines,
     process::{Process, free_port, run},
     proxy::Proxy,
 };
@@ -39,23 +40,24 @@ pub(super) struct Servers {
     nodes: Vec<Mutex<Process>>,
     /// Before the nodes.
     pub(super) front: Arc<Proxy>,
-    /// Between the nodes and PostgreSQL.
-    pub(super) line: Arc<Proxy>,
+    pub(super) to_postgres: Lines,
+    pub(super) to_redis: Lines,
+    /// Where there is no MongoDB, they lead nowhere.
+    pub(super) to_mongodb: Lines,
 }
 
 impl Servers {
     /// Starts all of them, with the exam and its candidates in the database.
     pub(super) async fn start(
         dir: &Path,
-        bin: &Path,
-        mongodb: Option<&Path>,
+        (bin, mongodb): (&Path, Option<&Path>),
         roster: &Path,
+        seconds: u64,
         tasks: &TaskTracker,
         stop: &CancellationToken,
     ) -> anyhow::Result<Self> {
         let database = Database::create(&dir.join("postgres")).await?;
-        let line = Proxy::start(1, tasks, stop.clone()).await?;
-        line.open(0, SocketAddr::from(([127, 0, 0, 1], database.port)));
+        let to_postgres = Lines::start(database.port, tasks, stop).await?;
         let redis_port = free_port().await;
         let (redis_dir, mongodb_dir) = (dir.join("redis"), dir.join("mongodb"));
         for folder in [&redis_dir, &mongodb_dir] {
@@ -69,6 +71,7 @@ impl Servers {
             &redis_dir,
         );
         let redis = start(redis, redis_port).await?;
+        let to_redis = Lines::start(redis_port, tasks, stop).await?;
         let mongodb_port = free_port().await;
         let mongodb = match mongodb {
             Some(program) => {
@@ -79,13 +82,16 @@ impl Servers {
             None => None,
         };
 
-        let mut settings = settings(dir, &database.url_through(line.address), redis_port);
-        if mongodb.is_some() {
-            let url = format!("mongodb://127.0.0.1:{mongodb_port}/?directConnection=true");
-            settings.push(("INVIGIL__MONGODB__URL".to_owned(), url));
-        }
+        let to_mongodb = Lines::start(mongodb_port, tasks, stop).await?;
+        let settings: Vec<_> = (0..NODES)
+            .map(|index| {
+                let mongodb = mongodb.as_ref().map(|_| to_mongodb.port(index));
+                let database = database.url_through(to_postgres.port(index));
+                settings(dir, index, database, to_redis.port(index), mongodb)
+            })
+            .collect();
         let exam = dir.join("exam.yaml");
-        std::fs::write(&exam, exam::text()).context("write the exam")?;
+        std::fs::write(&exam, exam::text(seconds)).context("write the exam")?;
         let program = bin.display().to_string();
         let (exam, roster) = (exam.display().to_string(), roster.display().to_string());
         for arguments in [
@@ -93,11 +99,12 @@ impl Servers {
             vec!["import", "exam", &exam],
             vec!["import", "roster", &roster],
         ] {
-            run(&program, &arguments, &settings).await?;
+            run(&program, &arguments, &settings[0]).await?;
         }
 
         let front = Proxy::start(NODES, tasks, stop.clone()).await?;
-        let nodes = (0..NODES).map(|index| Mutex::new(node(index, dir, bin, &settings)));
+        let nodes = (0..NODES).zip(settings);
+        let nodes = nodes.map(|(index, settings)| Mutex::new(node(index, dir, bin, settings)));
         let servers = Self {
             database,
             redis: Mutex::new(redis),
@@ -106,7 +113,9 @@ impl Servers {
             mongodb_port,
             nodes: nodes.collect(),
             front,
-            line,
+            to_postgres,
+            to_redis,
+            to_mongodb,
         };
         for index in 0..NODES {
             servers.start_node(index).await?;
@@ -181,9 +190,9 @@ impl Servers {
 
     /// Everything runs, and every line is whole, whatever was before.
     pub(super) async fn restore(&self) -> anyhow::Result<()> {
-        for proxy in [&self.front, &self.line] {
-            proxy.hold(false);
-            proxy.delay(Duration::ZERO);
+        self.front.mend();
+        for lines in [&self.to_postgres, &self.to_redis, &self.to_mongodb] {
+            lines.mend();
         }
         self.database.control("start").await?;
         self.start_redis().await?;
@@ -233,27 +242,40 @@ fn mongodb_arguments(program: &Path, dir: &Path, port: u16) -> Vec<String> {
     }
 }
 
-/// What all nodes share.
-fn settings(dir: &Path, database: &str, redis_port: u16) -> Vec<(String, String)> {
+/// The name of a node.
+pub(super) fn node_name(index: usize) -> String {
+    format!("node-{}", index + 1)
+}
+
+/// What a node is told. It knows the other servers only by its lines to them.
+fn settings(
+    dir: &Path,
+    index: usize,
+    database: String,
+    redis: u16,
+    mongodb: Option<u16>,
+) -> Vec<(String, String)> {
+    let name = node_name(index);
     let file = |name: &str| dir.join(name).display().to_string();
+    let mongodb = mongodb.map_or_else(String::new, |port| {
+        format!("mongodb://127.0.0.1:{port}/?directConnection=true")
+    });
     [
-        ("DATABASE__URL", database.to_owned()),
+        ("DATABASE__URL", database),
         ("DATABASE__KEY_FILE", file("keys")),
         ("MEDIA__FOLDER", file("media")),
         ("EVIDENCE__URL", file("evidence")),
-        ("REDIS__URL", format!("redis://127.0.0.1:{redis_port}/0")),
+        ("REDIS__URL", format!("redis://127.0.0.1:{redis}/0")),
+        ("MONGODB__URL", mongodb),
         ("SERVER__LISTEN", "127.0.0.1:0".to_owned()),
         ("DRAIN__SECONDS", "5".to_owned()),
+        ("RECORDER__SPOOL", file(&format!("{name}.spool"))),
+        ("CLUSTER__NODE", name),
     ]
     .map(|(name, value)| (format!("INVIGIL__{name}"), value))
     .into()
 }
 
-fn node(index: usize, dir: &Path, bin: &Path, shared: &[(String, String)]) -> Process {
-    let name = format!("node-{}", index + 1);
-    let mut settings = shared.to_vec();
-    let spool = dir.join(format!("{name}.spool")).display().to_string();
-    settings.push(("INVIGIL__RECORDER__SPOOL".to_owned(), spool));
-    settings.push(("INVIGIL__CLUSTER__NODE".to_owned(), name.clone()));
-    Process::new(&name, bin, words(&["serve"]), settings, dir)
+fn node(index: usize, dir: &Path, bin: &Path, settings: Vec<(String, String)>) -> Process {
+    Process::new(&node_name(index), bin, words(&["serve"]), settings, dir)
 }

@@ -27,6 +27,8 @@ fn stored(answers: &[(&str, Value, u64)]) -> StoredAttempt {
         epoch: 1,
         status: "in_progress".to_owned(),
         receipt: None,
+        extended_ms: 0,
+        pauses: 0,
         answers: answers.collect(),
     }
 }

@@ -19,6 +19,8 @@ pub(super) async fn all(
     candidates: &mut Vec<Candidate>,
     findings: &Findings,
 ) -> anyhow::Result<u64> {
+    findings.add(timeline::learn_refused(staff, candidates).await);
+    findings.judge();
     let stored = servers
         .database
         .attempts()

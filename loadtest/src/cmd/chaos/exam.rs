@@ -16,7 +16,8 @@ pub(super) fn text(seconds: u64) -> String {
     let minutes = (seconds / 30 + 60).clamp(MINUTES.0, MINUTES.1);
     let mut text = format!(
         "code: {EXAM}\ntitle: Chaos\ntype: quiz\nduration_minutes: {minutes}\n\
-         passing_score: 50\nsession_policy: takeover\nproctoring: {{enabled: true, heartbeat_seconds: 5}}\n\
+         passing_score: 50\nsession_policy: takeover\n\
+         proctoring: {{enabled: true, heartbeat_seconds: 5}}\n\
          sections:\n  - id: s1\n    title: All\n    questions:\n"
     );
     for number in 1..=QUESTIONS {

@@ -1,7 +1,7 @@
 //! What goes wrong, when, and how: two lanes of faults, one for the nodes and one
 //! for everything around them, so that they meet. A lane deals its faults out
 //! in an order that the seed gives, all of them before any comes again. The two
-//! make about 14 faults a minute.
+//! make about 12 faults a minute.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},

@@ -4,7 +4,10 @@
 //! that a stored one tells which it is. A candidate has one device, hence: what
 //! is stored for a question is the last answer called saved, or a later one.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use invigil_client::{
     Ticket, Update,
@@ -48,6 +51,9 @@ pub(super) struct History {
     saved: usize,
     waiting: usize,
     newest_saved: Saved,
+    /// Called saved, though refused: the refusal was lost with a connection, and the
+    /// number that covers it is all that the client was told.
+    untold: BTreeSet<Ticket>,
     pub(super) events: Events,
     /// Notices that came, by text, and those whose coming the engine waits to hear of.
     pub(super) notices: BTreeMap<String, u64>,
@@ -75,6 +81,7 @@ impl History {
             saved: 0,
             waiting: 0,
             newest_saved: BTreeMap::new(),
+            untold: BTreeSet::new(),
             events: Events::new(number),
             notices: BTreeMap::new(),
             unseen: Vec::new(),
@@ -212,6 +219,30 @@ impl History {
         self.waiting == 0 && self.events.acknowledged() >= self.events.sent()
     }
 
+    /// Learns which texts the engine refused. Those that were called saved are void
+    /// from now on, and counted.
+    pub(super) fn learn_refused(&mut self, texts: &[Value]) {
+        for text in texts {
+            let index = text.as_str().and_then(|text| {
+                let ticket: usize = text.split_once('-')?.1.parse().ok()?;
+                ticket.checked_sub(1)
+            });
+            let Some(given) = index.and_then(|index| self.given.get_mut(index)) else {
+                continue;
+            };
+            if given.fate == Fate::Saved {
+                given.fate = Fate::Void;
+                self.saved -= 1;
+                self.untold.extend(index.map(|index| index as Ticket + 1));
+            }
+        }
+    }
+
+    /// See [`History::learn_refused`].
+    pub(super) const fn untold(&self) -> &BTreeSet<Ticket> {
+        &self.untold
+    }
+
     /// The newest answers that were called saved up to now.
     pub(super) fn newest_saved(&self) -> Saved {
         self.newest_saved.clone()
@@ -219,7 +250,12 @@ impl History {
 
     /// Compares with the store in the middle of a run. `saved` was taken before
     /// the store was read: by then nothing older may be in it.
-    pub(super) fn check_running(&self, saved: &Saved, stored: &StoredAttempt) -> Vec<String> {
+    /// With each thing that is wrong, the answer that should have been there, if any.
+    pub(super) fn check_running(
+        &self,
+        saved: &Saved,
+        stored: &StoredAttempt,
+    ) -> Vec<(Option<Ticket>, String)> {
         let mut violations = Vec::new();
         for question in 0..QUESTIONS {
             let name = question_id(question);
@@ -227,11 +263,12 @@ impl History {
             let is = match answer.map(|value| self.ticket_of(value, question)) {
                 Some(Some(ticket)) => ticket,
                 Some(None) => {
-                    violations.push(format!(
-                        "c{} {name}: stored is {}, which was never given",
-                        self.number,
-                        answer.unwrap_or(&Value::Null)
-                    ));
+                    let is = answer.unwrap_or(&Value::Null);
+                    let wrong = format!(
+                        "c{} {name}: stored is {is}, which was never given",
+                        self.number
+                    );
+                    violations.push((None, wrong));
                     continue;
                 }
                 None => 0,
@@ -239,12 +276,12 @@ impl History {
             if let Some(&saved) = saved.get(&question)
                 && is < saved
             {
-                violations.push(format!(
-                    "c{} {name}: c{}-{saved} was saved, but stored is {}",
-                    self.number,
-                    self.number,
-                    answer.unwrap_or(&Value::Null)
-                ));
+                let is = answer.unwrap_or(&Value::Null);
+                let wrong = format!(
+                    "c{} {name}: c{}-{saved} was saved, but stored is {is}",
+                    self.number, self.number
+                );
+                violations.push((Some(saved), wrong));
             }
         }
         violations

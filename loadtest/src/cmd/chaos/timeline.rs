@@ -43,6 +43,8 @@ struct Timeline {
     events: BTreeMap<String, u64>,
     /// In their order.
     effects: Vec<Effect>,
+    /// Texts of answers that were refused.
+    refused: Vec<Value>,
     entries: usize,
 }
 
@@ -75,6 +77,28 @@ pub(super) async fn check(
     let events = checked.iter().map(|(_, events)| events).sum();
     let wrong = checked.into_iter().flat_map(|(wrong, _)| wrong);
     (wrong.collect(), events)
+}
+
+/// Tells every candidate's history what the engine refused. That stands in timelines
+/// at once, wherever it is kept. What is wrong.
+pub(super) async fn learn_refused(staff: &Client, candidates: &[Candidate]) -> Vec<String> {
+    let reads = candidates.iter().map(|candidate| async move {
+        let until = Instant::now() + DRAIN;
+        loop {
+            match read(staff, candidate.attempt()).await {
+                Ok(timeline) => {
+                    candidate.history.lock().learn_refused(&timeline.refused);
+                    return None;
+                }
+                Err(error) if Instant::now() > until => {
+                    return Some(format!("c{}: {error:#}", candidate.number));
+                }
+                Err(_not_yet) => sleep(AGAIN).await,
+            }
+        }
+    });
+    let wrong: Vec<_> = stream::iter(reads).buffered(AT_ONCE).collect().await;
+    wrong.into_iter().flatten().collect()
 }
 
 async fn check_one(
@@ -138,6 +162,9 @@ async fn read(staff: &Client, attempt: &str) -> anyhow::Result<Timeline> {
             } else if events::KINDS.contains(&kind) {
                 let name = data["data"]["name"].as_str().unwrap_or_default();
                 *timeline.events.entry(name.to_owned()).or_default() += 1;
+            }
+            if kind == "refused" {
+                timeline.refused.push(data["value"].clone());
             }
             timeline.effects.extend(Effect::read(kind, data));
         }

@@ -200,12 +200,16 @@ impl History {
         self.saved
     }
 
-    /// What was saved, and whether it was committed by itself.
+    /// What may stand in the timeline, and whether it must: it was saved, and
+    /// committed by itself.
     pub(super) fn taken(&self) -> BTreeMap<String, bool> {
         let given = (1_usize..).zip(&self.given);
         given
-            .filter(|(_, given)| given.fate == Fate::Saved)
-            .map(|(ticket, given)| (format!("c{}-{ticket}", self.number), given.alone))
+            .filter(|(_, given)| given.fate != Fate::Void)
+            .map(|(ticket, given)| {
+                let must = given.fate == Fate::Saved && given.alone;
+                (format!("c{}-{ticket}", self.number), must)
+            })
             .collect()
     }
 

@@ -260,6 +260,7 @@ impl Core {
         updates.extend(self.outbox.saved(reply.saved_seq));
         if let Some(ack) = reply.event_ack {
             self.acknowledged(ack.n);
+            updates.push(Update::Message(Box::new(ServerMessage::EventAck(ack))));
         }
         self.seen.clear();
         updates.extend(self.time(reply.deadline_at, reply.remaining_ms, reply.timing_rev));
@@ -276,9 +277,9 @@ impl Core {
             ServerMessage::Saved(saved) => self.outbox.saved(saved.seq).into_iter().collect(),
             ServerMessage::Refused(refused) => self.settle([refused]),
             ServerMessage::Pulse(pulse) => self.outbox.saved(pulse.saved_seq).into_iter().collect(),
-            ServerMessage::EventAck(ack) => {
+            ServerMessage::EventAck(ref ack) => {
                 self.acknowledged(ack.n);
-                Vec::new()
+                vec![Update::Message(Box::new(message))]
             }
             ServerMessage::Open(open) => {
                 let timing = self.time(open.deadline_at, open.remaining_ms, open.timing_rev);

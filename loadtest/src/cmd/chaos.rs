@@ -11,14 +11,18 @@ pub(super) mod candidate;
 mod check;
 pub(super) mod database;
 pub(super) mod dice;
+pub(super) mod events;
 pub(super) mod exam;
 mod fault;
 pub(super) mod history;
+pub(super) mod lines;
 pub(super) mod process;
 pub(super) mod proxy;
 mod report;
 pub(super) mod servers;
+mod staff;
 mod timeline;
+mod versions;
 mod watch;
 
 use std::{
@@ -39,9 +43,10 @@ pub(crate) use self::args::Args;
 use self::{
     candidate::{Candidate, Phase},
     dice::Dice,
-    fault::{Kind, Lane, Log, NODE_FAULTS, OTHER_FAULTS},
-    report::Report,
+    fault::{Lane, Log, NODE_FAULTS, OTHER_FAULTS},
+    report::{Report, Run},
     servers::Servers,
+    staff::{Given, Staff},
     watch::Findings,
 };
 use crate::util::output;
@@ -103,15 +108,91 @@ async fn all(
         .build()?;
     tasks.spawn(watch::nodes(Arc::clone(&servers), checks, stop.clone()));
 
+    let findings = Findings::default();
+    let base = format!("http://{}", servers.front.address);
+    let reader = timeline::sign_in(http.clone(), &base).await?;
     let candidates = enter(args, &servers, &http, tasks).await?;
     output::progress(&format!("{} candidates are in", candidates.len()));
+    let Lived {
+        mut candidates,
+        given,
+        log,
+        start,
+        recovery,
+    } = live(
+        args,
+        period,
+        &servers,
+        (candidates, reader.token()),
+        &findings,
+        (tasks, stop),
+    )
+    .await?;
+    let events_found = check::all(&servers, &reader, &given, &mut candidates, &findings).await?;
+    let log = log.faults();
+    let failed = log.iter().filter(|fault| fault.failed);
+    findings.add(
+        failed
+            .map(|fault| format!("{}: {}", fault.kind.name(), fault.note))
+            .collect(),
+    );
+    let report = Report::new(Run {
+        args,
+        with_mongodb: servers.mongodb.is_some(),
+        versions: versions::all(args).await,
+        start,
+        recovery,
+        candidates: &candidates,
+        faults: &log,
+        given: &given,
+        events_found,
+        found: findings.get(),
+    });
+    if let Some(path) = &args.report {
+        report.write(path)?;
+    }
+    if let Some(path) = &args.report_json {
+        report.write_json(path)?;
+    }
+    report.print()?;
+    Ok(if report.is_good() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// What came of the time of faults.
+struct Lived {
+    candidates: Vec<Candidate>,
+    given: Vec<Given>,
+    log: Log,
+    start: Instant,
+    /// From the end of the faults until everything was saved.
+    recovery: Duration,
+}
+
+/// Lets candidates answer, staff act and everything fail, then waits until all of it
+/// is settled.
+async fn live(
+    args: &Args,
+    period: Duration,
+    servers: &Arc<Servers>,
+    (candidates, token): (Vec<Candidate>, &str),
+    findings: &Findings,
+    (tasks, stop): (&TaskTracker, &CancellationToken),
+) -> anyhow::Result<Lived> {
+    let attempts: Vec<String> = candidates
+        .iter()
+        .map(|candidate| candidate.attempt().to_owned())
+        .collect();
     let histories: BTreeMap<_, _> = candidates
         .iter()
         .map(|candidate| (candidate.attempt().to_owned(), candidate.history.clone()))
         .collect();
-    let (findings, end) = (Findings::default(), stop.child_token());
+    let end = stop.child_token();
     let store = watch::store(
-        Arc::clone(&servers),
+        Arc::clone(servers),
         histories,
         findings.clone(),
         end.clone(),
@@ -123,11 +204,20 @@ async fn all(
     for candidate in candidates {
         answering.spawn(tasks.track_future(candidate.answer(period, phase.subscribe())));
     }
-    let log = faults(args, &servers, start, tasks, stop).await?;
+    let mut acting = JoinSet::new();
+    let base = format!("http://{}", servers.front.address);
+    for staff in Staff::all(&base, token, &attempts, args.seed, &phase.subscribe())? {
+        acting.spawn(tasks.track_future(staff.act()));
+    }
+    let log = faults(args, servers, start, tasks, stop).await?;
     servers.restore().await.context("bring everything back")?;
     let restored = Instant::now();
     phase.send_replace(Phase::SettleBy(restored + SETTLE));
     output::progress("the faults are over; waiting until everything is saved");
+    let mut given = Vec::new();
+    while let Some(done) = acting.join_next().await {
+        given.extend(done.context("staff act")?);
+    }
     let (mut candidates, mut settled) = (Vec::new(), restored);
     while let Some(done) = answering.join_next().await {
         let (candidate, at) = done.context("a candidate answers")?;
@@ -136,34 +226,12 @@ async fn all(
     }
     end.cancel();
     store.await.context("watch the store")?;
-
-    check::all(&servers, http, &mut candidates, &findings).await?;
-    let log = log.faults();
-    let failed = log.iter().filter(|fault| fault.failed);
-    findings.add(
-        failed
-            .map(|fault| format!("{}: {}", fault.kind.name(), fault.note))
-            .collect(),
-    );
-    let recovery = settled.duration_since(restored);
-    let (with_mongodb, found) = (servers.mongodb.is_some(), findings.get());
-    let report = Report::new(
-        args,
-        with_mongodb,
+    Ok(Lived {
+        candidates,
+        given,
+        log,
         start,
-        recovery,
-        &candidates,
-        &log,
-        found,
-    );
-    if let Some(path) = &args.report {
-        report.write(path)?;
-    }
-    report.print()?;
-    Ok(if report.is_good() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
+        recovery: settled.duration_since(restored),
     })
 }
 
@@ -184,7 +252,8 @@ async fn servers(
     let people = u32::try_from(args.candidates).context("count the candidates")?;
     super::roster::write_to(&roster, people, exam::EXAM)?;
     timeline::add_staff(&roster)?;
-    let servers = Servers::start(dir, &bin, mongodb.as_deref(), &roster, tasks, stop);
+    let programs = (&*bin, mongodb.as_deref());
+    let servers = Servers::start(dir, programs, &roster, args.seconds, tasks, stop);
     Ok(Arc::new(servers.await?))
 }
 
@@ -222,7 +291,7 @@ async fn faults(
     let others = OTHER_FAULTS
         .iter()
         .copied()
-        .filter(|&kind| kind != Kind::KillMongodb || servers.mongodb.is_some());
+        .filter(|kind| !kind.is_of_mongodb() || servers.mongodb.is_some());
     for (kinds, lane) in [(NODE_FAULTS.to_vec(), 1), (others.collect(), 2)] {
         let lane = Lane {
             servers: Arc::clone(servers),

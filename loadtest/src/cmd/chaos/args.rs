@@ -17,7 +17,7 @@ pub(crate) struct Args {
     /// Answers a second of each candidate
     #[arg(long, value_name = "R", default_value_t = 1.0)]
     pub(super) rate: f64,
-    /// How long a node hangs
+    /// How long a node hangs; it also stands still for 20 s, as a fault of its own
     #[arg(long, value_name = "S", default_value_t = 8)]
     pub(super) hang_seconds: u64,
     /// The engine
@@ -35,9 +35,12 @@ pub(crate) struct Args {
     /// Do without MongoDB
     #[arg(long)]
     no_mongodb: bool,
-    /// File for the report as JSON
+    /// File for the report as Markdown
     #[arg(long, value_name = "FILE")]
     pub(super) report: Option<PathBuf>,
+    /// File for the report as JSON, with every fault
+    #[arg(long, value_name = "FILE")]
+    pub(super) report_json: Option<PathBuf>,
     /// Folder to keep, with all logs [default: a temporary one, removed]
     #[arg(long, value_name = "DIR")]
     pub(super) dir: Option<PathBuf>,

@@ -24,6 +24,9 @@ use super::{
 /// How long entering, or handing in, may take.
 const PATIENCE: Duration = Duration::from_mins(1);
 
+/// One of so many answers comes with an integrity event.
+const ANSWERS_PER_EVENT: usize = 5;
+
 /// What candidates do.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Phase {
@@ -84,7 +87,7 @@ impl Candidate {
             loop {
                 match candidate.attempt.next().await {
                     Some(update @ Update::Entered(_)) => {
-                        candidate.history.lock().note(update);
+                        candidate.note(Some(update)).await;
                         return Ok(());
                     }
                     Some(Update::Closed { code, .. }) => bail!("closed with {code}"),
@@ -126,10 +129,13 @@ impl Candidate {
                         due += period;
                         let question = self.dice.below(QUESTIONS);
                         self.give(question).await;
+                        if self.dice.below(ANSWERS_PER_EVENT) == 0 {
+                            self.report().await;
+                        }
                     }
                 },
                 Phase::SettleBy(until) => {
-                    if self.history.lock().waiting() == 0 {
+                    if self.history.lock().is_settled() {
                         break;
                     }
                     match timeout_at(until, self.attempt.next()).await {
@@ -220,6 +226,17 @@ impl Candidate {
         );
     }
 
+    /// Notices something that an exam would want to know.
+    async fn report(&mut self) {
+        let (kind, name, at) = {
+            let mut history = self.history.lock();
+            let (kind, name) = history.events.next();
+            (kind, name, history.engine_ms())
+        };
+        let data = [("name".to_owned(), name.into())].into_iter().collect();
+        self.attempt.event(kind, at, Some(data)).await;
+    }
+
     async fn note(&mut self, update: Option<Update>) {
         let Some(update) = update else {
             let mut history = self.history.lock();
@@ -227,7 +244,13 @@ impl Candidate {
             history.closed.get_or_insert_with(ended);
             return;
         };
-        let again = self.history.lock().note(update);
+        let (again, seen) = {
+            let mut history = self.history.lock();
+            (history.note(update), history.seen())
+        };
+        for notice in seen {
+            self.attempt.seen(&notice).await;
+        }
         if let Some(question) = again {
             self.give(question).await;
         }

@@ -3,18 +3,24 @@
 use anyhow::Context as _;
 use futures_util::{StreamExt as _, stream};
 
-use super::{candidate::Candidate, servers::Servers, timeline, watch::Findings};
+use invigil_client::Client;
+
+use super::{candidate::Candidate, servers::Servers, staff::Given, timeline, watch::Findings};
 
 /// Candidates that hand in at once.
 const SUBMIT_AT_ONCE: usize = 32;
 
-/// The comparison at the end, before and after everyone hands in.
+/// The comparison at the end, before and after everyone hands in. How many events
+/// were found.
 pub(super) async fn all(
     servers: &Servers,
-    http: reqwest::Client,
+    staff: &Client,
+    given: &[Given],
     candidates: &mut Vec<Candidate>,
     findings: &Findings,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<u64> {
+    findings.add(timeline::learn_refused(staff, candidates).await);
+    findings.judge();
     let stored = servers
         .database
         .attempts()
@@ -44,7 +50,7 @@ pub(super) async fn all(
     for candidate in &*candidates {
         findings.add(candidate.check_submitted(stored.get(candidate.attempt())));
     }
-    let base = format!("http://{}", servers.front.address);
-    findings.add(timeline::check(http, &base, candidates).await?);
-    Ok(())
+    let (wrong, events) = timeline::check(staff, candidates, given, &stored).await;
+    findings.add(wrong);
+    Ok(events)
 }

@@ -5,7 +5,6 @@
 
 use std::{
     collections::BTreeMap,
-    net::SocketAddr,
     path::{Path, PathBuf},
 };
 
@@ -15,13 +14,23 @@ use serde_json::Value;
 
 use super::process::run;
 
-/// Every attempt with its stored answers.
+/// Attempts with their stored answers. It ends where those that are wanted are named.
 const ATTEMPTS: &str = "
     SELECT coalesce(json_agg(json_build_object(
         'attempt', k.attempt_id::text,
         'epoch', k.owner_epoch,
         'status', a.status,
         'receipt', a.receipt,
+        'extended_ms', (
+            SELECT coalesce(sum((change->>'ms')::bigint), 0)
+            FROM json_array_elements(a.control->'ledger'->'adjustments') AS change
+            WHERE change->>'kind' = 'extended'
+        ),
+        'pauses', (
+            SELECT count(*)
+            FROM json_array_elements(a.control->'ledger'->'adjustments') AS change
+            WHERE change->>'kind' = 'paused'
+        ),
         'answers', (
             SELECT coalesce(json_object_agg(q.question_key,
                        json_build_object('value', n.user_answer, 'rev', n.rev)), '{}')
@@ -40,6 +49,10 @@ pub(crate) struct StoredAttempt {
     pub(crate) epoch: i64,
     pub(crate) status: String,
     pub(crate) receipt: Option<Value>,
+    /// What staff added to its time.
+    pub(crate) extended_ms: u64,
+    /// Pauses that are over.
+    pub(crate) pauses: u64,
     /// By question.
     pub(crate) answers: BTreeMap<String, StoredAnswer>,
 }
@@ -55,7 +68,7 @@ pub(crate) struct StoredAnswer {
 #[derive(Debug)]
 pub(crate) struct Database {
     dir: PathBuf,
-    url: String,
+    pub(crate) url: String,
     pub(crate) port: u16,
 }
 
@@ -76,9 +89,9 @@ impl Database {
     }
 
     /// Its address, by way of a proxy.
-    pub(crate) fn url_through(&self, proxy: SocketAddr) -> String {
+    pub(crate) fn url_through(&self, proxy: u16) -> String {
         let port = format!(":{}/", self.port);
-        self.url.replace(&port, &format!(":{}/", proxy.port()))
+        self.url.replace(&port, &format!(":{proxy}/"))
     }
 
     /// `start`, `stop` or `crash`.
@@ -90,7 +103,21 @@ impl Database {
 
     /// Every attempt, by its id. An error while the server is away.
     pub(crate) async fn attempts(&self) -> anyhow::Result<BTreeMap<String, StoredAttempt>> {
-        let arguments = ["-XAtq", "-v", "ON_ERROR_STOP=1", "-c", ATTEMPTS, &self.url];
+        self.read("").await
+    }
+
+    /// Those of these ids. An error while the server is away.
+    pub(crate) async fn attempts_of(
+        &self,
+        ids: &[String],
+    ) -> anyhow::Result<BTreeMap<String, StoredAttempt>> {
+        let ids = ids.join(",");
+        self.read(&format!(" WHERE k.attempt_id IN ({ids})")).await
+    }
+
+    async fn read(&self, wanted: &str) -> anyhow::Result<BTreeMap<String, StoredAttempt>> {
+        let query = format!("{ATTEMPTS}{wanted}");
+        let arguments = ["-XAtq", "-v", "ON_ERROR_STOP=1", "-c", &query, &self.url];
         let text = run("psql", &arguments, &[]).await?;
         let stored: Vec<StoredAttempt> =
             serde_json::from_str(&text).context("read the attempts")?;

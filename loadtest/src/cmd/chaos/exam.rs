@@ -6,11 +6,18 @@ pub(crate) const EXAM: &str = "CHAOS";
 /// Its questions, all of them for text, so that every answer is its own.
 pub(crate) const QUESTIONS: usize = 8;
 
-/// The file. Heartbeats are short, so that a dead connection is noticed within the run.
-pub(super) fn text() -> String {
+/// The shortest exam, and the longest that there may be, in minutes.
+const MINUTES: (u64, u64) = (120, 1_440);
+
+/// The file, for so many seconds of faults: nobody's time may end in a run, however
+/// long everything else takes. Heartbeats are short, so that a dead connection is
+/// noticed within the run. No rule acts on events.
+pub(crate) fn text(seconds: u64) -> String {
+    let minutes = (seconds / 30 + 60).clamp(MINUTES.0, MINUTES.1);
     let mut text = format!(
-        "code: {EXAM}\ntitle: Chaos\ntype: quiz\nduration_minutes: 120\npassing_score: 50\n\
-         session_policy: takeover\nproctoring: {{enabled: true, heartbeat_seconds: 5}}\n\
+        "code: {EXAM}\ntitle: Chaos\ntype: quiz\nduration_minutes: {minutes}\n\
+         passing_score: 50\nsession_policy: takeover\n\
+         proctoring: {{enabled: true, heartbeat_seconds: 5}}\n\
          sections:\n  - id: s1\n    title: All\n    questions:\n"
     );
     for number in 1..=QUESTIONS {

@@ -1,6 +1,7 @@
 //! What goes wrong, when, and how: two lanes of faults, one for the nodes and one
 //! for everything around them, so that they meet. A lane deals its faults out
-//! in an order that the seed gives, all of them before any comes again.
+//! in an order that the seed gives, all of them before any comes again. The two
+//! make about 12 faults a minute.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -12,7 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     dice::Dice,
-    servers::{NODES, Servers},
+    lines::{Lines, Whose},
+    servers::{NODES, Servers, node_name},
 };
 use crate::util::output;
 
@@ -25,6 +27,13 @@ const LASTS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 /// What a slow network adds to every piece.
 const SLOW: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(400));
 
+/// What a slow line to a server adds to every piece. A statement takes several.
+const SLOW_LINE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(200));
+
+/// How long a node stands still that is then the owner of nothing any more: longer
+/// than any patience that somebody has with it. The end of a run ends it.
+const STALE: Duration = Duration::from_secs(20);
+
 /// A kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -32,36 +41,52 @@ pub(super) enum Kind {
     KillNode,
     KillAllNodes,
     HangNode,
+    StaleNode,
     RestartNodes,
     CrashPostgres,
     CutPostgres,
     HoldPostgres,
+    SlowPostgres,
     KillRedis,
     FlushRedis,
+    CutRedis,
+    HoldRedis,
+    SlowRedis,
     KillMongodb,
+    CutMongodb,
+    HoldMongodb,
+    SlowMongodb,
     CutClients,
     HoldClients,
     SlowClients,
 }
 
 /// Faults of nodes. The common ones are there more often.
-pub(super) const NODE_FAULTS: [Kind; 6] = [
+pub(super) const NODE_FAULTS: [Kind; 7] = [
     Kind::KillNode,
     Kind::HangNode,
     Kind::RestartNodes,
     Kind::KillNode,
     Kind::HangNode,
+    Kind::StaleNode,
     Kind::KillAllNodes,
 ];
 
 /// Faults of what is around them.
-pub(super) const OTHER_FAULTS: [Kind; 9] = [
+pub(super) const OTHER_FAULTS: [Kind; 16] = [
     Kind::CrashPostgres,
     Kind::CutPostgres,
     Kind::HoldPostgres,
+    Kind::SlowPostgres,
     Kind::KillRedis,
     Kind::FlushRedis,
+    Kind::CutRedis,
+    Kind::HoldRedis,
+    Kind::SlowRedis,
     Kind::KillMongodb,
+    Kind::CutMongodb,
+    Kind::HoldMongodb,
+    Kind::SlowMongodb,
     Kind::CutClients,
     Kind::HoldClients,
     Kind::SlowClients,
@@ -73,13 +98,21 @@ impl Kind {
             Self::KillNode => "kill -9 of a node",
             Self::KillAllNodes => "kill -9 of all nodes",
             Self::HangNode => "a node hangs (SIGSTOP)",
+            Self::StaleNode => "a node stands still for 20 s",
             Self::RestartNodes => "rolling restart",
             Self::CrashPostgres => "crash of PostgreSQL",
             Self::CutPostgres => "cut to PostgreSQL",
             Self::HoldPostgres => "silence of PostgreSQL",
+            Self::SlowPostgres => "slow PostgreSQL",
             Self::KillRedis => "kill -9 of Redis",
             Self::FlushRedis => "FLUSHALL of Redis",
+            Self::CutRedis => "cut to Redis",
+            Self::HoldRedis => "silence of Redis",
+            Self::SlowRedis => "slow Redis",
             Self::KillMongodb => "kill -9 of MongoDB",
+            Self::CutMongodb => "cut to MongoDB",
+            Self::HoldMongodb => "silence of MongoDB",
+            Self::SlowMongodb => "slow MongoDB",
             Self::CutClients => "cut to candidates",
             Self::HoldClients => "half-open to candidates",
             Self::SlowClients => "slow network",
@@ -92,17 +125,33 @@ impl Kind {
             Self::KillNode
             | Self::KillAllNodes
             | Self::HangNode
+            | Self::StaleNode
             | Self::RestartNodes
             | Self::CutClients
             | Self::HoldClients => true,
             Self::CrashPostgres
             | Self::CutPostgres
             | Self::HoldPostgres
+            | Self::SlowPostgres
             | Self::KillRedis
             | Self::FlushRedis
+            | Self::CutRedis
+            | Self::HoldRedis
+            | Self::SlowRedis
             | Self::KillMongodb
+            | Self::CutMongodb
+            | Self::HoldMongodb
+            | Self::SlowMongodb
             | Self::SlowClients => false,
         }
+    }
+
+    /// Whether it is about MongoDB, which a run may be without.
+    pub(super) const fn is_of_mongodb(self) -> bool {
+        matches!(
+            self,
+            Self::KillMongodb | Self::CutMongodb | Self::HoldMongodb | Self::SlowMongodb
+        )
     }
 }
 
@@ -183,19 +232,23 @@ impl Lane {
         match kind {
             Kind::KillNode => return self.kill_nodes(1, lasts).await,
             Kind::KillAllNodes => return self.kill_nodes(NODES, lasts).await,
-            Kind::HangNode => return self.hang_node().await,
+            Kind::HangNode => return self.hang_node(self.hang).await,
+            Kind::StaleNode => return self.hang_node(STALE).await,
             Kind::RestartNodes => return self.restart_nodes().await,
             Kind::CrashPostgres => {
                 servers.database.control("crash").await?;
                 self.rest(lasts).await;
                 servers.database.control("start").await?;
             }
-            Kind::CutPostgres => servers.line.cut(),
-            Kind::HoldPostgres => {
-                servers.line.hold(true);
-                self.rest(lasts).await;
-                servers.line.hold(false);
-            }
+            Kind::CutPostgres => return Ok(self.cut(&servers.to_postgres)),
+            Kind::CutRedis => return Ok(self.cut(&servers.to_redis)),
+            Kind::CutMongodb => return Ok(self.cut(&servers.to_mongodb)),
+            Kind::HoldPostgres => return Ok(self.hold(&servers.to_postgres, lasts).await),
+            Kind::HoldRedis => return Ok(self.hold(&servers.to_redis, lasts * 2).await),
+            Kind::HoldMongodb => return Ok(self.hold(&servers.to_mongodb, lasts * 2).await),
+            Kind::SlowPostgres => return Ok(self.slow(&servers.to_postgres, lasts * 2).await),
+            Kind::SlowRedis => return Ok(self.slow(&servers.to_redis, lasts * 2).await),
+            Kind::SlowMongodb => return Ok(self.slow(&servers.to_mongodb, lasts * 2).await),
             Kind::KillRedis => {
                 servers.redis.lock().await.kill();
                 self.rest(lasts).await;
@@ -230,27 +283,60 @@ impl Lane {
         for index in killed {
             self.servers.start_node(index).await?;
         }
-        Ok(format!("from node-{} on", first + 1))
+        Ok(format!("from {} on", node_name(first)))
     }
 
     /// Once it wakes up, others have what it believes to have.
-    async fn hang_node(&mut self) -> anyhow::Result<String> {
+    async fn hang_node(&mut self, time: Duration) -> anyhow::Result<String> {
         let node = self.dice.below(NODES);
         self.servers.signal_node(node, "STOP").await?;
-        self.rest(self.hang).await;
+        self.rest(time).await;
         self.servers.signal_node(node, "CONT").await?;
-        Ok(format!("node-{}", node + 1))
+        Ok(node_name(node))
     }
 
     async fn restart_nodes(&self) -> anyhow::Result<String> {
         let mut note = String::new();
         for index in 0..NODES {
             if !self.servers.stop_node(index).await? {
-                note = format!("{note} node-{} did not end by itself", index + 1);
+                note = format!("{note} {} did not end by itself", node_name(index));
             }
             self.servers.start_node(index).await?;
         }
         Ok(note)
+    }
+
+    fn cut(&mut self, lines: &Lines) -> String {
+        let whose = self.whose();
+        lines.cut(whose);
+        format!("from {whose}")
+    }
+
+    /// It accepts, and passes nothing on.
+    async fn hold(&mut self, lines: &Lines, lasts: Duration) -> String {
+        let whose = self.whose();
+        lines.hold(whose, true);
+        self.rest(lasts).await;
+        lines.hold(whose, false);
+        format!("to {whose}")
+    }
+
+    async fn slow(&mut self, lines: &Lines, lasts: Duration) -> String {
+        let whose = self.whose();
+        let delay = self.dice.between(SLOW_LINE.0, SLOW_LINE.1);
+        lines.delay(whose, delay);
+        self.rest(lasts).await;
+        lines.delay(whose, Duration::ZERO);
+        format!("to {whose}, by {} ms", delay.as_millis())
+    }
+
+    /// One node's line is as likely as the lines of all.
+    fn whose(&mut self) -> Whose {
+        if self.dice.below(2) == 0 {
+            Whose::All
+        } else {
+            Whose::Node(self.dice.below(NODES))
+        }
     }
 
     /// What was under way comes through in the end, or never does.

@@ -4,13 +4,22 @@
 //! that a stored one tells which it is. A candidate has one device, hence: what
 //! is stored for a question is the last answer called saved, or a later one.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use invigil_client::{Ticket, Update};
+use invigil_client::{
+    Ticket, Update,
+    protocol::{
+        candidate::{Notice, ServerMessage},
+        code::RefusalCode,
+    },
+};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::{database::StoredAttempt, exam::QUESTIONS};
+use super::{database::StoredAttempt, events::Events, exam::QUESTIONS};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
@@ -38,6 +47,19 @@ pub(crate) struct History {
     number: usize,
     /// By ticket; the first ticket is 1.
     given: Vec<Given>,
+    /// How many of them are saved, and how many not settled.
+    saved: usize,
+    waiting: usize,
+    newest_saved: Saved,
+    /// Called saved, though refused: the refusal was lost with a connection, and the
+    /// number that covers it is all that the client was told.
+    untold: BTreeSet<Ticket>,
+    pub(crate) events: Events,
+    /// Notices that came, by text, and those whose coming the engine waits to hear of.
+    pub(crate) notices: BTreeMap<String, u64>,
+    unseen: Vec<String>,
+    /// The engine's clock at a moment of this one, by the first `welcome`.
+    clock: Option<(i64, Instant)>,
     /// Refusals by code.
     pub(crate) refused: BTreeMap<String, u64>,
     last_saved_at: Instant,
@@ -56,6 +78,14 @@ impl History {
         Self {
             number,
             given: Vec::new(),
+            saved: 0,
+            waiting: 0,
+            newest_saved: BTreeMap::new(),
+            untold: BTreeSet::new(),
+            events: Events::new(number),
+            notices: BTreeMap::new(),
+            unseen: Vec::new(),
+            clock: None,
             refused: BTreeMap::new(),
             last_saved_at: now,
             longest: (Duration::ZERO, now),
@@ -77,6 +107,7 @@ impl History {
             fate: Fate::Waiting,
             alone: false,
         });
+        self.waiting += 1;
         self.value(self.given.len())
     }
 
@@ -85,18 +116,27 @@ impl History {
     pub(crate) fn note(&mut self, update: Update) -> Option<usize> {
         let now = Instant::now();
         match update {
-            Update::Entered(_) => self.entered_at.push(now),
-            Update::Saved(tickets) => {
-                let without = now.duration_since(self.last_saved_at);
-                if without > self.longest.0 {
-                    self.longest = (without, now);
+            Update::Entered(welcome) => {
+                self.entered_at.push(now);
+                self.clock.get_or_insert((welcome.now_at, now));
+                self.events.entered(welcome.resumed);
+                for notice in &welcome.notices {
+                    self.take(notice);
                 }
-                self.last_saved_at = now;
+            }
+            Update::Saved(tickets) => {
+                self.served(now);
                 for ticket in tickets {
                     self.settle(ticket, Fate::Saved);
                 }
             }
-            Update::Refused { ticket, refused } => self.void(ticket, refused.code.as_str()),
+            Update::Refused { ticket, refused } => {
+                // While staff have stopped the clock, nothing else is to be had.
+                if refused.code == RefusalCode::Paused {
+                    self.served(now);
+                }
+                self.void(ticket, refused.code.as_str());
+            }
             Update::Conflict { ticket, .. } => {
                 self.void(ticket, "conflict");
                 let question = self.by_ticket(ticket)?.question;
@@ -112,46 +152,114 @@ impl History {
                 let detail = detail.map_or_else(String::new, |detail| format!(": {detail}"));
                 self.closed = Some(format!("{code}{detail}"));
             }
-            Update::Timing { .. } | Update::Open { .. } | Update::Message(_) => {}
+            Update::Message(message) => match *message {
+                ServerMessage::EventAck(ack) => self.events.acknowledge(ack.n, ack.dropped),
+                ServerMessage::Notice(notice) => self.take(&notice),
+                ServerMessage::Welcome(_)
+                | ServerMessage::Saved(_)
+                | ServerMessage::Refused(_)
+                | ServerMessage::Pulse(_)
+                | ServerMessage::Open(_)
+                | ServerMessage::Timing(_)
+                | ServerMessage::Health(_)
+                | ServerMessage::Status(_)
+                | ServerMessage::Submitted(_)
+                | ServerMessage::Error(_)
+                | ServerMessage::Bye(_) => {}
+            },
+            Update::Timing { .. } | Update::Open { .. } => {}
         }
         None
+    }
+
+    fn take(&mut self, notice: &Notice) {
+        *self.notices.entry(notice.text.clone()).or_default() += 1;
+        if notice.ack {
+            self.unseen.push(notice.id.clone());
+        }
+    }
+
+    /// Notices that the person has seen since this was asked.
+    pub(crate) fn seen(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.unseen)
+    }
+
+    /// The engine's time, as a client with a right clock has it.
+    pub(crate) fn engine_ms(&self) -> i64 {
+        self.clock.map_or(0, |(at, since)| {
+            let passed = since.elapsed().as_millis();
+            at.saturating_add(i64::try_from(passed).unwrap_or(i64::MAX))
+        })
     }
 
     pub(crate) fn given(&self) -> usize {
         self.given.len()
     }
 
-    pub(crate) fn saved(&self) -> usize {
-        self.count(Fate::Saved)
+    pub(crate) const fn saved(&self) -> usize {
+        self.saved
     }
 
-    /// What was saved, and whether it was committed by itself.
+    /// What may stand in the timeline, and whether it must: it was saved, and
+    /// committed by itself.
     pub(crate) fn taken(&self) -> BTreeMap<String, bool> {
         let given = (1_usize..).zip(&self.given);
         given
-            .filter(|(_, given)| given.fate == Fate::Saved)
-            .map(|(ticket, given)| (format!("c{}-{ticket}", self.number), given.alone))
+            .filter(|(_, given)| given.fate != Fate::Void)
+            .map(|(ticket, given)| {
+                let must = given.fate == Fate::Saved && given.alone;
+                (format!("c{}-{ticket}", self.number), must)
+            })
             .collect()
     }
 
     /// Answers that are neither saved nor refused.
-    pub(crate) fn waiting(&self) -> usize {
-        self.count(Fate::Waiting)
+    pub(crate) const fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    /// Whether nothing is under way any more, events included.
+    pub(crate) const fn is_settled(&self) -> bool {
+        self.waiting == 0 && self.events.acknowledged() >= self.events.sent()
+    }
+
+    /// Learns which texts the engine refused. Those that were called saved are void
+    /// from now on, and counted.
+    pub(crate) fn learn_refused(&mut self, texts: &[Value]) {
+        for text in texts {
+            let index = text.as_str().and_then(|text| {
+                let ticket: usize = text.split_once('-')?.1.parse().ok()?;
+                ticket.checked_sub(1)
+            });
+            let Some(given) = index.and_then(|index| self.given.get_mut(index)) else {
+                continue;
+            };
+            if given.fate == Fate::Saved {
+                given.fate = Fate::Void;
+                self.saved -= 1;
+                self.untold.extend(index.map(|index| index as Ticket + 1));
+            }
+        }
+    }
+
+    /// See [`History::learn_refused`].
+    pub(crate) const fn untold(&self) -> &BTreeSet<Ticket> {
+        &self.untold
     }
 
     /// The newest answers that were called saved up to now.
     pub(crate) fn newest_saved(&self) -> Saved {
-        let saved = (1..)
-            .zip(&self.given)
-            .filter(|(_, given)| given.fate == Fate::Saved);
-        saved
-            .map(|(ticket, given)| (given.question, ticket))
-            .collect()
+        self.newest_saved.clone()
     }
 
     /// Compares with the store in the middle of a run. `saved` was taken before
     /// the store was read: by then nothing older may be in it.
-    pub(crate) fn check_running(&self, saved: &Saved, stored: &StoredAttempt) -> Vec<String> {
+    /// With each thing that is wrong, the answer that should have been there, if any.
+    pub(crate) fn check_running(
+        &self,
+        saved: &Saved,
+        stored: &StoredAttempt,
+    ) -> Vec<(Option<Ticket>, String)> {
         let mut violations = Vec::new();
         for question in 0..QUESTIONS {
             let name = question_id(question);
@@ -159,11 +267,12 @@ impl History {
             let is = match answer.map(|value| self.ticket_of(value, question)) {
                 Some(Some(ticket)) => ticket,
                 Some(None) => {
-                    violations.push(format!(
-                        "c{} {name}: stored is {}, which was never given",
-                        self.number,
-                        answer.unwrap_or(&Value::Null)
-                    ));
+                    let is = answer.unwrap_or(&Value::Null);
+                    let wrong = format!(
+                        "c{} {name}: stored is {is}, which was never given",
+                        self.number
+                    );
+                    violations.push((None, wrong));
                     continue;
                 }
                 None => 0,
@@ -171,12 +280,12 @@ impl History {
             if let Some(&saved) = saved.get(&question)
                 && is < saved
             {
-                violations.push(format!(
-                    "c{} {name}: c{}-{saved} was saved, but stored is {}",
-                    self.number,
-                    self.number,
-                    answer.unwrap_or(&Value::Null)
-                ));
+                let is = answer.unwrap_or(&Value::Null);
+                let wrong = format!(
+                    "c{} {name}: c{}-{saved} was saved, but stored is {is}",
+                    self.number, self.number
+                );
+                violations.push((Some(saved), wrong));
             }
         }
         violations
@@ -229,8 +338,13 @@ impl History {
         (self.by_ticket(ticket)?.question == question).then_some(ticket)
     }
 
-    fn count(&self, fate: Fate) -> usize {
-        self.given.iter().filter(|given| given.fate == fate).count()
+    /// The engine answered for an answer.
+    fn served(&mut self, now: Instant) {
+        let without = now.duration_since(self.last_saved_at);
+        if without > self.longest.0 {
+            self.longest = (without, now);
+        }
+        self.last_saved_at = now;
     }
 
     fn void(&mut self, ticket: Ticket, code: &str) {
@@ -246,9 +360,20 @@ impl History {
         let Some(given) = index.and_then(|index| self.given.get_mut(index..)) else {
             return;
         };
-        if let Some((given, later)) = given.split_first_mut() {
-            given.fate = fate;
-            given.alone = later.iter().all(|later| later.question != given.question);
+        let Some((given, later)) = given.split_first_mut() else {
+            return;
+        };
+        // What was said first holds.
+        if given.fate != Fate::Waiting {
+            return;
+        }
+        given.fate = fate;
+        given.alone = later.iter().all(|later| later.question != given.question);
+        self.waiting -= 1;
+        if fate == Fate::Saved {
+            self.saved += 1;
+            let newest = self.newest_saved.entry(given.question).or_default();
+            *newest = ticket.max(*newest);
         }
     }
 

@@ -113,12 +113,12 @@ impl Proxy {
     }
 
     /// Where a target is, if it runs.
-    pub(super) fn address_of(&self, index: usize) -> Option<SocketAddr> {
+    pub(crate) fn address_of(&self, index: usize) -> Option<SocketAddr> {
         self.targets().get(index).and_then(|target| target.address)
     }
 
     /// Whether a target gets new connections. Down cuts those that it has.
-    pub(super) fn set_up(&self, index: usize, up: bool) {
+    pub(crate) fn set_up(&self, index: usize, up: bool) {
         if let Some(target) = self.targets().get_mut(index) {
             if target.up && !up {
                 std::mem::take(&mut target.cut).cancel();
@@ -128,19 +128,24 @@ impl Proxy {
     }
 
     /// Cuts every connection; new ones come through.
-    pub(super) fn cut(&self) {
+    pub(crate) fn cut(&self) {
         let mut cut = self.cut.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut *cut).cancel();
     }
 
     /// Passes nothing on any more, or goes on.
-    pub(super) fn hold(&self, held: bool) {
+    pub(crate) fn hold(&self, held: bool) {
         self.line.send_modify(|line| line.held = held);
     }
 
     /// What every piece waits from now on.
-    pub(super) fn delay(&self, delay: Duration) {
+    pub(crate) fn delay(&self, delay: Duration) {
         self.line.send_modify(|line| line.delay = delay);
+    }
+
+    /// Passes everything on, and at once.
+    pub(crate) fn mend(&self) {
+        self.line.send_replace(Line::default());
     }
 
     fn targets(&self) -> MutexGuard<'_, Vec<Target>> {

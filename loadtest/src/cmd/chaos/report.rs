@@ -1,5 +1,7 @@
 //! What a run of faults found.
 
+mod markdown;
+
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use anyhow::Context as _;
@@ -10,6 +12,7 @@ use super::{
     Args,
     candidate::Candidate,
     fault::{Fault, Kind},
+    staff::{Given, Outcome},
     watch::Found,
 };
 use crate::util::output;
@@ -30,15 +33,32 @@ pub(super) struct Report {
     seconds: u64,
     candidates: usize,
     with_mongodb: bool,
+    command: String,
+    versions: Vec<String>,
+    faults_per_minute: f64,
     faults: BTreeMap<&'static str, u64>,
     fault_log: Vec<Logged>,
     given: usize,
     saved: usize,
     /// Refusals by code.
     refused: BTreeMap<String, u64>,
+    /// Refused, but called saved: the refusal was lost with a connection.
+    refused_untold: usize,
     /// Answers neither saved nor refused in the end.
     unsaved: usize,
     handed_in: usize,
+    events_sent: u64,
+    events_acknowledged: u64,
+    /// For their rate.
+    events_dropped: u64,
+    events_found: u64,
+    /// Done, by action.
+    staff_done: BTreeMap<&'static str, u64>,
+    staff_refused: u64,
+    /// Without a definite result.
+    staff_unknown: u64,
+    /// Requests beyond the first of each.
+    staff_repeats: u64,
     /// Times that a candidate was let in after the first.
     reconnections: usize,
     /// The longest that any candidate went without a `saved`.
@@ -76,39 +96,61 @@ struct Away {
     max_s: f64,
 }
 
+/// What a report is made of.
+pub(super) struct Run<'a> {
+    pub(super) args: &'a Args,
+    pub(super) with_mongodb: bool,
+    pub(super) versions: Vec<String>,
+    pub(super) start: Instant,
+    /// From the end of the faults until everything was saved.
+    pub(super) recovery: Duration,
+    pub(super) candidates: &'a [Candidate],
+    pub(super) faults: &'a [Fault],
+    pub(super) given: &'a [Given],
+    pub(super) events_found: u64,
+    pub(super) found: Found,
+}
+
 impl Report {
-    pub(super) fn new(
-        args: &Args,
-        with_mongodb: bool,
-        start: Instant,
-        recovery: Duration,
-        candidates: &[Candidate],
-        faults: &[Fault],
-        found: Found,
-    ) -> Self {
+    pub(super) fn new(run: Run<'_>) -> Self {
+        let (args, start, faults, candidates) = (run.args, run.start, run.faults, run.candidates);
+        let minutes = Duration::from_secs(args.seconds.max(1)).as_secs_f64() / 60.0;
+        let count = u32::try_from(faults.len()).unwrap_or(u32::MAX);
         let mut report = Self {
             seed: args.seed,
             seconds: args.seconds,
             candidates: args.candidates,
-            with_mongodb,
+            with_mongodb: run.with_mongodb,
+            command: std::env::args().collect::<Vec<_>>().join(" "),
+            versions: run.versions,
+            faults_per_minute: f64::from(count) / minutes,
             faults: BTreeMap::new(),
             fault_log: Vec::new(),
             given: 0,
             saved: 0,
             refused: BTreeMap::new(),
+            refused_untold: 0,
             unsaved: 0,
             handed_in: 0,
+            events_sent: 0,
+            events_acknowledged: 0,
+            events_dropped: 0,
+            events_found: run.events_found,
+            staff_done: BTreeMap::new(),
+            staff_refused: 0,
+            staff_unknown: 0,
+            staff_repeats: 0,
             reconnections: 0,
             longest_without_saved_s: 0.0,
             longest_without_saved_who: String::new(),
             longest_without_saved_p50_s: median(candidates),
             longest_without_saved_until_s: 0.0,
-            recovery_s: recovery.as_secs_f64(),
+            recovery_s: run.recovery.as_secs_f64(),
             away_after_kill: away(candidates, faults),
-            comparisons: found.comparisons,
-            compared: found.compared,
-            comparisons_skipped: found.skipped,
-            violations: found.violations,
+            comparisons: run.found.comparisons,
+            compared: run.found.compared,
+            comparisons_skipped: run.found.skipped,
+            violations: run.found.violations,
         };
         for fault in faults {
             *report.faults.entry(fault.kind.name()).or_default() += 1;
@@ -122,6 +164,16 @@ impl Report {
         for candidate in candidates {
             report.add(candidate, start);
         }
+        for command in run.given {
+            report.staff_repeats += command.tries - 1;
+            match command.outcome {
+                Outcome::Done => {
+                    *report.staff_done.entry(command.action.name()).or_default() += 1;
+                }
+                Outcome::Refused(_) => report.staff_refused += 1,
+                Outcome::Unknown => report.staff_unknown += 1,
+            }
+        }
         report
     }
 
@@ -129,9 +181,13 @@ impl Report {
         let history = candidate.history.lock();
         self.given += history.given();
         self.saved += history.saved();
+        self.refused_untold += history.untold().len();
         self.unsaved += history.waiting();
         self.handed_in += usize::from(!history.receipts.is_empty());
         self.reconnections += history.entered_at.len().saturating_sub(1);
+        self.events_sent += history.events.sent();
+        self.events_acknowledged += history.events.acknowledged();
+        self.events_dropped += history.events.dropped();
         for (code, count) in &history.refused {
             *self.refused.entry(code.clone()).or_default() += count;
         }
@@ -148,13 +204,13 @@ impl Report {
     }
 
     /// The whole of it as JSON.
-    pub(super) fn write(&self, path: &Path) -> anyhow::Result<()> {
+    pub(super) fn write_json(&self, path: &Path) -> anyhow::Result<()> {
         let text = serde_json::to_string_pretty(self)?;
         std::fs::write(path, text).with_context(|| format!("write {}", path.display()))
     }
 
-    pub(super) fn print(&self) -> anyhow::Result<()> {
-        let title = format!(
+    fn title(&self) -> String {
+        format!(
             "chaos: seed {}, {} candidates, {} s of faults, {}",
             self.seed,
             self.candidates,
@@ -164,21 +220,49 @@ impl Report {
             } else {
                 "WITHOUT MongoDB"
             }
-        );
-        let mut rows: Vec<(&str, String)> = self
-            .faults
-            .iter()
+        )
+    }
+
+    pub(super) fn print(&self) -> anyhow::Result<()> {
+        let rows = [self.fault_rows(), self.rows()].concat();
+        output::print(false, self, &self.title(), &rows)?;
+        for violation in self.violations.iter().take(SHOWN) {
+            output::progress(&format!("VIOLATION  {violation}"));
+        }
+        Ok(())
+    }
+
+    fn fault_rows(&self) -> Vec<(&'static str, String)> {
+        let faults = self.faults.iter();
+        faults
             .map(|(kind, count)| (*kind, count.to_string()))
-            .collect();
-        rows.extend([
+            .collect()
+    }
+
+    fn rows(&self) -> Vec<(&'static str, String)> {
+        let mut rows = vec![
+            ("all faults", self.faults.values().sum::<u64>().to_string()),
+            ("faults a minute", format!("{:.1}", self.faults_per_minute)),
             ("answers given", self.given.to_string()),
             ("answers saved", self.saved.to_string()),
-        ]);
+        ];
         let refused = self.refused.values().sum::<u64>();
         rows.extend([
             ("answers refused", refused.to_string()),
+            ("refused without a word", self.refused_untold.to_string()),
             ("answers unsaved", self.unsaved.to_string()),
             ("handed in", self.handed_in.to_string()),
+            ("events sent", self.events_sent.to_string()),
+            ("events acknowledged", self.events_acknowledged.to_string()),
+            ("events dropped", self.events_dropped.to_string()),
+            ("events found", self.events_found.to_string()),
+            (
+                "staff commands done",
+                self.staff_done.values().sum::<u64>().to_string(),
+            ),
+            ("staff commands refused", self.staff_refused.to_string()),
+            ("staff commands unknown", self.staff_unknown.to_string()),
+            ("repeats of them", self.staff_repeats.to_string()),
             ("reconnections", self.reconnections.to_string()),
             (
                 "longest without saved",
@@ -203,11 +287,7 @@ impl Report {
             ("answers compared", self.compared.to_string()),
             ("violations", self.violations.len().to_string()),
         ]);
-        output::print(false, self, &title, &rows)?;
-        for violation in self.violations.iter().take(SHOWN) {
-            output::progress(&format!("VIOLATION  {violation}"));
-        }
-        Ok(())
+        rows
     }
 }
 

@@ -1,7 +1,7 @@
 //! The servers of a run: PostgreSQL, Redis, MongoDB and three nodes, all of
 //! their files in one folder, on ports of this machine alone.
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use tokio::{
@@ -13,12 +13,13 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     database::Database,
     exam,
+    lines::Lines,
     process::{Process, free_port, run},
     proxy::Proxy,
 };
 
 /// Nodes of the exam.
-pub(super) const NODES: usize = 3;
+pub(crate) const NODES: usize = 3;
 
 /// How long a node that is told to stop may take: its patience, and some more.
 const STOP: Duration = Duration::from_secs(20);
@@ -30,32 +31,33 @@ const COME_BACK: Duration = Duration::from_mins(1);
 const AGAIN: Duration = Duration::from_millis(500);
 
 /// See the module.
-pub(super) struct Servers {
-    pub(super) database: Database,
-    pub(super) redis: Mutex<Process>,
+pub(crate) struct Servers {
+    pub(crate) database: Database,
+    pub(crate) redis: Mutex<Process>,
     redis_port: u16,
-    pub(super) mongodb: Option<Mutex<Process>>,
+    pub(crate) mongodb: Option<Mutex<Process>>,
     mongodb_port: u16,
     nodes: Vec<Mutex<Process>>,
     /// Before the nodes.
-    pub(super) front: Arc<Proxy>,
-    /// Between the nodes and PostgreSQL.
-    pub(super) line: Arc<Proxy>,
+    pub(crate) front: Arc<Proxy>,
+    pub(crate) to_postgres: Lines,
+    pub(crate) to_redis: Lines,
+    /// Where there is no MongoDB, they lead nowhere.
+    pub(crate) to_mongodb: Lines,
 }
 
 impl Servers {
     /// Starts all of them, with the exam and its candidates in the database.
-    pub(super) async fn start(
+    pub(crate) async fn start(
         dir: &Path,
-        bin: &Path,
-        mongodb: Option<&Path>,
+        (bin, mongodb): (&Path, Option<&Path>),
         roster: &Path,
+        seconds: u64,
         tasks: &TaskTracker,
         stop: &CancellationToken,
     ) -> anyhow::Result<Self> {
         let database = Database::create(&dir.join("postgres")).await?;
-        let line = Proxy::start(1, tasks, stop.clone()).await?;
-        line.open(0, SocketAddr::from(([127, 0, 0, 1], database.port)));
+        let to_postgres = Lines::start(database.port, tasks, stop).await?;
         let redis_port = free_port().await;
         let (redis_dir, mongodb_dir) = (dir.join("redis"), dir.join("mongodb"));
         for folder in [&redis_dir, &mongodb_dir] {
@@ -69,6 +71,7 @@ impl Servers {
             &redis_dir,
         );
         let redis = start(redis, redis_port).await?;
+        let to_redis = Lines::start(redis_port, tasks, stop).await?;
         let mongodb_port = free_port().await;
         let mongodb = match mongodb {
             Some(program) => {
@@ -79,13 +82,16 @@ impl Servers {
             None => None,
         };
 
-        let mut settings = settings(dir, &database.url_through(line.address), redis_port);
-        if mongodb.is_some() {
-            let url = format!("mongodb://127.0.0.1:{mongodb_port}/?directConnection=true");
-            settings.push(("INVIGIL__MONGODB__URL".to_owned(), url));
-        }
+        let to_mongodb = Lines::start(mongodb_port, tasks, stop).await?;
+        let settings: Vec<_> = (0..NODES)
+            .map(|index| {
+                let mongodb = mongodb.as_ref().map(|_| to_mongodb.port(index));
+                let database = database.url_through(to_postgres.port(index));
+                settings(dir, index, database, to_redis.port(index), mongodb)
+            })
+            .collect();
         let exam = dir.join("exam.yaml");
-        std::fs::write(&exam, exam::text()).context("write the exam")?;
+        std::fs::write(&exam, exam::text(seconds)).context("write the exam")?;
         let program = bin.display().to_string();
         let (exam, roster) = (exam.display().to_string(), roster.display().to_string());
         for arguments in [
@@ -93,11 +99,12 @@ impl Servers {
             vec!["import", "exam", &exam],
             vec!["import", "roster", &roster],
         ] {
-            run(&program, &arguments, &settings).await?;
+            run(&program, &arguments, &settings[0]).await?;
         }
 
         let front = Proxy::start(NODES, tasks, stop.clone()).await?;
-        let nodes = (0..NODES).map(|index| Mutex::new(node(index, dir, bin, &settings)));
+        let nodes = (0..NODES).zip(settings);
+        let nodes = nodes.map(|(index, settings)| Mutex::new(node(index, dir, bin, settings)));
         let servers = Self {
             database,
             redis: Mutex::new(redis),
@@ -106,7 +113,9 @@ impl Servers {
             mongodb_port,
             nodes: nodes.collect(),
             front,
-            line,
+            to_postgres,
+            to_redis,
+            to_mongodb,
         };
         for index in 0..NODES {
             servers.start_node(index).await?;
@@ -116,7 +125,7 @@ impl Servers {
 
     /// Starts a node, if it does not run, and waits until it listens. Like the
     /// supervisor of a service it tries again: PostgreSQL may be away.
-    pub(super) async fn start_node(&self, index: usize) -> anyhow::Result<()> {
+    pub(crate) async fn start_node(&self, index: usize) -> anyhow::Result<()> {
         let mut node = self.nodes[index].lock().await;
         let until = Instant::now() + COME_BACK;
         while !node.is_running() {
@@ -137,17 +146,17 @@ impl Servers {
     }
 
     /// Kills a node.
-    pub(super) async fn kill_node(&self, index: usize) {
+    pub(crate) async fn kill_node(&self, index: usize) {
         self.nodes[index].lock().await.kill();
     }
 
     /// Stops a node where it stands, or lets it go on.
-    pub(super) async fn signal_node(&self, index: usize, signal: &str) -> anyhow::Result<()> {
+    pub(crate) async fn signal_node(&self, index: usize, signal: &str) -> anyhow::Result<()> {
         self.nodes[index].lock().await.signal(signal).await
     }
 
     /// Ends a node in good order. False: it did not end, and was killed.
-    pub(super) async fn stop_node(&self, index: usize) -> anyhow::Result<bool> {
+    pub(crate) async fn stop_node(&self, index: usize) -> anyhow::Result<bool> {
         let mut node = self.nodes[index].lock().await;
         node.signal("TERM").await?;
         let ended = node.ends_within(STOP).await;
@@ -156,21 +165,21 @@ impl Servers {
     }
 
     /// Starts Redis again.
-    pub(super) async fn start_redis(&self) -> anyhow::Result<()> {
+    pub(crate) async fn start_redis(&self) -> anyhow::Result<()> {
         let mut redis = self.redis.lock().await;
         redis.start()?;
         redis.accepts(self.redis_port).await
     }
 
     /// Forgets everything that Redis has.
-    pub(super) async fn flush_redis(&self) -> anyhow::Result<()> {
+    pub(crate) async fn flush_redis(&self) -> anyhow::Result<()> {
         let port = self.redis_port.to_string();
         run("redis-cli", &["-p", &port, "FLUSHALL"], &[]).await?;
         Ok(())
     }
 
     /// Starts MongoDB again, where there is one.
-    pub(super) async fn start_mongodb(&self) -> anyhow::Result<()> {
+    pub(crate) async fn start_mongodb(&self) -> anyhow::Result<()> {
         if let Some(mongodb) = &self.mongodb {
             let mut mongodb = mongodb.lock().await;
             mongodb.start()?;
@@ -180,10 +189,10 @@ impl Servers {
     }
 
     /// Everything runs, and every line is whole, whatever was before.
-    pub(super) async fn restore(&self) -> anyhow::Result<()> {
-        for proxy in [&self.front, &self.line] {
-            proxy.hold(false);
-            proxy.delay(Duration::ZERO);
+    pub(crate) async fn restore(&self) -> anyhow::Result<()> {
+        self.front.mend();
+        for lines in [&self.to_postgres, &self.to_redis, &self.to_mongodb] {
+            lines.mend();
         }
         self.database.control("start").await?;
         self.start_redis().await?;
@@ -233,27 +242,45 @@ fn mongodb_arguments(program: &Path, dir: &Path, port: u16) -> Vec<String> {
     }
 }
 
-/// What all nodes share.
-pub(crate) fn settings(dir: &Path, database: &str, redis_port: u16) -> Vec<(String, String)> {
+/// The name of a node.
+pub(crate) fn node_name(index: usize) -> String {
+    format!("node-{}", index + 1)
+}
+
+/// What a node is told. It knows the other servers only by its lines to them.
+pub(crate) fn settings(
+    dir: &Path,
+    index: usize,
+    database: String,
+    redis: u16,
+    mongodb: Option<u16>,
+) -> Vec<(String, String)> {
+    let name = node_name(index);
     let file = |name: &str| dir.join(name).display().to_string();
+    let mongodb = mongodb.map_or_else(String::new, |port| {
+        format!("mongodb://127.0.0.1:{port}/?directConnection=true")
+    });
     [
-        ("DATABASE__URL", database.to_owned()),
+        ("DATABASE__URL", database),
         ("DATABASE__KEY_FILE", file("keys")),
         ("MEDIA__FOLDER", file("media")),
         ("EVIDENCE__URL", file("evidence")),
-        ("REDIS__URL", format!("redis://127.0.0.1:{redis_port}/0")),
+        ("REDIS__URL", format!("redis://127.0.0.1:{redis}/0")),
+        ("MONGODB__URL", mongodb),
         ("SERVER__LISTEN", "127.0.0.1:0".to_owned()),
         ("DRAIN__SECONDS", "5".to_owned()),
+        ("RECORDER__SPOOL", file(&format!("{name}.spool"))),
+        ("CLUSTER__NODE", name),
     ]
     .map(|(name, value)| (format!("INVIGIL__{name}"), value))
     .into()
 }
 
-pub(crate) fn node(index: usize, dir: &Path, bin: &Path, shared: &[(String, String)]) -> Process {
-    let name = format!("node-{}", index + 1);
-    let mut settings = shared.to_vec();
-    let spool = dir.join(format!("{name}.spool")).display().to_string();
-    settings.push(("INVIGIL__RECORDER__SPOOL".to_owned(), spool));
-    settings.push(("INVIGIL__CLUSTER__NODE".to_owned(), name.clone()));
-    Process::new(&name, bin, words(&["serve"]), settings, dir)
+pub(crate) fn node(
+    index: usize,
+    dir: &Path,
+    bin: &Path,
+    settings: Vec<(String, String)>,
+) -> Process {
+    Process::new(&node_name(index), bin, words(&["serve"]), settings, dir)
 }

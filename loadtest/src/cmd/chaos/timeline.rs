@@ -1,29 +1,54 @@
 //! Timelines at the end, as staff read them: every answer that was committed by
-//! itself stands there, once, however often its way to MongoDB was interrupted.
-//! An answer that another one replaced before the commit need not be there.
+//! itself stands there, once, however often its way to MongoDB was interrupted, and
+//! so do events and what staff did. An answer that another one replaced before the
+//! commit need not be there.
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use anyhow::{Context as _, bail};
+use futures_util::{StreamExt as _, stream};
 use invigil_client::Client;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use super::candidate::Candidate;
+use super::{
+    candidate::Candidate,
+    database::StoredAttempt,
+    events,
+    staff::{self, Effect, Given},
+};
 
-/// The administrator who reads them.
+/// The administrator who reads them, and who acts on candidates.
 const STAFF: (&str, &str) = ("chaos-staff", "chaos-code");
 
 /// Entries of one answer, the most there are.
 const PAGE: usize = 1_000;
 
-/// How long records may wait on disks until they are where timelines are read.
+/// Timelines that are read at once.
+const AT_ONCE: usize = 4;
+
+/// How long records may wait on disks until they are where timelines are read. It
+/// begins anew whenever there are more of them.
 const DRAIN: Duration = Duration::from_secs(30);
 
 /// Between two tries.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// Adds the reader to a roster.
+/// What stands in a timeline.
+#[derive(Debug, Default)]
+struct Timeline {
+    /// How often each answer does.
+    answers: BTreeMap<String, u64>,
+    /// How often each event does.
+    events: BTreeMap<String, u64>,
+    /// In their order.
+    effects: Vec<Effect>,
+    /// Texts of answers that were refused.
+    refused: Vec<Value>,
+    entries: usize,
+}
+
+/// Adds the administrator to a roster.
 pub(super) fn add_staff(roster: &Path) -> anyhow::Result<()> {
     let text = std::fs::read_to_string(roster).context("read the roster")?;
     let (id, code) = STAFF;
@@ -31,40 +56,99 @@ pub(super) fn add_staff(roster: &Path) -> anyhow::Result<()> {
     std::fs::write(roster, text).context("write the roster")
 }
 
-/// What is wrong with the timelines of all candidates.
-pub(super) async fn check(
-    http: reqwest::Client,
-    base: &str,
-    candidates: &[Candidate],
-) -> anyhow::Result<Vec<String>> {
+/// Signs the administrator in.
+pub(super) async fn sign_in(http: reqwest::Client, base: &str) -> anyhow::Result<Client> {
     let staff = Client::login_with(http, base, STAFF.0, STAFF.1);
-    let staff = staff.await.context("sign in as staff")?;
-    let until = Instant::now() + DRAIN;
-    let mut violations = Vec::new();
-    for candidate in candidates {
-        let taken = candidate.history.lock().taken();
-        loop {
-            let wrong = match answers(&staff, candidate.attempt()).await {
-                Ok(stored) => compare(&taken, &stored),
-                Err(error) => vec![format!("{error:#}")],
-            };
-            if wrong.is_empty() {
-                break;
-            }
-            if Instant::now() > until {
-                let number = candidate.number;
-                violations.extend(wrong.iter().map(|wrong| format!("c{number}: {wrong}")));
-                break;
-            }
-            sleep(AGAIN).await;
-        }
-    }
-    Ok(violations)
+    staff.await.context("sign in as staff")
 }
 
-/// How often each answer stands in the timeline of an attempt.
-async fn answers(staff: &Client, attempt: &str) -> anyhow::Result<BTreeMap<String, u64>> {
-    let mut counts = BTreeMap::new();
+/// What is wrong with the timelines of all candidates, and how many events are in them.
+pub(super) async fn check(
+    staff: &Client,
+    candidates: &[Candidate],
+    given: &[Given],
+    stored: &BTreeMap<String, StoredAttempt>,
+) -> (Vec<String>, u64) {
+    let checks = candidates.iter().filter_map(|candidate| {
+        let stored = stored.get(candidate.attempt())?;
+        Some(check_one(staff, candidate, given, stored))
+    });
+    let checked: Vec<_> = stream::iter(checks).buffered(AT_ONCE).collect().await;
+    let events = checked.iter().map(|(_, events)| events).sum();
+    let wrong = checked.into_iter().flat_map(|(wrong, _)| wrong);
+    (wrong.collect(), events)
+}
+
+/// Tells every candidate's history what the engine refused. That stands in timelines
+/// at once, wherever it is kept. What is wrong.
+pub(super) async fn learn_refused(staff: &Client, candidates: &[Candidate]) -> Vec<String> {
+    let reads = candidates.iter().map(|candidate| async move {
+        let until = Instant::now() + DRAIN;
+        loop {
+            match read(staff, candidate.attempt()).await {
+                Ok(timeline) => {
+                    candidate.history.lock().learn_refused(&timeline.refused);
+                    return None;
+                }
+                Err(error) if Instant::now() > until => {
+                    return Some(format!("c{}: {error:#}", candidate.number));
+                }
+                Err(_not_yet) => sleep(AGAIN).await,
+            }
+        }
+    });
+    let wrong: Vec<_> = stream::iter(reads).buffered(AT_ONCE).collect().await;
+    wrong.into_iter().flatten().collect()
+}
+
+async fn check_one(
+    staff: &Client,
+    candidate: &Candidate,
+    given: &[Given],
+    stored: &StoredAttempt,
+) -> (Vec<String>, u64) {
+    let given: Vec<&Given> = given
+        .iter()
+        .filter(|command| command.attempt == candidate.attempt())
+        .collect();
+    let (mut until, mut entries) = (Instant::now() + DRAIN, 0);
+    loop {
+        let read = read(staff, candidate.attempt()).await;
+        let (wrong, events) = match &read {
+            Ok(timeline) => {
+                let history = candidate.history.lock();
+                let mut wrong = compare(&history.taken(), &timeline.answers);
+                wrong.extend(history.events.check(&timeline.events));
+                let notices = &history.notices;
+                wrong.extend(staff::check(&given, &timeline.effects, notices, stored));
+                (wrong, timeline.events.len() as u64)
+            }
+            Err(error) => (vec![format!("{error:#}")], 0),
+        };
+        let now = Instant::now();
+        // A timeline that was read says more than one that was not.
+        if read.is_err() && now <= until + DRAIN {
+            sleep(AGAIN).await;
+            continue;
+        }
+        if wrong.is_empty() || now > until {
+            let number = candidate.number;
+            let wrong = wrong.iter().map(|wrong| format!("c{number}: {wrong}"));
+            return (wrong.collect(), events);
+        }
+        if let Ok(timeline) = read
+            && timeline.entries > entries
+        {
+            entries = timeline.entries;
+            until = now + DRAIN;
+        }
+        sleep(AGAIN).await;
+    }
+}
+
+/// The timeline of an attempt.
+async fn read(staff: &Client, attempt: &str) -> anyhow::Result<Timeline> {
+    let mut timeline = Timeline::default();
     let mut after = 0;
     loop {
         let path = format!("/api/v1/attempts/{attempt}/timeline?after={after}&limit={PAGE}");
@@ -75,13 +159,22 @@ async fn answers(staff: &Client, attempt: &str) -> anyhow::Result<BTreeMap<Strin
                 bail!("entry {number} of the timeline comes after {after}");
             }
             after = number;
-            if event["kind"] == "answer" {
-                let value = event["data"]["value"].as_str().unwrap_or_default();
-                *counts.entry(value.to_owned()).or_default() += 1;
+            timeline.entries += 1;
+            let (kind, data) = (event["kind"].as_str().unwrap_or_default(), &event["data"]);
+            if kind == "answer" {
+                let value = data["value"].as_str().unwrap_or_default();
+                *timeline.answers.entry(value.to_owned()).or_default() += 1;
+            } else if events::KINDS.contains(&kind) {
+                let name = data["data"]["name"].as_str().unwrap_or_default();
+                *timeline.events.entry(name.to_owned()).or_default() += 1;
             }
+            if kind == "refused" {
+                timeline.refused.push(data["value"].clone());
+            }
+            timeline.effects.extend(Effect::read(kind, data));
         }
         if page["next"] == Value::Null {
-            return Ok(counts);
+            return Ok(timeline);
         }
     }
 }

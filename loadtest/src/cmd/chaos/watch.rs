@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use invigil_client::Ticket;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +29,10 @@ const FAILURES: u32 = 2;
 
 /// Between two comparisons with the store.
 const COMPARE: Duration = Duration::from_secs(2);
+
+/// Attempts that one of them looks at; the next one looks at those that follow. So it
+/// costs the same however many there are.
+const COMPARED: usize = 100;
 
 /// Takes nodes that do not answer out of the proxy, and their connections with
 /// them, as a load balancer does.
@@ -73,6 +78,8 @@ pub(super) struct Findings(Arc<Mutex<Found>>);
 #[derive(Debug, Clone, Default)]
 pub(super) struct Found {
     pub(super) violations: Vec<String>,
+    /// Violations unless the answer of this ticket turns out to have been refused.
+    suspects: Vec<(Shared, Ticket, String)>,
     /// Comparisons with the store during the run.
     pub(super) comparisons: u64,
     /// Answers that were compared in them.
@@ -89,6 +96,17 @@ impl Findings {
         self.change(|found| found.violations.extend(violations));
     }
 
+    /// Adds those that were suspected rightly, once all refusals are known.
+    pub(super) fn judge(&self) {
+        let mut suspects = Vec::new();
+        self.change(|found| suspects = std::mem::take(&mut found.suspects));
+        let violations = suspects
+            .into_iter()
+            .filter(|(history, ticket, _)| !history.lock().untold().contains(ticket))
+            .map(|(_, _, wrong)| wrong);
+        self.add(violations.collect());
+    }
+
     pub(super) fn get(&self) -> Found {
         self.0
             .lock()
@@ -101,7 +119,8 @@ impl Findings {
     }
 }
 
-/// Compares what candidates were told with the store, again and again.
+/// Compares what candidates were told with the store, again and again, some of them
+/// each time.
 pub(super) async fn store(
     servers: Arc<Servers>,
     histories: BTreeMap<String, Shared>,
@@ -109,6 +128,7 @@ pub(super) async fn store(
     stop: CancellationToken,
 ) {
     let mut epochs: BTreeMap<String, i64> = BTreeMap::new();
+    let mut turns = histories.keys().cycle();
     let mut ticks = interval(COMPARE);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -116,22 +136,30 @@ pub(super) async fn store(
             () = stop.cancelled() => return,
             _tick = ticks.tick() => {}
         }
+        let turn = turns.by_ref().take(COMPARED.min(histories.len()));
         // First what was said, then what is there: never the other way round.
-        let saved: BTreeMap<&String, Saved> = histories
-            .iter()
-            .map(|(attempt, history)| (attempt, history.lock().newest_saved()))
+        let saved: BTreeMap<&String, Saved> = turn
+            .map(|attempt| (attempt, histories[attempt].lock().newest_saved()))
             .collect();
-        let Ok(stored) = servers.database.attempts().await else {
+        let ids: Vec<String> = saved.keys().map(|&attempt| attempt.clone()).collect();
+        let Ok(stored) = servers.database.attempts_of(&ids).await else {
             findings.change(|found| found.skipped += 1);
             continue;
         };
-        let mut violations = Vec::new();
+        let (mut violations, mut suspects) = (Vec::new(), Vec::new());
         for (attempt, saved) in &saved {
             let Some(stored) = stored.get(*attempt) else {
                 violations.push(format!("attempt {attempt} is not stored"));
                 continue;
             };
-            violations.extend(histories[*attempt].lock().check_running(saved, stored));
+            let history = &histories[*attempt];
+            let wrong = history.lock().check_running(saved, stored);
+            for (ticket, wrong) in wrong {
+                match ticket {
+                    Some(ticket) => suspects.push((history.clone(), ticket, wrong)),
+                    None => violations.push(wrong),
+                }
+            }
             let before = epochs.insert((*attempt).clone(), stored.epoch);
             if before.is_some_and(|before| before > stored.epoch) {
                 violations.push(format!("attempt {attempt}: its epoch went down"));
@@ -140,6 +168,7 @@ pub(super) async fn store(
         findings.add(violations);
         let compared: usize = saved.values().map(BTreeMap::len).sum();
         findings.change(|found| {
+            found.suspects.append(&mut suspects);
             found.comparisons += 1;
             found.compared += compared as u64;
         });

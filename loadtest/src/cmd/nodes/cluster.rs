@@ -41,7 +41,7 @@ pub(super) struct Cluster {
     pub(super) database: Database,
     dir: PathBuf,
     bin: PathBuf,
-    settings: Vec<(String, String)>,
+    redis_port: u16,
 }
 
 /// Processor time up to now.
@@ -76,8 +76,7 @@ impl Cluster {
         let redis = Process::new("redis", "redis-server", arguments, vec![], &redis_dir);
         let redis = start(redis, redis_port).await?;
 
-        let straight = SocketAddr::from(([127, 0, 0, 1], database.port));
-        let settings = settings(dir, &database.url_through(straight), redis_port);
+        let settings = settings(dir, 0, database.url.clone(), redis_port, None);
         let (exam, people_file) = (dir.join("exam.yaml"), dir.join("roster.csv"));
         std::fs::write(&exam, exam_text()).context("write the exam")?;
         roster::write_to(&people_file, people, EXAM)?;
@@ -99,7 +98,7 @@ impl Cluster {
             database,
             dir: dir.to_owned(),
             bin: bin.to_owned(),
-            settings,
+            redis_port,
         })
     }
 
@@ -110,7 +109,9 @@ impl Cluster {
         count: usize,
     ) -> anyhow::Result<()> {
         for index in 0..count {
-            let mut process = node(index, &self.dir, &self.bin, &self.settings);
+            let database = self.database.url.clone();
+            let settings = settings(&self.dir, index, database, self.redis_port, None);
+            let mut process = node(index, &self.dir, &self.bin, settings);
             process.start()?;
             let address = process.says("listening on ").await?;
             let address = address.parse().context("read a node's address")?;

@@ -27,8 +27,25 @@ fn stored(answers: &[(&str, Value, u64)]) -> StoredAttempt {
         epoch: 1,
         status: "in_progress".to_owned(),
         receipt: None,
+        extended_ms: 0,
+        pauses: 0,
         answers: answers.collect(),
     }
+}
+
+/// What is wrong in the middle of a run.
+fn running(history: &History, saved: &Saved, stored: &StoredAttempt) -> Vec<String> {
+    let found = history.check_running(saved, stored);
+    found.into_iter().map(|(_, wrong)| wrong).collect()
+}
+
+#[test]
+fn what_was_refused_without_a_word_is_no_answer() {
+    let mut history = history(&[0, 1, 0], 3);
+    history.learn_refused(&[json!("c7-3")]);
+    assert_eq!(history.untold(), &[3].into());
+    let stored = stored(&[("q1", json!("c7-1"), 1), ("q2", json!("c7-2"), 1)]);
+    assert_eq!(history.check_settled(&stored), Vec::<String>::new());
 }
 
 #[test]
@@ -37,7 +54,7 @@ fn what_was_saved_or_came_later_may_be_stored_in_the_middle_of_a_run() {
     let saved = history.newest_saved();
     for first in [json!("c7-1"), json!("c7-3")] {
         let stored = stored(&[("q1", first, 1), ("q2", json!("c7-2"), 1)]);
-        assert_eq!(history.check_running(&saved, &stored), Vec::<String>::new());
+        assert_eq!(running(&history, &saved, &stored), Vec::<String>::new());
     }
 }
 
@@ -46,13 +63,13 @@ fn an_older_answer_a_strange_one_and_none_are_found_in_the_middle_of_a_run() {
     let history = history(&[0, 1, 0], 3);
     let saved = history.newest_saved();
     let older = stored(&[("q1", json!("c7-1"), 1), ("q2", json!("c7-2"), 1)]);
-    let found = history.check_running(&saved, &older);
+    let found = running(&history, &saved, &older);
     assert_eq!(found, ["c7 q1: c7-3 was saved, but stored is \"c7-1\""]);
     let strange = stored(&[("q1", json!("c8-3"), 2), ("q2", json!("c7-2"), 1)]);
-    let found = history.check_running(&saved, &strange);
+    let found = running(&history, &saved, &strange);
     assert_eq!(found, ["c7 q1: stored is \"c8-3\", which was never given"]);
     let none = stored(&[("q1", json!("c7-3"), 2)]);
-    let found = history.check_running(&saved, &none);
+    let found = running(&history, &saved, &none);
     assert_eq!(found, ["c7 q2: c7-2 was saved, but stored is null"]);
 }
 

@@ -31,6 +31,8 @@ mod staff;
 mod stage;
 #[path = "simulation/store.rs"]
 mod store;
+#[path = "simulation/variant.rs"]
+mod variant;
 #[path = "simulation/world.rs"]
 mod world;
 

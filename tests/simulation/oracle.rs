@@ -127,7 +127,7 @@ impl Oracle {
         let stored = tables.attempts[&attempt].progress.version;
         let late = write.progress.version > stored && self.let_go.contains(&(attempt, epoch));
         self.check(!late, || {
-            format!("attempt {attempt}: epoch {epoch} wrote {write:?} after it let go of it")
+            format!("attempt {attempt}: epoch {epoch} wrote after it had let the attempt go")
         });
     }
 

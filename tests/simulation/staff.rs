@@ -46,7 +46,13 @@ pub(crate) async fn act(stage: Arc<Stage>, mut dice: Dice) {
                 ActionName::Pause => "commands to pause",
                 ActionName::Resume => "commands to resume",
                 ActionName::Release => "commands to release",
-                _ => "commands with a message",
+                ActionName::Message
+                | ActionName::Submit
+                | ActionName::Cancel
+                | ActionName::Flag
+                | ActionName::Unflag
+                | ActionName::Resolve
+                | ActionName::Assign => "commands with a message",
             });
             if let Some(result) = give(&stage, &command, &mut dice).await {
                 note(&stage, &command, &result);

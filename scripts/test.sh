@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 
 # One build serves everything from `build` on: the programs that end-to-end
 # tests start come out of it, in the profile of the tests.
-steps=(tools pages fmt shell js lint build rust docs python browser load cluster)
+steps=(tools pages fmt shell js lint build rust mutants docs python browser load cluster)
 target=$(mkdir -p "${CARGO_TARGET_DIR:-target}" && cd "${CARGO_TARGET_DIR:-target}" && pwd)
 export INVIGIL_BIN=$target/debug/invigil
 
@@ -62,6 +62,11 @@ step_rust() {
   else
     cargo test --workspace --locked --lib --bins --tests
   fi
+}
+
+# Faults within the engine, each of which the simulation must find.
+step_mutants() {
+  scripts/mutants.sh
 }
 
 step_docs() {

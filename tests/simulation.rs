@@ -31,6 +31,8 @@ mod staff;
 mod stage;
 #[path = "simulation/store.rs"]
 mod store;
+#[path = "simulation/variant.rs"]
+mod variant;
 #[path = "simulation/world.rs"]
 mod world;
 
@@ -53,7 +55,7 @@ const SEEDS: u64 = 150;
 const SEEDS_FOR_A_MUTATION: u64 = 60;
 
 /// Seeds that once found something.
-const REGRESSIONS: [u64; 0] = [];
+const REGRESSIONS: [u64; 1] = [209];
 
 fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|value| value.parse().unwrap())

@@ -33,7 +33,10 @@ use tokio::{
     time::{Instant, sleep, sleep_until, timeout},
 };
 
-use crate::{dice::Dice, mutation::Mutation, node::Node, oracle::Count, stage::EXAM, stage::Stage};
+use crate::{
+    dice::Dice, mutation::Mutation, node::Node, oracle::Count, stage::EXAM, stage::Stage,
+    variant::Variant,
+};
 
 pub(crate) const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -91,6 +94,9 @@ struct Line {
 pub(crate) async fn take(stage: Arc<Stage>, number: usize, mut dice: Dice) {
     sleep(Duration::from_millis(dice.next() % 10_000)).await;
     let attempt = start(&stage, number, &mut dice).await;
+    if stage.world.variant == Variant::OneDevice {
+        tokio::spawn(intrude(Arc::clone(&stage), attempt, dice.fork()));
+    }
     let (submits, leaves) = (dice.below(3) == 0, dice.below(5) == 0);
     let at = Instant::now() + Duration::from_millis(10_000 + dice.next() % 60_000);
     let mut candidate = Candidate {
@@ -159,14 +165,15 @@ impl Candidate {
                     reply.status,
                     AttemptStatus::Submitted | AttemptStatus::AutoSubmitted | AttemptStatus::Graded
                 );
+                self.stage.let_in(self.attempt);
                 let updates = self.core.exchanged(*reply);
                 self.note(updates);
             }
             Ok(Ok(Err(ExchangeRefusal::Closed))) => self.over = true,
+            Ok(Ok(Err(ExchangeRefusal::AnotherDevice))) => self.locked_out(),
             Ok(
                 Ok(Err(
                     ExchangeRefusal::Superseded
-                    | ExchangeRefusal::AnotherDevice
                     | ExchangeRefusal::Forbidden(_)
                     | ExchangeRefusal::Unavailable,
                 ))
@@ -184,6 +191,7 @@ impl Candidate {
                 .resume
                 .map(|resume| (resume.session.into(), resume.next_seq)),
             address: ADDRESS,
+            asked_at: Some(node.engine.now()),
         };
         let outbox = Arc::new(Outbox::default());
         let opening = Opening {
@@ -196,6 +204,7 @@ impl Candidate {
         match timeout(OPEN_MAX, opening).await {
             Ok(Ok(Ok((handle, opened)))) => {
                 self.stage.count("connections");
+                self.stage.let_in(self.attempt);
                 let line = Line::new(&self.stage, node, &handle, opened, outbox);
                 self.talk(node, line).await;
                 self.core.disconnected();
@@ -253,8 +262,14 @@ impl Candidate {
         self.leaves_at.is_some_and(|at| at <= Instant::now())
     }
 
+    /// Until the next answer; now and then it takes some thought.
     fn pause(&mut self) -> Duration {
-        Duration::from_millis(100 + self.dice.next() % 2_500)
+        let most_ms = if self.dice.below(20) == 0 {
+            15_000
+        } else {
+            2_500
+        };
+        Duration::from_millis(100 + self.dice.next() % most_ms)
     }
 
     fn act(&mut self) {
@@ -331,10 +346,21 @@ impl Candidate {
         }
     }
 
-    fn told(&self, question: &str, count: Count) {
-        self.stage.world.oracle(|oracle, tables| {
-            oracle.told(self.attempt, question, count, tables);
-        });
+    fn told(&mut self, question: &str, count: Count) {
+        let saved = self
+            .stage
+            .world
+            .oracle(|oracle, tables| oracle.told(self.attempt, question, count, tables));
+        if !saved {
+            self.void(question, count);
+        }
+    }
+
+    /// An answer that does not count.
+    fn void(&mut self, question: &str, count: Count) {
+        if self.newest.get(question) == Some(&Some(count)) {
+            self.newest.insert(question.to_owned(), None);
+        }
     }
 
     /// What a client with a fault believes.
@@ -346,21 +372,34 @@ impl Candidate {
 
     fn refused(&mut self, ticket: Ticket) {
         self.stage.count("refusals");
-        if let Some((question, count)) = self.unknown.remove(&ticket)
-            && self.newest.get(&question) == Some(&Some(count))
-        {
-            self.newest.insert(question, None);
+        if let Some((question, count)) = self.unknown.remove(&ticket) {
+            self.void(&question, count);
         }
     }
 
     fn closed(&mut self, closing: &Closing) {
         self.stage.count(closing.code.as_str());
+        if closing.code == CloseCode::Forbidden
+            && closing.detail.as_deref() == Some("another_device")
+        {
+            return self.locked_out();
+        }
         self.over |= matches!(closing.code, CloseCode::Finished | CloseCode::Closed);
         let attempt = self.attempt;
         self.stage.world.oracle(|oracle, _| {
             oracle.check(self.over || closing.code.reconnects(), || {
                 format!("attempt {attempt}: closed for good with {closing:?}")
             });
+        });
+    }
+
+    /// Another device has the attempt, or had it: staff must let this one in.
+    fn locked_out(&mut self) {
+        self.stage.lock_out(self.attempt);
+        let hello = self.core.hello("token");
+        let mine = hello.resume.map(|resume| resume.session);
+        self.stage.world.oracle(|oracle, tables| {
+            oracle.another_device(self.attempt, mine.as_deref(), tables);
         });
     }
 
@@ -394,6 +433,35 @@ impl Candidate {
             }
         });
         self.stage.finish(self.number);
+    }
+}
+
+/// Somebody else tries to come in on another device, for as long as there are faults.
+async fn intrude(stage: Arc<Stage>, attempt: AttemptId, mut dice: Dice) {
+    while !stage.network.is_calm() {
+        sleep(Duration::from_millis(2_000 + dice.next() % 15_000)).await;
+        let Some(node) = stage.pick(&mut dice) else {
+            continue;
+        };
+        let opening = Opening {
+            entry: Entry {
+                resume: None,
+                address: ADDRESS,
+                asked_at: Some(node.engine.now()),
+            },
+            device: None,
+            outbox: Arc::default(),
+            until: Instant::now() + OPEN_MAX,
+        };
+        let opening = open(Arc::clone(&stage), node.clone(), attempt, opening);
+        match timeout(OPEN_MAX, opening).await {
+            Ok(Ok(Ok((handle, opened)))) => {
+                stage.count("second devices let in");
+                hang_up(node, handle, opened, dice.next() % 5_000);
+            }
+            Ok(Ok(Err(_))) => stage.count("second devices refused"),
+            Ok(Err(_)) | Err(_) => {}
+        }
     }
 }
 

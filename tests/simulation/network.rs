@@ -13,11 +13,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use invigil::{
     cluster::{self, Heard, To},
-    domain::id::NodeId,
+    domain::id::{AttemptId, NodeId},
 };
+use serde::Deserialize;
+use serde_json::Value;
 use tokio::sync::{Mutex as Turn, Notify, mpsc};
 
-use crate::{dice::Dice, node::Switch, shared::lock};
+use crate::{dice::Dice, node::Switch, shared::lock, world::World};
 
 const WAITING_MAX: usize = 4_096;
 
@@ -41,6 +43,7 @@ pub(crate) struct Network {
 
 /// One node's end of the bus.
 pub(crate) struct Bus {
+    world: Arc<World>,
     network: Arc<Network>,
     inbox: Arc<Inbox>,
     coming: Turn<mpsc::Receiver<Bytes>>,
@@ -151,7 +154,12 @@ impl Inbox {
 }
 
 impl Bus {
-    pub(crate) fn connect(network: &Arc<Network>, node: NodeId, switch: Switch) -> Arc<Self> {
+    pub(crate) fn connect(
+        world: &Arc<World>,
+        network: &Arc<Network>,
+        node: NodeId,
+        switch: Switch,
+    ) -> Arc<Self> {
         let (sender, coming) = mpsc::channel(WAITING_MAX);
         let inbox = Arc::new(Inbox {
             node,
@@ -165,16 +173,48 @@ impl Bus {
         nodes.push(Arc::clone(&inbox));
         drop(nodes);
         Arc::new(Self {
+            world: Arc::clone(world),
             network: Arc::clone(network),
             inbox,
             coming: Turn::new(coming),
         })
     }
+
+    /// Tells the oracle who asks whom to let an attempt go, and who says that it did.
+    fn overhear(&self, to: &To, message: &[u8]) {
+        let To::Node(to) = to else {
+            return;
+        };
+        let body = rmp_serde::from_slice::<Said>(message).map(|said| said.body);
+        let Ok(body) = body else {
+            return;
+        };
+        let from = &self.inbox.node;
+        let (asks, says) = (&body["question"], &body["answer"]);
+        let attempt = asks["question"]["release"]["attempt"].as_i64();
+        if let (Some(id), Some(attempt)) = (asks["id"].as_u64(), attempt) {
+            let way = (from.clone(), to.clone(), id);
+            self.world
+                .oracle(|oracle, _| oracle.asked_to_let_go(way, AttemptId(attempt)));
+        }
+        if let (Some(id), Some("released")) = (says["id"].as_u64(), says["answer"].as_str()) {
+            let way = (to.clone(), from.clone(), id);
+            self.world
+                .oracle(|oracle, tables| oracle.let_go(&way, tables));
+        }
+    }
+}
+
+/// What nodes say, as far as it matters here.
+#[derive(Deserialize)]
+struct Said {
+    body: Value,
 }
 
 #[async_trait]
 impl cluster::Bus for Bus {
     fn send(&self, to: To, message: Bytes) {
+        self.overhear(&to, &message);
         let (network, switch) = (Arc::clone(&self.network), self.inbox.switch.clone());
         let nodes: Vec<Arc<Inbox>> = lock(&network.nodes).iter().map(Arc::clone).collect();
         tokio::spawn(async move {

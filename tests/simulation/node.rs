@@ -145,7 +145,7 @@ impl Node {
         loop {
             let settings = Settings {
                 node: node.clone(),
-                bus: Bus::connect(network, node.clone(), switch.clone()),
+                bus: Bus::connect(world, network, node.clone(), switch.clone()),
                 clock: Clock::at(anchor),
                 entropy: Arc::clone(&entropy) as Arc<dyn Entropy>,
                 limits: Limits {

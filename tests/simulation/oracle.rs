@@ -8,14 +8,17 @@ use std::{
 
 use invigil::{
     domain::{
-        id::{AttemptId, QuestionId},
+        id::{AttemptId, NodeId, QuestionId},
         time::{Timestamp, duration_ms},
     },
-    store::{AnswerRow, AttemptWrite},
+    store::{AnswerRow, AttemptWrite, TimelineRow},
 };
 use serde_json::Value;
 
-use crate::world::{Row, Tables};
+use crate::{
+    variant::{DURATION, Variant},
+    world::{Row, Tables},
+};
 
 /// How far two clocks of this simulation are apart at most, twice.
 pub(crate) const SKEW_MAX: Duration = Duration::from_millis(400);
@@ -23,9 +26,13 @@ pub(crate) const SKEW_MAX: Duration = Duration::from_millis(400);
 /// Counts answers of a candidate: every value is higher than the ones before.
 pub(crate) type Count = u64;
 
+/// Names a question between nodes: who asks whom, and its number.
+pub(crate) type Way = (NodeId, NodeId, u64);
+
 /// What is known besides the tables.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Oracle {
+    variant: Variant,
     /// What candidates were told is saved.
     told: BTreeMap<(AttemptId, QuestionId), Count>,
     /// The highest epoch that was ever committed.
@@ -34,6 +41,10 @@ pub(crate) struct Oracle {
     receipts: BTreeMap<AttemptId, String>,
     /// Staff commands of which a result said that they are done, by attempt.
     done: BTreeSet<(AttemptId, String)>,
+    /// Which attempts nodes were asked to let go.
+    asked: BTreeMap<Way, AttemptId>,
+    /// Attempts of which a node said that it let them go, and its epoch.
+    let_go: BTreeSet<(AttemptId, u64)>,
     /// What did not hold.
     pub(crate) violations: Vec<String>,
     /// Commits, words to clients, and the like.
@@ -41,6 +52,20 @@ pub(crate) struct Oracle {
 }
 
 impl Oracle {
+    pub(crate) const fn new(variant: Variant) -> Self {
+        Self {
+            variant,
+            told: BTreeMap::new(),
+            epochs: BTreeMap::new(),
+            receipts: BTreeMap::new(),
+            done: BTreeSet::new(),
+            asked: BTreeMap::new(),
+            let_go: BTreeSet::new(),
+            violations: Vec::new(),
+            counts: BTreeMap::new(),
+        }
+    }
+
     pub(crate) fn count(&mut self, what: &'static str) {
         *self.counts.entry(what).or_default() += 1;
     }
@@ -51,14 +76,22 @@ impl Oracle {
         }
     }
 
-    /// A candidate was told that an answer is saved: it is there, or a newer one.
+    /// A candidate was told that an answer is saved: it is there, or a newer one. False:
+    /// it was refused, and the word of that got lost; see docs/reliability.md.
     pub(crate) fn told(
         &mut self,
         attempt: AttemptId,
         question: &str,
         told: Count,
         tables: &Tables,
-    ) {
+    ) -> bool {
+        let refused = |data: Value| {
+            data["q"] == question && data["value"].as_str() == Some(told.to_string().as_str())
+        };
+        if kind(&tables.attempts[&attempt], "refused").any(refused) {
+            self.count("refusals that nobody heard");
+            return false;
+        }
         self.count("answers called saved");
         let stored = stored(tables, attempt, &question.into());
         self.check(stored >= told, || {
@@ -66,6 +99,36 @@ impl Oracle {
         });
         let known = self.told.entry((attempt, question.into())).or_default();
         *known = told.max(*known);
+        true
+    }
+
+    /// A node asks another one to let an attempt go.
+    pub(crate) fn asked_to_let_go(&mut self, way: Way, attempt: AttemptId) {
+        self.asked.insert(way, attempt);
+    }
+
+    /// A node says that it has let go what it was asked for.
+    pub(crate) fn let_go(&mut self, way: &Way, tables: &Tables) {
+        let Some(attempt) = self.asked.remove(way) else {
+            return;
+        };
+        let row = &tables.attempts[&attempt];
+        // Somebody may have taken it without a word.
+        if row.owner.as_ref() == Some(&way.1) {
+            self.count("attempts let go");
+            self.let_go.insert((attempt, row.epoch));
+        }
+    }
+
+    /// A write gets to the database, which may refuse it.
+    pub(crate) fn comes(&mut self, write: &AttemptWrite, tables: &Tables) {
+        let (attempt, epoch) = (write.attempt, write.epoch);
+        // One that only waits for its turn has nothing new.
+        let stored = tables.attempts[&attempt].progress.version;
+        let late = write.progress.version > stored && self.let_go.contains(&(attempt, epoch));
+        self.check(!late, || {
+            format!("attempt {attempt}: epoch {epoch} wrote after it had let the attempt go")
+        });
     }
 
     /// A write is committed.
@@ -102,9 +165,9 @@ impl Oracle {
         self.check(stored >= told, || {
             format!("attempt {attempt}: {question}={told} was called saved, {stored} replaced it")
         });
-        let deadline = row.control.deadline_at;
-        self.check(deadline.is_none_or(|at| answer.answered_at <= at), || {
-            format!("attempt {attempt}: {question} was answered after {deadline:?}")
+        let end = row.control.deadline_at.map(|at| at + self.variant.grace());
+        self.check(end.is_none_or(|at| answer.answered_at <= at), || {
+            format!("attempt {attempt}: {question} was answered after {end:?}")
         });
         let handed_in = row.hand_in.as_ref().map(|hand_in| hand_in.submitted_at);
         let in_time = handed_in.is_none_or(|at| answer.answered_at <= at + SKEW_MAX);
@@ -122,9 +185,28 @@ impl Oracle {
     ) {
         self.count("hand-ins");
         let deadline = row.control.deadline_at.unwrap_or_default();
-        let early = duration_ms(deadline.since(now)) > duration_ms(SKEW_MAX);
-        self.check(hand_in.handed_in_by != "time" || !early, || {
-            format!("attempt {attempt}: handed in by time at {now:?}, its deadline is {deadline:?}")
+        let (end, by_time) = (
+            deadline + self.variant.grace(),
+            hand_in.handed_in_by == "time",
+        );
+        let early = duration_ms(end.since(now)) > duration_ms(SKEW_MAX);
+        self.check(!by_time || !early, || {
+            format!("attempt {attempt}: handed in by time at {now:?}, its time ends at {end:?}")
+        });
+        self.check(!by_time || hand_in.submitted_at == end, || {
+            format!(
+                "attempt {attempt}: {:?} by time, which ended at {end:?}",
+                hand_in.submitted_at
+            )
+        });
+        let mut given = row.answers.values().filter(|answer| answer.rev > 0);
+        let late = given.any(|answer| answer.answered_at > deadline)
+            || (hand_in.handed_in_by == "candidate" && hand_in.submitted_at > deadline);
+        self.check(hand_in.late == late, || {
+            format!(
+                "attempt {attempt}: called late: {}, it was: {late}",
+                hand_in.late
+            )
         });
         let receipt = hand_in.receipt.to_string();
         let first = self
@@ -174,10 +256,14 @@ impl Oracle {
             });
         }
         for (attempt, row) in &tables.attempts {
-            let extended = kind(row, "extended").count() + kind(row, "notice").count();
+            self.counted_once(*attempt, row);
+            self.in_order(*attempt, row);
+            self.time_was_given(*attempt, row);
+            let kinds = ["extended", "notice", "paused", "resumed", "released"];
+            let effects: usize = kinds.iter().map(|name| kind(row, name).count()).sum();
             let done = commands(row).len();
-            self.check(extended == done, || {
-                format!("attempt {attempt}: {done} commands had {extended} effects")
+            self.check(effects == done, || {
+                format!("attempt {attempt}: {done} commands had {effects} effects")
             });
             self.check(row.is_over(), || {
                 format!(
@@ -187,6 +273,113 @@ impl Oracle {
             });
         }
     }
+}
+
+impl Oracle {
+    /// Every numbered command had one effect in its session.
+    fn counted_once(&mut self, attempt: AttemptId, row: &Row) {
+        let mut numbers = BTreeSet::new();
+        for entry in row.timeline.values() {
+            match &*entry.kind {
+                "session_opened" => numbers.clear(),
+                "answer" | "question_flagged" | "refused" => {
+                    let seq = data(entry)["seq"].as_u64().unwrap();
+                    self.check(numbers.insert(seq), || {
+                        format!("attempt {attempt}: number {seq} of a session counted twice")
+                    });
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+impl Oracle {
+    /// Nothing was accepted, and no time ran out, while the clock stood still; no second
+    /// device came in where the exam refuses it and nobody released the attempt.
+    fn in_order(&mut self, attempt: AttemptId, row: &Row) {
+        let (mut paused, mut open) = (false, true);
+        for entry in row.timeline.values() {
+            match &*entry.kind {
+                "paused" | "resumed" => paused = &*entry.kind == "paused",
+                "answer" | "question_flagged" => self.check(!paused, || {
+                    format!("attempt {attempt}: changed while paused: {}", entry.data)
+                }),
+                "handed_in" => self.check(!paused || data(entry)["handed_in"] != "time", || {
+                    format!("attempt {attempt}: handed in by time while paused")
+                }),
+                "released" => open = true,
+                "session_opened" => {
+                    let refuses = self.variant == Variant::OneDevice;
+                    self.check(open || !refuses, || {
+                        format!("attempt {attempt}: a second device came in: {}", entry.data)
+                    });
+                    open = false;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The deadline is what the exam gives, and what the timeline says was added.
+    fn time_was_given(&mut self, attempt: AttemptId, row: &Row) {
+        let Some(entered) = row.control.entered_at else {
+            return;
+        };
+        let mut owed = DURATION;
+        let mut paused_at = None;
+        let mut outages = BTreeSet::new();
+        for entry in row.timeline.values() {
+            match &*entry.kind {
+                "paused" => paused_at = Some(entry.at),
+                "resumed" => {
+                    owed += paused_at
+                        .take()
+                        .map_or(Duration::ZERO, |at| entry.at.since(at));
+                }
+                "extended" => owed += ms(&data(entry)),
+                "compensated" => {
+                    let data = data(entry);
+                    owed += ms(&data);
+                    self.check(outages.insert(data["from"].to_string()), || {
+                        format!("attempt {attempt}: given back twice: {data}")
+                    });
+                }
+                _ => {}
+            }
+        }
+        let (deadline, stored) = (entered + owed, row.control.deadline_at);
+        let differ = stored.is_some_and(|stored| stored != deadline);
+        self.check(!differ, || {
+            format!(
+                "attempt {attempt}: the deadline is {stored:?}, its timeline gives {deadline:?}"
+            )
+        });
+    }
+
+    /// A candidate is told that another device has the attempt.
+    pub(crate) fn another_device(
+        &mut self,
+        attempt: AttemptId,
+        mine: Option<&str>,
+        tables: &Tables,
+    ) {
+        let row = &tables.attempts[&attempt];
+        let owner = row.progress.session.as_ref().map(ToString::to_string);
+        let released = kind(row, "released").count() > 0;
+        let wrong = mine.is_some() && mine == owner.as_deref() && !released;
+        self.check(!wrong && self.variant == Variant::OneDevice, || {
+            format!("attempt {attempt}: the device of {mine:?} is refused for itself")
+        });
+    }
+}
+
+fn ms(data: &Value) -> Duration {
+    Duration::from_millis(data["ms"].as_u64().unwrap())
+}
+
+fn data(entry: &TimelineRow) -> Value {
+    serde_json::from_str(&entry.data).unwrap()
 }
 
 /// The answer that is stored; 0: none.
@@ -202,7 +395,7 @@ fn kind<'a>(row: &'a Row, kind: &'a str) -> impl Iterator<Item = Value> + 'a {
         .timeline
         .values()
         .filter(move |entry| entry.kind == kind);
-    entries.map(|entry| serde_json::from_str(&entry.data).unwrap())
+    entries.map(data)
 }
 
 /// The commands of staff that had an effect, each as often as it had one.

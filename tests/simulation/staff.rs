@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use invigil::domain::person::Role;
+use invigil::domain::{attempt::Status, id::AttemptId, person::Role};
 use invigil_client::protocol::{
     candidate::NoticeLevel,
     proctor::{ActionName, Args, Command, CommandResult, Target},
@@ -16,21 +16,44 @@ use crate::{
     stage::{EXAM, Stage},
 };
 
+const PAT: &str = "pat";
+
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Commands until nothing is left that could be commanded.
 pub(crate) async fn act(stage: Arc<Stage>, mut dice: Dice) {
     let mut given: Vec<Command> = Vec::new();
     for number in 0.. {
-        sleep(Duration::from_millis(2_000 + dice.next() % 8_000)).await;
+        // Who waits for help after the faults does not wait long.
+        let most_ms = if stage.network.is_calm() {
+            1_000
+        } else {
+            8_000
+        };
+        sleep(Duration::from_millis(2_000 + dice.next() % most_ms)).await;
         let repeat = !given.is_empty() && dice.below(4) == 0;
+        let locked_out = stage.locked_out();
         let command = if repeat {
             dice.pick(&given).clone()
+        } else if !locked_out.is_empty() {
+            release(&locked_out, number)
         } else {
             command(&stage, number, &mut dice)
         };
         for _ in 0..=dice.below(4) {
-            stage.count("commands");
+            stage.count(match command.action {
+                ActionName::Extend => "commands to extend",
+                ActionName::Pause => "commands to pause",
+                ActionName::Resume => "commands to resume",
+                ActionName::Release => "commands to release",
+                ActionName::Message
+                | ActionName::Submit
+                | ActionName::Cancel
+                | ActionName::Flag
+                | ActionName::Unflag
+                | ActionName::Resolve
+                | ActionName::Assign => "commands with a message",
+            });
             if let Some(result) = give(&stage, &command, &mut dice).await {
                 note(&stage, &command, &result);
                 break;
@@ -42,33 +65,47 @@ pub(crate) async fn act(stage: Arc<Stage>, mut dice: Dice) {
 }
 
 fn command(stage: &Stage, number: u64, dice: &mut Dice) -> Command {
-    let attempts: Vec<String> = stage.world.oracle(|_, tables| {
-        let attempts = tables.attempts.keys();
-        attempts.map(ToString::to_string).collect()
+    let (attempts, paused) = stage.world.oracle(|_, tables| {
+        let rows = tables.attempts.iter();
+        let paused = rows.filter(|(_, row)| row.control.status == Status::Paused);
+        let paused: Vec<AttemptId> = paused.map(|(id, _)| *id).collect();
+        let attempts = tables.attempts.keys().map(ToString::to_string);
+        (attempts.collect::<Vec<_>>(), paused)
     });
-    let target = if attempts.is_empty() || dice.below(2) == 0 {
+    let mut target = if attempts.is_empty() || dice.below(2) == 0 {
         Target::Exam(EXAM.to_owned())
     } else {
         Target::Attempt(dice.pick(&attempts).clone())
     };
-    // More time for a while only, or the exam would never end.
-    let (action, args) = if number < 6 && dice.below(2) == 0 {
-        let ms = Some(2_000);
-        (
-            ActionName::Extend,
-            Args {
-                ms,
+    // More time, and pauses, for a while only, or the exam would never end.
+    let (action, args) = match dice.below(4) {
+        _ if !paused.is_empty() && (number >= 6 || dice.below(2) == 0) => {
+            // Who is paused is seen on the board.
+            if dice.below(2) == 0 {
+                target = Target::Attempt(dice.pick(&paused).to_string());
+            }
+            (ActionName::Resume, Args::default())
+        }
+        0 if number < 6 => {
+            let ms = Some(2_000);
+            (
+                ActionName::Extend,
+                Args {
+                    ms,
+                    ..Args::default()
+                },
+            )
+        }
+        1 if number < 6 => (ActionName::Pause, Args::default()),
+        _ => {
+            let args = Args {
+                text: Some("Please read question 2 again.".to_owned()),
+                level: Some(NoticeLevel::Info),
+                ack: Some(false),
                 ..Args::default()
-            },
-        )
-    } else {
-        let args = Args {
-            text: Some("Please read question 2 again.".to_owned()),
-            level: Some(NoticeLevel::Info),
-            ack: Some(false),
-            ..Args::default()
-        };
-        (ActionName::Message, args)
+            };
+            (ActionName::Message, args)
+        }
     };
     Command {
         id: format!("command-{number}"),
@@ -78,13 +115,23 @@ fn command(stage: &Stage, number: u64, dice: &mut Dice) -> Command {
     }
 }
 
+/// Lets candidates in that were refused for a second device.
+fn release(attempts: &[AttemptId], number: u64) -> Command {
+    Command {
+        id: format!("command-{number}"),
+        target: Target::Attempts(attempts.iter().map(ToString::to_string).collect()),
+        action: ActionName::Release,
+        args: Args::default(),
+    }
+}
+
 /// None: nothing is known of it.
 async fn give(stage: &Arc<Stage>, command: &Command, dice: &mut Dice) -> Option<CommandResult> {
     let node = stage.pick(dice)?;
     let command = command.clone();
     let doing = tokio::spawn(async move {
         node.switch.is_on().await;
-        let pat = person("pat", Role::Proctor);
+        let pat = person(PAT, Role::Proctor);
         let result = node.engine.command(&pat, &|_| true, command, &|_| ()).await;
         node.switch.is_on().await;
         result
@@ -92,14 +139,19 @@ async fn give(stage: &Arc<Stage>, command: &Command, dice: &mut Dice) -> Option<
     timeout(PATIENCE, doing).await.ok()?.unwrap().ok()
 }
 
+/// What is not named as failed was done.
 fn note(stage: &Stage, command: &Command, result: &CommandResult) {
-    let Target::Attempt(attempt) = &command.target else {
-        return;
-    };
-    if result.done == 1 {
-        let attempt = attempt.parse().unwrap();
-        stage
-            .world
-            .oracle(|oracle, _| oracle.done(attempt, &command.id));
-    }
+    stage.world.oracle(|oracle, tables| {
+        let targets = match &command.target {
+            Target::Attempt(attempt) => vec![attempt.parse().unwrap()],
+            Target::Attempts(attempts) => attempts.iter().map(|id| id.parse().unwrap()).collect(),
+            Target::Exam(_) => tables.targets(&PAT.into(), &command.id),
+        };
+        for attempt in targets {
+            let name = attempt.to_string();
+            if !result.failed.iter().any(|failed| failed.attempt == name) {
+                oracle.done(attempt, &command.id);
+            }
+        }
+    });
 }

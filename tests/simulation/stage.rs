@@ -7,10 +7,7 @@ use std::{
     time::Duration,
 };
 
-use invigil::{
-    domain::exam::definition::{self, Format},
-    store::StoredExam,
-};
+use invigil::{domain::id::AttemptId, telemetry::metrics::Metrics};
 use tokio::{
     sync::watch,
     time::{Instant, sleep},
@@ -18,7 +15,7 @@ use tokio::{
 
 use crate::{
     candidate, dice::Dice, mutation::Mutation, network::Network, node::Node, oracle::Count,
-    shared::lock, staff, world::World,
+    shared::lock, staff, variant::Variant, world::World,
 };
 
 pub(crate) const EXAM: &str = "SIMULATED";
@@ -33,31 +30,18 @@ const SETTLED_WITHIN: Duration = Duration::from_secs(30);
 /// give some more.
 const OVER_WITHIN: Duration = Duration::from_mins(5);
 
-const DEFINITION: &str = "
-code: SIMULATED
-title: Simulated
-type: quiz
-duration_minutes: 1
-passing_score: 50
-proctoring: {enabled: true, heartbeat_seconds: 5}
-sections:
-  - id: s1
-    title: All
-    questions:
-      - {id: q0, type: short_answer, content: Say it., points: 1, answer: [it]}
-      - {id: q1, type: short_answer, content: Say it., points: 1, answer: [it]}
-      - {id: q2, type: short_answer, content: Say it., points: 1, answer: [it]}
-      - {id: q3, type: short_answer, content: Say it., points: 1, answer: [it]}
-";
-
 /// What everybody shares.
 pub(crate) struct Stage {
     pub(crate) world: Arc<World>,
     pub(crate) network: Arc<Network>,
     nodes: Mutex<Vec<Option<Node>>>,
+    /// Of every node that there ever was.
+    metrics: Mutex<Vec<Arc<Metrics>>>,
     cuts: Vec<watch::Sender<()>>,
     settled: Mutex<BTreeSet<usize>>,
     finished: Mutex<BTreeSet<usize>>,
+    /// Attempts whose candidates ask staff to let their device in.
+    locked_out: Mutex<BTreeSet<AttemptId>>,
 }
 
 /// What a run came to.
@@ -82,22 +66,18 @@ pub(crate) fn run(seed: u64, mutation: Option<Mutation>) -> Report {
 }
 
 async fn play(mut dice: Dice, mutation: Option<Mutation>) -> Report {
-    let parsed = definition::parse(DEFINITION, Format::Yaml).unwrap();
-    let exam = StoredExam {
-        code: parsed.exam.code.clone(),
-        version: parsed.exam.version.clone(),
-        title: parsed.exam.title.clone(),
-        definition: parsed.definition,
-        corrections: Vec::new(),
-    };
+    let variant = Variant::of(&mut dice);
     let stage = Arc::new(Stage {
-        world: Arc::new(World::new(exam, mutation)),
+        world: Arc::new(World::new(variant, mutation)),
         network: Network::new(dice.fork()),
         nodes: Mutex::new(vec![None; NODES]),
+        metrics: Mutex::default(),
         cuts: (0..CANDIDATES).map(|_| watch::Sender::new(())).collect(),
         settled: Mutex::default(),
         finished: Mutex::default(),
+        locked_out: Mutex::default(),
     });
+    stage.count(variant.name());
     for slot in 0..NODES {
         stage.start_node(slot, 0, dice.fork()).await;
     }
@@ -138,9 +118,26 @@ impl Stage {
         lock(&self.finished).insert(candidate);
     }
 
+    /// A candidate is refused for a second device, and calls for help.
+    pub(crate) fn lock_out(&self, attempt: AttemptId) {
+        self.count("candidates locked out");
+        lock(&self.locked_out).insert(attempt);
+    }
+
+    /// A candidate needs no help, or no more.
+    pub(crate) fn let_in(&self, attempt: AttemptId) {
+        lock(&self.locked_out).remove(&attempt);
+    }
+
+    /// Whom staff should let in.
+    pub(crate) fn locked_out(&self) -> Vec<AttemptId> {
+        lock(&self.locked_out).iter().copied().collect()
+    }
+
     async fn start_node(&self, slot: usize, start: usize, dice: Dice) {
         let name = format!("n{slot}.{start}");
         let node = Node::start(&name, &self.world, &self.network, dice).await;
+        lock(&self.metrics).push(Arc::clone(&node.metrics));
         lock(&self.nodes)[slot] = Some(node);
     }
 
@@ -237,9 +234,11 @@ impl Stage {
         for node in lock(&self.nodes).iter().flatten() {
             node.switch.thaw();
         }
-        // Clients that hang somewhere come back.
+        // Some clients come back; the others find by themselves that they hang.
         for cut in &self.cuts {
-            cut.send_replace(());
+            if dice.below(2) == 0 {
+                cut.send_replace(());
+            }
         }
         let all_settled = self.until(SETTLED_WITHIN, |stage| lock(&stage.settled).len());
         let settled = all_settled.await;
@@ -251,10 +250,9 @@ impl Stage {
         });
         let over = all_over.await;
         sleep(Duration::from_secs(5 + dice.next() % 5)).await;
-        let panics: u64 = lock(&self.nodes)
+        let panics: u64 = lock(&self.metrics)
             .iter()
-            .flatten()
-            .map(|node| node.metrics.actor_panics.get())
+            .map(|metrics| metrics.actor_panics.get())
             .sum();
         self.world.oracle(|oracle, tables| {
             oracle.check(settled, || {

@@ -175,6 +175,8 @@ impl AttemptStore for Store {
         let dropped =
             self.world.is(Mutation::ProgressWithoutAnswers) && lock(&self.dice).below(20) == 0;
         let crashes = self.network.store_crashes();
+        self.world
+            .oracle(|oracle, tables| batch.iter().for_each(|write| oracle.comes(write, tables)));
         let written = self.world.save(batch, dropped);
         self.travel().await;
         let crashed = self.network.store_crashes() != crashes;

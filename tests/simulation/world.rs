@@ -20,7 +20,7 @@ use invigil::{
 };
 use tokio::time::Instant;
 
-use crate::{mutation::Mutation, oracle::Oracle, shared::lock};
+use crate::{mutation::Mutation, oracle::Oracle, shared::lock, variant::Variant};
 
 /// The instant at which every simulation begins.
 pub(crate) const BEGIN: Timestamp = Timestamp::from_ms(1_795_420_800_000);
@@ -42,7 +42,7 @@ pub(crate) struct Row {
     pub(crate) answers: BTreeMap<QuestionId, AnswerRow>,
     pub(crate) timeline: BTreeMap<u64, TimelineRow>,
     pub(crate) hand_in: Option<HandInRow>,
-    owner: Option<NodeId>,
+    pub(crate) owner: Option<NodeId>,
     pub(crate) epoch: u64,
     lost_at: Option<Timestamp>,
 }
@@ -83,6 +83,7 @@ pub(crate) struct Tables {
 /// The database, and who watches it.
 pub(crate) struct World {
     pub(crate) exam: StoredExam,
+    pub(crate) variant: Variant,
     pub(crate) mutation: Option<Mutation>,
     started: Instant,
     state: Mutex<State>,
@@ -96,14 +97,15 @@ struct State {
 }
 
 impl World {
-    pub(crate) fn new(exam: StoredExam, mutation: Option<Mutation>) -> Self {
+    pub(crate) fn new(variant: Variant, mutation: Option<Mutation>) -> Self {
         Self {
-            exam,
+            exam: variant.exam(),
+            variant,
             mutation,
             started: Instant::now(),
             state: Mutex::new(State {
                 tables: Tables::default(),
-                oracle: Oracle::default(),
+                oracle: Oracle::new(variant),
                 past: Vec::new(),
             }),
         }
@@ -333,6 +335,13 @@ impl Tables {
             Some(result) => CommandState::Done(result.as_str().into()),
             None => CommandState::Begun(known.targets.clone()),
         }
+    }
+
+    /// The attempts that a command on the whole exam is for.
+    pub(crate) fn targets(&self, person: &PersonId, command: &str) -> Vec<AttemptId> {
+        let key = (person.clone(), command.to_owned());
+        let known = self.commands.get(&key);
+        known.map_or_else(Vec::new, |known| known.targets.clone())
     }
 
     pub(crate) fn end_command(&mut self, person: &PersonId, command: &str, result: &str) {

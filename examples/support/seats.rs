@@ -123,6 +123,7 @@ pub(crate) async fn seat(engine: &Engine, store: &Sqlite, attempts: usize) -> Ve
                 entry: Entry {
                     resume: None,
                     address,
+                    asked_at: None,
                 },
                 device: None,
                 outbox: Arc::clone(&outbox),

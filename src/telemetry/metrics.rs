@@ -142,7 +142,7 @@ pub struct Metrics {
     pub bus_dropped: Counter,
     /// Messages of other nodes that are not understood.
     pub bus_unknown: Counter,
-    /// Attempts taken over, by how: `handed_over`, `taken`, `claimed`.
+    /// Attempts taken over, by how: `handed_over`, `taken`.
     pub takeovers: Family<Outcome, Counter>,
     /// From asking the node that has an attempt to having it.
     pub hand_over_seconds: Histogram,

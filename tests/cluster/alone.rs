@@ -5,7 +5,10 @@ use std::sync::atomic::Ordering;
 use invigil::store::AttemptStore as _;
 use invigil_protocol::{code::CloseCode, proctor::ActionName};
 
-use crate::harness::{Cluster, PATIENCE, until_heard};
+use crate::{
+    boards::Console,
+    harness::{Cluster, PATIENCE, until_heard},
+};
 
 #[tokio::test]
 async fn nobody_is_refused_by_a_node_that_has_lost_the_attempt_unheard() {
@@ -73,5 +76,27 @@ async fn a_node_that_ends_takes_nothing_and_lets_nobody_in() {
     let owner = one.store.owners(&[bob]).await.unwrap().pop().unwrap();
     assert_eq!(owner.node, None);
     two.open(ann, None).await.unwrap();
+    cluster.remove().await;
+}
+
+#[tokio::test]
+async fn a_client_that_gives_up_while_it_is_let_in_is_away() {
+    let Some(cluster) = Cluster::new().await else {
+        return;
+    };
+    let one = cluster.node("one").await;
+    let attempt = one.start("ann", "takeover").await;
+    let first = one.open(attempt, None).await.unwrap();
+    // Its `hello` is on its way to the attempt, and nobody waits for the answer.
+    tokio::select! {
+        biased;
+        _ = one.open(attempt, None) => panic!("that takes more than a moment"),
+        () = std::future::ready(()) => {}
+    }
+    assert_eq!(first.closing().await.code, CloseCode::Superseded);
+    let console = Console::open(&one).await;
+    console
+        .shows(attempt, |row| row.online == Some(false))
+        .await;
     cluster.remove().await;
 }

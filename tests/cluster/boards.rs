@@ -15,13 +15,13 @@ use tokio::sync::broadcast;
 use crate::harness::{Cluster, Node, PATIENCE, person, until_heard};
 
 /// A console, as far as the engine knows it.
-struct Console {
+pub(crate) struct Console {
     watching: Watching,
     news: broadcast::Receiver<std::sync::Arc<News>>,
 }
 
 impl Console {
-    async fn open(node: &Node) -> Self {
+    pub(crate) async fn open(node: &Node) -> Self {
         let pat = person("pat", Role::Proctor);
         let watching = node.engine.watch(&"NODES-takeover".into(), &pat).await;
         let mut watching = watching.unwrap();
@@ -63,7 +63,7 @@ impl Console {
     }
 
     /// Waits until the board shows something.
-    async fn shows(&self, attempt: AttemptId, is_such: impl Fn(&Row) -> bool) -> Row {
+    pub(crate) async fn shows(&self, attempt: AttemptId, is_such: impl Fn(&Row) -> bool) -> Row {
         let waiting = async {
             loop {
                 let row = self.row(attempt);

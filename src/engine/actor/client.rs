@@ -109,9 +109,10 @@ impl Actor {
                 self.refuse(self.shared.clock.now(), reply, refusal);
             }
             opened => {
-                // A connection that gave up waiting closes its outbox; the next message
-                // of the actor finds out.
-                reply.send(opened).ok();
+                // Nobody will say that a connection has gone which gave up waiting.
+                if let Err(Ok(opened)) = reply.send(opened) {
+                    self.gone(opened.connection);
+                }
             }
         }
     }

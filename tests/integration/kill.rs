@@ -170,7 +170,9 @@ fn note(record: &mut Record, update: Update) {
             }
         }
         Update::Submitted(_) => record.submitted = true,
-        Update::Refused { .. } | Update::Conflict { .. } => record.faults.push(update),
+        Update::Refused { .. } | Update::Unheard { .. } | Update::Conflict { .. } => {
+            record.faults.push(update);
+        }
         // What follows a hand-in closes with 1000.
         Update::Closed { code, .. } if code != 1000 => record.faults.push(update),
         Update::Closed { .. }

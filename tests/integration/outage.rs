@@ -52,6 +52,7 @@ impl Counts {
             }
             Update::Message(_) | Update::Timing { .. } => 0,
             Update::Refused { .. }
+            | Update::Unheard { .. }
             | Update::Conflict { .. }
             | Update::Open { .. }
             | Update::Submitted(_)

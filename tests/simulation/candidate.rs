@@ -23,6 +23,7 @@ use invigil_client::{
     protocol::{
         candidate::{AttemptStatus, ClientMessage, Heartbeat, ServerMessage},
         code::CloseCode,
+        paper::StoredAnswers,
     },
 };
 use rust_decimal::Decimal;
@@ -48,6 +49,9 @@ const OPEN_MAX: Duration = Duration::from_secs(5);
 const EXCHANGE_MAX: Duration = Duration::from_secs(25);
 const SILENCE_MAX: Duration = Duration::from_secs(15);
 const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// How long a client in doubt waits before it asks for the stored answers.
+const READ_AFTER: Duration = Duration::from_millis(200);
 
 /// Somebody of the exam.
 pub(crate) fn person(id: &str, role: Role) -> Person {
@@ -221,7 +225,11 @@ impl Candidate {
         let mut beat_at = heard_at + HEARTBEAT;
         let mut act_at = heard_at + self.pause();
         let mut beats = 0;
+        let mut record = None;
         loop {
+            if record.is_none() && self.core.is_in_doubt() {
+                record = Some(Box::pin(read(node.clone(), self.attempt)));
+            }
             for message in self.core.due() {
                 if self.stage.world.is(Mutation::ClientTrustsTheWire) {
                     self.trust();
@@ -238,6 +246,13 @@ impl Candidate {
                         Some(Outgoing::Message(message)) => self.hear(message),
                         Some(Outgoing::Close(closing)) => return self.closed(&closing),
                         None => return,
+                    }
+                }
+                stored = finished(&mut record) => {
+                    record = None;
+                    if let Some(stored) = stored {
+                        let updates = self.core.recorded(&stored);
+                        self.note(updates);
                     }
                 }
                 () = sleep_until(act_at) => {
@@ -320,6 +335,12 @@ impl Candidate {
                     }
                 }
                 Update::Refused { ticket, .. } => self.refused(ticket),
+                Update::Unheard { ticket } => {
+                    if let Some((question, count)) = self.unknown.get(&ticket) {
+                        self.unheard(question, *count);
+                    }
+                    self.refused(ticket);
+                }
                 Update::Conflict {
                     ticket, question, ..
                 } => {
@@ -346,14 +367,20 @@ impl Candidate {
         }
     }
 
-    fn told(&mut self, question: &str, count: Count) {
-        let saved = self
-            .stage
+    fn told(&self, question: &str, count: Count) {
+        self.stage
             .world
             .oracle(|oracle, tables| oracle.told(self.attempt, question, count, tables));
-        if !saved {
-            self.void(question, count);
+    }
+
+    /// The stored answers show that an answer was refused.
+    fn unheard(&self, question: &str, count: Count) {
+        if self.stage.world.is(Mutation::ClientTrustsTheNumber) {
+            return self.told(question, count);
         }
+        self.stage
+            .world
+            .oracle(|oracle, tables| oracle.unheard(self.attempt, question, count, tables));
     }
 
     /// An answer that does not count.
@@ -462,6 +489,26 @@ async fn intrude(stage: Arc<Stage>, attempt: AttemptId, mut dice: Dice) {
             Ok(Ok(Err(_))) => stage.count("second devices refused"),
             Ok(Err(_)) | Err(_) => {}
         }
+    }
+}
+
+/// The stored answers, by way of a node, after a moment.
+async fn read(node: Node, attempt: AttemptId) -> Option<StoredAnswers> {
+    sleep(READ_AFTER).await;
+    let reading = tokio::spawn(async move {
+        node.switch.is_on().await;
+        let stored = node.engine.answers(attempt).await;
+        node.switch.is_on().await;
+        stored.ok().flatten()
+    });
+    timeout(EXCHANGE_MAX, reading).await.ok()?.ok()?
+}
+
+/// What was asked for; never, where nothing was.
+async fn finished<T>(asked: &mut Option<impl Future<Output = T> + Unpin>) -> T {
+    match asked {
+        Some(asked) => asked.await,
+        None => std::future::pending().await,
     }
 }
 

@@ -30,11 +30,13 @@ pub(crate) enum Mutation {
     ClockAhead,
     /// A client takes what it sent for saved.
     ClientTrustsTheWire,
+    /// A client takes what it did not hear the refusal of for saved.
+    ClientTrustsTheNumber,
 }
 
 impl Mutation {
     /// Every one.
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::FenceRemoved,
         Self::EpochNotRaised,
         Self::TakeReadsFirst,
@@ -48,5 +50,6 @@ impl Mutation {
         Self::CommandForgotten,
         Self::ClockAhead,
         Self::ClientTrustsTheWire,
+        Self::ClientTrustsTheNumber,
     ];
 }

@@ -76,22 +76,14 @@ impl Oracle {
         }
     }
 
-    /// A candidate was told that an answer is saved: it is there, or a newer one. False:
-    /// it was refused, and the word of that got lost; see docs/reliability.md.
+    /// A candidate was told that an answer is saved: it is there, or a newer one.
     pub(crate) fn told(
         &mut self,
         attempt: AttemptId,
         question: &str,
         told: Count,
         tables: &Tables,
-    ) -> bool {
-        let refused = |data: Value| {
-            data["q"] == question && data["value"].as_str() == Some(told.to_string().as_str())
-        };
-        if kind(&tables.attempts[&attempt], "refused").any(refused) {
-            self.count("refusals that nobody heard");
-            return false;
-        }
+    ) {
         self.count("answers called saved");
         let stored = stored(tables, attempt, &question.into());
         self.check(stored >= told, || {
@@ -99,7 +91,24 @@ impl Oracle {
         });
         let known = self.told.entry((attempt, question.into())).or_default();
         *known = told.max(*known);
-        true
+    }
+
+    /// A candidate found out that an answer was refused: the timeline has it so.
+    pub(crate) fn unheard(
+        &mut self,
+        attempt: AttemptId,
+        question: &str,
+        count: Count,
+        tables: &Tables,
+    ) {
+        self.count("refusals that nobody heard");
+        let refused = |data: Value| {
+            data["q"] == question && data["value"].as_str() == Some(count.to_string().as_str())
+        };
+        let refused = kind(&tables.attempts[&attempt], "refused").any(refused);
+        self.check(refused, || {
+            format!("attempt {attempt}: {question}={count} is called refused, and was not")
+        });
     }
 
     /// A node asks another one to let an attempt go.

@@ -32,7 +32,10 @@ impl Countdown {
             }
             Update::Open { .. } => self.run(true, now),
             Update::Submitted(_) | Update::Closed { .. } => self.run(false, now),
-            Update::Saved(_) | Update::Refused { .. } | Update::Conflict { .. } => {}
+            Update::Saved(_)
+            | Update::Refused { .. }
+            | Update::Unheard { .. }
+            | Update::Conflict { .. } => {}
         }
     }
 

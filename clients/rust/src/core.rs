@@ -8,7 +8,8 @@
 //!
 //! Who drives it: [`Core::hello`] on a new connection, [`Core::receive`] for
 //! what comes in, [`Core::due`] for what may go out, [`Core::disconnected`] when
-//! the connection is gone. No queue in here grows without bound.
+//! the connection is gone, [`Core::recorded`] with the stored answers while the
+//! client [is in doubt](Core::is_in_doubt). No queue in here grows without bound.
 
 mod outbox;
 
@@ -20,10 +21,11 @@ use invigil_protocol::{
         Welcome,
     },
     exchange,
+    paper::StoredAnswers,
 };
 use serde_json::{Map, Value};
 
-use self::outbox::Outbox;
+use self::outbox::{Outbox, Way};
 
 /// Names a command for as long as the client lives.
 pub type Ticket = u64;
@@ -61,7 +63,8 @@ pub enum Command {
 pub enum Update {
     /// The client is in; numbers and time are known.
     Entered(Box<Welcome>),
-    /// Commands that are durable.
+    /// Commands that are durable. Where the word of one was lost, this is also said
+    /// once a later one of this client has durably taken its place.
     Saved(Vec<Ticket>),
     /// A command is void for good.
     Refused {
@@ -69,6 +72,12 @@ pub enum Update {
         ticket: Ticket,
         /// Why, as the engine said it.
         refused: Refused,
+    },
+    /// A command is void for good; why was lost with a connection. The stored answers
+    /// do not have it.
+    Unheard {
+        /// Which.
+        ticket: Ticket,
     },
     /// The record has a newer answer than the one that this client edited. The
     /// person decides between the two.
@@ -219,9 +228,25 @@ impl Core {
         }
     }
 
-    /// Whether everything is saved.
+    /// Whether everything is saved, and known to be.
     pub fn is_clean(&self) -> bool {
-        self.outbox.is_empty()
+        self.outbox.is_empty() && !self.is_in_doubt()
+    }
+
+    /// Whether there are commands to send.
+    pub fn has_commands(&self) -> bool {
+        !self.outbox.is_empty()
+    }
+
+    /// Whether only the stored answers can tell what became of something.
+    pub fn is_in_doubt(&self) -> bool {
+        self.outbox.is_in_doubt()
+    }
+
+    /// The stored answers, which were asked for while the client was in doubt. It may
+    /// be so still: they came from a node that was behind.
+    pub fn recorded(&mut self, stored: &StoredAnswers) -> Vec<Update> {
+        self.outbox.recorded(stored)
     }
 
     /// Whether the attempt is over for this client.
@@ -257,7 +282,10 @@ impl Core {
     pub fn exchanged(&mut self, reply: exchange::Reply) -> Vec<Update> {
         self.session = Some(reply.session);
         let mut updates = self.settle(reply.refused);
-        updates.extend(self.outbox.saved(reply.saved_seq));
+        updates.extend(self.outbox.saved(reply.saved_seq, Way::Exchange));
+        if reply.status.is_over() {
+            updates.extend(self.outbox.handed_in());
+        }
         if let Some(ack) = reply.event_ack {
             self.acknowledged(ack.n);
             updates.push(Update::Message(Box::new(ServerMessage::EventAck(ack))));
@@ -274,9 +302,9 @@ impl Core {
     pub fn receive(&mut self, message: ServerMessage) -> Vec<Update> {
         match message {
             ServerMessage::Welcome(welcome) => self.welcomed(welcome),
-            ServerMessage::Saved(saved) => self.outbox.saved(saved.seq).into_iter().collect(),
+            ServerMessage::Saved(saved) => self.saved(saved.seq),
             ServerMessage::Refused(refused) => self.settle([refused]),
-            ServerMessage::Pulse(pulse) => self.outbox.saved(pulse.saved_seq).into_iter().collect(),
+            ServerMessage::Pulse(pulse) => self.saved(pulse.saved_seq),
             ServerMessage::EventAck(ref ack) => {
                 self.acknowledged(ack.n);
                 vec![Update::Message(Box::new(message))]
@@ -319,11 +347,15 @@ impl Core {
             self.events_counted = self.events.len() as u64;
         }
         self.session = Some(welcome.session.clone());
-        let saved = self.outbox.saved(welcome.saved_seq);
+        let saved = self.saved(welcome.saved_seq);
         [Update::Entered(welcome)]
             .into_iter()
             .chain(saved)
             .collect()
+    }
+
+    fn saved(&mut self, seq: u64) -> Vec<Update> {
+        self.outbox.saved(seq, Way::Socket).into_iter().collect()
     }
 
     fn settle(&mut self, refused: impl IntoIterator<Item = Refused>) -> Vec<Update> {

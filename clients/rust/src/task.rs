@@ -7,11 +7,12 @@ use invigil_protocol::{
     candidate::{ClientInfo, ClientMessage, Heartbeat, Hello, ServerMessage},
     code::{CloseCode, may_reconnect},
     exchange,
+    paper::StoredAnswers,
     rest::{Problem, StartReply},
 };
 use tokio::{
     sync::mpsc,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
 
 use crate::{
@@ -31,7 +32,7 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 /// Heartbeats without a word of the engine after which a connection is dead.
 const SILENT_HEARTBEATS: u32 = 3;
 
-type Exchanging = Pin<Box<dyn Future<Output = Result<exchange::Reply, Error>> + Send>>;
+type Asking<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
 
 /// See the module.
 pub(crate) struct Task {
@@ -47,6 +48,9 @@ pub(crate) struct Task {
     exchanges: Backoff,
     /// Not before this instant.
     exchange_at: Instant,
+    /// The stored answers, on their way while the client is in doubt.
+    record: Option<Asking<StoredAnswers>>,
+    records: Backoff,
     heartbeat: Duration,
     heartbeats: u64,
     rtt: Option<Duration>,
@@ -60,7 +64,7 @@ struct Talk {
     entered: bool,
     heard: Instant,
     beat: Instant,
-    exchanging: Option<Exchanging>,
+    exchanging: Option<Asking<exchange::Reply>>,
     /// What `bye` said.
     retry: Option<Duration>,
     detail: Option<String>,
@@ -89,6 +93,8 @@ impl Task {
             sockets: Backoff::default(),
             exchanges: Backoff::default(),
             exchange_at: Instant::now(),
+            record: None,
+            records: Backoff::default(),
             heartbeat: HEARTBEAT,
             heartbeats: 0,
             rtt: None,
@@ -152,6 +158,7 @@ impl Task {
                 talk.exchanging = None;
                 self.exchanged(reply).await;
             }
+            record = finished(&mut self.record) => self.recorded(record).await,
             push = self.pushes.recv(), if self.core.has_room() => {
                 if self.take(push) {
                     talk.retry = Some(Duration::ZERO);
@@ -175,6 +182,10 @@ impl Task {
             Incoming::Gone => return Err(Ended),
             Incoming::Closed(code) => {
                 if !may_reconnect(code) {
+                    if code == CloseCode::Finished.number() && self.core.is_in_doubt() {
+                        let record = self.client.answers(&self.attempt, &self.token).await;
+                        self.recorded(record).await;
+                    }
                     self.give_up(code, talk.detail.take()).await;
                 }
                 return Err(Ended);
@@ -261,9 +272,10 @@ impl Task {
     /// keep failing, saving by exchange.
     async fn wait(&mut self, until: Instant) {
         while !self.ended {
-            let exchanges = self.sockets.failures() >= SOCKET_FAILURES && !self.core.is_clean();
+            let exchanges = self.sockets.failures() >= SOCKET_FAILURES && self.core.has_commands();
             tokio::select! {
                 () = sleep_until(until) => return,
+                record = finished(&mut self.record) => self.recorded(record).await,
                 () = sleep_until(self.exchange_at), if exchanges => {
                     let request = self.core.exchange();
                     let reply = self.client.exchange(&self.attempt, &self.token, &request).await;
@@ -300,6 +312,34 @@ impl Task {
         }
     }
 
+    /// The stored answers are here, or not.
+    async fn recorded(&mut self, record: Result<StoredAnswers, Error>) {
+        self.record = None;
+        let updates = match record {
+            Ok(stored) => self.core.recorded(&stored),
+            Err(error) => {
+                tracing::debug!(%error, "no stored answers");
+                Vec::new()
+            }
+        };
+        if self.core.is_in_doubt() {
+            let wait = self.records.next();
+            self.ask_for_record(wait);
+        } else {
+            self.records.reset();
+        }
+        self.tell(updates).await;
+    }
+
+    fn ask_for_record(&mut self, wait: Duration) {
+        let client = self.client.clone();
+        let (attempt, token) = (self.attempt.clone(), self.token.clone());
+        self.record = Some(Box::pin(async move {
+            sleep(wait).await;
+            client.answers(&attempt, &token).await
+        }));
+    }
+
     /// Takes what the application gave, and what waits behind it. Whether the
     /// connection is to be cut.
     fn take(&mut self, push: Option<Push>) -> bool {
@@ -334,6 +374,9 @@ impl Task {
     }
 
     async fn tell(&mut self, updates: Vec<Update>) {
+        if self.record.is_none() && self.core.is_in_doubt() {
+            self.ask_for_record(Duration::ZERO);
+        }
         for update in updates {
             if self.updates.send(update).await.is_err() {
                 self.ended = true;
@@ -350,10 +393,10 @@ async fn send(talk: &mut Talk, messages: Vec<ClientMessage>) -> Result<(), Ended
     }
 }
 
-/// The end of an exchange; never, where there is none.
-async fn finished(exchanging: &mut Option<Exchanging>) -> Result<exchange::Reply, Error> {
-    match exchanging {
-        Some(exchanging) => exchanging.await,
+/// The answer to a question; never, where none was asked.
+async fn finished<T>(asking: &mut Option<Asking<T>>) -> Result<T, Error> {
+    match asking {
+        Some(asking) => asking.await,
         None => std::future::pending().await,
     }
 }

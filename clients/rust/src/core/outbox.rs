@@ -3,12 +3,18 @@
 //! A refused command stays until the `saved` that covers its number, so that the
 //! numbers have no gap. A conflict with the very value, or with a later one of
 //! this client, is none: it had arrived, only its `saved` was lost.
+//!
+//! A `saved` covers what was refused too, so it means that a command is durable only
+//! where the refusal would have come the same way before it. What else it covers is in
+//! doubt until the stored answers are seen: what went out on a connection that is gone,
+//! and what is on one way while the other one brings the `saved`.
 
 use std::collections::{HashMap, VecDeque};
 
 use invigil_protocol::{
     candidate::{self, ClientMessage, Refused, WireValue},
     code::RefusalCode,
+    paper::StoredAnswers,
 };
 use serde_json::Value;
 
@@ -27,6 +33,13 @@ const EXCHANGE_BYTES: usize = 512 * 1024;
 /// Commands in one exchange: what an engine lets wait unsaved by default.
 const EXCHANGE_COMMANDS: usize = 256;
 
+/// How a command goes to the engine, and the engine's word of it comes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    Socket,
+    Exchange,
+}
+
 /// A command that is not known to be durable.
 #[derive(Debug, Clone, PartialEq)]
 struct Unsaved {
@@ -35,16 +48,28 @@ struct Unsaved {
     command: Command,
     /// The revision that an answer edited.
     base_rev: Option<u32>,
-    /// Whether it went out on the present connection.
-    sent: bool,
+    /// How it went out, where it is under way.
+    sent: Option<Way>,
+    /// Whether it went out before, and the word of it may not have come.
+    doubtful: bool,
     /// Refused, and so only waiting for the `saved` that covers its number.
     refused: bool,
+}
+
+/// A command that was saved or refused, and only the stored answers can tell which.
+#[derive(Debug)]
+struct Doubt {
+    ticket: Ticket,
+    /// In the present session; 0: of an earlier one.
+    seq: u64,
+    command: Command,
 }
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     unsaved: VecDeque<Unsaved>,
+    doubts: Vec<Doubt>,
     /// Commands that ever got a number in this session.
     counted: u64,
     tickets: Ticket,
@@ -86,7 +111,8 @@ impl Outbox {
             seq: self.counted,
             command,
             base_rev,
-            sent: false,
+            sent: None,
+            doubtful: false,
             refused: false,
         });
         self.tickets
@@ -101,7 +127,7 @@ impl Outbox {
             .range_mut(sent..end)
             .take_while(|unsaved| !unsaved.is_long())
             .map(|unsaved| {
-                unsaved.sent = true;
+                unsaved.sent = Some(Way::Socket);
                 unsaved.message()
             })
             .collect()
@@ -114,7 +140,8 @@ impl Outbox {
 
     /// How many went out on this connection; they are the first ones.
     fn sent(&self) -> usize {
-        self.unsaved.partition_point(|unsaved| unsaved.sent)
+        self.unsaved
+            .partition_point(|unsaved| unsaved.sent.is_some())
     }
 
     /// As many from the first on as one exchange takes; at least one.
@@ -126,16 +153,17 @@ impl Outbox {
             if bytes > EXCHANGE_BYTES && !commands.is_empty() {
                 break;
             }
-            unsaved.sent = true;
+            unsaved.doubtful |= unsaved.sent.is_some();
+            unsaved.sent = Some(Way::Exchange);
             commands.push(unsaved.message());
         }
         commands
     }
 
-    /// Everything goes out again.
+    /// Everything goes out again; what the engine said of it may be lost.
     pub(super) fn resend(&mut self) {
         for unsaved in &mut self.unsaved {
-            unsaved.sent = false;
+            unsaved.doubtful |= unsaved.sent.take().is_some();
         }
     }
 
@@ -145,20 +173,76 @@ impl Outbox {
         self.unsaved.retain(|unsaved| !unsaved.refused);
         for (unsaved, seq) in self.unsaved.iter_mut().zip(1..) {
             unsaved.seq = seq;
-            unsaved.sent = false;
+            unsaved.sent = None;
+            unsaved.doubtful = false;
+        }
+        for doubt in &mut self.doubts {
+            doubt.seq = 0;
         }
         self.counted = self.unsaved.len() as u64;
     }
 
-    /// Everything up to `seq` is durable or was refused.
-    pub(super) fn saved(&mut self, seq: u64) -> Option<Update> {
+    /// Everything up to `seq` is durable or was refused, says what came this way.
+    pub(super) fn saved(&mut self, seq: u64, way: Way) -> Option<Update> {
         let covered = self.unsaved.partition_point(|unsaved| unsaved.seq <= seq);
-        let tickets: Vec<Ticket> = self
-            .unsaved
-            .drain(..covered)
-            .filter(|unsaved| !unsaved.refused)
-            .map(|unsaved| unsaved.ticket)
-            .collect();
+        let mut tickets = Vec::new();
+        for settled in self.unsaved.drain(..covered) {
+            if settled.refused {
+                continue;
+            }
+            if settled.doubtful || settled.sent != Some(way) {
+                self.doubts.push(Doubt {
+                    ticket: settled.ticket,
+                    seq: settled.seq,
+                    command: settled.command,
+                });
+                continue;
+            }
+            tickets.extend(replaced(&mut self.doubts, &settled.command));
+            tickets.push(settled.ticket);
+        }
+        (!tickets.is_empty()).then_some(Update::Saved(tickets))
+    }
+
+    /// Whether the stored answers must tell what became of something.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        !self.doubts.is_empty()
+    }
+
+    /// The stored answers are here. What is in doubt is among them, or was refused; where
+    /// they are older than that, or show what is not durable yet, later ones will tell.
+    pub(super) fn recorded(&mut self, stored: &StoredAnswers) -> Vec<Update> {
+        let mut updates = Vec::new();
+        let mut doubts = std::mem::take(&mut self.doubts).into_iter();
+        while let Some(doubt) = doubts.next() {
+            let stands = |command: &Command| {
+                command.takes_the_place_of(&doubt.command) && command.is_in(stored)
+            };
+            let settled = doubts.as_slice().iter();
+            let mut settled = settled.filter(|later| later.seq <= stored.saved_seq);
+            let too_old = doubt.seq > stored.saved_seq;
+            if !too_old && (stands(&doubt.command) || settled.any(|later| stands(&later.command))) {
+                updates.push(Update::Saved(vec![doubt.ticket]));
+            } else if too_old || self.unsaved.iter().any(|later| stands(&later.command)) {
+                self.doubts.push(doubt);
+            } else {
+                if let Command::Answer { question, .. } = &doubt.command {
+                    self.void_revision(0, question);
+                }
+                updates.push(Update::Unheard {
+                    ticket: doubt.ticket,
+                });
+            }
+        }
+        updates
+    }
+
+    /// The attempt is handed in, by this client or not.
+    pub(super) fn handed_in(&mut self) -> Option<Update> {
+        let submits = self
+            .doubts
+            .extract_if(.., |doubt| doubt.command == Command::Submit);
+        let tickets: Vec<Ticket> = submits.map(|doubt| doubt.ticket).collect();
         (!tickets.is_empty()).then_some(Update::Saved(tickets))
     }
 
@@ -171,10 +255,13 @@ impl Outbox {
         let index = self
             .unsaved
             .partition_point(|unsaved| unsaved.seq < refused.seq);
-        let unsaved = self
+        let Some(unsaved) = self
             .unsaved
             .get_mut(index)
-            .filter(|unsaved| unsaved.seq == refused.seq)?;
+            .filter(|unsaved| unsaved.seq == refused.seq)
+        else {
+            return self.late_refusal(refused);
+        };
         if std::mem::replace(&mut unsaved.refused, true) {
             return None;
         }
@@ -186,14 +273,30 @@ impl Outbox {
         if refused.code == RefusalCode::Conflict {
             return Some(self.conflict(index, question, mine, &refused));
         }
-        self.void_revision(index, &question);
+        self.void_revision(index + 1, &question);
         Some(Update::Refused { ticket, refused })
     }
 
-    /// The revision that a refused answer was to make will not come: later
-    /// answers to the question edit the one before.
-    fn void_revision(&mut self, index: usize, question: &str) {
-        for unsaved in self.unsaved.range_mut(index + 1..) {
+    /// The refusal of something that a `saved` has covered before, by the other way.
+    fn late_refusal(&mut self, refused: Refused) -> Option<Update> {
+        // What a conflict is about is for the stored answers to say.
+        let index = self
+            .doubts
+            .iter()
+            .position(|doubt| doubt.seq == refused.seq && refused.code != RefusalCode::Conflict)?;
+        let Doubt {
+            ticket, command, ..
+        } = self.doubts.remove(index);
+        if let Command::Answer { question, .. } = &command {
+            self.void_revision(0, question);
+        }
+        Some(Update::Refused { ticket, refused })
+    }
+
+    /// The revision that a refused answer was to make will not come: answers to the
+    /// question from this one on edit the one before.
+    fn void_revision(&mut self, first: usize, question: &str) {
+        for unsaved in self.unsaved.range_mut(first..) {
             match &unsaved.command {
                 Command::Answer {
                     question: other, ..
@@ -233,11 +336,22 @@ impl Outbox {
                 } => *other == question && *value == stored,
                 Command::Flag { .. } | Command::Submit => false,
             });
-        let ticket = self.unsaved[index].ticket;
+        let Unsaved {
+            ticket, command, ..
+        } = self.unsaved[index].clone();
         let known = self.revs.entry(question.clone()).or_default();
         *known = rev.max(*known);
         if own {
-            return Update::Saved(vec![ticket]);
+            // So have those before it, or they were refused: it has taken their place.
+            let mut tickets = replaced(&mut self.doubts, &command);
+            let before = self.unsaved.range_mut(..index);
+            for earlier in before.filter(|earlier| command.takes_the_place_of(&earlier.command)) {
+                if !std::mem::replace(&mut earlier.refused, true) {
+                    tickets.push(earlier.ticket);
+                }
+            }
+            tickets.push(ticket);
+            return Update::Saved(tickets);
         }
         Update::Conflict {
             ticket,
@@ -245,6 +359,51 @@ impl Outbox {
             mine,
             stored,
             rev,
+        }
+    }
+}
+
+/// Takes out what is in doubt and a durable command has taken the place of.
+fn replaced(doubts: &mut Vec<Doubt>, durable: &Command) -> Vec<Ticket> {
+    doubts
+        .extract_if(.., |doubt| durable.takes_the_place_of(&doubt.command))
+        .map(|doubt| doubt.ticket)
+        .collect()
+}
+
+impl Command {
+    /// Whether it leaves nothing of an earlier command.
+    fn takes_the_place_of(&self, earlier: &Self) -> bool {
+        match (self, earlier) {
+            (
+                Self::Answer { question, .. },
+                Self::Answer {
+                    question: other, ..
+                },
+            )
+            | (
+                Self::Flag { question, .. },
+                Self::Flag {
+                    question: other, ..
+                },
+            ) => question == other,
+            (Self::Answer { .. } | Self::Flag { .. } | Self::Submit, _) => false,
+        }
+    }
+
+    /// Whether the stored answers are as it makes them. That an attempt is handed in they
+    /// do not show; the engine says that by itself.
+    fn is_in(&self, stored: &StoredAnswers) -> bool {
+        match self {
+            Self::Answer { question, value } => {
+                let answer = stored.answers.get(question);
+                answer.map_or(&Value::Null, |answer| &answer.value) == value
+            }
+            Self::Flag { question, on } => {
+                let answer = stored.answers.get(question);
+                answer.is_some_and(|answer| answer.flagged) == *on
+            }
+            Self::Submit => false,
         }
     }
 }

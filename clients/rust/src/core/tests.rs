@@ -2,7 +2,11 @@
 
 mod network;
 
-use invigil_protocol::candidate::{EventAck, Health, Pulse, Saved, Timing, TimingReason};
+use invigil_protocol::{
+    candidate::{EventAck, Health, Pulse, Saved, Timing, TimingReason},
+    code::RefusalCode,
+    paper::StoredAnswer,
+};
 use serde_json::json;
 
 use super::*;
@@ -72,6 +76,80 @@ fn after_a_break_the_rest_goes_out_again_under_the_same_numbers() {
     assert_eq!((resume.session.as_str(), resume.next_seq), ("s", 4));
     core.receive(welcome("s", true, 2, 256));
     assert_eq!(numbers(&core.due()), [3]);
+}
+
+/// Stored answers up to a number: the value of `q1`.
+fn record(saved_seq: u64, value: Value) -> StoredAnswers {
+    let answer = StoredAnswer {
+        value,
+        flagged: false,
+        rev: 1,
+    };
+    StoredAnswers {
+        saved_seq,
+        answers: [("q1".to_owned(), answer)].into(),
+    }
+}
+
+/// A client whose connection broke after it had sent these answers to `q1`, and that is
+/// back, to hear that all of them are settled.
+fn in_doubt(values: &[&str]) -> Core {
+    let mut core = Core::new();
+    core.receive(welcome("s", false, 0, 256));
+    for value in values {
+        core.push(answer("q1", json!(value)));
+    }
+    core.due();
+    core.disconnected();
+    let updates = core.receive(welcome("s", true, values.len() as u64, 256));
+    assert!(matches!(updates[..], [Update::Entered(_)]), "{updates:?}");
+    assert!(core.is_in_doubt() && !core.is_clean() && !core.has_commands());
+    core
+}
+
+#[test]
+fn what_is_settled_unheard_is_saved_where_the_record_has_it() {
+    let mut core = in_doubt(&["a", "b"]);
+    let updates = core.recorded(&record(2, json!("a")));
+    assert_eq!(
+        updates,
+        [Update::Saved(vec![1]), Update::Unheard { ticket: 2 }]
+    );
+    assert!(core.is_clean());
+    // The second made no revision.
+    core.push(answer("q1", json!("c")));
+    let due = core.due();
+    let [ClientMessage::Answer(next)] = &due[..] else {
+        panic!("{due:?}");
+    };
+    assert_eq!((next.seq, next.base_rev), (3, Some(1)));
+}
+
+#[test]
+fn a_record_that_is_behind_or_ahead_of_the_commit_settles_nothing() {
+    let mut core = in_doubt(&["a"]);
+    assert_eq!(core.recorded(&record(0, json!("z"))), []);
+    // Stored is what is applied and not yet durable.
+    core.push(answer("q1", json!("b")));
+    core.due();
+    assert_eq!(core.recorded(&record(1, json!("b"))), []);
+    assert!(core.is_in_doubt());
+    // Once it is, it has taken the other one's place.
+    assert_eq!(core.receive(saved(2)), [Update::Saved(vec![1, 2])]);
+    assert!(core.is_clean());
+}
+
+#[test]
+fn a_word_that_comes_by_one_way_does_not_settle_what_is_on_the_other() {
+    let mut core = Core::new();
+    core.receive(welcome("s", false, 0, 256));
+    let ticket = core.push(answer("q1", json!("a")));
+    assert_eq!(core.exchange().commands.len(), 1);
+    assert_eq!(core.receive(saved(1)), []);
+    let refused = Refused::new(1, RefusalCode::Paused, Some("q1".to_owned()));
+    let updates = core.receive(ServerMessage::Refused(refused.clone()));
+    assert_eq!(updates, [Update::Refused { ticket, refused }]);
+    assert!(core.is_clean());
 }
 
 #[test]
@@ -294,7 +372,12 @@ fn a_long_answer_goes_by_exchange_and_nothing_overtakes_it() {
         "refused": [], "status": "in_progress", "deadline_at": 1000, "remaining_ms": 900,
         "timing_rev": 2, "notices": []});
     let updates = core.exchanged(serde_json::from_value(reply).unwrap());
-    assert_eq!(updates[0], Update::Saved(vec![1, 2, 3]));
+    // The socket may still bring a refusal of the first.
+    assert_eq!(updates[0], Update::Saved(vec![2, 3]));
+    assert_eq!(
+        core.recorded(&record(3, json!("short"))),
+        [Update::Saved(vec![1])]
+    );
     assert!(core.is_clean());
 }
 

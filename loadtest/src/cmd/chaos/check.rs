@@ -20,7 +20,6 @@ pub(super) async fn all(
     findings: &Findings,
 ) -> anyhow::Result<u64> {
     findings.add(timeline::learn_refused(staff, candidates).await);
-    findings.judge();
     let stored = servers
         .database
         .attempts()

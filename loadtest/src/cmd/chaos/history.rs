@@ -38,6 +38,9 @@ struct Given {
     alone: bool,
 }
 
+/// Why an answer is void, where the word of that was lost with a connection.
+const UNHEARD: &str = "unheard";
+
 /// The newest answer to each question that was called saved at one moment.
 pub(crate) type Saved = BTreeMap<usize, Ticket>;
 
@@ -51,9 +54,8 @@ pub(crate) struct History {
     saved: usize,
     waiting: usize,
     newest_saved: Saved,
-    /// Called saved, though refused: the refusal was lost with a connection, and the
-    /// number that covers it is all that the client was told.
-    untold: BTreeSet<Ticket>,
+    /// Refused, as the client found out by itself.
+    unheard: BTreeSet<Ticket>,
     pub(crate) events: Events,
     /// Notices that came, by text, and those whose coming the engine waits to hear of.
     pub(crate) notices: BTreeMap<String, u64>,
@@ -81,7 +83,7 @@ impl History {
             saved: 0,
             waiting: 0,
             newest_saved: BTreeMap::new(),
-            untold: BTreeSet::new(),
+            unheard: BTreeSet::new(),
             events: Events::new(number),
             notices: BTreeMap::new(),
             unseen: Vec::new(),
@@ -136,6 +138,10 @@ impl History {
                     self.served(now);
                 }
                 self.void(ticket, refused.code.as_str());
+            }
+            Update::Unheard { ticket } => {
+                self.unheard.insert(ticket);
+                self.void(ticket, UNHEARD);
             }
             Update::Conflict { ticket, .. } => {
                 self.void(ticket, "conflict");
@@ -223,28 +229,47 @@ impl History {
         self.waiting == 0 && self.events.acknowledged() >= self.events.sent()
     }
 
-    /// Learns which texts the engine refused. Those that were called saved are void
-    /// from now on, and counted.
-    pub(crate) fn learn_refused(&mut self, texts: &[Value]) {
+    /// Compares with the texts that the engine refused, by its timeline. One that was
+    /// called saved since a later one took its place is void from now on.
+    pub(crate) fn learn_refused(&mut self, texts: &[Value]) -> Vec<String> {
+        let mut violations = Vec::new();
         for text in texts {
-            let index = text.as_str().and_then(|text| {
-                let ticket: usize = text.split_once('-')?.1.parse().ok()?;
-                ticket.checked_sub(1)
-            });
+            let ticket = text
+                .as_str()
+                .and_then(|text| text.split_once('-')?.1.parse().ok());
+            let Some(ticket) = ticket else {
+                continue;
+            };
+            self.unheard.remove(&ticket);
+            let index = usize::try_from(ticket).unwrap_or(0).checked_sub(1);
             let Some(given) = index.and_then(|index| self.given.get_mut(index)) else {
                 continue;
             };
-            if given.fate == Fate::Saved {
-                given.fate = Fate::Void;
-                self.saved -= 1;
-                self.untold.extend(index.map(|index| index as Ticket + 1));
+            if given.fate != Fate::Saved {
+                continue;
             }
+            given.fate = Fate::Void;
+            if self.newest_saved.get(&given.question) == Some(&ticket) {
+                violations.push(format!(
+                    "c{}: c{}-{ticket} was called saved, and is refused",
+                    self.number, self.number
+                ));
+            }
+            self.saved -= 1;
+            *self.refused.entry(UNHEARD.to_owned()).or_default() += 1;
         }
+        for ticket in &self.unheard {
+            violations.push(format!(
+                "c{}: c{}-{ticket} was called refused, and is not",
+                self.number, self.number
+            ));
+        }
+        violations
     }
 
-    /// See [`History::learn_refused`].
-    pub(crate) const fn untold(&self) -> &BTreeSet<Ticket> {
-        &self.untold
+    /// Answers whose refusal was lost with a connection.
+    pub(crate) fn unheard(&self) -> u64 {
+        self.refused.get(UNHEARD).copied().unwrap_or(0)
     }
 
     /// The newest answers that were called saved up to now.
@@ -254,12 +279,7 @@ impl History {
 
     /// Compares with the store in the middle of a run. `saved` was taken before
     /// the store was read: by then nothing older may be in it.
-    /// With each thing that is wrong, the answer that should have been there, if any.
-    pub(crate) fn check_running(
-        &self,
-        saved: &Saved,
-        stored: &StoredAttempt,
-    ) -> Vec<(Option<Ticket>, String)> {
+    pub(crate) fn check_running(&self, saved: &Saved, stored: &StoredAttempt) -> Vec<String> {
         let mut violations = Vec::new();
         for question in 0..QUESTIONS {
             let name = question_id(question);
@@ -272,7 +292,7 @@ impl History {
                         "c{} {name}: stored is {is}, which was never given",
                         self.number
                     );
-                    violations.push((None, wrong));
+                    violations.push(wrong);
                     continue;
                 }
                 None => 0,
@@ -285,7 +305,7 @@ impl History {
                     "c{} {name}: c{}-{saved} was saved, but stored is {is}",
                     self.number, self.number
                 );
-                violations.push((Some(saved), wrong));
+                violations.push(wrong);
             }
         }
         violations

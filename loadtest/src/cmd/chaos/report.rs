@@ -43,7 +43,7 @@ pub(super) struct Report {
     /// Refusals by code.
     refused: BTreeMap<String, u64>,
     /// Refused, but called saved: the refusal was lost with a connection.
-    refused_untold: usize,
+    refused_unheard: u64,
     /// Answers neither saved nor refused in the end.
     unsaved: usize,
     handed_in: usize,
@@ -129,7 +129,7 @@ impl Report {
             given: 0,
             saved: 0,
             refused: BTreeMap::new(),
-            refused_untold: 0,
+            refused_unheard: 0,
             unsaved: 0,
             handed_in: 0,
             events_sent: 0,
@@ -181,7 +181,7 @@ impl Report {
         let history = candidate.history.lock();
         self.given += history.given();
         self.saved += history.saved();
-        self.refused_untold += history.untold().len();
+        self.refused_unheard += history.unheard();
         self.unsaved += history.waiting();
         self.handed_in += usize::from(!history.receipts.is_empty());
         self.reconnections += history.entered_at.len().saturating_sub(1);
@@ -249,7 +249,7 @@ impl Report {
         let refused = self.refused.values().sum::<u64>();
         rows.extend([
             ("answers refused", refused.to_string()),
-            ("refused without a word", self.refused_untold.to_string()),
+            ("of them, not heard", self.refused_unheard.to_string()),
             ("answers unsaved", self.unsaved.to_string()),
             ("handed in", self.handed_in.to_string()),
             ("events sent", self.events_sent.to_string()),

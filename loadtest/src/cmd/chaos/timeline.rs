@@ -87,11 +87,10 @@ pub(super) async fn learn_refused(staff: &Client, candidates: &[Candidate]) -> V
         loop {
             match read(staff, candidate.attempt()).await {
                 Ok(timeline) => {
-                    candidate.history.lock().learn_refused(&timeline.refused);
-                    return None;
+                    return candidate.history.lock().learn_refused(&timeline.refused);
                 }
                 Err(error) if Instant::now() > until => {
-                    return Some(format!("c{}: {error:#}", candidate.number));
+                    return vec![format!("c{}: {error:#}", candidate.number)];
                 }
                 Err(_not_yet) => sleep(AGAIN).await,
             }

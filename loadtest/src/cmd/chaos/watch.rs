@@ -7,7 +7,6 @@ use std::{
     time::Duration,
 };
 
-use invigil_client::Ticket;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -78,8 +77,6 @@ pub(super) struct Findings(Arc<Mutex<Found>>);
 #[derive(Debug, Clone, Default)]
 pub(super) struct Found {
     pub(super) violations: Vec<String>,
-    /// Violations unless the answer of this ticket turns out to have been refused.
-    suspects: Vec<(Shared, Ticket, String)>,
     /// Comparisons with the store during the run.
     pub(super) comparisons: u64,
     /// Answers that were compared in them.
@@ -94,17 +91,6 @@ impl Findings {
             output::progress(&format!("VIOLATION  {violation}"));
         }
         self.change(|found| found.violations.extend(violations));
-    }
-
-    /// Adds those that were suspected rightly, once all refusals are known.
-    pub(super) fn judge(&self) {
-        let mut suspects = Vec::new();
-        self.change(|found| suspects = std::mem::take(&mut found.suspects));
-        let violations = suspects
-            .into_iter()
-            .filter(|(history, ticket, _)| !history.lock().untold().contains(ticket))
-            .map(|(_, _, wrong)| wrong);
-        self.add(violations.collect());
     }
 
     pub(super) fn get(&self) -> Found {
@@ -146,20 +132,14 @@ pub(super) async fn store(
             findings.change(|found| found.skipped += 1);
             continue;
         };
-        let (mut violations, mut suspects) = (Vec::new(), Vec::new());
+        let mut violations = Vec::new();
         for (attempt, saved) in &saved {
             let Some(stored) = stored.get(*attempt) else {
                 violations.push(format!("attempt {attempt} is not stored"));
                 continue;
             };
-            let history = &histories[*attempt];
-            let wrong = history.lock().check_running(saved, stored);
-            for (ticket, wrong) in wrong {
-                match ticket {
-                    Some(ticket) => suspects.push((history.clone(), ticket, wrong)),
-                    None => violations.push(wrong),
-                }
-            }
+            let history = histories[*attempt].lock();
+            violations.extend(history.check_running(saved, stored));
             let before = epochs.insert((*attempt).clone(), stored.epoch);
             if before.is_some_and(|before| before > stored.epoch) {
                 violations.push(format!("attempt {attempt}: its epoch went down"));
@@ -168,7 +148,6 @@ pub(super) async fn store(
         findings.add(violations);
         let compared: usize = saved.values().map(BTreeMap::len).sum();
         findings.change(|found| {
-            found.suspects.append(&mut suspects);
             found.comparisons += 1;
             found.compared += compared as u64;
         });

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 use invigil_client::{
     Client, Update,
-    core::Command,
+    core::{Command, Core},
     protocol::candidate::{ClientMessage, ServerMessage},
 };
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
@@ -37,7 +37,8 @@ pub(super) struct Mover {
     attempt: String,
     token: String,
     socket: String,
-    core: invigil_client::core::Core,
+    client: Client,
+    core: Core,
     line: Option<Line>,
     /// The node that it is on.
     at: usize,
@@ -77,7 +78,8 @@ impl Mover {
             attempt: started.attempt,
             token: started.token,
             socket: started.socket,
-            core: invigil_client::core::Core::new(),
+            client,
+            core: Core::new(),
             line: None,
             at,
             history: History::new(number),
@@ -124,6 +126,12 @@ impl Mover {
         while self.history.waiting() > 0 {
             ensure!(Instant::now() < until, "answers are not saved");
             self.talk_until(Instant::now() + AGAIN).await?;
+            if self.core.is_in_doubt() {
+                let stored = self.client.answers(&self.attempt, &self.token).await?;
+                for update in self.core.recorded(&stored) {
+                    self.history.note(update);
+                }
+            }
         }
         Ok(())
     }

@@ -271,6 +271,7 @@ impl Candidate {
                 }
             }
             Some(Update::Refused { ticket, refused }) => self.void(ticket, refused.code.as_str()),
+            Some(Update::Unheard { ticket }) => self.void(ticket, "unheard"),
             Some(Update::Conflict { ticket, .. }) => self.void(ticket, "conflict"),
             Some(Update::Closed { .. }) | None => self.closed = true,
             Some(

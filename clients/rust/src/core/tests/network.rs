@@ -2,13 +2,14 @@
 //!
 //! Whatever happens to connections, sessions and acknowledgements: what the
 //! client calls saved is stored, the last answer to a question is what is stored
-//! in the end, and every command is settled once.
+//! in the end, and every command is settled once, rightly where its refusal is lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use invigil_protocol::{
     candidate::{ClientMessage, Refused, Saved, ServerMessage},
     code::RefusalCode,
+    paper::{StoredAnswer, StoredAnswers},
 };
 use proptest::{collection, prelude::*};
 use serde_json::{Value, json};
@@ -25,6 +26,10 @@ enum Step {
     Nonsense,
     /// What is due goes out, of which so many messages arrive.
     Send(usize),
+    /// The same, and nothing of what the engine says to it comes back.
+    SendUnheard(usize),
+    /// Whoever is in doubt gets the stored answers.
+    Record,
     /// The store commits, and the client hears of it or not.
     Commit {
         heard: bool,
@@ -41,6 +46,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..3_u8).prop_map(Step::Flag),
         1 => Just(Step::Nonsense),
         4 => (0..6_usize).prop_map(Step::Send),
+        1 => (0..6_usize).prop_map(Step::SendUnheard),
+        2 => Just(Step::Record),
         3 => any::<bool>().prop_map(|heard| Step::Commit { heard }),
         2 => any::<bool>().prop_map(|session_lost| Step::Break { session_lost }),
     ]
@@ -51,10 +58,11 @@ fn step() -> impl Strategy<Value = Step> {
 struct Engine {
     session: u32,
     applied_seq: u64,
-    /// Up to here the client was told.
+    /// Up to here it is durable.
     saved_seq: u64,
     /// Value and revision, by question.
     stored: BTreeMap<String, (Value, u32)>,
+    flagged: BTreeSet<String>,
 }
 
 impl Engine {
@@ -68,8 +76,17 @@ impl Engine {
             return Some(ServerMessage::Refused(gap));
         }
         self.applied_seq = seq;
-        let ClientMessage::Answer(answer) = message else {
-            return None;
+        let answer = match message {
+            ClientMessage::Answer(answer) => answer,
+            ClientMessage::Flag(flag) => {
+                self.flagged.insert(flag.q);
+                return None;
+            }
+            ClientMessage::Hello(_)
+            | ClientMessage::Submit(_)
+            | ClientMessage::Heartbeat(_)
+            | ClientMessage::Event(_)
+            | ClientMessage::NoticeAck(_) => return None,
         };
         let value = answer.value.into_json()?;
         if value == json!("nonsense") {
@@ -95,6 +112,24 @@ impl Engine {
         }
         welcome(&self.session.to_string(), resumed, self.saved_seq, 4)
     }
+
+    fn record(&self) -> StoredAnswers {
+        let questions: BTreeSet<&String> = self.stored.keys().chain(&self.flagged).collect();
+        let answers = questions.into_iter().map(|question| {
+            let (value, rev) = self.stored.get(question).cloned().unwrap_or_default();
+            let flagged = self.flagged.contains(question);
+            let answer = StoredAnswer {
+                value,
+                flagged,
+                rev,
+            };
+            (question.clone(), answer)
+        });
+        StoredAnswers {
+            saved_seq: self.saved_seq,
+            answers: answers.collect(),
+        }
+    }
 }
 
 /// What the client was told of its commands.
@@ -113,7 +148,7 @@ impl Told {
                         assert!(self.saved.insert(ticket), "saved twice: {ticket}");
                     }
                 }
-                Update::Refused { ticket, .. } => {
+                Update::Refused { ticket, .. } | Update::Unheard { ticket } => {
                     assert!(self.refused.insert(ticket), "refused twice: {ticket}");
                 }
                 Update::Conflict { ticket, .. } => panic!("nobody else answers: {ticket}"),
@@ -158,21 +193,30 @@ impl Run {
         self.told.note(self.core.receive(welcome));
     }
 
-    /// Whether all that was due arrived.
-    fn send(&mut self, arriving: usize) -> bool {
+    /// Whether all that was due arrived, and was answered.
+    fn send(&mut self, arriving: usize, heard: bool) -> bool {
         let due = self.core.due();
         let all = due.len() <= arriving;
         for message in due.into_iter().take(arriving) {
-            if let Some(reply) = self.engine.receive(message) {
+            if let Some(reply) = self.engine.receive(message)
+                && heard
+            {
                 self.told.note(self.core.receive(reply));
             }
         }
-        all
+        all && heard
+    }
+
+    fn record(&mut self) {
+        if self.core.is_in_doubt() {
+            let record = self.engine.record();
+            self.told.note(self.core.recorded(&record));
+        }
     }
 
     fn commit(&mut self, heard: bool) {
+        self.engine.saved_seq = self.engine.applied_seq;
         if heard {
-            self.engine.saved_seq = self.engine.applied_seq;
             let saved = ServerMessage::Saved(Saved {
                 seq: self.engine.saved_seq,
             });
@@ -202,10 +246,15 @@ impl Run {
             }
             // What does not arrive is lost with the connection.
             Step::Send(arriving) => {
-                if !self.send(arriving) {
+                if !self.send(arriving, true) {
                     self.break_off();
                 }
             }
+            Step::SendUnheard(arriving) => {
+                self.send(arriving, false);
+                self.break_off();
+            }
+            Step::Record => self.record(),
             Step::Commit { heard } => self.commit(heard),
             Step::Break { session_lost } => {
                 if session_lost {
@@ -223,8 +272,9 @@ impl Run {
 
     fn finish(&mut self) {
         for _ in 0..=self.commands {
-            self.send(usize::MAX);
+            self.send(usize::MAX, true);
             self.commit(true);
+            self.record();
         }
         assert!(self.core.is_clean());
     }

@@ -33,19 +33,32 @@ fn stored(answers: &[(&str, Value, u64)]) -> StoredAttempt {
     }
 }
 
-/// What is wrong in the middle of a run.
-fn running(history: &History, saved: &Saved, stored: &StoredAttempt) -> Vec<String> {
-    let found = history.check_running(saved, stored);
-    found.into_iter().map(|(_, wrong)| wrong).collect()
+#[test]
+fn what_was_refused_unheard_is_no_answer() {
+    let mut history = history(&[0, 1, 0, 0], 1);
+    history.note(Update::Unheard { ticket: 2 });
+    history.note(Update::Saved(vec![3, 4]));
+    // The third was replaced before anybody could tell.
+    let found = history.learn_refused(&[json!("c7-2"), json!("c7-3")]);
+    assert_eq!(found, Vec::<String>::new());
+    assert_eq!((history.saved(), history.unheard()), (2, 2));
+    let stored = stored(&[("q1", json!("c7-4"), 2)]);
+    assert_eq!(history.check_settled(&stored), Vec::<String>::new());
 }
 
 #[test]
-fn what_was_refused_without_a_word_is_no_answer() {
-    let mut history = history(&[0, 1, 0], 3);
-    history.learn_refused(&[json!("c7-3")]);
-    assert_eq!(history.untold(), &[3].into());
-    let stored = stored(&[("q1", json!("c7-1"), 1), ("q2", json!("c7-2"), 1)]);
-    assert_eq!(history.check_settled(&stored), Vec::<String>::new());
+fn what_is_refused_and_called_saved_is_found_and_the_other_way_round() {
+    let mut history = history(&[0, 1, 0], 1);
+    history.note(Update::Unheard { ticket: 2 });
+    history.note(Update::Saved(vec![3]));
+    let found = history.learn_refused(&[json!("c7-3")]);
+    assert_eq!(
+        found,
+        [
+            "c7: c7-3 was called saved, and is refused",
+            "c7: c7-2 was called refused, and is not"
+        ]
+    );
 }
 
 #[test]
@@ -54,7 +67,7 @@ fn what_was_saved_or_came_later_may_be_stored_in_the_middle_of_a_run() {
     let saved = history.newest_saved();
     for first in [json!("c7-1"), json!("c7-3")] {
         let stored = stored(&[("q1", first, 1), ("q2", json!("c7-2"), 1)]);
-        assert_eq!(running(&history, &saved, &stored), Vec::<String>::new());
+        assert_eq!(history.check_running(&saved, &stored), Vec::<String>::new());
     }
 }
 
@@ -63,13 +76,13 @@ fn an_older_answer_a_strange_one_and_none_are_found_in_the_middle_of_a_run() {
     let history = history(&[0, 1, 0], 3);
     let saved = history.newest_saved();
     let older = stored(&[("q1", json!("c7-1"), 1), ("q2", json!("c7-2"), 1)]);
-    let found = running(&history, &saved, &older);
+    let found = history.check_running(&saved, &older);
     assert_eq!(found, ["c7 q1: c7-3 was saved, but stored is \"c7-1\""]);
     let strange = stored(&[("q1", json!("c8-3"), 2), ("q2", json!("c7-2"), 1)]);
-    let found = running(&history, &saved, &strange);
+    let found = history.check_running(&saved, &strange);
     assert_eq!(found, ["c7 q1: stored is \"c8-3\", which was never given"]);
     let none = stored(&[("q1", json!("c7-3"), 2)]);
-    let found = running(&history, &saved, &none);
+    let found = history.check_running(&saved, &none);
     assert_eq!(found, ["c7 q2: c7-2 was saved, but stored is null"]);
 }
 

@@ -41,7 +41,7 @@ use std::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
-    actor::message::Message,
+    actor::message::{Exchange, Message},
     board::Boards,
     content::Contents,
     devices::Devices,
@@ -80,7 +80,10 @@ use crate::{
     telemetry::{chain, metrics::Metrics},
 };
 use invigil_protocol::{code::CloseCode, exchange};
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::{
+    sync::{Notify, oneshot, watch},
+    time::Instant,
+};
 
 /// How often a node says that it lives. What lies between its last word and the
 /// next start is an outage, so this is also how exactly outages are known.
@@ -363,7 +366,7 @@ impl Engine {
     pub async fn open(
         &self,
         attempt: AttemptId,
-        mut opening: Opening,
+        opening: Opening,
     ) -> Result<(Handle, Opened), OpeningRefusal> {
         let overloaded = || OpeningRefusal(Closing::new(CloseCode::Overloaded));
         let registry = &self.inner.registry;
@@ -380,19 +383,15 @@ impl Engine {
                 }
             };
             let (reply, opened) = oneshot::channel();
-            match handle
-                .deliver(Message::Open(Box::new((opening, reply))))
-                .await
-            {
-                Ok(()) => {
-                    // A refusal waits for the store, and no longer than the client.
-                    let opened = tokio::time::timeout_at(until, opened).await;
-                    let opened = opened.map_err(|_late| overloaded())?;
-                    let opened = opened.map_err(|_ended| overloaded())??;
-                    return Ok((handle, opened));
+            let message = Message::Open(Box::new((opening.clone(), reply)));
+            if handle.deliver(message).await.is_ok() {
+                // A refusal waits for the store, and no longer than the client.
+                let opened = tokio::time::timeout_at(until, opened).await;
+                match opened.map_err(|_late| overloaded())? {
+                    Ok(opened) => return Ok((handle, opened?)),
+                    Err(_ended) if handle.is_closed() && Instant::now() < until => {}
+                    Err(_) => return Err(overloaded()),
                 }
-                Err(Message::Open(returned)) => opening = returned.0,
-                Err(_) => return Err(overloaded()),
             }
         }
     }
@@ -414,15 +413,21 @@ impl Engine {
             tracing::error!(%error, "the system gives no random bytes");
             ExchangeRefusal::Unavailable
         })?;
-        let asked = || Question::Exchange {
+        let asked = |again| Question::Exchange {
             attempt,
             request: json.to_owned(),
             fresh: Some(fresh.clone()),
             address,
+            again,
         };
-        let message = |reply| {
-            let told = (request.clone(), fresh.clone(), address, reply);
-            Message::Exchange(Box::new(told))
+        let message = |reply, again| {
+            let exchange = Exchange {
+                request: request.clone(),
+                fresh: fresh.clone(),
+                address,
+                again,
+            };
+            Message::Exchange(Box::new((exchange, reply)))
         };
         match self.have_done(attempt, asked, message).await {
             Done::Here(done) | Done::There(Answer::Exchanged(done)) => done,

@@ -55,7 +55,7 @@ const SEEDS: u64 = 150;
 const SEEDS_FOR_A_MUTATION: u64 = 60;
 
 /// Seeds that once found something.
-const REGRESSIONS: [u64; 1] = [209];
+const REGRESSIONS: [u64; 2] = [209, 801];
 
 fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|value| value.parse().unwrap())

@@ -241,8 +241,8 @@ impl Actor {
                 self.client(connection, message);
             }
             Message::Exchange(message) => {
-                let (request, fresh, address, reply) = *message;
-                self.exchange(request, fresh, address, reply);
+                let (exchange, reply) = *message;
+                self.exchange(exchange, reply);
             }
             Message::Staff(message) => {
                 let (key, action, reply) = *message;

@@ -254,12 +254,14 @@ impl Engine {
         action: &Action,
         key: &CommandKey,
     ) -> Result<(), &'static str> {
-        let question = || Question::Staff {
+        // A repeat is told by its key.
+        let question = |_again| Question::Staff {
             attempt,
             key: key.clone(),
             action: action.clone(),
         };
-        let message = |reply| Message::Staff(Box::new((key.clone(), action.clone(), reply)));
+        let message =
+            |reply, _again| Message::Staff(Box::new((key.clone(), action.clone(), reply)));
         let done = match self.have_done(attempt, question, message).await {
             Done::Here(done) | Done::There(Answer::Staffed(done)) => done,
             Done::NoSuchAttempt => return Err(FORBIDDEN),

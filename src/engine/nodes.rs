@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{
     COMMIT_PATIENCE, ExchangeRefusal, StaffRefusal,
-    actor::message::{Look, Message, Release},
+    actor::message::{Exchange, Look, Message, Release},
     board::{Rows, Told, Watched},
     entropy::fresh_session,
     registry::Registry,
@@ -89,6 +89,9 @@ pub(super) enum Question {
         #[serde(default)]
         fresh: Option<SessionId>,
         address: IpAddr,
+        /// Whether a node may have done it before, whose answer was lost.
+        #[serde(default)]
+        again: bool,
     },
     /// Do what staff want.
     Staff {
@@ -207,7 +210,20 @@ impl Service<Talk> for Desk {
                 request,
                 fresh,
                 address,
-            } => self.exchange(attempt, &request, fresh, address).await,
+                again,
+            } => {
+                let fresh = match fresh {
+                    Some(fresh) => fresh,
+                    None => fresh_session(&*self.shared.entropy).ok()?,
+                };
+                let exchange = Exchange {
+                    request: codec::decode_exchange(request.as_bytes()).ok()?,
+                    fresh,
+                    address,
+                    again,
+                };
+                self.exchange(attempt, exchange).await
+            }
             Question::Staff {
                 attempt,
                 key,
@@ -309,21 +325,10 @@ impl Desk {
         })
     }
 
-    async fn exchange(
-        &self,
-        attempt: AttemptId,
-        request: &str,
-        fresh: Option<SessionId>,
-        address: IpAddr,
-    ) -> Option<Answer> {
+    async fn exchange(&self, attempt: AttemptId, exchange: Exchange) -> Option<Answer> {
         let handle = self.registry.find_soon(attempt).await?;
-        let request = codec::decode_exchange(request.as_bytes()).ok()?;
-        let fresh = match fresh {
-            Some(fresh) => fresh,
-            None => fresh_session(&*self.shared.entropy).ok()?,
-        };
         let (reply, answer) = oneshot::channel();
-        let message = Message::Exchange(Box::new((request, fresh, address, reply)));
+        let message = Message::Exchange(Box::new((exchange, reply)));
         handle.deliver(message).await.ok()?;
         let answer = timeout(COMMIT_PATIENCE, answer).await;
         match answer {

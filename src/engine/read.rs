@@ -157,6 +157,7 @@ impl Engine {
             let answers = look.answers.into_iter();
             let answers = answers.map(|(question, answer)| (question.to_string(), wire(&answer)));
             return Ok(Some(StoredAnswers {
+                session: look.session.map(|session| session.to_string()),
                 saved_seq: look.saved_seq,
                 answers: answers.collect(),
             }));
@@ -170,6 +171,7 @@ impl Engine {
             (question, wire(&load::answer(row)))
         });
         Ok(Some(StoredAnswers {
+            session: summary.progress.session.map(|session| session.to_string()),
             saved_seq: summary.progress.last_seq,
             answers: answers.collect(),
         }))

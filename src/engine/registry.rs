@@ -348,14 +348,15 @@ impl Registry {
         });
     }
 
-    /// Messages that came while the actor stopped are for the next one.
+    /// Messages that came while the actor stopped are for the next one. Whoever opens a
+    /// connection asks again by itself, as it must know which actor took it.
     async fn forward(&self, attempt: AttemptId, unread: Vec<Message>) {
         for message in unread {
             let why = match &message {
-                Message::Open(message) => Why::entry(&message.0),
                 Message::Exchange(_) | Message::Staff(_) => Why::Unowned,
                 // What was for that actor alone ends with it.
-                Message::Gone(_)
+                Message::Open(_)
+                | Message::Gone(_)
                 | Message::Client(_)
                 | Message::Look(_)
                 | Message::Health

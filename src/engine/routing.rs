@@ -27,29 +27,33 @@ pub(super) enum Done<T, E> {
 
 impl Engine {
     /// Has something done by whichever node has the attempt, or else does it here.
-    /// It may be done twice: whoever asks has numbered it.
+    /// It may be done twice: whoever asks has numbered it, and the second time is told
+    /// that it is one.
     pub(super) async fn have_done<T, E>(
         &self,
         attempt: AttemptId,
-        question: impl Fn() -> Question,
-        message: impl Fn(Reply<T, E>) -> Message,
+        question: impl Fn(bool) -> Question,
+        message: impl Fn(Reply<T, E>, bool) -> Message,
     ) -> Done<T, E> {
         let Inner {
             shared, registry, ..
         } = &*self.inner;
-        let mut why = Why::Unowned;
+        let (mut why, mut again) = (Why::Unowned, false);
         for _ in 0..TRIES {
             let heard = shared.owners.find(attempt);
             let heard = heard.filter(|_| registry.find(attempt).is_none());
             let (reply, done) = oneshot::channel();
             let (holder, taking) = match (heard, &why) {
                 (Some(holder), Why::Unowned) => (holder, None),
-                (_, reason) => match registry.deliver(attempt, message(reply), reason).await {
+                (_, reason) => match registry
+                    .deliver(attempt, message(reply, again), reason)
+                    .await
+                {
                     Ok(true) => match tokio::time::timeout(COMMIT_PATIENCE, done).await {
                         Ok(Ok(done)) => return Done::Here(done),
                         Ok(Err(_)) => {
                             // It was let go meanwhile, to whoever has it now.
-                            why = Why::Unowned;
+                            (why, again) = (Why::Unowned, true);
                             continue;
                         }
                         Err(_) => return Done::Not,
@@ -62,11 +66,11 @@ impl Engine {
                     }
                 },
             };
-            match shared.nodes.ask(&holder, &question(), DOING).await {
+            match shared.nodes.ask(&holder, &question(again), DOING).await {
                 Ok(answer) => return Done::There(answer),
                 // Whoever asks may do so again, and finds it done.
                 Err(Unanswered::Working) => return Done::Not,
-                Err(Unanswered::Nothing | Unanswered::Silent) => {}
+                Err(Unanswered::Nothing | Unanswered::Silent) => again = true,
             }
             // It was only heard to have it, and the store knows; or it does not have it in
             // memory, or is dead, or hangs.

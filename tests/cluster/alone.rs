@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use invigil::store::AttemptStore as _;
+use invigil::{engine::ExchangeRefusal, store::AttemptStore as _};
 use invigil_protocol::{code::CloseCode, proctor::ActionName};
 
 use crate::{
@@ -54,6 +54,31 @@ async fn an_exchange_whose_answer_gets_lost_between_nodes_is_done_once() {
         (&answers.answers["q1"].value, answers.answers["q1"].rev),
         (&"this".into(), 1)
     );
+    cluster.remove().await;
+}
+
+#[tokio::test]
+async fn what_a_lost_answer_refused_is_not_called_saved_by_the_next_one() {
+    let Some(cluster) = Cluster::new().await else {
+        return;
+    };
+    let (one, two) = (cluster.node("one").await, cluster.node("two").await);
+    until_heard(&[&one, &two]).await;
+    let attempt = one.start("ann", "takeover").await;
+    let first = one.open(attempt, None).await.unwrap();
+    first.handle.gone(first.opened.connection).await;
+    assert_eq!(one.act(attempt, "stop", ActionName::Pause).await, 1);
+    // The session's own: it refuses, and cannot say so.
+    let session = Some(first.welcome.session.as_str());
+    one.line.is_mute.store(true, Ordering::Release);
+    let told = two.exchange(attempt, session, 1, "this").await;
+    assert_eq!(told.unwrap_err(), ExchangeRefusal::Unavailable);
+    // Whoever sends it again knows that it does.
+    let again = two.exchange(attempt, session, 1, "this").await.unwrap();
+    assert_eq!((again.saved_seq, &again.refused[..]), (1, &[][..]));
+    let stored = two.engine.answers(attempt).await.unwrap().unwrap();
+    assert_eq!(stored.session.as_deref(), session);
+    assert_eq!((stored.saved_seq, stored.answers.len()), (1, 0));
     cluster.remove().await;
 }
 

@@ -74,9 +74,11 @@ export function unsealed(t: Turn, sections: Section[] | null): void {
 /** The stored answers came. */
 export function gotRecord(t: Turn, session: string | null, stored: StoredAnswers): void {
   const { s } = t;
-  s.loadFailures = 0;
   // Another session began meanwhile, and its own fetch is under way.
   if (session !== s.session) return;
+  // By a node that does not know yet which session has the attempt.
+  if (stored.session !== undefined && stored.session !== session) return retryLoad(t);
+  s.loadFailures = 0;
   // Older than what was saved meanwhile: once more.
   if (stored.saved_seq < s.savedSeq) return loadRecord(t);
   takeRecord(t, stored.answers, s.synced ? stored.saved_seq : 0);
@@ -117,7 +119,8 @@ export function loadMissing(t: Turn): void {
   }
   const { sections, sealed } = s.paper;
   if (!sections && !(sealed && s.status === 'started')) fetchPaper(t);
-  if (s.session && (!s.record || !s.synced)) loadRecord(t);
+  const unclear = Object.keys(s.doubts).length > 0;
+  if (s.session && (!s.record || !s.synced || unclear)) loadRecord(t);
 }
 
 /** The attempt stands elsewhere than before. */

@@ -88,6 +88,8 @@ export interface StoredAnswer {
 
 /** The stored answers of an attempt. */
 export interface StoredAnswers {
+  /** The session that owns the attempt; none where the engine is an older one. */
+  session?: string;
   saved_seq: number;
   answers: Record<string, StoredAnswer>;
 }

@@ -88,9 +88,14 @@ export class Client {
     return this.do({ on: 'opened', socket: this.state.socket }).hear(message);
   }
 
-  record(answers: Record<string, StoredAnswer>, saved_seq = 0): this {
-    const session = this.state.session;
-    return this.do({ on: 'record', session, stored: { saved_seq, answers } });
+  /** Stored answers, as a node has them that knows of `owner`. */
+  record(
+    answers: Record<string, StoredAnswer>,
+    saved_seq = 0,
+    owner = this.state.session ?? '',
+  ): this {
+    const { session } = this.state;
+    return this.do({ on: 'record', session, stored: { session: owner, saved_seq, answers } });
   }
 
   /** An attempt under way, with these answers stored. */

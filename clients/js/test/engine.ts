@@ -76,7 +76,7 @@ export class FakeEngine {
   }
 
   stored(): StoredAnswers {
-    return { saved_seq: this.#saved, answers: structuredClone(this.answers) };
+    return { session: this.#name(), saved_seq: this.#saved, answers: structuredClone(this.answers) };
   }
 
   has(q: string, value: Value): boolean {

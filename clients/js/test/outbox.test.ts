@@ -254,6 +254,16 @@ describe('a lost session', () => {
     expect(client.all('fetch_record')).toHaveLength(1);
     expect(client.state.record?.['q1']).toEqual(stored('a'));
   });
+
+  it('waits for stored answers of its own session, from a node that knows of it', () => {
+    const client = new Client().live().edit('q1', 'a').close(1006);
+    back(client).record({ q1: stored('old') }, 0, 's-0');
+    expect(client.state.synced).toBe(false);
+    client.do({ on: 'timer', timer: 'load' });
+    expect(client.all('fetch_record')).toHaveLength(1);
+    client.record({ q1: stored('a') }, 0);
+    expect(client.state.synced).toBe(true);
+  });
 });
 
 describe('a conflict', () => {

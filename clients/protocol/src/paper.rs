@@ -148,6 +148,9 @@ pub struct QuestionOrder {
 /// The stored answers of an attempt.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct StoredAnswers {
+    /// The session that owns the attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
     /// Every command of the session up to this number is in them or was refused.
     pub saved_seq: u64,
     /// By question.

@@ -246,7 +246,11 @@ impl Core {
     /// The stored answers, which were asked for while the client was in doubt. It may
     /// be so still: they came from a node that was behind.
     pub fn recorded(&mut self, stored: &StoredAnswers) -> Vec<Update> {
-        self.outbox.recorded(stored)
+        if stored.session == self.session {
+            self.outbox.recorded(stored)
+        } else {
+            Vec::new()
+        }
     }
 
     /// Whether the attempt is over for this client.

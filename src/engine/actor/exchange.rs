@@ -1,7 +1,5 @@
 //! Commands without a socket: the same actor, rules and numbers.
 
-use std::net::IpAddr;
-
 use invigil_protocol::{
     candidate::{ClientMessage, EventAck, Refused},
     code::CloseCode,
@@ -11,7 +9,7 @@ use invigil_protocol::{
 use super::{
     Actor, After,
     client::{EnterRefusal, numbered},
-    message::{ExchangeRefusal, ExchangeReply},
+    message::{Exchange, ExchangeRefusal, ExchangeReply},
 };
 use crate::{
     domain::{
@@ -36,18 +34,23 @@ pub(super) struct Exchanged {
 
 impl Actor {
     /// Applies an exchange; the answer follows the commit.
-    pub(super) fn exchange(
-        &mut self,
-        request: Request,
-        fresh: SessionId,
-        address: IpAddr,
-        reply: ExchangeReply,
-    ) {
+    pub(super) fn exchange(&mut self, exchange: Exchange, reply: ExchangeReply) {
+        let Exchange {
+            request,
+            fresh,
+            address,
+            again,
+        } = exchange;
         if self.waiting.len() >= WAITING_MAX {
             reply.send(Err(ExchangeRefusal::Unavailable)).ok();
             return;
         }
         let now = self.shared.clock.now();
+        // What was refused then is not known any more. The client sends it again, and
+        // knows by that what to look up.
+        if again && request.session.is_some() && self.is_repeat(&request) {
+            return self.refuse(now, reply, ExchangeRefusal::Unavailable);
+        }
         let begun = self.admit(now, address).map_err(ExchangeRefusal::Forbidden);
         match begun.and_then(|()| self.begin_exchange(now, &request, fresh)) {
             Err(refusal) => self.refuse(now, reply, refusal),
@@ -69,6 +72,14 @@ impl Actor {
                 self.after_all(now, After::Exchange(Box::new(done)));
             }
         }
+    }
+
+    /// Whether some of it was done before.
+    fn is_repeat(&self, request: &Request) -> bool {
+        let first = request.commands.iter().find_map(ClientMessage::seq);
+        let session = self.attempt.session();
+        let applied = session.map_or(0, |session| session.applied_seq);
+        first.is_some_and(|first| first <= applied)
     }
 
     /// Checks the session or begins one. True: the session goes on.

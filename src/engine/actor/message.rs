@@ -41,7 +41,7 @@ pub enum Message {
     Client(Box<(ConnectionId, ClientMessage)>),
     /// A candidate sends commands without a socket. With the session that begins where
     /// it has none: it may be told twice.
-    Exchange(Box<(exchange::Request, SessionId, IpAddr, ExchangeReply)>),
+    Exchange(Box<(Exchange, ExchangeReply)>),
     /// A member of staff acts.
     Staff(Box<(CommandKey, Action, Reply<(), StaffRefusal>)>),
     /// Someone wants to see the attempt.
@@ -74,8 +74,21 @@ pub(crate) type Reply<T, E> = oneshot::Sender<Result<T, E>>;
 /// Where the answer to an exchange goes.
 pub(crate) type ExchangeReply = Reply<Box<exchange::Reply>, ExchangeRefusal>;
 
+/// Commands without a socket.
+#[derive(Debug, Clone)]
+pub struct Exchange {
+    /// What the client sent.
+    pub request: exchange::Request,
+    /// The session that it begins where it has none.
+    pub fresh: SessionId,
+    /// Where the client is.
+    pub address: IpAddr,
+    /// Whether a node may have done it before, whose answer was lost.
+    pub again: bool,
+}
+
 /// What a candidate's `hello` asks for.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Opening {
     /// Who comes in.
     pub entry: Entry,
@@ -160,7 +173,11 @@ pub struct Look {
     pub control: Control,
     /// The attempt's version.
     pub version: u64,
-    /// Commands of the present session that are durable.
+    /// The present session.
+    // Optional, as nodes of an earlier release do not say it.
+    #[serde(default)]
+    pub session: Option<SessionId>,
+    /// Commands of it that are durable.
     pub saved_seq: u64,
     /// Answers and flags, by question.
     pub answers: Vec<(QuestionId, Answer)>,

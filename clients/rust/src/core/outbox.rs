@@ -212,19 +212,21 @@ impl Outbox {
     /// The stored answers are here. What is in doubt is among them, or was refused; where
     /// they are older than that, or show what is not durable yet, later ones will tell.
     pub(super) fn recorded(&mut self, stored: &StoredAnswers) -> Vec<Update> {
+        let newest = self.doubts.iter().map(|doubt| doubt.seq).max();
+        if newest.is_some_and(|seq| seq > stored.saved_seq) {
+            return Vec::new();
+        }
         let mut updates = Vec::new();
         let mut doubts = std::mem::take(&mut self.doubts).into_iter();
         while let Some(doubt) = doubts.next() {
             let stands = |command: &Command| {
                 command.takes_the_place_of(&doubt.command) && command.is_in(stored)
             };
-            let settled = doubts.as_slice().iter();
-            let mut settled = settled.filter(|later| later.seq <= stored.saved_seq);
-            let too_old = doubt.seq > stored.saved_seq;
-            if !too_old && (stands(&doubt.command) || settled.any(|later| stands(&later.command))) {
-                updates.push(Update::Saved(vec![doubt.ticket]));
-            } else if too_old || self.unsaved.iter().any(|later| stands(&later.command)) {
+            let mut settled = doubts.as_slice().iter();
+            if self.unsaved.iter().any(|later| stands(&later.command)) {
                 self.doubts.push(doubt);
+            } else if stands(&doubt.command) || settled.any(|later| stands(&later.command)) {
+                updates.push(Update::Saved(vec![doubt.ticket]));
             } else {
                 if let Command::Answer { question, .. } = &doubt.command {
                     self.void_revision(0, question);

@@ -86,6 +86,7 @@ fn record(saved_seq: u64, value: Value) -> StoredAnswers {
         rev: 1,
     };
     StoredAnswers {
+        session: Some("s".to_owned()),
         saved_seq,
         answers: [("q1".to_owned(), answer)].into(),
     }
@@ -129,6 +130,11 @@ fn what_is_settled_unheard_is_saved_where_the_record_has_it() {
 fn a_record_that_is_behind_or_ahead_of_the_commit_settles_nothing() {
     let mut core = in_doubt(&["a"]);
     assert_eq!(core.recorded(&record(0, json!("z"))), []);
+    let other = StoredAnswers {
+        session: Some("s0".to_owned()),
+        ..record(1, json!("z"))
+    };
+    assert_eq!(core.recorded(&other), []);
     // Stored is what is applied and not yet durable.
     core.push(answer("q1", json!("b")));
     core.due();

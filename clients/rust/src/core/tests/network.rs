@@ -126,6 +126,7 @@ impl Engine {
             (question.clone(), answer)
         });
         StoredAnswers {
+            session: Some(self.session.to_string()),
             saved_seq: self.saved_seq,
             answers: answers.collect(),
         }

@@ -409,6 +409,12 @@ impl Settlement {
             // The commit has them.
             stored = acknowledgement;
         }
+        // Likewise: a number that covers a refusal must not overtake it.
+        if let Some(outbox) = &reply.outbox {
+            for refused in reply.refused {
+                outbox.acknowledge(ServerMessage::Refused(refused));
+            }
+        }
         let mut state = self.slot.lock();
         state.durable = self.durable;
         state.in_flight = false;
@@ -416,13 +422,8 @@ impl Settlement {
             state.unrecorded += unrecorded;
         }
         drop(state);
-        if let Some(outbox) = reply.outbox {
-            for refused in reply.refused {
-                outbox.acknowledge(ServerMessage::Refused(refused));
-            }
-            if reply.saved {
-                outbox.saved(seq);
-            }
+        if let Some(outbox) = reply.outbox.filter(|_| reply.saved) {
+            outbox.saved(seq);
         }
         if let Some(done) = stored {
             done.outbox.events_stored(done.n, done.dropped);

@@ -117,6 +117,7 @@ pub(crate) async fn take(stage: Arc<Stage>, number: usize, mut dice: Dice) {
         over: false,
     };
     candidate.work().await;
+    candidate.look_up().await;
     candidate.finish();
 }
 
@@ -148,6 +149,30 @@ impl Candidate {
                 self.connect(&node).await;
             }
             self.look();
+        }
+    }
+
+    /// Once the attempt is over: what nothing was heard of is among its answers, or void.
+    async fn look_up(&mut self) {
+        while self.core.is_over() && !self.core.is_clean() {
+            let Some(node) = self.stage.pick(&mut self.dice) else {
+                sleep(READ_AFTER).await;
+                continue;
+            };
+            if let Some(stored) = read(node, self.attempt).await {
+                for update in self.core.recorded(&stored) {
+                    self.note_end(update);
+                }
+            }
+        }
+    }
+
+    /// Most of what is void then never arrived.
+    fn note_end(&mut self, update: Update) {
+        if let Update::Unheard { ticket } = update {
+            self.refused(ticket);
+        } else {
+            self.note(vec![update]);
         }
     }
 

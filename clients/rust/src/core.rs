@@ -243,13 +243,17 @@ impl Core {
         self.outbox.is_in_doubt()
     }
 
-    /// The stored answers, which were asked for while the client was in doubt. It may
-    /// be so still: they came from a node that was behind.
+    /// The stored answers, which were asked for while the client was in doubt, or once
+    /// the attempt was over with something unsaved. It may be so still: they came from a
+    /// node that was behind.
     pub fn recorded(&mut self, stored: &StoredAnswers) -> Vec<Update> {
-        if stored.session == self.session {
-            self.outbox.recorded(stored)
+        if stored.session != self.session {
+            return Vec::new();
+        }
+        if self.over {
+            self.outbox.ended(stored)
         } else {
-            Vec::new()
+            self.outbox.recorded(stored)
         }
     }
 
@@ -273,7 +277,7 @@ impl Core {
             session: self.session.clone(),
             next_seq: Some(self.outbox.next_seq()),
             signals: events.chain(seen).collect(),
-            commands: self.outbox.exchange(),
+            commands: self.outbox.exchange(self.session.is_none()),
         }
     }
 
@@ -287,9 +291,7 @@ impl Core {
         self.session = Some(reply.session);
         let mut updates = self.settle(reply.refused);
         updates.extend(self.outbox.saved(reply.saved_seq, Way::Exchange));
-        if reply.status.is_over() {
-            updates.extend(self.outbox.handed_in());
-        }
+        updates.extend(self.outbox.handed_in(reply.status.is_over()));
         if let Some(ack) = reply.event_ack {
             self.acknowledged(ack.n);
             updates.push(Update::Message(Box::new(ServerMessage::EventAck(ack))));
@@ -326,7 +328,9 @@ impl Core {
                 .collect(),
             ServerMessage::Submitted(submitted) => {
                 self.over = true;
-                vec![Update::Submitted(submitted)]
+                let mut updates = self.outbox.handed_in(true);
+                updates.push(Update::Submitted(submitted));
+                updates
             }
             ServerMessage::Health(ref health) => {
                 self.health = Some(health.level);
@@ -351,10 +355,12 @@ impl Core {
             self.events_counted = self.events.len() as u64;
         }
         self.session = Some(welcome.session.clone());
-        let saved = self.saved(welcome.saved_seq);
+        let mut settled = self.saved(welcome.saved_seq);
+        // An attempt that is handed in welcomes nobody.
+        settled.extend(self.outbox.handed_in(false));
         [Update::Entered(welcome)]
             .into_iter()
-            .chain(saved)
+            .chain(settled)
             .collect()
     }
 

@@ -26,6 +26,9 @@ use crate::{
 /// Sockets that fail in a row before commands go by exchange.
 const SOCKET_FAILURES: u32 = 2;
 
+/// How often the stored answers are asked for once an attempt is over.
+const RECORDS_AT_END: u32 = 8;
+
 /// The heartbeat until the engine names one; also how long `welcome` may take.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
@@ -182,10 +185,7 @@ impl Task {
             Incoming::Gone => return Err(Ended),
             Incoming::Closed(code) => {
                 if !may_reconnect(code) {
-                    if code == CloseCode::Finished.number() && self.core.is_in_doubt() {
-                        let record = self.client.answers(&self.attempt, &self.token).await;
-                        self.recorded(record).await;
-                    }
+                    self.settle().await;
                     self.give_up(code, talk.detail.take()).await;
                 }
                 return Err(Ended);
@@ -329,6 +329,25 @@ impl Task {
             self.records.reset();
         }
         self.tell(updates).await;
+    }
+
+    /// The attempt is over: what its client has heard nothing of is looked up.
+    async fn settle(&mut self) {
+        for _ in 0..RECORDS_AT_END {
+            if !self.core.is_over() || self.core.is_clean() {
+                return;
+            }
+            match self.client.answers(&self.attempt, &self.token).await {
+                Ok(stored) => {
+                    let updates = self.core.recorded(&stored);
+                    self.tell(updates).await;
+                }
+                Err(error) => tracing::debug!(%error, "no stored answers"),
+            }
+            if !self.core.is_clean() {
+                sleep(self.records.next()).await;
+            }
+        }
     }
 
     fn ask_for_record(&mut self, wait: Duration) {

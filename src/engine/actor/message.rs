@@ -173,7 +173,7 @@ pub struct Look {
     pub control: Control,
     /// The attempt's version.
     pub version: u64,
-    /// The present session.
+    /// The session that owns the attempt by what is durable.
     // Optional, as nodes of an earlier release do not say it.
     #[serde(default)]
     pub session: Option<SessionId>,

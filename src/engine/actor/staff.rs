@@ -40,7 +40,7 @@ impl Actor {
             identity: Arc::clone(self.attempt.identity()),
             control: self.attempt.control().clone(),
             version: self.attempt.version(),
-            session: self.attempt.session().map(|session| session.id.clone()),
+            session: self.slot.durable().session,
             saved_seq: self.saved_seq(),
             answers: self
                 .attempt

@@ -9,7 +9,7 @@
 //! doubt until the stored answers are seen: what went out on a connection that is gone,
 //! and what is on one way while the other one brings the `saved`.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use invigil_protocol::{
     candidate::{self, ClientMessage, Refused, WireValue},
@@ -70,6 +70,8 @@ struct Doubt {
 pub(super) struct Outbox {
     unsaved: VecDeque<Unsaved>,
     doubts: Vec<Doubt>,
+    /// Every command of the session up to this number is durable or was refused.
+    saved_seq: u64,
     /// Commands that ever got a number in this session.
     counted: u64,
     tickets: Ticket,
@@ -91,7 +93,7 @@ impl Outbox {
     }
 
     pub(super) fn has_room(&self) -> bool {
-        self.unsaved.len() < COMMANDS_MAX
+        self.unsaved.len() + self.doubts.len() < COMMANDS_MAX
     }
 
     pub(super) fn push(&mut self, command: Command) -> Ticket {
@@ -144,8 +146,9 @@ impl Outbox {
             .partition_point(|unsaved| unsaved.sent.is_some())
     }
 
-    /// As many from the first on as one exchange takes; at least one.
-    pub(super) fn exchange(&mut self) -> Vec<ClientMessage> {
+    /// As many from the first on as one exchange takes; at least one. Nodes may do an
+    /// exchange again that begins a session, and say nothing of what was refused at first.
+    pub(super) fn exchange(&mut self, begins: bool) -> Vec<ClientMessage> {
         let mut bytes = 0;
         let mut commands = Vec::new();
         for unsaved in self.unsaved.iter_mut().take(EXCHANGE_COMMANDS) {
@@ -153,7 +156,7 @@ impl Outbox {
             if bytes > EXCHANGE_BYTES && !commands.is_empty() {
                 break;
             }
-            unsaved.doubtful |= unsaved.sent.is_some();
+            unsaved.doubtful |= begins || unsaved.sent.is_some();
             unsaved.sent = Some(Way::Exchange);
             commands.push(unsaved.message());
         }
@@ -179,11 +182,13 @@ impl Outbox {
         for doubt in &mut self.doubts {
             doubt.seq = 0;
         }
+        self.saved_seq = 0;
         self.counted = self.unsaved.len() as u64;
     }
 
     /// Everything up to `seq` is durable or was refused, says what came this way.
     pub(super) fn saved(&mut self, seq: u64, way: Way) -> Option<Update> {
+        self.saved_seq = self.saved_seq.max(seq);
         let covered = self.unsaved.partition_point(|unsaved| unsaved.seq <= seq);
         let mut tickets = Vec::new();
         for settled in self.unsaved.drain(..covered) {
@@ -206,14 +211,15 @@ impl Outbox {
 
     /// Whether the stored answers must tell what became of something.
     pub(super) fn is_in_doubt(&self) -> bool {
-        !self.doubts.is_empty()
+        self.doubts
+            .iter()
+            .any(|doubt| doubt.command != Command::Submit)
     }
 
     /// The stored answers are here. What is in doubt is among them, or was refused; where
     /// they are older than that, or show what is not durable yet, later ones will tell.
     pub(super) fn recorded(&mut self, stored: &StoredAnswers) -> Vec<Update> {
-        let newest = self.doubts.iter().map(|doubt| doubt.seq).max();
-        if newest.is_some_and(|seq| seq > stored.saved_seq) {
+        if stored.saved_seq < self.saved_seq {
             return Vec::new();
         }
         let mut updates = Vec::new();
@@ -222,30 +228,85 @@ impl Outbox {
             let stands = |command: &Command| {
                 command.takes_the_place_of(&doubt.command) && command.is_in(stored)
             };
-            let mut settled = doubts.as_slice().iter();
-            if self.unsaved.iter().any(|later| stands(&later.command)) {
+            let mut later = doubts.as_slice().iter();
+            // Whether an attempt is handed in they do not show.
+            if doubt.command == Command::Submit
+                || self.unsaved.iter().any(|later| stands(&later.command))
+            {
                 self.doubts.push(doubt);
-            } else if stands(&doubt.command) || settled.any(|later| stands(&later.command)) {
+            } else if stands(&doubt.command) || later.any(|later| stands(&later.command)) {
                 updates.push(Update::Saved(vec![doubt.ticket]));
             } else {
-                if let Command::Answer { question, .. } = &doubt.command {
-                    self.void_revision(0, question);
-                }
-                updates.push(Update::Unheard {
-                    ticket: doubt.ticket,
-                });
+                updates.push(self.unheard(&doubt));
             }
         }
+        self.know_stored(stored);
         updates
     }
 
-    /// The attempt is handed in, by this client or not.
-    pub(super) fn handed_in(&mut self) -> Option<Update> {
-        let submits = self
+    /// Takes over the revisions of stored answers that none on its way will change.
+    fn know_stored(&mut self, stored: &StoredAnswers) {
+        let waiting: HashSet<&String> = self
+            .unsaved
+            .iter()
+            .filter_map(|unsaved| match &unsaved.command {
+                Command::Answer { question, .. } => Some(question),
+                Command::Flag { .. } | Command::Submit => None,
+            })
+            .collect();
+        for (question, rev) in &mut self.revs {
+            if !waiting.contains(question) {
+                *rev = stored.answers.get(question).map_or(0, |answer| answer.rev);
+            }
+        }
+    }
+
+    fn unheard(&mut self, doubt: &Doubt) -> Update {
+        if let Command::Answer { question, .. } = &doubt.command {
+            self.void_revision(0, question);
+        }
+        Update::Unheard {
+            ticket: doubt.ticket,
+        }
+    }
+
+    /// Whether the attempt is handed in, by this client or not: what is in doubt about
+    /// that is settled.
+    pub(super) fn handed_in(&mut self, is_handed_in: bool) -> Vec<Update> {
+        let submits: Vec<Doubt> = self
             .doubts
-            .extract_if(.., |doubt| doubt.command == Command::Submit);
-        let tickets: Vec<Ticket> = submits.map(|doubt| doubt.ticket).collect();
-        (!tickets.is_empty()).then_some(Update::Saved(tickets))
+            .extract_if(.., |doubt| doubt.command == Command::Submit)
+            .collect();
+        let settled = submits.iter().map(|doubt| {
+            if is_handed_in {
+                Update::Saved(vec![doubt.ticket])
+            } else {
+                self.unheard(doubt)
+            }
+        });
+        settled.collect()
+    }
+
+    /// The attempt is over, and these are its answers: what is not among them is void.
+    pub(super) fn ended(&mut self, stored: &StoredAnswers) -> Vec<Update> {
+        if stored.saved_seq < self.saved_seq {
+            return Vec::new();
+        }
+        for unsaved in self.unsaved.drain(..).filter(|unsaved| !unsaved.refused) {
+            self.doubts.push(Doubt {
+                ticket: unsaved.ticket,
+                seq: unsaved.seq,
+                command: unsaved.command,
+            });
+        }
+        let (known, never): (Vec<Doubt>, Vec<Doubt>) = std::mem::take(&mut self.doubts)
+            .into_iter()
+            .partition(|doubt| doubt.seq <= stored.saved_seq);
+        self.doubts = known;
+        let mut updates = self.handed_in(true);
+        updates.extend(self.recorded(stored));
+        updates.extend(never.iter().map(|doubt| self.unheard(doubt)));
+        updates
     }
 
     pub(super) fn refused(&mut self, refused: Refused) -> Option<Update> {

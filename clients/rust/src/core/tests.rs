@@ -46,6 +46,13 @@ fn welcome(session: &str, resumed: bool, saved_seq: u64, unsaved: u32) -> Server
     serde_json::from_value(text).unwrap()
 }
 
+fn submitted() -> ServerMessage {
+    let text = json!({
+        "t": "submitted", "at": 900, "status": "graded", "handed_in": "candidate", "receipt": {},
+    });
+    serde_json::from_value(text).unwrap()
+}
+
 fn numbers(messages: &[ClientMessage]) -> Vec<u64> {
     messages.iter().filter_map(ClientMessage::seq).collect()
 }
@@ -143,6 +150,86 @@ fn a_record_that_is_behind_or_ahead_of_the_commit_settles_nothing() {
     // Once it is, it has taken the other one's place.
     assert_eq!(core.receive(saved(2)), [Update::Saved(vec![1, 2])]);
     assert!(core.is_clean());
+}
+
+#[test]
+fn a_hand_in_that_is_in_doubt_is_settled_by_how_the_attempt_stands() {
+    let mut core = Core::new();
+    core.receive(welcome("s", false, 0, 256));
+    let ticket = core.push(Command::Submit);
+    core.due();
+    core.disconnected();
+    // It had not arrived, goes out again, and is covered.
+    core.receive(welcome("s", true, 0, 256));
+    core.due();
+    assert_eq!(core.receive(saved(1)), []);
+    assert_eq!(core.recorded(&record(1, json!("a"))), []);
+    let updates = core.receive(submitted());
+    assert_eq!(updates[0], Update::Saved(vec![ticket]));
+    // An attempt that is open has refused it.
+    let mut core = Core::new();
+    core.receive(welcome("s", false, 0, 256));
+    let ticket = core.push(Command::Submit);
+    core.due();
+    core.disconnected();
+    let updates = core.receive(welcome("s", true, 1, 256));
+    assert_eq!(updates[1..], [Update::Unheard { ticket }]);
+}
+
+#[test]
+fn at_the_end_everything_is_settled_by_what_is_stored() {
+    let mut core = Core::new();
+    core.receive(welcome("s", false, 0, 256));
+    for value in ["a", "b"] {
+        core.push(answer("q1", json!(value)));
+    }
+    core.push(Command::Submit);
+    core.due();
+    core.disconnected();
+    core.push(answer("q1", json!("too late")));
+    core.receive(submitted());
+    assert!(!core.is_clean());
+    let mut updates = core.recorded(&record(3, json!("a")));
+    updates.sort_by_key(|update| format!("{update:?}"));
+    assert_eq!(
+        updates,
+        [
+            Update::Saved(vec![1]),
+            Update::Saved(vec![3]),
+            Update::Unheard { ticket: 2 },
+            Update::Unheard { ticket: 4 },
+        ]
+    );
+    assert!(core.is_clean());
+}
+
+#[test]
+fn a_record_is_behind_where_more_is_known_to_be_settled() {
+    let mut core = in_doubt(&["a"]);
+    core.push(answer("q1", json!("b")));
+    core.due();
+    let refused = Refused::new(2, RefusalCode::Paused, Some("q1".to_owned()));
+    core.receive(ServerMessage::Refused(refused));
+    core.receive(saved(2));
+    // A node that has lost the attempt shows what it never made durable.
+    assert_eq!(core.recorded(&record(1, json!("b"))), []);
+    assert_eq!(
+        core.recorded(&record(2, json!("a"))),
+        [Update::Saved(vec![1])]
+    );
+}
+
+#[test]
+fn the_record_says_how_often_an_answer_was_changed() {
+    let mut core = in_doubt(&["refused", "taken"]);
+    let updates = core.recorded(&record(2, json!("taken")));
+    assert_eq!(updates, [1, 2].map(|ticket| Update::Saved(vec![ticket])));
+    core.push(answer("q1", json!("next")));
+    let due = core.due();
+    let [ClientMessage::Answer(next)] = &due[..] else {
+        panic!("{due:?}");
+    };
+    assert_eq!(next.base_rev, Some(1));
 }
 
 #[test]

@@ -249,7 +249,7 @@ impl History {
                 continue;
             }
             given.fate = Fate::Void;
-            if self.newest_saved.get(&given.question) == Some(&ticket) {
+            if given.alone || self.newest_saved.get(&given.question) == Some(&ticket) {
                 violations.push(format!(
                     "c{}: c{}-{ticket} was called saved, and is refused",
                     self.number, self.number

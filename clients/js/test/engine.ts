@@ -76,7 +76,11 @@ export class FakeEngine {
   }
 
   stored(): StoredAnswers {
-    return { session: this.#name(), saved_seq: this.#saved, answers: structuredClone(this.answers) };
+    return {
+      session: this.#name(),
+      saved_seq: this.#saved,
+      answers: structuredClone(this.answers),
+    };
   }
 
   has(q: string, value: Value): boolean {

@@ -139,6 +139,7 @@ async fn all(
     let report = Report::new(Run {
         args,
         with_mongodb: servers.mongodb.is_some(),
+        revivals: servers.revivals().await,
         versions: versions::all(args).await,
         start,
         recovery,

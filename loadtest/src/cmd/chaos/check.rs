@@ -5,7 +5,9 @@ use futures_util::{StreamExt as _, stream};
 
 use invigil_client::Client;
 
-use super::{candidate::Candidate, servers::Servers, staff::Given, timeline, watch::Findings};
+use super::{
+    candidate::Candidate, servers::Servers, staff::Given, timeline::Reader, watch::Findings,
+};
 
 /// Candidates that hand in at once.
 const SUBMIT_AT_ONCE: usize = 32;
@@ -19,7 +21,8 @@ pub(super) async fn all(
     candidates: &mut Vec<Candidate>,
     findings: &Findings,
 ) -> anyhow::Result<u64> {
-    findings.add(timeline::learn_refused(staff, candidates).await);
+    let reader = Reader { staff, servers };
+    findings.add(reader.learn_refused(candidates).await);
     let stored = servers
         .database
         .attempts()
@@ -49,7 +52,7 @@ pub(super) async fn all(
     for candidate in &*candidates {
         findings.add(candidate.check_submitted(stored.get(candidate.attempt())));
     }
-    let (wrong, events) = timeline::check(staff, candidates, given, &stored).await;
+    let (wrong, events) = reader.check(candidates, given, &stored).await;
     findings.add(wrong);
     Ok(events)
 }

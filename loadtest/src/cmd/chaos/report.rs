@@ -33,6 +33,8 @@ pub(super) struct Report {
     seconds: u64,
     candidates: usize,
     with_mongodb: bool,
+    /// How often its stand-in was started again at the end, as it did not answer.
+    stand_in_revivals: usize,
     command: String,
     versions: Vec<String>,
     faults_per_minute: f64,
@@ -100,6 +102,7 @@ struct Away {
 pub(super) struct Run<'a> {
     pub(super) args: &'a Args,
     pub(super) with_mongodb: bool,
+    pub(super) revivals: usize,
     pub(super) versions: Vec<String>,
     pub(super) start: Instant,
     /// From the end of the faults until everything was saved.
@@ -121,6 +124,7 @@ impl Report {
             seconds: args.seconds,
             candidates: args.candidates,
             with_mongodb: run.with_mongodb,
+            stand_in_revivals: run.revivals,
             command: std::env::args().collect::<Vec<_>>().join(" "),
             versions: run.versions,
             faults_per_minute: f64::from(count) / minutes,
@@ -281,6 +285,10 @@ impl Report {
                 ("away after a kill, max", format!("{:.2} s", away.max_s)),
                 ("of so many", away.candidates.to_string()),
             ]);
+        }
+        if self.stand_in_revivals > 0 {
+            let times = self.stand_in_revivals.to_string();
+            rows.push(("stand-in for MongoDB revived", times));
         }
         rows.extend([
             ("comparisons", self.comparisons.to_string()),

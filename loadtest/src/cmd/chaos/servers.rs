@@ -17,6 +17,7 @@ use super::{
     process::{Process, free_port, run},
     proxy::Proxy,
 };
+use crate::util::output;
 
 /// Nodes of the exam.
 pub(crate) const NODES: usize = 3;
@@ -30,6 +31,9 @@ const COME_BACK: Duration = Duration::from_mins(1);
 /// Between two tries to start a node.
 const AGAIN: Duration = Duration::from_millis(500);
 
+/// How often a stand-in that does not answer is started again.
+const REVIVALS: usize = 5;
+
 /// See the module.
 pub(crate) struct Servers {
     pub(crate) database: Database,
@@ -37,6 +41,9 @@ pub(crate) struct Servers {
     redis_port: u16,
     pub(crate) mongodb: Option<Mutex<Process>>,
     mongodb_port: u16,
+    /// Where a stand-in takes MongoDB's place: when it was started again as it did
+    /// not answer.
+    revived: Option<Mutex<Vec<Instant>>>,
     nodes: Vec<Mutex<Process>>,
     /// Before the nodes.
     pub(crate) front: Arc<Proxy>,
@@ -73,6 +80,7 @@ impl Servers {
         let redis = start(redis, redis_port).await?;
         let to_redis = Lines::start(redis_port, tasks, stop).await?;
         let mongodb_port = free_port().await;
+        let stand_in = mongodb.is_some_and(|program| !is_mongod(program));
         let mongodb = match mongodb {
             Some(program) => {
                 let arguments = mongodb_arguments(program, &mongodb_dir, mongodb_port);
@@ -111,6 +119,7 @@ impl Servers {
             redis_port,
             mongodb,
             mongodb_port,
+            revived: stand_in.then(Mutex::default),
             nodes: nodes.collect(),
             front,
             to_postgres,
@@ -188,6 +197,36 @@ impl Servers {
         Ok(())
     }
 
+    /// Kills the stand-in for MongoDB and starts it again: after a death it may accept
+    /// what it is asked and never answer, which says nothing of the engine. A real
+    /// `mongod` is left alone. False: that was not to be done, or was tried often
+    /// enough. Once for all who began to wait before it.
+    pub(crate) async fn revive_stand_in(&self, begun: Instant) -> anyhow::Result<bool> {
+        let (Some(mongodb), Some(revived)) = (&self.mongodb, &self.revived) else {
+            return Ok(false);
+        };
+        let mut revived = revived.lock().await;
+        if revived.last().is_some_and(|&last| last > begun) {
+            return Ok(true);
+        }
+        if revived.len() == REVIVALS {
+            return Ok(false);
+        }
+        output::progress("the stand-in for MongoDB does not answer; it is started again");
+        mongodb.lock().await.kill();
+        self.start_mongodb().await?;
+        revived.push(Instant::now());
+        Ok(true)
+    }
+
+    /// How often that was done.
+    pub(crate) async fn revivals(&self) -> usize {
+        match &self.revived {
+            Some(revived) => revived.lock().await.len(),
+            None => 0,
+        }
+    }
+
     /// Everything runs, and every line is whole, whatever was before.
     pub(crate) async fn restore(&self) -> anyhow::Result<()> {
         self.front.mend();
@@ -225,10 +264,14 @@ pub(crate) fn redis(port: u16) -> Vec<String> {
     arguments
 }
 
+fn is_mongod(program: &Path) -> bool {
+    program.file_name().is_some_and(|name| name == "mongod")
+}
+
 /// `mongod`, or the stand-in of the test suite, which names its folder otherwise.
 fn mongodb_arguments(program: &Path, dir: &Path, port: u16) -> Vec<String> {
     let (dir, port) = (dir.display().to_string(), port.to_string());
-    if program.file_name().is_some_and(|name| name == "mongod") {
+    if is_mongod(program) {
         words(&["--bind_ip", "127.0.0.1", "--dbpath", &dir, "--port", &port])
     } else {
         words(&[

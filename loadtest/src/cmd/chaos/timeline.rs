@@ -15,6 +15,7 @@ use super::{
     candidate::Candidate,
     database::StoredAttempt,
     events,
+    servers::Servers,
     staff::{self, Effect, Given},
 };
 
@@ -27,9 +28,12 @@ const PAGE: usize = 1_000;
 /// Timelines that are read at once.
 const AT_ONCE: usize = 4;
 
-/// How long records may wait on disks until they are where timelines are read. It
-/// begins anew whenever there are more of them.
-const DRAIN: Duration = Duration::from_secs(30);
+/// How long a store may take to answer at all.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Records may wait on disks until they are where timelines are read: so often in a
+/// row a timeline may be read without anything new in it.
+const STILL: u32 = 30;
 
 /// Between two tries.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -62,86 +66,100 @@ pub(super) async fn sign_in(http: reqwest::Client, base: &str) -> anyhow::Result
     staff.await.context("sign in as staff")
 }
 
-/// What is wrong with the timelines of all candidates, and how many events are in them.
-pub(super) async fn check(
-    staff: &Client,
-    candidates: &[Candidate],
-    given: &[Given],
-    stored: &BTreeMap<String, StoredAttempt>,
-) -> (Vec<String>, u64) {
-    let checks = candidates.iter().filter_map(|candidate| {
-        let stored = stored.get(candidate.attempt())?;
-        Some(check_one(staff, candidate, given, stored))
-    });
-    let checked: Vec<_> = stream::iter(checks).buffered(AT_ONCE).collect().await;
-    let events = checked.iter().map(|(_, events)| events).sum();
-    let wrong = checked.into_iter().flat_map(|(wrong, _)| wrong);
-    (wrong.collect(), events)
+/// Who reads timelines.
+pub(super) struct Reader<'a> {
+    pub(super) staff: &'a Client,
+    pub(super) servers: &'a Servers,
 }
 
-/// Tells every candidate's history what the engine refused. That stands in timelines
-/// at once, wherever it is kept. What is wrong.
-pub(super) async fn learn_refused(staff: &Client, candidates: &[Candidate]) -> Vec<String> {
-    let reads = candidates.iter().map(|candidate| async move {
-        let until = Instant::now() + DRAIN;
-        loop {
-            match read(staff, candidate.attempt()).await {
-                Ok(timeline) => {
-                    return candidate.history.lock().learn_refused(&timeline.refused);
-                }
-                Err(error) if Instant::now() > until => {
-                    return vec![format!("c{}: {error:#}", candidate.number)];
-                }
-                Err(_not_yet) => sleep(AGAIN).await,
+impl Reader<'_> {
+    /// What is wrong with the timelines of all candidates, and how many events are in
+    /// them.
+    pub(super) async fn check(
+        &self,
+        candidates: &[Candidate],
+        given: &[Given],
+        stored: &BTreeMap<String, StoredAttempt>,
+    ) -> (Vec<String>, u64) {
+        let checks = candidates.iter().filter_map(|candidate| {
+            let stored = stored.get(candidate.attempt())?;
+            Some(self.check_one(candidate, given, stored))
+        });
+        let checked: Vec<_> = stream::iter(checks).buffered(AT_ONCE).collect().await;
+        let events = checked.iter().map(|(_, events)| events).sum();
+        let wrong = checked.into_iter().flat_map(|(wrong, _)| wrong);
+        (wrong.collect(), events)
+    }
+
+    /// Tells every candidate's history what the engine refused. That stands in
+    /// timelines at once, wherever it is kept. What is wrong.
+    pub(super) async fn learn_refused(&self, candidates: &[Candidate]) -> Vec<String> {
+        let reads = candidates.iter().map(|candidate| async move {
+            match self.read(candidate).await {
+                Ok(timeline) => candidate.history.lock().learn_refused(&timeline.refused),
+                Err(wrong) => vec![wrong],
             }
-        }
-    });
-    let wrong: Vec<_> = stream::iter(reads).buffered(AT_ONCE).collect().await;
-    wrong.into_iter().flatten().collect()
-}
+        });
+        let wrong: Vec<_> = stream::iter(reads).buffered(AT_ONCE).collect().await;
+        wrong.into_iter().flatten().collect()
+    }
 
-async fn check_one(
-    staff: &Client,
-    candidate: &Candidate,
-    given: &[Given],
-    stored: &StoredAttempt,
-) -> (Vec<String>, u64) {
-    let given: Vec<&Given> = given
-        .iter()
-        .filter(|command| command.attempt == candidate.attempt())
-        .collect();
-    let (mut until, mut entries) = (Instant::now() + DRAIN, 0);
-    loop {
-        let read = read(staff, candidate.attempt()).await;
-        let (wrong, events) = match &read {
-            Ok(timeline) => {
+    async fn check_one(
+        &self,
+        candidate: &Candidate,
+        given: &[Given],
+        stored: &StoredAttempt,
+    ) -> (Vec<String>, u64) {
+        let given: Vec<&Given> = given
+            .iter()
+            .filter(|command| command.attempt == candidate.attempt())
+            .collect();
+        let (mut still, mut entries) = (0, 0);
+        loop {
+            let timeline = match self.read(candidate).await {
+                Ok(timeline) => timeline,
+                Err(wrong) => return (vec![wrong], 0),
+            };
+            still = if timeline.entries > entries {
+                0
+            } else {
+                still + 1
+            };
+            entries = timeline.entries;
+            let wrong = {
                 let history = candidate.history.lock();
                 let mut wrong = compare(&history.taken(), &timeline.answers);
                 wrong.extend(history.events.check(&timeline.events));
                 let notices = &history.notices;
                 wrong.extend(staff::check(&given, &timeline.effects, notices, stored));
-                (wrong, timeline.events.len() as u64)
+                wrong
+            };
+            if wrong.is_empty() || still > STILL {
+                let number = candidate.number;
+                let wrong = wrong.iter().map(|wrong| format!("c{number}: {wrong}"));
+                return (wrong.collect(), timeline.events.len() as u64);
             }
-            Err(error) => (vec![format!("{error:#}")], 0),
-        };
-        let now = Instant::now();
-        // A timeline that was read says more than one that was not.
-        if read.is_err() && now <= until + DRAIN {
             sleep(AGAIN).await;
-            continue;
         }
-        if wrong.is_empty() || now > until {
-            let number = candidate.number;
-            let wrong = wrong.iter().map(|wrong| format!("c{number}: {wrong}"));
-            return (wrong.collect(), events);
+    }
+
+    /// The timeline of a candidate, or why there is none however often it is read.
+    async fn read(&self, candidate: &Candidate) -> Result<Timeline, String> {
+        let mut begun = Instant::now();
+        loop {
+            let error = match read(self.staff, candidate.attempt()).await {
+                Ok(timeline) => return Ok(timeline),
+                Err(error) => error,
+            };
+            if begun.elapsed() > PATIENCE {
+                match self.servers.revive_stand_in(begun).await {
+                    Ok(true) => begun = Instant::now(),
+                    Ok(false) => return Err(format!("c{}: {error:#}", candidate.number)),
+                    Err(error) => return Err(format!("start the stand-in again: {error:#}")),
+                }
+            }
+            sleep(AGAIN).await;
         }
-        if let Ok(timeline) = read
-            && timeline.entries > entries
-        {
-            entries = timeline.entries;
-            until = now + DRAIN;
-        }
-        sleep(AGAIN).await;
     }
 }
 

@@ -140,6 +140,9 @@ impl Candidate {
     async fn work(&mut self) {
         while !self.over && !self.has_left() {
             sleep(Duration::from_millis(self.dice.next() % 1_000)).await;
+            if self.stage.goes_on_offline && self.dice.below(2) == 0 {
+                self.act();
+            }
             let Some(node) = self.stage.pick(&mut self.dice) else {
                 continue;
             };
@@ -188,7 +191,7 @@ impl Candidate {
             switch.is_on().await;
             reply
         });
-        match timeout(EXCHANGE_MAX, asking).await {
+        let refusal = match timeout(EXCHANGE_MAX, asking).await {
             Ok(Ok(Ok(reply))) => {
                 self.over |= matches!(
                     reply.status,
@@ -196,19 +199,21 @@ impl Candidate {
                 );
                 self.stage.let_in(self.attempt);
                 let updates = self.core.exchanged(*reply);
-                self.note(updates);
+                return self.note(updates);
             }
-            Ok(Ok(Err(ExchangeRefusal::Closed))) => self.over = true,
-            Ok(Ok(Err(ExchangeRefusal::AnotherDevice))) => self.locked_out(),
-            Ok(
-                Ok(Err(
-                    ExchangeRefusal::Superseded
-                    | ExchangeRefusal::Forbidden(_)
-                    | ExchangeRefusal::Unavailable,
-                ))
-                | Err(_),
+            Ok(Ok(Err(refusal))) => Some(refusal),
+            Ok(Err(_)) | Err(_) => None,
+        };
+        self.core.disconnected();
+        match refusal {
+            Some(ExchangeRefusal::Closed) => self.over = true,
+            Some(ExchangeRefusal::AnotherDevice) => self.locked_out(),
+            Some(
+                ExchangeRefusal::Superseded
+                | ExchangeRefusal::Forbidden(_)
+                | ExchangeRefusal::Unavailable,
             )
-            | Err(_) => {}
+            | None => {}
         }
     }
 

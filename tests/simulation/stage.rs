@@ -38,6 +38,8 @@ pub(crate) struct Stage {
     /// Of every node that there ever was.
     metrics: Mutex<Vec<Arc<Metrics>>>,
     cuts: Vec<watch::Sender<()>>,
+    /// Whether candidates go on where they have no connection.
+    pub(crate) goes_on_offline: bool,
     settled: Mutex<BTreeSet<usize>>,
     finished: Mutex<BTreeSet<usize>>,
     /// Attempts whose candidates ask staff to let their device in.
@@ -62,10 +64,11 @@ pub(crate) fn run(seed: u64, mutation: Option<Mutation>) -> Report {
         .start_paused(true)
         .build()
         .unwrap();
-    runtime.block_on(play(Dice::new(seed), mutation))
+    runtime.block_on(play(seed, mutation))
 }
 
-async fn play(mut dice: Dice, mutation: Option<Mutation>) -> Report {
+async fn play(seed: u64, mutation: Option<Mutation>) -> Report {
+    let mut dice = Dice::new(seed);
     let variant = Variant::of(&mut dice);
     let stage = Arc::new(Stage {
         world: Arc::new(World::new(variant, mutation)),
@@ -73,6 +76,8 @@ async fn play(mut dice: Dice, mutation: Option<Mutation>) -> Report {
         nodes: Mutex::new(vec![None; NODES]),
         metrics: Mutex::default(),
         cuts: (0..CANDIDATES).map(|_| watch::Sender::new(())).collect(),
+        // Not by the dice: what the other seeds once found stays what it was.
+        goes_on_offline: seed.is_multiple_of(2),
         settled: Mutex::default(),
         finished: Mutex::default(),
         locked_out: Mutex::default(),

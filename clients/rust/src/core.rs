@@ -7,9 +7,10 @@
 //! engine can tell an older edit from a newer record.
 //!
 //! Who drives it: [`Core::hello`] on a new connection, [`Core::receive`] for
-//! what comes in, [`Core::due`] for what may go out, [`Core::disconnected`] when
-//! the connection is gone, [`Core::recorded`] with the stored answers while the
-//! client [is in doubt](Core::is_in_doubt). No queue in here grows without bound.
+//! what comes in, [`Core::due`] for what may go out, [`Core::disconnected`] when the
+//! connection is gone or an exchange had no answer, [`Core::recorded`] with the
+//! stored answers while the client [is in doubt](Core::is_in_doubt). No queue in
+//! here grows without bound.
 
 mod outbox;
 
@@ -220,7 +221,8 @@ impl Core {
         due
     }
 
-    /// The connection is gone: everything that is not saved goes out again.
+    /// The connection is gone, or an exchange had no answer: everything that is not
+    /// saved goes out again.
     pub fn disconnected(&mut self) {
         self.outbox.resend();
         for pending in &mut self.events {

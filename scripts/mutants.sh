@@ -83,7 +83,7 @@ printf '%-24s %6s %5s  %s\n' mutant seed s breaks
 for name in "${wanted[@]}"; do
   started=$SECONDS found=-
   if ! simulate "$name" "$seeds"; then
-    found=$(sed -n 's/^SIM_SEED=\([0-9]*\): .*/\1/p' "$target/mutants/$name.log" | head -1)
+    found=$(sed -n 's/^.*SIM_SEED=\([0-9]\{1,\}\): .*/\1/p' "$target/mutants/$name.log" | head -1)
   fi
   case $found in
     '' | -)

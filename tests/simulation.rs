@@ -33,6 +33,8 @@ mod stage;
 mod store;
 #[path = "simulation/variant.rs"]
 mod variant;
+#[path = "simulation/waiting.rs"]
+mod waiting;
 #[path = "simulation/world.rs"]
 mod world;
 
@@ -112,6 +114,13 @@ fn no_promise_is_broken_whatever_happens() {
 fn a_seed_gives_the_same_every_time() {
     for seed in 0..3 {
         assert_eq!(run(seed, None), run(seed, None), "seed {seed}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_actor_that_waits_for_the_store_does_not_run_in_circles() {
+    for seed in 0..20 {
+        waiting::idle_and_asked_again(seed).await;
     }
 }
 

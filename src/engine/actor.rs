@@ -451,7 +451,7 @@ impl Actor {
             self.shared.idle_stop
         };
         let earliest = self.idle_since + grace;
-        if self.slot.is_clean(self.attempt.version()) {
+        if self.is_settled() {
             earliest
         } else {
             // Nothing says when the store comes back; look again.
@@ -469,10 +469,13 @@ impl Actor {
     }
 
     fn may_stop(&self) -> bool {
-        self.connection.is_none()
-            && self.waiting.is_empty()
-            && self.slot.is_clean(self.attempt.version())
-            && self.stop_at() <= Instant::now()
+        self.connection.is_none() && self.is_settled() && self.stop_at() <= Instant::now()
+    }
+
+    /// Whether everything is durable, and nobody waits to hear so. The first alone is not
+    /// enough: who asks again for what was done waits for one more commit.
+    fn is_settled(&self) -> bool {
+        self.waiting.is_empty() && self.slot.is_clean(self.attempt.version())
     }
 
     /// Another owner has the attempt, or the store refuses it: what is in memory

@@ -109,9 +109,7 @@ impl Actor {
 
     /// Whether the attempt may go where it is wanted.
     pub(super) fn may_go(&self) -> bool {
-        !self.leaving.is_empty()
-            && self.waiting.is_empty()
-            && self.slot.is_clean(self.attempt.version())
+        !self.leaving.is_empty() && self.is_settled()
     }
 
     /// Another node has taken the attempt under a number of its own, without a word of

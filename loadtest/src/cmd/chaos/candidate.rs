@@ -114,7 +114,6 @@ impl Candidate {
         period: Duration,
         mut phase: watch::Receiver<Phase>,
     ) -> (Self, Instant) {
-        self.history.lock().begin();
         let mut due = Instant::now() + self.dice.between(Duration::ZERO, period);
         loop {
             let now = *phase.borrow_and_update();

@@ -64,8 +64,9 @@ pub(crate) struct History {
     clock: Option<(i64, Instant)>,
     /// Refusals by code.
     pub(crate) refused: BTreeMap<String, u64>,
-    last_saved_at: Instant,
-    /// The longest time without a `saved`, and when it ended.
+    /// When the engine last answered for an answer, or was first asked for one since.
+    asked_at: Instant,
+    /// The longest that answers waited for a `saved`, and when it ended.
     pub(crate) longest: (Duration, Instant),
     /// When the candidate was let in, each time.
     pub(crate) entered_at: Vec<Instant>,
@@ -89,17 +90,12 @@ impl History {
             unseen: Vec::new(),
             clock: None,
             refused: BTreeMap::new(),
-            last_saved_at: now,
+            asked_at: now,
             longest: (Duration::ZERO, now),
             entered_at: Vec::new(),
             receipts: Vec::new(),
             closed: None,
         }
-    }
-
-    /// The clock of `longest` begins: answers will be given from now on.
-    pub(crate) fn begin(&mut self) {
-        self.last_saved_at = Instant::now();
     }
 
     /// The next answer, to this question.
@@ -109,6 +105,9 @@ impl History {
             fate: Fate::Waiting,
             alone: false,
         });
+        if self.waiting == 0 {
+            self.asked_at = Instant::now();
+        }
         self.waiting += 1;
         self.value(self.given.len())
     }
@@ -360,11 +359,11 @@ impl History {
 
     /// The engine answered for an answer.
     fn served(&mut self, now: Instant) {
-        let without = now.duration_since(self.last_saved_at);
-        if without > self.longest.0 {
+        let without = now.duration_since(self.asked_at);
+        if self.waiting > 0 && without > self.longest.0 {
             self.longest = (without, now);
         }
-        self.last_saved_at = now;
+        self.asked_at = now;
     }
 
     fn void(&mut self, ticket: Ticket, code: &str) {

@@ -1,0 +1,83 @@
+//! One attempt, step by step: an actor that waits for the store must not run in circles.
+
+use std::{sync::Arc, time::Duration};
+
+use invigil::{
+    domain::person::Role,
+    engine::{Entry, Opening},
+};
+use invigil_client::protocol::{
+    candidate::NoticeLevel,
+    proctor::{ActionName, Args, Command, Target},
+};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::{
+    candidate::{ADDRESS, person},
+    dice::Dice,
+    network::Network,
+    node::Node,
+    stage::EXAM,
+    variant::Variant,
+    world::World,
+};
+
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A connection goes, which nobody waits to be saved, and long after it a command comes
+/// again that was done, which waits for one more commit. Once what there was is durable,
+/// nothing keeps the actor but that. On a clock that stands still while anything runs, one
+/// that looks again and again never ends.
+pub(crate) async fn idle_and_asked_again(seed: u64) {
+    let mut dice = Dice::new(seed);
+    let world = Arc::new(World::new(Variant::Plain, None));
+    let network = Network::new(dice.fork());
+    network.calm_down();
+    let node = Node::start("one", &world, &network, dice.fork()).await;
+    let ann = person("ann", Role::Candidate);
+    let started = node.engine.start(&ann, &EXAM.into(), None, ADDRESS).await;
+    let attempt = started.unwrap().identity.id;
+    let opening = Opening {
+        entry: Entry {
+            resume: None,
+            address: ADDRESS,
+            asked_at: Some(node.engine.now()),
+        },
+        device: None,
+        outbox: Arc::default(),
+        until: Instant::now() + PATIENCE,
+    };
+    let (handle, opened) = node.engine.open(attempt, opening).await.unwrap();
+    let command = Command {
+        id: "again".to_owned(),
+        target: Target::Attempt(attempt.to_string()),
+        action: ActionName::Message,
+        args: Args {
+            text: Some("Please read question 2 again.".to_owned()),
+            level: Some(NoticeLevel::Info),
+            ack: Some(false),
+            ..Args::default()
+        },
+    };
+    // Now and then it is done and nobody has noted that: then it comes to the actor again.
+    let patience = Duration::from_millis(dice.next() % 40);
+    timeout(patience, give(&node, &command)).await.ok();
+    sleep(Duration::from_secs(1)).await;
+
+    network.set_store_slow(4_000);
+    let again = tokio::spawn({
+        let node = node.clone();
+        async move { give(&node, &command).await }
+    });
+    sleep(Duration::from_millis(dice.next() % 8_000)).await;
+    handle.gone(opened.connection).await;
+    again.await.unwrap();
+}
+
+async fn give(node: &Node, command: &Command) {
+    let pat = person("pat", Role::Proctor);
+    let result = node
+        .engine
+        .command(&pat, &|_| true, command.clone(), &|_| ());
+    assert_eq!(result.await.unwrap().failed, []);
+}

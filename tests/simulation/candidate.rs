@@ -500,17 +500,7 @@ async fn intrude(stage: Arc<Stage>, attempt: AttemptId, mut dice: Dice) {
         let Some(node) = stage.pick(&mut dice) else {
             continue;
         };
-        let opening = Opening {
-            entry: Entry {
-                resume: None,
-                address: ADDRESS,
-                asked_at: Some(node.engine.now()),
-            },
-            device: None,
-            outbox: Arc::default(),
-            until: Instant::now() + OPEN_MAX,
-        };
-        let opening = open(Arc::clone(&stage), node.clone(), attempt, opening);
+        let opening = open(Arc::clone(&stage), node.clone(), attempt, new_device(&node));
         match timeout(OPEN_MAX, opening).await {
             Ok(Ok(Ok((handle, opened)))) => {
                 stage.count("second devices let in");
@@ -519,6 +509,20 @@ async fn intrude(stage: Arc<Stage>, attempt: AttemptId, mut dice: Dice) {
             Ok(Ok(Err(_))) => stage.count("second devices refused"),
             Ok(Err(_)) | Err(_) => {}
         }
+    }
+}
+
+/// What somebody sends who was never in.
+pub(crate) fn new_device(node: &Node) -> Opening {
+    Opening {
+        entry: Entry {
+            resume: None,
+            address: ADDRESS,
+            asked_at: Some(node.engine.now()),
+        },
+        device: None,
+        outbox: Arc::default(),
+        until: Instant::now() + OPEN_MAX,
     }
 }
 

@@ -2,18 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use invigil::{
-    domain::person::Role,
-    engine::{Entry, Opening},
-};
+use invigil::domain::person::Role;
 use invigil_client::protocol::{
     candidate::NoticeLevel,
     proctor::{ActionName, Args, Command, Target},
 };
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 use crate::{
-    candidate::{ADDRESS, person},
+    candidate::{ADDRESS, new_device, person},
     dice::Dice,
     network::Network,
     node::Node,
@@ -21,8 +18,6 @@ use crate::{
     variant::Variant,
     world::World,
 };
-
-const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A connection goes, which nobody waits to be saved, and long after it a command comes
 /// again that was done, which waits for one more commit. Once what there was is durable,
@@ -37,17 +32,7 @@ pub(crate) async fn idle_and_asked_again(seed: u64) {
     let ann = person("ann", Role::Candidate);
     let started = node.engine.start(&ann, &EXAM.into(), None, ADDRESS).await;
     let attempt = started.unwrap().identity.id;
-    let opening = Opening {
-        entry: Entry {
-            resume: None,
-            address: ADDRESS,
-            asked_at: Some(node.engine.now()),
-        },
-        device: None,
-        outbox: Arc::default(),
-        until: Instant::now() + PATIENCE,
-    };
-    let (handle, opened) = node.engine.open(attempt, opening).await.unwrap();
+    let (handle, opened) = node.engine.open(attempt, new_device(&node)).await.unwrap();
     let command = Command {
         id: "again".to_owned(),
         target: Target::Attempt(attempt.to_string()),

@@ -46,6 +46,15 @@ fn welcome(session: &str, resumed: bool, saved_seq: u64, unsaved: u32) -> Server
     serde_json::from_value(text).unwrap()
 }
 
+fn exchanged(resumed: bool, saved_seq: u64) -> exchange::Reply {
+    let reply = json!({
+        "session": "s", "resumed": resumed, "saved_seq": saved_seq, "applied_seq": saved_seq,
+        "refused": [], "status": "in_progress", "deadline_at": 1000, "remaining_ms": 900,
+        "timing_rev": 2, "notices": [],
+    });
+    serde_json::from_value(reply).unwrap()
+}
+
 fn submitted() -> ServerMessage {
     let text = json!({
         "t": "submitted", "at": 900, "status": "graded", "handed_in": "candidate", "receipt": {},
@@ -243,6 +252,44 @@ fn a_word_that_comes_by_one_way_does_not_settle_what_is_on_the_other() {
     let updates = core.receive(ServerMessage::Refused(refused.clone()));
     assert_eq!(updates, [Update::Refused { ticket, refused }]);
     assert!(core.is_clean());
+}
+
+#[test]
+fn what_an_exchange_refused_that_began_a_session_may_not_have_been_said() {
+    let mut core = Core::new();
+    core.push(answer("q1", json!("a")));
+    core.exchange();
+    let updates = core.exchanged(exchanged(false, 1));
+    assert!(
+        matches!(updates[..], [Update::Timing { .. }]),
+        "{updates:?}"
+    );
+    assert_eq!(
+        core.recorded(&record(1, json!("b"))),
+        [Update::Unheard { ticket: 1 }]
+    );
+    // In a session that stands it says all of it.
+    core.push(answer("q1", json!("c")));
+    core.exchange();
+    let updates = core.exchanged(exchanged(true, 2));
+    assert_eq!(updates[0], Update::Saved(vec![2]));
+    assert!(core.is_clean());
+}
+
+#[test]
+fn what_is_in_doubt_takes_room_like_what_is_unsaved() {
+    let mut core = Core::new();
+    core.receive(welcome("s", false, 0, 8_192));
+    for _ in 0..4_096 {
+        core.push(answer("q1", json!("a")));
+    }
+    assert!(!core.has_room());
+    core.due();
+    core.disconnected();
+    core.receive(welcome("s", true, 4_096, 8_192));
+    assert!(core.is_in_doubt() && !core.has_commands() && !core.has_room());
+    core.recorded(&record(4_096, json!("a")));
+    assert!(core.is_clean() && core.has_room());
 }
 
 #[test]
@@ -461,10 +508,7 @@ fn a_long_answer_goes_by_exchange_and_nothing_overtakes_it() {
     assert_eq!(core.due(), []);
     assert_eq!(numbers(&core.exchange().commands), [1, 2, 3]);
     assert!(!core.wants_exchange());
-    let reply = json!({"session": "s", "resumed": true, "saved_seq": 3, "applied_seq": 3,
-        "refused": [], "status": "in_progress", "deadline_at": 1000, "remaining_ms": 900,
-        "timing_rev": 2, "notices": []});
-    let updates = core.exchanged(serde_json::from_value(reply).unwrap());
+    let updates = core.exchanged(exchanged(true, 3));
     // The socket may still bring a refusal of the first.
     assert_eq!(updates[0], Update::Saved(vec![2, 3]));
     assert_eq!(

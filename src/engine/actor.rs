@@ -312,7 +312,8 @@ impl Actor {
 
     fn put(&mut self, now: Timestamp, mut change: Change) {
         change.progress = self.progress(now);
-        change.wakes_actor |= !self.waiting.is_empty();
+        // Whoever waits, or wants the attempt, waits for the last commit.
+        change.wakes_actor |= !(self.waiting.is_empty() && self.leaving.is_empty());
         if self.slot.put(change, Instant::now()) {
             self.shared.writer.enqueue(Arc::clone(&self.slot));
         }

@@ -78,8 +78,8 @@ pub(crate) struct Candidate {
     count: Count,
     /// Answers that nothing is known of.
     unknown: BTreeMap<Ticket, (String, Count)>,
-    /// The newest answer to each question; none: it was refused.
-    newest: BTreeMap<String, Option<Count>>,
+    /// The answers to each question that were not refused.
+    standing: BTreeMap<String, Vec<Count>>,
     submits_at: Option<Instant>,
     /// When the candidate goes away for good.
     leaves_at: Option<Instant>,
@@ -111,7 +111,7 @@ pub(crate) async fn take(stage: Arc<Stage>, number: usize, mut dice: Dice) {
         attempt,
         count: 0,
         unknown: BTreeMap::new(),
-        newest: BTreeMap::new(),
+        standing: BTreeMap::new(),
         submits_at: submits.then_some(at),
         leaves_at: leaves.then_some(at),
         over: false,
@@ -345,7 +345,8 @@ impl Candidate {
             question: question.clone(),
             value: json!(self.count.to_string()),
         });
-        self.newest.insert(question.clone(), Some(self.count));
+        let standing = self.standing.entry(question.clone()).or_default();
+        standing.push(self.count);
         self.unknown.insert(ticket, (question, self.count));
     }
 
@@ -415,8 +416,8 @@ impl Candidate {
 
     /// An answer that does not count.
     fn void(&mut self, question: &str, count: Count) {
-        if self.newest.get(question) == Some(&Some(count)) {
-            self.newest.insert(question.to_owned(), None);
+        if let Some(standing) = self.standing.get_mut(question) {
+            standing.retain(|other| *other != count);
         }
     }
 
@@ -476,10 +477,11 @@ impl Candidate {
             .map(|(question, _)| question)
             .collect();
         self.stage.world.oracle(|oracle, tables| {
-            for (question, newest) in &self.newest {
-                let Some(newest) = newest.filter(|_| !unknown.contains(&question)) else {
+            for (question, standing) in &self.standing {
+                if unknown.contains(&question) {
                     continue;
-                };
+                }
+                let newest = standing.last().copied().unwrap_or_default();
                 let stored = crate::oracle::stored(tables, self.attempt, &question.as_str().into());
                 oracle.check(stored == newest, || {
                     format!(

@@ -59,12 +59,17 @@ pub(crate) struct Report {
 
 /// Runs one seed from the beginning to the end.
 pub(crate) fn run(seed: u64, mutation: Option<Mutation>) -> Report {
+    run_paused(play(seed, mutation))
+}
+
+/// Runs something on a clock that goes on only while nothing else does.
+pub(crate) fn run_paused<T>(what: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .start_paused(true)
         .build()
         .unwrap();
-    runtime.block_on(play(seed, mutation))
+    runtime.block_on(what)
 }
 
 async fn play(seed: u64, mutation: Option<Mutation>) -> Report {

@@ -22,8 +22,8 @@ use crate::{
 /// A connection goes, which nobody waits to be saved, and long after it a command comes
 /// again that was done, which waits for one more commit. Once what there was is durable,
 /// nothing keeps the actor but that. On a clock that stands still while anything runs, one
-/// that looks again and again never ends.
-pub(crate) async fn idle_and_asked_again(seed: u64) {
+/// that looks again and again never ends. Whether the command was done before.
+pub(crate) async fn idle_and_asked_again(seed: u64) -> bool {
     let mut dice = Dice::new(seed);
     let world = Arc::new(World::new(Variant::Plain, None));
     let network = Network::new(dice.fork());
@@ -46,8 +46,12 @@ pub(crate) async fn idle_and_asked_again(seed: u64) {
     };
     // Now and then it is done and nobody has noted that: then it comes to the actor again.
     let patience = Duration::from_millis(dice.next() % 40);
-    timeout(patience, give(&node, &command)).await.ok();
+    let first = timeout(patience, give(&node, &command)).await;
     sleep(Duration::from_secs(1)).await;
+    let done = world.oracle(|_, tables| {
+        let mut timeline = tables.attempts[&attempt].timeline.values();
+        timeline.any(|entry| entry.kind == "notice")
+    });
 
     network.set_store_slow(4_000);
     let again = tokio::spawn({
@@ -57,6 +61,7 @@ pub(crate) async fn idle_and_asked_again(seed: u64) {
     sleep(Duration::from_millis(dice.next() % 8_000)).await;
     handle.gone(opened.connection).await;
     again.await.unwrap();
+    first.is_err() && done
 }
 
 async fn give(node: &Node, command: &Command) {

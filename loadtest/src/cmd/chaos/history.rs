@@ -66,7 +66,7 @@ pub(crate) struct History {
     pub(crate) refused: BTreeMap<String, u64>,
     /// When the engine last answered for an answer, or was first asked for one since.
     asked_at: Instant,
-    /// The longest that answers waited for a `saved`, and when it ended.
+    /// The longest time without a `saved` while answers waited, and when it ended.
     pub(crate) longest: (Duration, Instant),
     /// When the candidate was let in, each time.
     pub(crate) entered_at: Vec<Instant>,

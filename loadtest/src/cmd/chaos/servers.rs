@@ -4,9 +4,11 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use futures_util::TryStreamExt as _;
+use mongodb::bson::{Document, doc};
 use tokio::{
     sync::Mutex,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -33,6 +35,9 @@ const AGAIN: Duration = Duration::from_millis(500);
 
 /// How often a stand-in that does not answer is started again.
 const REVIVALS: usize = 5;
+
+/// How long records of an attempt may take, as a node has it.
+const ANSWER: Duration = Duration::from_secs(2);
 
 /// See the module.
 pub(crate) struct Servers {
@@ -197,11 +202,16 @@ impl Servers {
         Ok(())
     }
 
-    /// Kills the stand-in for MongoDB and starts it again: after a death it may accept
-    /// what it is asked and never answer, which says nothing of the engine. A real
-    /// `mongod` is left alone. False: that was not to be done, or was tried often
-    /// enough. Once for all who began to wait before it.
-    pub(crate) async fn revive_stand_in(&self, begun: Instant) -> anyhow::Result<bool> {
+    /// Kills the stand-in for MongoDB and starts it again, where it does not answer for an
+    /// attempt by itself: after a death it may accept what it is asked and never say
+    /// anything, which says nothing of the engine. A real `mongod` is left alone. False:
+    /// that was not to be done, or was tried often enough. Once for all who began to wait
+    /// before it.
+    pub(crate) async fn revive_stand_in(
+        &self,
+        attempt: i64,
+        begun: Instant,
+    ) -> anyhow::Result<bool> {
         let (Some(mongodb), Some(revived)) = (&self.mongodb, &self.revived) else {
             return Ok(false);
         };
@@ -209,14 +219,27 @@ impl Servers {
         if revived.last().is_some_and(|&last| last > begun) {
             return Ok(true);
         }
-        if revived.len() == REVIVALS {
+        if revived.len() == REVIVALS || self.stand_in_answers(attempt).await {
             return Ok(false);
         }
         output::progress("the stand-in for MongoDB does not answer; it is started again");
+        revived.push(Instant::now());
         mongodb.lock().await.kill();
         self.start_mongodb().await?;
-        revived.push(Instant::now());
         Ok(true)
+    }
+
+    /// Whether records of an attempt are to be had where no node is asked.
+    async fn stand_in_answers(&self, attempt: i64) -> bool {
+        let url = mongodb_url(self.mongodb_port);
+        let found = async {
+            let client = mongodb::Client::with_uri_str(&url).await?;
+            let events = client.database("invigil").collection::<Document>("events");
+            let filter = doc! { "attempt": attempt };
+            let found = events.find(filter).sort(doc! { "number": 1 }).await?;
+            found.try_collect::<Vec<_>>().await
+        };
+        matches!(timeout(ANSWER, found).await, Ok(Ok(_)))
     }
 
     /// How often that was done.
@@ -285,6 +308,10 @@ fn mongodb_arguments(program: &Path, dir: &Path, port: u16) -> Vec<String> {
     }
 }
 
+fn mongodb_url(port: u16) -> String {
+    format!("mongodb://127.0.0.1:{port}/?directConnection=true")
+}
+
 /// The name of a node.
 pub(crate) fn node_name(index: usize) -> String {
     format!("node-{}", index + 1)
@@ -300,9 +327,7 @@ pub(crate) fn settings(
 ) -> Vec<(String, String)> {
     let name = node_name(index);
     let file = |name: &str| dir.join(name).display().to_string();
-    let mongodb = mongodb.map_or_else(String::new, |port| {
-        format!("mongodb://127.0.0.1:{port}/?directConnection=true")
-    });
+    let mongodb = mongodb.map_or_else(String::new, mongodb_url);
     [
         ("DATABASE__URL", database),
         ("DATABASE__KEY_FILE", file("keys")),

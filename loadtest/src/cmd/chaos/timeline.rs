@@ -114,30 +114,37 @@ impl Reader<'_> {
             .iter()
             .filter(|command| command.attempt == candidate.attempt())
             .collect();
-        let (mut still, mut entries) = (0, 0);
+        let (mut still, mut most, mut revivals) = (0, 0, 0);
+        let (mut wrong, mut events) = (Vec::new(), 0);
         loop {
             let timeline = match self.read(candidate).await {
                 Ok(timeline) => timeline,
-                Err(wrong) => return (vec![wrong], 0),
+                // Whatever was found before it was found.
+                Err(unread) => {
+                    wrong.push(unread);
+                    return (wrong, events);
+                }
             };
-            still = if timeline.entries > entries {
+            let revived = self.servers.revivals().await;
+            still = if timeline.entries > most || revived > revivals {
                 0
             } else {
                 still + 1
             };
-            entries = timeline.entries;
-            let wrong = {
+            (most, revivals) = (most.max(timeline.entries), revived);
+            wrong = {
                 let history = candidate.history.lock();
                 let mut wrong = compare(&history.taken(), &timeline.answers);
                 wrong.extend(history.events.check(&timeline.events));
                 let notices = &history.notices;
                 wrong.extend(staff::check(&given, &timeline.effects, notices, stored));
-                wrong
-            };
-            if wrong.is_empty() || still > STILL {
                 let number = candidate.number;
                 let wrong = wrong.iter().map(|wrong| format!("c{number}: {wrong}"));
-                return (wrong.collect(), timeline.events.len() as u64);
+                wrong.collect()
+            };
+            events = timeline.events.len() as u64;
+            if wrong.is_empty() || still > STILL {
+                return (wrong, events);
             }
             sleep(AGAIN).await;
         }
@@ -145,6 +152,7 @@ impl Reader<'_> {
 
     /// The timeline of a candidate, or why there is none however often it is read.
     async fn read(&self, candidate: &Candidate) -> Result<Timeline, String> {
+        let number = candidate.number;
         let mut begun = Instant::now();
         loop {
             let error = match read(self.staff, candidate.attempt()).await {
@@ -152,10 +160,11 @@ impl Reader<'_> {
                 Err(error) => error,
             };
             if begun.elapsed() > PATIENCE {
-                match self.servers.revive_stand_in(begun).await {
+                let attempt = candidate.attempt().parse().unwrap_or_default();
+                match self.servers.revive_stand_in(attempt, begun).await {
                     Ok(true) => begun = Instant::now(),
-                    Ok(false) => return Err(format!("c{}: {error:#}", candidate.number)),
-                    Err(error) => return Err(format!("start the stand-in again: {error:#}")),
+                    Ok(false) => return Err(format!("c{number}: {error:#}")),
+                    Err(other) => return Err(format!("c{number}: {error:#}; {other:#}")),
                 }
             }
             sleep(AGAIN).await;

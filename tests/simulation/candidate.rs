@@ -444,8 +444,12 @@ impl Candidate {
         }
         self.over |= matches!(closing.code, CloseCode::Finished | CloseCode::Closed);
         let attempt = self.attempt;
-        self.stage.world.oracle(|oracle, _| {
-            oracle.check(self.over || closing.code.reconnects(), || {
+        self.stage.world.oracle(|oracle, tables| {
+            // Staff let a second device in, which asked and went away: the first one is
+            // told to make room all the same, and a person goes on there.
+            let makes_room = closing.code == CloseCode::Superseded
+                && crate::oracle::is_released(tables, attempt);
+            oracle.check(self.over || closing.code.reconnects() || makes_room, || {
                 format!("attempt {attempt}: closed for good with {closing:?}")
             });
         });

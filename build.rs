@@ -1,6 +1,6 @@
-//! The pages are embedded from `clients/web/dist`, which `npm run build` makes.
-//! The program builds without them too, so the folder must exist; and it must
-//! be built again when they change.
+//! Embeds the pages from `clients/web/dist`, which `npm run build` makes. The
+//! program builds without pages too, so the folder must exist; changed pages
+//! rebuild the program.
 
 use std::{fs, io};
 

@@ -1,12 +1,12 @@
-//! What boards cost, and how far they are behind.
+//! Processor time and lag of boards.
 //!
 //! `cargo run --release --example board_bench -- [attempts] [seconds]`
 //!
-//! One process on an embedded store: so many live attempts (10,000) with 2,000
-//! heartbeats and 500 events a second, given to the actors without sockets. First
-//! nobody watches, then one console, then fifty, each for so long (10 s): the
-//! processor time of the whole process in between is what a board costs. The lag
-//! is from handing a heartbeat to the actor until a console has the row with it.
+//! A process on an embedded store has many live attempts (10,000) with 2,000
+//! heartbeats and 500 events a second, given to the actors without sockets. First no
+//! console watches, then one, then fifty, for some seconds each (10): the difference
+//! in processor time of the whole process is the cost of a board. The lag counts from
+//! handing a heartbeat to the actor until a console has the row with it.
 
 #![expect(
     clippy::print_stdout,
@@ -26,15 +26,15 @@ use std::{
 
 use hdrhistogram::Histogram;
 use invigil::{
-    engine::{Engine, Outgoing},
-    store::sqlite::Sqlite,
+    engine::{Engine, OutboxItem},
+    store::sqlite::SqliteStore,
 };
 use invigil_protocol::{
-    candidate::{ClientMessage, Event, Heartbeat},
+    candidate::{CandidateHeartbeat, ClientMessage, ReportedEvent},
     codec::Encoding,
-    proctor::{ActionName, Args, Command, ConsoleMessage, Target},
+    proctor::{ActionName, CommandArgs, CommandTarget, ProctorCommand, ProctorServerMessage},
 };
-use seats::{Seat, proctor, seat, start};
+use seats::{BenchAttempt, bench_proctor, enter_candidates, start_engine};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::task::TaskTracker;
 
@@ -42,8 +42,8 @@ const HEARTBEATS_PER_SECOND: usize = 2_000;
 const EVENTS_PER_SECOND: usize = 500;
 const TICK: Duration = Duration::from_millis(10);
 
-/// When each marked heartbeat was given to its actor, by its `rtt_ms`.
-type Marks = Arc<Mutex<HashMap<i64, Instant>>>;
+/// Times when marked heartbeats were given to their actors, by `rtt_ms`.
+type HeartbeatMarks = Arc<Mutex<HashMap<i64, Instant>>>;
 
 #[tokio::main(worker_threads = 2)]
 async fn main() {
@@ -51,13 +51,13 @@ async fn main() {
     let mut number = |usual: u64| arguments.next().map_or(usual, |text| text.parse().unwrap());
     let (attempts, seconds) = (usize::try_from(number(10_000)).unwrap(), number(10));
     let folder = tempfile::tempdir().unwrap();
-    let store = Sqlite::open(folder.path()).await.unwrap();
-    let engine = start(&store, None).await;
-    let seats = seat(&engine, &store, attempts).await;
+    let store = SqliteStore::open(folder.path()).await.unwrap();
+    let engine = start_engine(&store, None).await;
+    let seats = enter_candidates(&engine, &store, attempts).await;
     println!("{attempts} attempts are live");
-    let marks: Marks = Arc::default();
+    let marks: HeartbeatMarks = Arc::default();
     let load = TaskTracker::new();
-    load.spawn(drive(seats, Arc::clone(&marks)));
+    load.spawn(drive_load(seats, Arc::clone(&marks)));
 
     let time = Duration::from_secs(seconds);
     println!(
@@ -65,10 +65,10 @@ async fn main() {
         "consoles", "CPU cores", "p50 ms", "p99 ms", "max ms"
     );
     tokio::time::sleep(Duration::from_secs(3)).await;
-    let quiet = cpu(time).await;
+    let quiet = measure_cpu(time).await;
     println!("{:>9} {quiet:>10.3}", 0);
     for consoles in [1, 50] {
-        let (cores, lag) = watched(&engine, &marks, consoles, time).await;
+        let (cores, lag) = measure_watched(&engine, &marks, consoles, time).await;
         let ms = |quantile| lag.value_at_quantile(quantile) as f64 / 1_000.0;
         println!(
             "{consoles:>9} {cores:>10.3} {:>9.1} {:>9.1} {:>9.1}   {:+.3} cores",
@@ -78,12 +78,12 @@ async fn main() {
             cores - quiet,
         );
     }
-    whole_board(&engine).await;
-    extend(&engine, attempts).await;
+    measure_whole_board(&engine).await;
+    extend_all(&engine, attempts).await;
 }
 
-/// Heartbeats and events, evenly over the seats, for ever.
-async fn drive(mut seats: Vec<Seat>, marks: Marks) {
+/// Sends heartbeats and events, evenly over the attempts, for ever.
+async fn drive_load(mut seats: Vec<BenchAttempt>, marks: HeartbeatMarks) {
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let per_second = 1_000 / usize::try_from(TICK.as_millis()).unwrap();
@@ -96,7 +96,7 @@ async fn drive(mut seats: Vec<Seat>, marks: Marks) {
             let seat = &mut seats[next];
             mark += 1;
             marks.lock().unwrap().insert(mark, Instant::now());
-            let heartbeat = ClientMessage::Heartbeat(Heartbeat {
+            let heartbeat = ClientMessage::Heartbeat(CandidateHeartbeat {
                 n: 1,
                 q: Some("q1".to_owned()),
                 visible: Some(true),
@@ -104,14 +104,16 @@ async fn drive(mut seats: Vec<Seat>, marks: Marks) {
                 fullscreen: None,
                 rtt_ms: Some(mark),
             });
-            seat.handle.client(seat.opened.connection, heartbeat).await;
-            read(seat);
+            seat.handle
+                .deliver_client_message(seat.opened.connection, heartbeat)
+                .await;
+            drain_outbox(seat);
             next = (next + 1) % seats.len();
         }
         for index in 0..EVENTS_PER_SECOND / per_second {
             let place = (next + 7 * index) % seats.len();
             events[place] += 1;
-            let event = ClientMessage::Event(Event {
+            let event = ClientMessage::Event(ReportedEvent {
                 n: events[place],
                 kind: ["focus_lost", "copy"][sent % 2].to_owned(),
                 at: 0,
@@ -119,20 +121,22 @@ async fn drive(mut seats: Vec<Seat>, marks: Marks) {
                 bad_field: None,
             });
             let seat = &mut seats[place];
-            seat.handle.client(seat.opened.connection, event).await;
-            read(seat);
+            seat.handle
+                .deliver_client_message(seat.opened.connection, event)
+                .await;
+            drain_outbox(seat);
         }
     }
 }
 
-/// Reads what a client would, so that no outbox fills.
-fn read(seat: &Seat) {
+/// Reads messages as a client would, so that no outbox fills.
+fn drain_outbox(seat: &BenchAttempt) {
     use futures_util::FutureExt as _;
-    while let Some(Outgoing::Message(_)) = seat.outbox.next().now_or_never() {}
+    while let Some(OutboxItem::Message(_)) = seat.outbox.next().now_or_never() {}
 }
 
-/// Processor time of this process, in cores, over a while.
-async fn cpu(time: Duration) -> f64 {
+/// Measures the processor time of this process over some time, in cores.
+async fn measure_cpu(time: Duration) -> f64 {
     let (before, begun) = (cpu_seconds(), Instant::now());
     tokio::time::sleep(time).await;
     (cpu_seconds() - before) / begun.elapsed().as_secs_f64()
@@ -150,10 +154,10 @@ fn cpu_seconds() -> f64 {
     ticks / 100.0
 }
 
-/// So many consoles on the board: processor time and lag.
-async fn watched(
+/// Measures processor time and lag with this number of consoles on the board.
+async fn measure_watched(
     engine: &Engine,
-    marks: &Marks,
+    marks: &HeartbeatMarks,
     consoles: usize,
     time: Duration,
 ) -> (f64, Histogram<u64>) {
@@ -161,8 +165,11 @@ async fn watched(
     let tasks = TaskTracker::new();
     let stop = tokio_util::sync::CancellationToken::new();
     for console in 0..consoles {
-        let mut watching = engine.watch(&"BENCH".into(), &proctor()).await.unwrap();
-        let mut news = watching.news().unwrap();
+        let mut watching = engine
+            .watch_exam(&"BENCH".into(), &bench_proctor())
+            .await
+            .unwrap();
+        let mut news = watching.take_messages().unwrap();
         let (lag, marks) = (Arc::clone(&lag), Arc::clone(marks));
         let (engine, stop) = (engine.clone(), stop.clone());
         tasks.spawn(async move {
@@ -172,9 +179,9 @@ async fn watched(
                     heard = news.recv() => heard,
                 };
                 let Ok(heard) = heard else { continue };
-                // As its socket would: encoded once for all.
-                assert!(!heard.frame.bytes(Encoding::MessagePack).is_empty());
-                let ConsoleMessage::Delta(delta) = heard.frame.message() else {
+                // As its socket would: encoded once for all consoles.
+                assert!(!heard.frame.encoded_bytes(Encoding::MessagePack).is_empty());
+                let ProctorServerMessage::Delta(delta) = heard.frame.message() else {
                     continue;
                 };
                 if console > 0 {
@@ -188,14 +195,14 @@ async fn watched(
                 }
             }
             drop(news);
-            engine.unwatch(watching);
+            engine.end_watch(watching);
         });
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
-    // What was under way before somebody watched is nobody's lag.
+    // Heartbeats from before the first watch do not count.
     lag.lock().unwrap().reset();
     marks.lock().unwrap().clear();
-    let cores = cpu(time).await;
+    let cores = measure_cpu(time).await;
     stop.cancel();
     tasks.close();
     tasks.wait().await;
@@ -203,14 +210,17 @@ async fn watched(
     (cores, lag)
 }
 
-/// How long and how large a whole board is for a console that comes.
-async fn whole_board(engine: &Engine) {
+/// Measures time and size of a whole board for a new console.
+async fn measure_whole_board(engine: &Engine) {
     let begun = Instant::now();
-    let watching = engine.watch(&"BENCH".into(), &proctor()).await.unwrap();
-    let frames = watching.snapshot();
+    let watching = engine
+        .watch_exam(&"BENCH".into(), &bench_proctor())
+        .await
+        .unwrap();
+    let frames = watching.snapshot_frames();
     let sizes = frames
         .iter()
-        .map(|frame| frame.bytes(Encoding::MessagePack).len());
+        .map(|frame| frame.encoded_bytes(Encoding::MessagePack).len());
     let bytes: usize = sizes.sum();
     println!(
         "a whole board: {} frames, {:.2} MB of MessagePack, {:.3} s",
@@ -218,23 +228,23 @@ async fn whole_board(engine: &Engine) {
         bytes as f64 / 1e6,
         begun.elapsed().as_secs_f64()
     );
-    engine.unwatch(watching);
+    engine.end_watch(watching);
 }
 
-/// An extension of everybody's time, durable.
-async fn extend(engine: &Engine, attempts: usize) {
-    let command = Command {
+/// Measures a durable extension of all attempts.
+async fn extend_all(engine: &Engine, attempts: usize) {
+    let command = ProctorCommand {
         id: "extend".to_owned(),
-        target: Target::Exam("BENCH".to_owned()),
+        target: CommandTarget::Exam("BENCH".to_owned()),
         action: ActionName::Extend,
-        args: Args {
+        args: CommandArgs {
             ms: Some(60_000),
-            ..Args::default()
+            ..CommandArgs::default()
         },
     };
     let begun = Instant::now();
     let done = engine
-        .command(&proctor(), &|_| true, command, &|_| ())
+        .run_command(&bench_proctor(), &|_| true, command, &|_| ())
         .await;
     let result = done.unwrap();
     println!(

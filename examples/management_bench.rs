@@ -1,4 +1,4 @@
-//! How fast the data model answers, on a filled database.
+//! Speed of the data model on a filled database.
 //!
 //! `INVIGIL_TEST_POSTGRES=postgres://... cargo run --release --example management_bench`
 //!
@@ -20,15 +20,17 @@ use std::{sync::Arc, time::Duration};
 
 use invigil::{
     domain::{
-        attempt::{Control, Identity, Status},
+        attempt::{AttemptControl, AttemptIdentity, LifecycleStatus},
         id::AttemptId,
-        person::Groups,
+        person::GroupSet,
         time::Timestamp,
     },
-    engine::Clock,
-    management::{Caller, Management, bank},
-    media::Media,
-    store::{AttemptStore, ControlRow, IntegritySums, NewAttempt, Started, postgres::Postgres},
+    engine::EngineClock,
+    management::{Management, RequestContext, bank},
+    media::MediaStore,
+    store::{
+        AttemptStore, ControlRow, IntegritySums, NewAttempt, StartOutcome, postgres::PostgresStore,
+    },
 };
 use postgres_server::Database;
 use rust_decimal::Decimal;
@@ -38,7 +40,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 const QUESTIONS: i32 = 200_000;
 const PEOPLE: i32 = 12_000;
 
-/// What the searches ask for: words of one language and of two, rare and common.
+/// Texts of the searches: words of one language and of two, rare and common.
 const SEARCHES: [&str; 10] = [
     "\u{5149}\u{5408}\u{4f5c}\u{7528}",
     "\u{653f}\u{7b56}",
@@ -103,8 +105,8 @@ async fn main() {
     let Some(database) = Database::create().await else {
         return;
     };
-    Postgres::migrate(&database.url).await.unwrap();
-    Postgres::grant_roles(&database.url).await.unwrap();
+    PostgresStore::migrate(&database.url).await.unwrap();
+    PostgresStore::grant_roles(&database.url).await.unwrap();
     let mut connection = database.connection().await;
     let fill = FILL
         .replace("$questions", &QUESTIONS.to_string())
@@ -116,12 +118,16 @@ async fn main() {
         .unwrap();
     println!("filled in {:.1} s", begun.elapsed().as_secs_f64());
 
-    search(&database.url).await;
-    let store = Arc::new(Postgres::connect_as_engine(&database.url, 8).await.unwrap());
-    start(&store).await;
+    measure_search(&database.url).await;
+    let store = Arc::new(
+        PostgresStore::connect_as_engine(&database.url, 8)
+            .await
+            .unwrap(),
+    );
+    measure_starts(&store).await;
     read_while_writing(&store, &mut connection).await;
     let begun = Instant::now();
-    let lines = store.results(&"FULL".into()).await.unwrap();
+    let lines = store.list_results(&"FULL".into()).await.unwrap();
     println!(
         "results of {} attempts: {:.2} s",
         lines.len(),
@@ -132,10 +138,10 @@ async fn main() {
 }
 
 fn now() -> Timestamp {
-    Clock::system().now()
+    EngineClock::system().now()
 }
 
-fn print(what: &str, mut times: Vec<Duration>) {
+fn print_times(what: &str, mut times: Vec<Duration>) {
     times.sort_unstable();
     let at = |percent: usize| times[(times.len() - 1) * percent / 100].as_secs_f64() * 1_000.0;
     println!(
@@ -147,18 +153,18 @@ fn print(what: &str, mut times: Vec<Duration>) {
     );
 }
 
-async fn search(url: &str) {
+async fn measure_search(url: &str) {
     let keys = tempfile::tempdir().unwrap();
     let management = Management::connect(
         url,
         4,
         keys.path().join("keys"),
-        Media::open(&keys.path().join("media"), [0; 32]).unwrap(),
+        MediaStore::open(&keys.path().join("media"), [0; 32]).unwrap(),
     )
     .await
     .unwrap();
-    let caller = Caller {
-        token: [1; 32],
+    let caller = RequestContext {
+        token_hash: [1; 32],
         at: chrono::DateTime::from_timestamp_millis(now().as_ms()).unwrap(),
         address: [127, 0, 0, 1].into(),
         user_agent: None,
@@ -167,28 +173,30 @@ async fn search(url: &str) {
     for words in SEARCHES {
         let mut times = Vec::new();
         for _ in 0..30 {
-            let wanted = bank::Search {
+            let wanted = bank::QuestionSearch {
                 text: Some(words.to_owned()),
                 limit: 20,
-                ..bank::Search::default()
+                ..bank::QuestionSearch::default()
             };
             let begun = Instant::now();
             management
-                .work(&caller, async |work| bank::search(work, &wanted).await)
+                .run_as_staff(&caller, async |work| {
+                    bank::search_questions(work, &wanted).await
+                })
                 .await
                 .unwrap();
             times.push(begun.elapsed());
         }
         all.extend_from_slice(&times);
-        print(&format!("search {words}"), times);
+        print_times(&format!("search {words}"), times);
     }
-    print("search, all", all);
+    print_times("search, all", all);
 }
 
-fn attempt(number: usize, now: Timestamp) -> NewAttempt {
-    let state = serde_json::to_string(&Control::default()).unwrap();
+fn new_attempt(number: usize, now: Timestamp) -> NewAttempt {
+    let state = serde_json::to_string(&AttemptControl::default()).unwrap();
     NewAttempt {
-        identity: Identity {
+        identity: AttemptIdentity {
             id: AttemptId(0),
             exam: "BENCH".into(),
             exam_version: "sha256:BENCH".into(),
@@ -197,14 +205,14 @@ fn attempt(number: usize, now: Timestamp) -> NewAttempt {
             seed: 1,
             time_factor: Decimal::ONE,
             extra_time: Duration::ZERO,
-            groups: Groups::default(),
+            groups: GroupSet::default(),
             started_at: now,
         },
         max_attempts: 1,
         address: [127, 0, 0, 1].into(),
         control: ControlRow {
             state: state.into(),
-            status: Status::Started,
+            status: LifecycleStatus::Started,
             entered_at: None,
             deadline_at: None,
             close_at: None,
@@ -214,8 +222,8 @@ fn attempt(number: usize, now: Timestamp) -> NewAttempt {
     }
 }
 
-/// 200 starts a second for ten seconds, timed from when each should begin.
-async fn start(store: &Arc<Postgres>) {
+/// Measures 200 starts a second for ten seconds, each from its due time.
+async fn measure_starts(store: &Arc<PostgresStore>) {
     let mut timer = interval(Duration::from_millis(5));
     timer.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let mut tasks = tokio::task::JoinSet::new();
@@ -223,16 +231,19 @@ async fn start(store: &Arc<Postgres>) {
         let due = timer.tick().await;
         let store = Arc::clone(store);
         tasks.spawn(async move {
-            let started = store.start(attempt(number, now())).await.unwrap();
-            assert!(matches!(started, Started::Created(_)));
+            let started = store
+                .start_attempt(new_attempt(number, now()))
+                .await
+                .unwrap();
+            assert!(matches!(started, StartOutcome::Created(_)));
             due.elapsed()
         });
     }
-    print("start at 200 a second", tasks.join_all().await);
+    print_times("start at 200 a second", tasks.join_all().await);
 }
 
-/// Point reads by attempt beside 2,000 answers a second, in batches of 20.
-async fn read_while_writing(store: &Arc<Postgres>, connection: &mut PgConnection) {
+/// Measures point reads by attempt beside 2,000 answers a second, in batches of 20.
+async fn read_while_writing(store: &Arc<PostgresStore>, connection: &mut PgConnection) {
     let (first, last): (i64, i64) =
         sqlx::query_as("SELECT min(attempt_id), max(attempt_id) FROM exam_attempt_keys")
             .fetch_one(&mut *connection)
@@ -244,7 +255,7 @@ async fn read_while_writing(store: &Arc<Postgres>, connection: &mut PgConnection
         let mut id = first;
         while begun.elapsed() < Duration::from_secs(10) {
             let at = Instant::now();
-            store.summary(AttemptId(id)).await.unwrap();
+            store.read_summary(AttemptId(id)).await.unwrap();
             times.push(at.elapsed());
             id = first + (id - first + 7_919) % (last - first + 1);
             tokio::time::sleep(Duration::from_millis(2)).await;
@@ -278,5 +289,5 @@ async fn read_while_writing(store: &Arc<Postgres>, connection: &mut PgConnection
         times = reading => times,
         () = writing => Vec::new(),
     };
-    print("point read beside 2,000 rows a second", times);
+    print_times("point read beside 2,000 rows a second", times);
 }

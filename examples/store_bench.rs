@@ -1,12 +1,12 @@
-//! How fast PostgreSQL saves through the adapter, beside a bare client.
+//! Speed of saves to PostgreSQL through the adapter, beside a bare client.
 //!
 //! `INVIGIL_TEST_POSTGRES=postgres://... cargo run --release --example store_bench -- [seconds]`
 //!
-//! One connection each, one answer an attempt, turn by turn in one run. "save" is the
+//! A connection each, one answer an attempt, alternating in one run. "save" is the
 //! adapter: it fences, updates the progress of every attempt and upserts; "same" sends the
-//! adapter's own statement from a bare client, and is what the others are compared with.
+//! adapter's own statement from a bare client, and is the base of the comparison.
 //! "save+log" also writes a timeline entry for every answer, as the engine does; "upsert"
-//! is the upsert of answers alone, which keeps no stale writer out.
+//! is the upsert of answers alone, without the fence against a stale writer.
 
 #![expect(
     clippy::print_stdout,
@@ -24,8 +24,9 @@ use chrono::{DateTime, Utc};
 use invigil::{
     domain::{id::AttemptId, time::Timestamp},
     store::{
-        AnswerRow, AttemptStore, AttemptWrite, Catalog, Progress, StoredExam, TimelineRow, Written,
-        postgres::{Postgres, SAVE},
+        AnswerRow, AttemptStore, AttemptWrite, CatalogStore, ProgressRow, StoredExam, TimelineRow,
+        WriteOutcome,
+        postgres::{PostgresStore, SAVE_BATCH},
     },
 };
 use postgres_server::Database;
@@ -65,10 +66,10 @@ async fn main() {
     let Some(database) = Database::create().await else {
         return;
     };
-    Postgres::migrate(&database.url).await.unwrap();
-    let store = Postgres::connect(&database.url, 1).await.unwrap();
+    PostgresStore::migrate(&database.url).await.unwrap();
+    let store = PostgresStore::connect(&database.url, 1).await.unwrap();
     let mut bare = database.connection().await;
-    furnish(&store, &mut bare).await;
+    create_fixture(&store, &mut bare).await;
 
     println!(
         "{:>6} {:<9} {:>9} {:>9} {:>9} {:>6}",
@@ -76,56 +77,59 @@ async fn main() {
     );
     let mut turn = 0;
     for size in BATCHES {
-        let same = measure(time, size, &mut turn, async |turn| {
+        let same = measure_writes(time, size, &mut turn, async |turn| {
             execute_same(&mut bare, size, turn).await;
         });
         let same = same.await;
-        same.print(size, "same", &same);
+        same.print_row(size, "same", &same);
         for (way, log) in [("save", false), ("save+log", true)] {
-            let save = measure(time, size, &mut turn, async |turn| {
-                let written = store.save(&batch(size, turn, log)).await.unwrap();
-                assert!(written.iter().all(|one| *one == Written::Saved));
+            let save = measure_writes(time, size, &mut turn, async |turn| {
+                let written = store
+                    .save_batch(&attempt_batch(size, turn, log))
+                    .await
+                    .unwrap();
+                assert!(written.iter().all(|one| *one == WriteOutcome::Saved));
             });
-            save.await.print(size, way, &same);
+            save.await.print_row(size, way, &same);
         }
-        let upsert = measure(time, size, &mut turn, async |turn| {
+        let upsert = measure_writes(time, size, &mut turn, async |turn| {
             execute_upsert(&mut bare, size, turn).await;
         });
-        upsert.await.print(size, "upsert", &same);
+        upsert.await.print_row(size, "upsert", &same);
     }
     drop(store);
     database.remove().await;
 }
 
-/// What one way of writing did.
-struct Measured {
+/// Measurement of one way of writing.
+struct WriteMeasurement {
     rows_per_second: f64,
     sorted: Vec<Duration>,
 }
 
-impl Measured {
-    fn percentile(&self, percent: usize) -> f64 {
+impl WriteMeasurement {
+    fn percentile_ms(&self, percent: usize) -> f64 {
         self.sorted[(self.sorted.len() - 1) * percent / 100].as_secs_f64() * 1_000.0
     }
 
-    fn print(&self, size: usize, way: &str, beside: &Self) {
+    fn print_row(&self, size: usize, way: &str, beside: &Self) {
         println!(
             "{size:>6} {way:<9} {:>9.0} {:>9.3} {:>9.3} {:>6.2}",
             self.rows_per_second,
-            self.percentile(50),
-            self.percentile(99),
+            self.percentile_ms(50),
+            self.percentile_ms(99),
             self.rows_per_second / beside.rows_per_second,
         );
     }
 }
 
-/// Calls `write` with rising numbers for some time, after a short start.
-async fn measure(
+/// Calls `write` with rising numbers for some time, after a short warm-up.
+async fn measure_writes(
     time: Duration,
     size: usize,
     turn: &mut usize,
     mut write: impl AsyncFnMut(usize),
-) -> Measured {
+) -> WriteMeasurement {
     for _ in 0..20 {
         *turn += 1;
         write(*turn).await;
@@ -141,29 +145,29 @@ async fn measure(
     let rows = f64::from(u32::try_from(sorted.len() * size).unwrap());
     let rows_per_second = rows / begun.elapsed().as_secs_f64();
     sorted.sort_unstable();
-    Measured {
+    WriteMeasurement {
         rows_per_second,
         sorted,
     }
 }
 
-/// Which attempts (from 0) and which question a turn is about.
-fn rows(size: usize, turn: usize) -> impl Iterator<Item = (i64, usize)> {
+/// Attempts (from 0) and questions of the rows of a turn.
+fn target_rows(size: usize, turn: usize) -> impl Iterator<Item = (i64, usize)> {
     (0..size).map(move |row| {
         let attempt = (turn * size + row) % ATTEMPTS;
         (i64::try_from(attempt).unwrap(), (turn + row) % QUESTIONS)
     })
 }
 
-fn batch(size: usize, turn: usize, log: bool) -> Vec<AttemptWrite> {
+fn attempt_batch(size: usize, turn: usize, log: bool) -> Vec<AttemptWrite> {
     let version = u64::try_from(turn).unwrap();
     let now = Timestamp::from_ms(1_795_420_800_000 + i64::try_from(turn).unwrap());
-    rows(size, turn)
+    target_rows(size, turn)
         .map(|(attempt, question)| AttemptWrite {
             attempt: AttemptId(attempt + 1),
             epoch: 0,
             exam_version: VERSION.into(),
-            progress: Progress {
+            progress: ProgressRow {
                 version,
                 session: Some(SESSION.into()),
                 last_seq: version,
@@ -194,15 +198,15 @@ fn batch(size: usize, turn: usize, log: bool) -> Vec<AttemptWrite> {
         .collect()
 }
 
-/// The adapter's statement on attempts that it does not touch.
+/// Runs the adapter's statement on attempts that the adapter does not touch.
 async fn execute_same(connection: &mut PgConnection, size: usize, turn: usize) {
     let now: DateTime<Utc> = DateTime::from_timestamp_millis(1_795_420_800_000).unwrap();
     let first = i64::try_from(ATTEMPTS).unwrap() + 1;
-    let (attempts, questions): (Vec<i64>, Vec<i64>) = rows(size, turn)
+    let (attempts, questions): (Vec<i64>, Vec<i64>) = target_rows(size, turn)
         .map(|(attempt, question)| (first + attempt, i64::try_from(question).unwrap() + 1))
         .unzip();
     let turn = i64::try_from(turn).unwrap();
-    let saved: Vec<i64> = sqlx::query_scalar(SAVE)
+    let saved: Vec<i64> = sqlx::query_scalar(SAVE_BATCH)
         .bind(&attempts)
         .bind(vec![0_i64; size])
         .bind(vec![turn; size])
@@ -231,8 +235,8 @@ async fn execute_same(connection: &mut PgConnection, size: usize, turn: usize) {
 
 async fn execute_upsert(connection: &mut PgConnection, size: usize, turn: usize) {
     let now: DateTime<Utc> = DateTime::from_timestamp_millis(1_795_420_800_000).unwrap();
-    // Attempts of the bare client have negative numbers: they meet nobody.
-    let (attempts, questions): (Vec<i64>, Vec<i64>) = rows(size, turn)
+    // Attempts of the bare client have negative ids: they conflict with no others.
+    let (attempts, questions): (Vec<i64>, Vec<i64>) = target_rows(size, turn)
         .map(|(attempt, question)| (-attempt - 1, i64::try_from(question).unwrap()))
         .unzip();
     sqlx::query(UPSERT)
@@ -249,8 +253,8 @@ async fn execute_upsert(connection: &mut PgConnection, size: usize, turn: usize)
         .unwrap();
 }
 
-/// An exam, and attempts for the adapter, numbered from 1, and as many for the bare client.
-async fn furnish(store: &Postgres, connection: &mut PgConnection) {
+/// Creates an exam, attempts for the adapter, from id 1, and as many for the bare client.
+async fn create_fixture(store: &PostgresStore, connection: &mut PgConnection) {
     let questions: Vec<_> = (0..QUESTIONS)
         .map(|n| serde_json::json!({"id": format!("q{n}"), "type": "essay", "content": "?"}))
         .collect();
@@ -267,7 +271,7 @@ async fn furnish(store: &Postgres, connection: &mut PgConnection) {
         definition: definition.to_string().into(),
         corrections: Vec::new(),
     };
-    store.put_exams(&[exam]).await.unwrap();
+    store.upsert_exams(&[exam]).await.unwrap();
     sqlx::query(
         "INSERT INTO users (username, name, access_code_hmac)
          SELECT 'c' || n, 'Name', decode(repeat('00', 32), 'hex')

@@ -1,4 +1,4 @@
-//! The command line: reads it, runs one subcommand, and turns its failure into
+//! The command line: parses it, runs one subcommand, and reports a failure as
 //! one sentence and an exit code: 2 for bad usage, 1 for everything else.
 
 mod check;
@@ -29,61 +29,61 @@ use invigil::config::{Config, LogFormat};
 /// A real-time exam engine.
 #[derive(Debug, Parser)]
 #[command(name = "invigil", version, about)]
-struct Cli {
+struct CommandLine {
     #[command(subcommand)]
-    command: Command,
+    command: CliCommand,
     #[command(flatten)]
-    common: Common,
+    common: GlobalArgs,
 }
 
-/// What every subcommand takes.
+/// Options of every subcommand.
 #[derive(Debug, clap::Args)]
-struct Common {
-    /// Settings, over the defaults; see `invigil config`
+struct GlobalArgs {
+    /// Settings file, over the defaults; see `invigil config`
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Log for people or for machines, to standard error
+    /// Format of the log on standard error
     #[arg(long, global = true, value_name = "FORMAT")]
     log: Option<LogFormat>,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum CliCommand {
     /// Run the embedded engine with sample exams and people
     Demo(demo::Args),
     /// Run the engine
     Serve(serve::Args),
     /// Bring PostgreSQL to this version's schema
     Migrate(migrate::Args),
-    /// Put exams or people into PostgreSQL
+    /// Import exams or people into PostgreSQL
     #[command(subcommand)]
-    Import(import::Command),
+    Import(import::ImportCommand),
     /// Print the scores of an exam
     Results(results::Args),
-    /// Show an attempt as it was at any moment, out of its timeline
+    /// Show an attempt at any instant, from its timeline
     Replay(replay::Args),
-    /// Validate exam files and rosters without touching anything
+    /// Validate exam files and rosters, and change nothing
     Check(check::Args),
-    /// Say whether a hand-in receipt is genuine
+    /// Verify a hand-in receipt
     Verify(verify::Args),
-    /// Watch an exam in a terminal, and act as its proctor
+    /// Watch an exam as a proctor, in a terminal
     Watch(watch::Args),
-    /// Look after PostgreSQL: partitions, statistics, seals
+    /// Maintain PostgreSQL: partitions, statistics, seals
     #[command(subcommand)]
-    Maintenance(maintenance::Command),
-    /// Look at the audit trail
+    Maintenance(maintenance::MaintenanceCommand),
+    /// Verify the audit trail
     #[command(subcommand)]
-    Audit(maintenance::Audit),
-    /// Look after the keys of personal data
+    Audit(maintenance::AuditCommand),
+    /// Manage the keys of personal data
     #[command(subcommand)]
     Keys(maintenance::KeyCommand),
-    /// Let somebody administer the whole installation
-    Admin(maintenance::Admin),
-    /// Print the effective configuration, secrets masked
+    /// Make a person an administrator of the whole installation
+    Admin(maintenance::AdminArgs),
+    /// Print the effective settings, with secrets masked
     Config,
 }
 
-/// A command line that cannot be meant; ends the program with 2.
+/// A command line without a meaning; the exit code is 2.
 #[derive(Debug)]
 struct BadUsage(String);
 
@@ -95,49 +95,49 @@ impl fmt::Display for BadUsage {
 
 impl std::error::Error for BadUsage {}
 
-/// Reads the command line and does what it says.
+/// Runs the subcommand of the command line.
 pub(crate) fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = CommandLine::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
     {
         Ok(runtime) => runtime,
-        Err(error) => return report(&anyhow::Error::new(error).context("start the runtime")),
+        Err(error) => return report_error(&anyhow::Error::new(error).context("start the runtime")),
     };
     let outcome = runtime.block_on(run(cli));
-    // What is still running is not waited for: whoever had to end has ended.
+    // Every task that must end has ended; the others are not waited for.
     runtime.shutdown_background();
-    outcome.unwrap_or_else(|error| report(&error))
+    outcome.unwrap_or_else(|error| report_error(&error))
 }
 
-async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+async fn run(cli: CommandLine) -> anyhow::Result<ExitCode> {
     let mut config = Config::load(cli.common.config.as_deref())?;
     if let Some(format) = cli.common.log {
         config.log.format = format;
     }
-    invigil::telemetry::init(&config.log).map_err(anyhow::Error::from_boxed)?;
+    invigil::telemetry::init_logging(&config.log).map_err(anyhow::Error::from_boxed)?;
     match cli.command {
-        Command::Demo(args) => Box::pin(demo::run(args, config)).await,
-        Command::Serve(args) => Box::pin(serve::run(args, config)).await,
-        Command::Migrate(args) => migrate::run(&args, &config).await,
-        Command::Import(command) => import::run(command, &config).await,
-        Command::Results(args) => results::run(args, config).await,
-        Command::Replay(args) => replay::run(args, config).await,
-        Command::Check(args) => check::run(&args),
-        Command::Verify(args) => verify::run(&args),
-        Command::Watch(args) => Box::pin(watch::run(args)).await,
-        Command::Maintenance(command) => maintenance::run(command, &config).await,
-        Command::Audit(command) => maintenance::audit(command, &config).await,
-        Command::Keys(command) => maintenance::rotate(command, &config).await,
-        Command::Admin(args) => maintenance::admin(&args, &config).await,
-        Command::Config => settings::run(&config),
+        CliCommand::Demo(args) => Box::pin(demo::run(args, config)).await,
+        CliCommand::Serve(args) => Box::pin(serve::run(args, config)).await,
+        CliCommand::Migrate(args) => migrate::run(&args, &config).await,
+        CliCommand::Import(command) => import::run(command, &config).await,
+        CliCommand::Results(args) => results::run(args, config).await,
+        CliCommand::Replay(args) => replay::run(args, config).await,
+        CliCommand::Check(args) => check::run(&args),
+        CliCommand::Verify(args) => verify::run(&args),
+        CliCommand::Watch(args) => Box::pin(watch::run(args)).await,
+        CliCommand::Maintenance(command) => maintenance::run(command, &config).await,
+        CliCommand::Audit(command) => maintenance::verify_audit(command, &config).await,
+        CliCommand::Keys(command) => maintenance::rotate_keys(command, &config).await,
+        CliCommand::Admin(args) => maintenance::grant_admin(&args, &config).await,
+        CliCommand::Config => settings::run(&config),
     }
 }
 
-/// The error and its causes as one sentence on standard error.
-fn report(error: &anyhow::Error) -> ExitCode {
-    // Without standard error there is nobody to tell.
+/// Writes the error and its causes as one sentence to standard error.
+fn report_error(error: &anyhow::Error) -> ExitCode {
+    // Without standard error the report has no reader.
     writeln!(io::stderr(), "invigil: {error:#}").ok();
     if error.is::<BadUsage>() {
         ExitCode::from(2)
@@ -146,8 +146,8 @@ fn report(error: &anyhow::Error) -> ExitCode {
     }
 }
 
-/// Prints to standard output. A reader that went away is no failure.
-fn print(text: &str) -> anyhow::Result<()> {
+/// Writes to standard output. A closed pipe is no failure.
+fn print_text(text: &str) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {

@@ -1,11 +1,11 @@
-//! What nodes say to each other.
+//! Messages between nodes.
 //!
-//! A [`Bus`] carries bytes between nodes, at most once each: [`redis`] between
-//! machines, [`local`] within a process. A [`Link`] on top of it knows which nodes
-//! live, and asks them things. What is said is the engine's matter.
+//! A [`Bus`] carries bytes between nodes, at most once each: [`redis`] between machines,
+//! [`local`] within a process. A [`PeerLink`] on top of it knows which nodes are alive,
+//! and sends them requests and events. The content of the messages is the engine's.
 //!
-//! Nothing here may be relied on: every message can be lost, come late, or come to
-//! a node that has stood still for a minute. PostgreSQL decides; this is only quick.
+//! No message may be relied on: it can be lost, come late, or come to a node that has
+//! stood still for a minute. PostgreSQL decides; the bus is only quick.
 
 mod link;
 pub mod local;
@@ -14,36 +14,36 @@ pub mod redis;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-pub use self::link::{Change, Language, Link, Patience, Service, Unanswered};
+pub use self::link::{LinkProtocol, PeerChange, PeerError, PeerHandler, PeerLink, PeerTimeouts};
 use crate::domain::id::NodeId;
 
-/// Whom a message is for.
+/// The recipient of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum To {
+pub enum BusRecipient {
     /// Every node, the sender too.
     All,
-    /// One node.
+    /// A single node.
     Node(NodeId),
 }
 
-/// What comes from a bus.
+/// An event on a bus.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Heard {
+pub enum BusEvent {
     /// A message.
     Message(Bytes),
     /// Messages may have been missed.
     Gap,
 }
 
-/// Carries messages between nodes.
+/// A carrier of messages between nodes.
 #[async_trait]
 pub trait Bus: Send + Sync {
-    /// Puts a message on its way, without waiting. It may get lost.
-    fn send(&self, to: To, message: Bytes);
+    /// Sends a message, without waiting. It may get lost.
+    fn send(&self, to: BusRecipient, message: Bytes);
 
-    /// The next thing that comes in, for the one task that listens.
+    /// Returns the next event, to the only task that listens.
     ///
     /// # Cancel safety
-    /// What is not given back is there for the next call.
-    async fn hear(&self) -> Heard;
+    /// An event that is not returned is there for the next call.
+    async fn next_event(&self) -> BusEvent;
 }

@@ -1,8 +1,8 @@
-//! The exam's rules, pure: no IO, no clock, no randomness of their own.
+//! The exam's rules as pure code: no I/O, no clock, no randomness.
 //!
-//! Time and seeds come in as arguments, so everything here is tested by
-//! examples and by properties, and replays the same on every machine.
-//! Start reading at [`attempt`]: it is the state machine that the rest serves.
+//! Time and seeds are arguments, so examples and properties test everything
+//! here, and it replays the same on every machine. Start reading at
+//! [`attempt`]: it is the state machine that the rest serves.
 
 pub mod admission;
 pub mod attempt;

@@ -1,11 +1,11 @@
-//! The live part: attempts as actors, and what they need to be durable.
+//! The live part of an exam: attempts as actors, and the machinery that makes them
+//! durable.
 //!
-//! [`Engine`] is the door for the web layer. Behind it: `registry` (which
-//! attempts are in memory), `actor` (one attempt), `slot` and `writer` (the way
-//! to the store), `outbox` (the way to the candidate), `sweeper` (attempts that
-//! nobody watches). No HTTP and no SQL here. Authorization is the web layer's;
-//! the engine decides admission, because it must be decided where attempts are
-//! made.
+//! [`Engine`] is the entry point for the web layer. Behind it: the registry (attempts in
+//! memory), the actor (one attempt), write buffer and writer (the way to the store), the
+//! outbox (the way to the candidate), the sweeper (overdue attempts without an actor). No
+//! HTTP and no SQL here. The web layer authorizes; the engine decides admission, because
+//! that must be decided where attempts are created.
 
 mod actor;
 mod board;
@@ -41,43 +41,45 @@ use std::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
-    actor::message::{Exchange, Message},
-    board::Boards,
-    content::Contents,
-    devices::Devices,
-    hand_in::Keys,
-    nodes::{Answer, Desk, Owners, Question},
+    actor::message::{ActorMessage, ExchangeInput},
+    board::BoardRegistry,
+    content::ContentCache,
+    devices::KnownDevices,
+    hand_in::InstallationKeys,
+    nodes::{AttemptOwners, PeerRequest, PeerResponse, PeerService},
     recorder::Recorder,
-    registry::{Missing, Registry, Why},
-    routing::Done,
-    shared::Shared,
-    strain::Strain,
-    writer::Writer,
+    registry::{ActorRegistry, LoadError, LoadReason},
+    routing::Dispatched,
+    shared::NodeContext,
+    strain::Overload,
+    writer::BatchWriter,
 };
 pub use self::{
-    actor::{ExchangeRefusal, Handle, Opened, Opening, OpeningRefusal, StaffRefusal},
-    board::{Frame, News, Topic, Watching},
-    clock::Clock,
+    actor::{
+        ActorHandle, ConnectRefusal, ConnectRequest, Connected, ExchangeRefusal, StaffRefusal,
+    },
+    board::{BoardMessage, BoardSubscription, ConsoleAudience, ConsoleFrame},
+    clock::EngineClock,
     command::CommandError,
-    content::{Content, PaperBody},
-    entropy::{Entropy, SystemEntropy, fresh_session},
-    nodes::Entry,
-    outbox::{Closing, Outbox, Outgoing},
+    content::{ExamContent, PaperBody},
+    entropy::{EntropySource, SystemEntropy, fresh_session},
+    nodes::JoinRequest,
+    outbox::{CloseReason, Outbox, OutboxItem},
     recorder::RecorderSettings,
-    replay::replay,
-    shared::Limits,
+    replay::replay_timeline,
+    shared::ConnectionLimits,
     start::{StartError, StartedAttempt},
-    watching::FoundIncident,
-    writer::Flush,
+    watching::CandidateIncident,
+    writer::WriterSettings,
 };
 use crate::{
-    cluster::{Bus, Link},
+    cluster::{Bus, PeerLink},
     domain::{
         id::{AttemptId, NodeId},
         time::{Timestamp, duration_ms},
     },
-    store::{self, AttemptStore, Catalog, records::RecordStore},
-    telemetry::{chain, metrics::Metrics},
+    store::{self, AttemptStore, CatalogStore, records::RecordStore},
+    telemetry::{error_chain, metrics::Metrics},
 };
 use invigil_protocol::{code::CloseCode, exchange};
 use tokio::{
@@ -85,35 +87,34 @@ use tokio::{
     time::Instant,
 };
 
-/// How often a node says that it lives. What lies between its last word and the
-/// next start is an outage, so this is also how exactly outages are known.
+/// Interval between a node's signs of life. The time from the last one to the next start
+/// counts as an outage, so this is also the precision of outages.
 const ALIVE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often it is looked at what is short.
+/// Interval between checks of the engine's health.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long a caller without a socket waits for a commit before it is told to
-/// try again.
-const COMMIT_PATIENCE: Duration = Duration::from_secs(20);
+/// Time that a caller without a socket waits for a commit before it must try again.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long the questions of other nodes may take to end at the stop.
-const UNLINK_MAX: Duration = Duration::from_secs(1);
+/// Time that the requests of other nodes get to finish during shutdown.
+const LINK_STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A wall clock that is further behind what the store has seen is wrong.
+/// Largest lag of the wall clock behind the newest instant in the store.
 const CLOCK_BEHIND_MAX: Duration = Duration::from_secs(5);
 
-/// Why the engine could not do what it was asked.
+/// Failure of an engine operation.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The store failed.
     #[error("the store failed")]
     Store(#[from] store::Error),
-    /// Stored data is not what this program writes.
+    /// Stored data that this program would not write.
     #[error("attempt {attempt}: the stored {what} cannot be read")]
     Damaged {
-        /// Which attempt.
+        /// The attempt.
         attempt: AttemptId,
-        /// What of it.
+        /// The damaged part.
         what: &'static str,
     },
     /// The exam version of an attempt is not in the store, or not valid.
@@ -122,125 +123,126 @@ pub enum Error {
     /// The stored result of a staff command cannot be read.
     #[error("the stored result of command {0} cannot be read")]
     Command(String),
-    /// What waits for the store of records cannot be read.
-    #[error("{path}: records cannot wait in this folder")]
+    /// The spool of records cannot be opened.
+    #[error("cannot open the spool of records in {path}")]
     Spool {
         /// The folder.
         path: String,
-        /// Why not.
+        /// The cause.
         #[source]
         source: std::io::Error,
     },
-    /// The system gives no random bytes.
+    /// The operating system returned no random bytes.
     #[error("the system gives no random bytes")]
     Random(#[from] getrandom::Error),
-    /// The wall clock is behind what the store has seen.
+    /// The wall clock is behind the newest instant in the store.
     #[error(
         "the system clock is {behind_seconds} s behind the last time that was recorded here; \
          set the clock and start again"
     )]
     ClockBehind {
-        /// By how much.
+        /// Seconds by which it is behind.
         behind_seconds: i64,
     },
 }
 
 /// Settings of the engine.
 #[derive(Clone)]
-pub struct Settings {
-    /// This node's name, which no other has and had.
+pub struct EngineSettings {
+    /// This node's name, never used by another node before.
     pub node: NodeId,
-    /// What it hears the others by.
+    /// Transport to the other nodes.
     pub bus: Arc<dyn Bus>,
     /// The clock.
-    pub clock: Clock,
-    /// Random numbers.
-    pub entropy: Arc<dyn Entropy>,
-    /// What a connection may ask.
-    pub limits: Limits,
-    /// The writer's.
-    pub flush: Flush,
-    /// An interruption of the engine shorter than this is bridged by clients.
+    pub clock: EngineClock,
+    /// Source of random numbers.
+    pub entropy: Arc<dyn EntropySource>,
+    /// Limits of a candidate's connection.
+    pub limits: ConnectionLimits,
+    /// Settings of the writer.
+    pub flush: WriterSettings,
+    /// Shortest interruption of the engine that is given back; clients bridge shorter
+    /// ones.
     pub outage_min: Duration,
-    /// How long an attempt without a connection stays in memory.
+    /// Time that an attempt without a connection stays in memory.
     pub idle_stop: Duration,
-    /// Where records go; none: they are part of every commit.
+    /// Store and settings of records. Without them, records are part of every commit.
     pub records: Option<(Arc<dyn RecordStore>, RecorderSettings)>,
 }
 
-/// The engine. A clone is another handle to the same one.
+/// Handle to the engine. Clones share one engine.
 #[derive(Clone)]
 pub struct Engine {
-    inner: Arc<Inner>,
+    inner: Arc<EngineInner>,
 }
 
-struct Inner {
-    shared: Arc<Shared>,
-    registry: Arc<Registry>,
-    contents: Arc<Contents>,
+struct EngineInner {
+    shared: Arc<NodeContext>,
+    registry: Arc<ActorRegistry>,
+    contents: Arc<ContentCache>,
     attempts: Arc<dyn AttemptStore>,
     actors: TaskTracker,
     background: TaskTracker,
     recording: TaskTracker,
     linked: TaskTracker,
     stop: CancellationToken,
-    /// Ends the link to other nodes, after everything else.
-    unlink: CancellationToken,
+    /// Stops the link to other nodes, last of all.
+    stop_link: CancellationToken,
 }
 
 impl Engine {
     /// Starts the engine on a store.
     ///
     /// # Errors
-    /// Where the store fails, or its past lies in this machine's future.
+    /// If the store fails, or contains instants in this machine's future.
     pub async fn start_up(
         attempts: Arc<dyn AttemptStore>,
-        catalog: Arc<dyn Catalog>,
-        settings: Settings,
+        catalog: Arc<dyn CatalogStore>,
+        settings: EngineSettings,
         metrics: Arc<Metrics>,
     ) -> Result<Self, Error> {
         let clock = settings.clock;
         note_outage(&*attempts, &settings, clock.now()).await?;
-        let keys = Arc::new(Keys::from_store(&*catalog).await?);
-        let strain = Arc::new(Strain::default());
+        let keys = Arc::new(InstallationKeys::from_store(&*catalog).await?);
+        let overload = Arc::new(Overload::default());
         let recorder = settings.records.map(|(store, settings)| {
             let (attempts, metrics) = (Arc::clone(&attempts), Arc::clone(&metrics));
-            let strain = Arc::clone(&strain);
-            Arc::new(Recorder::new(store, attempts, metrics, strain, settings))
+            let overload = Arc::clone(&overload);
+            Arc::new(Recorder::new(store, attempts, metrics, overload, settings))
         });
-        let link = Arc::new(Link::new(
+        let link = Arc::new(PeerLink::new(
             settings.node.clone(),
             settings.bus,
             Arc::clone(&metrics),
         ));
-        let shared = Arc::new(Shared {
-            nodes: Arc::clone(&link),
-            owners: Owners::default(),
+        let shared = Arc::new(NodeContext {
+            peers: Arc::clone(&link),
+            owners: AttemptOwners::default(),
             entropy: settings.entropy,
             recorder: recorder.clone(),
             changes: watch::Sender::new(0),
-            boards: Boards::new(link, clock),
-            devices: Devices::default(),
-            strain,
+            boards: BoardRegistry::new(link, clock),
+            devices: KnownDevices::default(),
+            overload,
             node: settings.node,
             clock,
-            writer: Writer::new(),
+            writer: BatchWriter::new(),
             metrics,
             limits: settings.limits,
             idle_stop: settings.idle_stop,
             outage_min: settings.outage_min,
             keys: Arc::clone(&keys),
-            outages: attempts.outages().await?.into(),
+            outages: attempts.list_outages().await?.into(),
             draining: AtomicBool::new(false),
         });
-        let contents = Arc::new(Contents::new(catalog, keys));
+        let contents = Arc::new(ContentCache::new(catalog, keys));
         let actors = TaskTracker::new();
-        let doubts = Arc::new(Notify::new());
-        let registry = Registry::new(
+        let ownership_checks = Arc::new(Notify::new());
+        let registry = ActorRegistry::new(
             Arc::clone(&shared),
             Arc::clone(&contents),
             Arc::clone(&attempts),
-            Arc::clone(&doubts),
+            Arc::clone(&ownership_checks),
             actors.clone(),
         );
         let (background, stop) = (TaskTracker::new(), CancellationToken::new());
@@ -249,7 +251,7 @@ impl Engine {
             start_recording(recorder, clock, &recording, &stop)?;
         }
         let engine = Self {
-            inner: Arc::new(Inner {
+            inner: Arc::new(EngineInner {
                 shared,
                 registry,
                 contents,
@@ -259,16 +261,16 @@ impl Engine {
                 recording,
                 linked: TaskTracker::new(),
                 stop,
-                unlink: CancellationToken::new(),
+                stop_link: CancellationToken::new(),
             }),
         };
         engine.spawn_background(settings.flush);
-        engine.spawn_link(doubts);
+        engine.spawn_link(ownership_checks);
         Ok(engine)
     }
 
-    fn spawn_background(&self, flush: Flush) {
-        let Inner {
+    fn spawn_background(&self, flush: WriterSettings) {
+        let EngineInner {
             shared,
             registry,
             contents,
@@ -290,102 +292,102 @@ impl Engine {
             Arc::clone(shared),
             stop.clone(),
         ));
-        background.spawn(tell_health(
+        background.spawn(broadcast_health(
             Arc::clone(registry),
             Arc::clone(shared),
-            shared.writer.available(),
+            shared.writer.subscribe_available(),
             stop.clone(),
         ));
         let (measured, until) = (Arc::clone(shared), stop.clone());
-        background.spawn(async move { measured.strain.measure(&measured.metrics, until).await });
+        background.spawn(async move { measured.overload.measure(&measured.metrics, until).await });
         let (followed, until) = (Arc::clone(contents), stop.clone());
         let changes = shared.changes.subscribe();
-        background.spawn(async move { followed.follow_rules(changes, until).await });
-        background.spawn(shared.clock.watch(stop.clone()));
-        background.spawn(say_alive(
+        background.spawn(async move { followed.watch_rules(changes, until).await });
+        background.spawn(shared.clock.report_steps(stop.clone()));
+        background.spawn(report_alive(
             Arc::clone(attempts),
             Arc::clone(shared),
             stop.clone(),
         ));
     }
 
-    fn spawn_link(&self, doubts: Arc<Notify>) {
-        let Inner {
+    fn spawn_link(&self, ownership_checks: Arc<Notify>) {
+        let EngineInner {
             shared,
             registry,
             attempts,
             background,
             linked,
             stop,
-            unlink,
+            stop_link: unlink,
             ..
         } = &*self.inner;
-        let desk = Desk {
+        let desk = PeerService {
             registry: Arc::clone(registry),
             shared: Arc::clone(shared),
             tasks: linked.clone(),
         };
-        linked.spawn(Arc::clone(&shared.nodes).run(Arc::new(desk), linked.clone(), unlink.clone()));
+        linked.spawn(Arc::clone(&shared.peers).run(Arc::new(desk), linked.clone(), unlink.clone()));
         background.spawn(ownership::run(
             Arc::clone(registry),
             Arc::clone(attempts),
             Arc::clone(shared),
-            doubts,
+            ownership_checks,
             stop.clone(),
         ));
-        background.spawn(self.clone().follow_nodes(stop.clone()));
+        background.spawn(self.clone().sync_boards(stop.clone()));
     }
 
-    /// The instant that it is.
+    /// The current time.
     pub fn now(&self) -> Timestamp {
         self.inner.shared.clock.now()
     }
 
-    /// People, their rights or exams were changed at this node: it is told to the
-    /// others.
+    /// Counts a change of people, their rights or exams, and reports it to the other
+    /// nodes.
     pub fn note_changed(&self) {
-        let Inner { shared, .. } = &*self.inner;
+        let EngineInner { shared, .. } = &*self.inner;
         shared.note_changed();
-        shared.nodes.tell(&nodes::News::Changed);
+        shared.peers.broadcast_event(&nodes::PeerEvent::Changed);
     }
 
-    /// Counts changes of people, their rights and exams, at whichever node.
-    pub fn changes(&self) -> watch::Receiver<u64> {
+    /// Counter of changes to people, their rights and exams, at any node.
+    pub fn subscribe_changes(&self) -> watch::Receiver<u64> {
         self.inner.shared.changes.subscribe()
     }
 
-    /// What a connection may ask.
-    pub fn limits(&self) -> &Limits {
+    /// Limits of a candidate's connection.
+    pub fn limits(&self) -> &ConnectionLimits {
         &self.inner.shared.limits
     }
 
-    /// Opens a connection of a candidate. The handle is for what follows on it.
+    /// Opens a candidate's connection. The handle delivers its later messages.
     ///
     /// # Errors
-    /// The closing to send, where the connection is not taken.
-    pub async fn open(
+    /// The reason to close the connection with.
+    pub async fn connect_candidate(
         &self,
         attempt: AttemptId,
-        opening: Opening,
-    ) -> Result<(Handle, Opened), OpeningRefusal> {
-        let overloaded = || OpeningRefusal(Closing::new(CloseCode::Overloaded));
+        request: ConnectRequest,
+    ) -> Result<(ActorHandle, Connected), ConnectRefusal> {
+        let overloaded = || ConnectRefusal(CloseReason::new(CloseCode::Overloaded));
         let registry = &self.inner.registry;
-        let (why, until) = (Why::entry(&opening), opening.until);
+        let (reason, until) = (LoadReason::from_connect(&request), request.until);
         loop {
-            let handle = match registry.get(attempt, &why).await {
+            let handle = match registry.get_or_load(attempt, &reason).await {
                 Ok(Some(handle)) => handle,
-                Ok(None) => return Err(OpeningRefusal(Closing::new(CloseCode::Unauthorized))),
-                Err(Missing::Refused(closing)) => return Err(OpeningRefusal(closing)),
-                Err(Missing::Elsewhere { .. }) => return Err(overloaded()),
-                Err(Missing::Failed(error)) => {
-                    tracing::warn!(attempt.id = %attempt, error = chain(&error), "cannot load");
+                Ok(None) => return Err(ConnectRefusal(CloseReason::new(CloseCode::Unauthorized))),
+                Err(LoadError::Refused(closing)) => return Err(ConnectRefusal(closing)),
+                Err(LoadError::Elsewhere { .. }) => return Err(overloaded()),
+                Err(LoadError::Failed(error)) => {
+                    tracing::warn!(attempt.id = %attempt, error = error_chain(&error), "cannot load");
                     return Err(overloaded());
                 }
             };
             let (reply, opened) = oneshot::channel();
-            let message = Message::Open(Box::new((opening.clone(), reply)));
-            if handle.deliver(message).await.is_ok() {
-                // A refusal waits for the store, and no longer than the client.
+            let message = ActorMessage::Connect(Box::new((request.clone(), reply)));
+            if handle.deliver_message(message).await.is_ok() {
+                // A refusal waits for a commit, but no longer than the client does.
                 let opened = tokio::time::timeout_at(until, opened).await;
                 match opened.map_err(|_late| overloaded())? {
                     Ok(opened) => return Ok((handle, opened?)),
@@ -396,24 +398,24 @@ impl Engine {
         }
     }
 
-    /// Commands without a socket, and the JSON that they came in. Answers once they
-    /// are durable.
+    /// Applies commands sent without a socket, with the JSON they came in. Replies once
+    /// they are durable.
     ///
     /// # Errors
-    /// Why nothing was done, or that it is not known to be durable.
-    pub async fn exchange(
+    /// The refusal, or `Unavailable` if durability is unknown.
+    pub async fn run_exchange(
         &self,
         attempt: AttemptId,
-        request: exchange::Request,
+        request: exchange::ExchangeRequest,
         json: &str,
         address: IpAddr,
-    ) -> Result<Box<exchange::Reply>, ExchangeRefusal> {
-        // Drawn once, so that what is done twice begins one session.
+    ) -> Result<Box<exchange::ExchangeResponse>, ExchangeRefusal> {
+        // Drawn once, so that a repeated exchange begins one session only.
         let fresh = fresh_session(&*self.inner.shared.entropy).map_err(|error| {
             tracing::error!(%error, "the system gives no random bytes");
             ExchangeRefusal::Unavailable
         })?;
-        let asked = |again| Question::Exchange {
+        let asked = |again| PeerRequest::Exchange {
             attempt,
             request: json.to_owned(),
             fresh: Some(fresh.clone()),
@@ -421,31 +423,31 @@ impl Engine {
             again,
         };
         let message = |reply, again| {
-            let exchange = Exchange {
+            let exchange = ExchangeInput {
                 request: request.clone(),
                 fresh: fresh.clone(),
                 address,
                 again,
             };
-            Message::Exchange(Box::new((exchange, reply)))
+            ActorMessage::Exchange(Box::new((exchange, reply)))
         };
-        match self.have_done(attempt, asked, message).await {
-            Done::Here(done) | Done::There(Answer::Exchanged(done)) => done,
-            Done::NoSuchAttempt => Err(ExchangeRefusal::Closed),
-            Done::There(_) | Done::Not => Err(ExchangeRefusal::Unavailable),
+        match self.dispatch_to_owner(attempt, asked, message).await {
+            Dispatched::Here(done) | Dispatched::There(PeerResponse::Exchanged(done)) => done,
+            Dispatched::NoSuchAttempt => Err(ExchangeRefusal::Closed),
+            Dispatched::There(_) | Dispatched::Unknown => Err(ExchangeRefusal::Unavailable),
         }
     }
 
-    /// Whether the store took the last batch. One that answers may still have no
-    /// room on its disk.
+    /// True if the store took the last batch. A store that answers may still have a full
+    /// disk.
     pub fn is_saving(&self) -> bool {
-        *self.inner.shared.writer.available().borrow()
+        *self.inner.shared.writer.subscribe_available().borrow()
     }
 
-    /// Shuts down: closes every connection, writes what waits, and ends all
-    /// tasks. What is not durable within `patience` stays with the clients.
-    pub async fn drain(&self, patience: Duration) {
-        let Inner {
+    /// Shuts down: closes every connection, writes pending changes, and ends all tasks.
+    /// Clients resend everything that is not durable within `timeout`.
+    pub async fn drain(&self, timeout: Duration) {
+        let EngineInner {
             registry,
             actors,
             background,
@@ -454,7 +456,7 @@ impl Engine {
             attempts,
             linked,
             stop,
-            unlink,
+            stop_link: unlink,
             ..
         } = &*self.inner;
         stop.cancel();
@@ -462,44 +464,47 @@ impl Engine {
         shared.writer.stop();
         background.close();
         actors.close();
-        if tokio::time::timeout(patience, background.wait())
+        if tokio::time::timeout(timeout, background.wait())
             .await
             .is_err()
         {
-            tracing::error!("the store did not take everything in time; clients send it again");
+            tracing::error!("not everything was saved in time; clients resend the rest");
         }
-        // Only now is nothing left that could be recorded.
+        // No task can produce a record any more.
         if let Some(recorder) = &shared.recorder {
-            recorder.stop();
+            recorder.request_stop();
         }
         recording.close();
-        if tokio::time::timeout(patience, recording.wait())
+        if tokio::time::timeout(timeout, recording.wait())
             .await
             .is_err()
         {
-            tracing::error!("not every record was written; what was acknowledged is on disk");
+            tracing::error!("not every record was sent in time; acknowledged ones are on disk");
         }
-        if let Err(error) = attempts.node_left(&shared.node).await {
-            tracing::debug!(error = chain(&error), "cannot say that this node ends");
+        if let Err(error) = attempts.mark_node_left(&shared.node).await {
+            tracing::debug!(
+                error = error_chain(&error),
+                "cannot record that this node leaves"
+            );
         }
-        shared.nodes.leave();
+        shared.peers.announce_leave();
         unlink.cancel();
-        // Nobody hears this node any more.
-        shared.boards.lose(None);
+        // This node has left the bus.
+        shared.boards.lose_node(None);
         linked.close();
-        if tokio::time::timeout(UNLINK_MAX, linked.wait())
+        if tokio::time::timeout(LINK_STOP_TIMEOUT, linked.wait())
             .await
             .is_err()
         {
-            tracing::debug!("other nodes still wait for this one");
+            tracing::debug!("requests of other nodes were still running");
         }
     }
 }
 
-/// Starts what brings records to their store.
+/// Starts the tasks that move records to their store.
 fn start_recording(
     recorder: Arc<Recorder>,
-    clock: Clock,
+    clock: EngineClock,
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> Result<(), Error> {
@@ -510,19 +515,19 @@ fn start_recording(
     let (writing, relaying) = (Arc::clone(&recorder), Arc::clone(&recorder));
     tasks.spawn(async move { writing.run(spool).await });
     let relay_stop = stop.clone();
-    tasks.spawn(async move { relaying.relay(clock, relay_stop).await });
+    tasks.spawn(async move { relaying.relay_history(clock, relay_stop).await });
     let stop = stop.clone();
-    tasks.spawn(async move { recorder.prepare(stop).await });
+    tasks.spawn(async move { recorder.prepare_store(stop).await });
     Ok(())
 }
 
-/// Records how long no node was alive before this one.
+/// Records the outage between any node's last sign of life and this start.
 async fn note_outage(
     store: &dyn AttemptStore,
-    settings: &Settings,
+    settings: &EngineSettings,
     now: Timestamp,
 ) -> Result<(), Error> {
-    let Some(last) = store.node_alive(&settings.node, now).await? else {
+    let Some(last) = store.mark_node_alive(&settings.node, now).await? else {
         return Ok(());
     };
     let behind_ms = last.as_ms() - now.as_ms();
@@ -537,11 +542,11 @@ async fn note_outage(
     Ok(())
 }
 
-/// Tells every attempt when the engine's health changes. One task for all: ten
-/// thousand that watch the same value would wake over each other.
-async fn tell_health(
-    registry: Arc<Registry>,
-    shared: Arc<Shared>,
+/// Reports changes of the engine's health to every attempt. One task for all: ten
+/// thousand watchers of one value would wake all at once.
+async fn broadcast_health(
+    registry: Arc<ActorRegistry>,
+    shared: Arc<NodeContext>,
     mut available: watch::Receiver<bool>,
     stop: CancellationToken,
 ) {
@@ -560,12 +565,18 @@ async fn tell_health(
         let level = shared.health_level();
         shared.metrics.health.set(level.into());
         if std::mem::replace(&mut told, level) != level {
-            registry.tell_all(|| Message::Health).await;
+            registry
+                .broadcast_message(|| ActorMessage::HealthChanged)
+                .await;
         }
     }
 }
 
-async fn say_alive(store: Arc<dyn AttemptStore>, shared: Arc<Shared>, stop: CancellationToken) {
+async fn report_alive(
+    store: Arc<dyn AttemptStore>,
+    shared: Arc<NodeContext>,
+    stop: CancellationToken,
+) {
     let mut interval = tokio::time::interval(ALIVE_INTERVAL);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -574,8 +585,14 @@ async fn say_alive(store: Arc<dyn AttemptStore>, shared: Arc<Shared>, stop: Canc
             () = stop.cancelled() => return,
             _ = interval.tick() => {}
         }
-        if let Err(error) = store.node_alive(&shared.node, shared.clock.now()).await {
-            tracing::debug!(error = chain(&error), "cannot say that this node lives");
+        if let Err(error) = store
+            .mark_node_alive(&shared.node, shared.clock.now())
+            .await
+        {
+            tracing::debug!(
+                error = error_chain(&error),
+                "cannot record that this node is alive"
+            );
         }
     }
 }

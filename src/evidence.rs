@@ -1,8 +1,8 @@
-//! Evidence: pictures, sounds and films that a proctoring client uploads about an attempt.
+//! Evidence: images, audio and video that a proctoring client uploads about an attempt.
 //!
-//! A client announces a file, uploads it by a link that ends soon, and staff read it by another.
-//! Where files are kept in S3 both links are S3's own, and no file passes through the engine;
-//! where they are kept in a folder the engine signs the links and does both by itself.
+//! A client announces a file and uploads it by a short-lived link; staff read it by another. With
+//! S3 both links are presigned requests to S3, and no file passes through the engine. With a
+//! folder the engine signs the links and serves them itself.
 
 mod place;
 
@@ -15,143 +15,143 @@ use futures_util::{Stream, StreamExt as _, stream};
 use object_store::path::Path as Key;
 use serde::{Deserialize, Serialize};
 
-pub use self::place::{Credentials, Place, S3};
-use self::place::{Opened, Presence};
+pub use self::place::{EvidenceLocation, S3Credentials, S3Settings};
+use self::place::{FileBackend, UploadedObject};
 use crate::{
     domain::{
-        evidence::{Kind, MediaType},
+        evidence::{EvidenceKind, MediaType},
         id::{AttemptId, EvidenceId, ExamCode, SessionId},
         time::Timestamp,
     },
-    media::Found,
-    secrets::signed::Signer,
-    store::{self, Allowed, Announced, EvidenceRow, EvidenceStore},
+    media::FileContent,
+    secrets::signed::HmacSigner,
+    store::{self, AnnounceOutcome, EvidenceQuota, EvidenceRow, EvidenceStore},
 };
 
-/// Where the engine itself takes and gives files, by a link.
-pub const LINKS: &str = "/api/v1/evidence/";
+/// Path of the engine's own links; the signed claims follow it.
+pub const LINK_PATH: &str = "/api/v1/evidence/";
 
-/// So long after its end an attempt still gets evidence: what the client had not sent before.
-const AFTER_THE_END: Duration = Duration::from_mins(10);
+/// Time after the end of an attempt in which a client may still upload its last files.
+const UPLOAD_GRACE: Duration = Duration::from_mins(10);
 
-/// In which files are counted.
+/// Window of the limit [`EvidenceLimits::files_per_hour`].
 const HOUR: Duration = Duration::from_hours(1);
 
-/// What was not uploaded by then never will be.
-const UNSTORED_KEPT: Duration = Duration::from_hours(24);
+/// Age at which an announcement without a file is removed.
+const UNSTORED_RETENTION: Duration = Duration::from_hours(24);
 
-/// Files of one round of [`EvidenceFiles::sweep`], and how many of them are removed at once.
-const SWEPT: u32 = 500;
-const SWEPT_AT_ONCE: usize = 8;
+/// Files in a round of [`EvidenceFiles::remove_expired`], and how many are removed at a time.
+const EXPIRED_BATCH: u32 = 500;
+const REMOVALS_AT_ONCE: usize = 8;
 
-/// Why there is no file, or no link to one.
+/// Errors of evidence files and their links.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Evidence of this kind is of other types, or the content is not what was announced.
-    #[error("no evidence of this kind has this type")]
-    Type,
-    /// Larger than allowed, or than announced.
+    /// The kind of evidence does not allow the type, or the content differs from the announcement.
+    #[error("this kind of evidence does not allow the file's type")]
+    WrongType,
+    /// The file is larger than allowed or announced.
     #[error("the file is too large")]
     TooLarge,
-    /// Smaller than announced, or nothing at all.
-    #[error("the file is not whole")]
-    NotWhole,
-    /// Too many files an hour; when to try again.
-    #[error("the attempt has too many files")]
+    /// The file is smaller than announced, or empty.
+    #[error("the file is incomplete")]
+    Incomplete,
+    /// The attempt exceeds its files per hour; the time until a retry may succeed.
+    #[error("the attempt has too many files in an hour")]
     TooMany(Duration),
     /// The attempt ended too long ago.
-    #[error("the attempt is over")]
-    Over,
-    /// There is nothing of this id in this attempt.
-    #[error("there is no such evidence")]
+    #[error("the attempt ended too long ago")]
+    AttemptOver,
+    /// The attempt has no evidence with this id.
+    #[error("the attempt has no such evidence")]
     NotFound,
-    /// Announced and not uploaded.
+    /// The file is announced, but not uploaded.
     #[error("the file is not uploaded yet")]
     NotStored,
-    /// Uploaded before: evidence does not change.
-    #[error("the file is there already")]
-    Stored,
-    /// A link that has ended, or was not made here.
-    #[error("the link is not valid, or no longer")]
-    Link,
-    /// The client did not send it all.
+    /// The file is uploaded already; evidence does not change.
+    #[error("the file is uploaded already")]
+    AlreadyStored,
+    /// The link has expired, or has no valid signature.
+    #[error("the link is invalid or expired")]
+    InvalidLink,
+    /// The upload broke off.
     #[error("receive the file")]
-    Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The place of the files.
-    #[error("the place of evidence")]
-    Place(#[from] object_store::Error),
-    /// What is known of them.
-    #[error("what is known of evidence")]
+    Interrupted(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The storage of the files failed.
+    #[error("access the evidence files")]
+    Storage(#[from] object_store::Error),
+    /// The store of the rows failed.
+    #[error("access the rows of evidence")]
     Records(#[from] store::Error),
-    /// Ids are random.
+    /// The system has no randomness for an id.
     #[error("draw random bytes")]
     Random(#[from] getrandom::Error),
 }
 
-/// What is allowed, and for how long.
+/// Limits of evidence.
 #[derive(Debug, Clone, Copy)]
-pub struct Rules {
-    /// The most bytes of one file.
+pub struct EvidenceLimits {
+    /// Largest size of a file in bytes.
     pub file_bytes: u64,
-    /// The most files of an attempt in an hour.
+    /// Largest number of files of an attempt in an hour.
     pub files_per_hour: NonZeroU32,
-    /// How long a link is good.
-    pub link: Duration,
-    /// How long files are kept.
-    pub keep: Duration,
+    /// Lifetime of a link.
+    pub link_lifetime: Duration,
+    /// Time for which files are kept.
+    pub retention: Duration,
 }
 
-/// An attempt that a file is about.
+/// The attempt that a file belongs to.
 #[derive(Debug, Clone, Copy)]
-pub struct About<'a> {
-    /// The attempt.
+pub struct EvidenceAttempt<'a> {
+    /// Id of the attempt.
     pub attempt: AttemptId,
-    /// Its exam.
+    /// Code of the exam.
     pub exam: &'a ExamCode,
-    /// When it ended, where it has.
+    /// End of the attempt; none while it runs.
     pub closed_at: Option<Timestamp>,
 }
 
-/// A file that a client wants to upload.
+/// A client's announcement of a file.
 #[derive(Debug, Clone)]
-pub struct Offer {
-    /// What it shows.
-    pub kind: Kind,
-    /// Its media type.
+pub struct UploadOffer {
+    /// Kind of evidence.
+    pub kind: EvidenceKind,
+    /// Media type.
     pub content_type: String,
-    /// Its size.
+    /// Size in bytes.
     pub bytes: u64,
-    /// The session in which it was made.
+    /// Session in which the file was made.
     pub session: Option<SessionId>,
-    /// The event of that session which it belongs to.
+    /// Number of that session's event to which the file belongs.
     pub event: Option<u64>,
 }
 
-/// A request that whoever has it may send, for a while.
+/// A request that needs no other authorization until it expires.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Link {
-    /// Its address; without a host where that is the engine's own.
+pub struct PresignedRequest {
+    /// Address; without a host for the engine's own links.
     pub url: String,
-    /// Headers that it must have.
+    /// Required headers.
     pub headers: BTreeMap<&'static str, String>,
-    /// When it ends.
+    /// Expiry.
     pub expires_at: Timestamp,
 }
 
-/// What a link of the engine's own lets one do.
+/// The action that one of the engine's own links permits.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-enum Verb {
+enum LinkAction {
     #[serde(rename = "put")]
     Put,
     #[serde(rename = "get")]
     Get,
 }
 
-/// What a link of the engine's own says.
+/// The signed content of one of the engine's own links.
 #[derive(Serialize, Deserialize)]
-struct Grant {
+struct LinkClaims {
     #[serde(rename = "v")]
-    verb: Verb,
+    action: LinkAction,
     #[serde(rename = "a")]
     attempt: AttemptId,
     #[serde(rename = "i")]
@@ -160,62 +160,63 @@ struct Grant {
     expires_at: Timestamp,
 }
 
-/// The files of evidence, and what is known of them.
+/// Evidence files with their rows and links.
 pub struct EvidenceFiles {
-    place: Opened,
+    backend: FileBackend,
     records: Arc<dyn EvidenceStore>,
-    links: Signer,
-    rules: Rules,
+    signer: HmacSigner,
+    limits: EvidenceLimits,
 }
 
 impl EvidenceFiles {
-    /// Files at a place. A folder is made where it is missing, for this user alone; several nodes
-    /// need the same one, and the same `secret`.
+    /// Opens the files at a location. A missing folder is created, readable by this user alone.
+    /// All nodes must share the folder and `secret`.
     ///
     /// # Errors
-    /// Where there can be no such folder, or S3 cannot be used as it is set.
+    /// If the folder cannot be created, or the settings of S3 are invalid.
     pub fn open(
-        place: &Place,
-        rules: Rules,
+        location: &EvidenceLocation,
+        limits: EvidenceLimits,
         records: Arc<dyn EvidenceStore>,
         secret: &[u8; 32],
     ) -> Result<Self, Error> {
         Ok(Self {
-            place: Opened::open(place)?,
+            backend: FileBackend::open(location)?,
             records,
-            links: Signer::new(secret),
-            rules,
+            signer: HmacSigner::new(secret),
+            limits,
         })
     }
 
-    /// Takes a file's announcement, and tells how to upload it.
+    /// Records the announcement of a file, and returns its id and the request that uploads it.
     ///
     /// # Errors
-    /// [`Error::Over`], [`Error::Type`], [`Error::TooLarge`], [`Error::NotWhole`],
+    /// [`Error::AttemptOver`], [`Error::WrongType`], [`Error::TooLarge`], [`Error::Incomplete`],
     /// [`Error::TooMany`].
-    pub async fn announce(
+    pub async fn announce_upload(
         &self,
-        about: About<'_>,
-        offer: Offer,
+        about: EvidenceAttempt<'_>,
+        offer: UploadOffer,
         now: Timestamp,
-    ) -> Result<(EvidenceId, Link), Error> {
+    ) -> Result<(EvidenceId, PresignedRequest), Error> {
         if about
             .closed_at
-            .is_some_and(|at| now.since(at) > AFTER_THE_END)
+            .is_some_and(|at| now.since(at) > UPLOAD_GRACE)
         {
-            return Err(Error::Over);
+            return Err(Error::AttemptOver);
         }
-        let media_type = MediaType::of(offer.kind, &offer.content_type).ok_or(Error::Type)?;
+        let media_type =
+            MediaType::for_kind(offer.kind, &offer.content_type).ok_or(Error::WrongType)?;
         match offer.bytes {
-            0 => return Err(Error::NotWhole),
-            bytes if bytes > self.rules.file_bytes => return Err(Error::TooLarge),
+            0 => return Err(Error::Incomplete),
+            bytes if bytes > self.limits.file_bytes => return Err(Error::TooLarge),
             _ => {}
         }
         let id = new_id()?;
         let (exam, attempt) = (about.exam, about.attempt);
         let row = EvidenceRow {
             attempt,
-            file: format!("{exam}/{attempt}/{id}.{}", media_type.ending),
+            file: format!("{exam}/{attempt}/{id}.{}", media_type.extension),
             id,
             kind: offer.kind,
             content_type: media_type.name.to_owned(),
@@ -225,29 +226,30 @@ impl EvidenceFiles {
             at: now,
             stored_at: None,
         };
-        let allowed = Allowed {
-            files: self.rules.files_per_hour.get(),
+        let allowed = EvidenceQuota {
+            max_files: self.limits.files_per_hour.get(),
             since: now - HOUR,
         };
-        if let Announced::TooMany(oldest) = self.records.put(&row, allowed).await? {
+        if let AnnounceOutcome::TooMany(oldest) = self.records.announce_file(&row, allowed).await? {
             return Err(Error::TooMany((oldest + HOUR).since(now)));
         }
-        let link = match &self.place {
-            Opened::Folder(_) => self.own_link(Verb::Put, &row, now),
-            Opened::S3(bucket) => {
-                let (url, headers) = bucket.upload(&row, self.rules.link).await?;
-                self.link(url, headers, now)
+        let link = match &self.backend {
+            FileBackend::Folder(_) => self.own_request(LinkAction::Put, &row, now),
+            FileBackend::S3(bucket) => {
+                let (url, headers) = bucket.upload_link(&row, self.limits.link_lifetime).await?;
+                self.presigned_request(url, headers, now)
             }
         };
         Ok((row.id, link))
     }
 
-    /// Takes a file by a link of the engine's own. What is not as it was announced leaves nothing.
+    /// Receives a file by one of the engine's own links. A file that differs from its
+    /// announcement is not stored.
     ///
     /// # Errors
-    /// [`Error::Link`], [`Error::Stored`], [`Error::TooLarge`], [`Error::NotWhole`],
-    /// [`Error::Type`], [`Error::Broken`].
-    pub async fn receive<S, E>(
+    /// [`Error::InvalidLink`], [`Error::AlreadyStored`], [`Error::TooLarge`],
+    /// [`Error::Incomplete`], [`Error::WrongType`], [`Error::Interrupted`].
+    pub async fn receive_upload<S, E>(
         &self,
         link: &str,
         length: Option<u64>,
@@ -258,63 +260,65 @@ impl EvidenceFiles {
         S: Stream<Item = Result<Bytes, E>> + Unpin,
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let row = self.granted(link, Verb::Put, now).await?;
-        let Opened::Folder(folder) = &self.place else {
-            return Err(Error::Link);
+        let row = self.verify_link(link, LinkAction::Put, now).await?;
+        let FileBackend::Folder(folder) = &self.backend else {
+            return Err(Error::InvalidLink);
         };
         if row.stored_at.is_some() {
-            return Err(Error::Stored);
+            return Err(Error::AlreadyStored);
         }
         if length.is_some_and(|length| length > row.bytes) {
             return Err(Error::TooLarge);
         }
-        let content = content.map(|part| part.map_err(|error| Error::Broken(error.into())));
-        folder.write(&row, content).await?;
-        self.note(&row, now).await
+        let content = content.map(|part| part.map_err(|error| Error::Interrupted(error.into())));
+        folder.write_file(&row, content).await?;
+        self.mark_stored(&row, now).await
     }
 
-    /// Notes that a file was uploaded to S3, after a look whether it was. One that is not as it was
-    /// announced is removed. A repeat changes nothing.
+    /// Checks that a file was uploaded to S3, and marks it as stored. A file that differs from its
+    /// announcement is removed. A repeat changes nothing.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::NotStored`], [`Error::TooLarge`], [`Error::NotWhole`],
-    /// [`Error::Type`].
-    pub async fn confirm(
+    /// [`Error::NotFound`], [`Error::NotStored`], [`Error::TooLarge`], [`Error::Incomplete`],
+    /// [`Error::WrongType`].
+    pub async fn confirm_upload(
         &self,
         attempt: AttemptId,
         id: &EvidenceId,
         now: Timestamp,
     ) -> Result<(), Error> {
-        let row = self.row(attempt, id).await?;
+        let row = self.find_row(attempt, id).await?;
         if row.stored_at.is_some() {
             return Ok(());
         }
-        let Opened::S3(bucket) = &self.place else {
+        let FileBackend::S3(bucket) = &self.backend else {
             return Err(Error::NotStored);
         };
-        let Presence {
+        let UploadedObject {
             bytes,
             content_type,
-        } = bucket.look(&row).await?.ok_or(Error::NotStored)?;
+        } = bucket.inspect_upload(&row).await?.ok_or(Error::NotStored)?;
         let fault = match bytes.cmp(&row.bytes) {
             Ordering::Greater => Error::TooLarge,
-            Ordering::Less => Error::NotWhole,
-            Ordering::Equal if content_type != row.content_type => Error::Type,
-            Ordering::Equal => return self.note(&row, now).await,
+            Ordering::Less => Error::Incomplete,
+            Ordering::Equal if content_type != row.content_type => Error::WrongType,
+            Ordering::Equal => return self.mark_stored(&row, now).await,
         };
-        self.place.remove(&Key::from(row.file.as_str())).await?;
+        self.backend
+            .remove_file(&Key::from(row.file.as_str()))
+            .await?;
         Err(fault)
     }
 
-    /// The evidence of an attempt, oldest first.
+    /// Returns the evidence of an attempt, oldest first.
     ///
     /// # Errors
-    /// Where the store does not answer.
-    pub async fn list(&self, attempt: AttemptId) -> Result<Vec<EvidenceRow>, Error> {
-        Ok(self.records.list(attempt).await?)
+    /// [`Error::Records`].
+    pub async fn list_files(&self, attempt: AttemptId) -> Result<Vec<EvidenceRow>, Error> {
+        Ok(self.records.list_files(attempt).await?)
     }
 
-    /// A link to read a file.
+    /// Returns a request that reads a file.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::NotStored`].
@@ -323,58 +327,70 @@ impl EvidenceFiles {
         attempt: AttemptId,
         id: &EvidenceId,
         now: Timestamp,
-    ) -> Result<Link, Error> {
-        let row = self.row(attempt, id).await?;
+    ) -> Result<PresignedRequest, Error> {
+        let row = self.find_row(attempt, id).await?;
         if row.stored_at.is_none() {
             return Err(Error::NotStored);
         }
-        match &self.place {
-            Opened::Folder(_) => Ok(self.own_link(Verb::Get, &row, now)),
-            Opened::S3(bucket) => {
-                let url = bucket.download(&row, self.rules.link).await?;
-                Ok(self.link(url, BTreeMap::new(), now))
+        match &self.backend {
+            FileBackend::Folder(_) => Ok(self.own_request(LinkAction::Get, &row, now)),
+            FileBackend::S3(bucket) => {
+                let url = bucket
+                    .download_link(&row, self.limits.link_lifetime)
+                    .await?;
+                Ok(self.presigned_request(url, BTreeMap::new(), now))
             }
         }
     }
 
-    /// What a link of the engine's own lets one read.
+    /// Returns the row of the file that one of the engine's own links permits to read.
     ///
     /// # Errors
-    /// [`Error::Link`].
-    pub async fn linked(&self, link: &str, now: Timestamp) -> Result<EvidenceRow, Error> {
-        self.granted(link, Verb::Get, now).await
+    /// [`Error::InvalidLink`].
+    pub async fn authorize_read(&self, link: &str, now: Timestamp) -> Result<EvidenceRow, Error> {
+        self.verify_link(link, LinkAction::Get, now).await
     }
 
-    /// The content of a file in the folder, or a part of it.
+    /// Reads a file in the folder, or a part of it.
     ///
     /// # Errors
     /// [`Error::NotFound`].
-    pub async fn read(&self, row: &EvidenceRow, part: Option<Range<u64>>) -> Result<Found, Error> {
-        let Opened::Folder(folder) = &self.place else {
-            return Err(Error::Link);
+    pub async fn read_file(
+        &self,
+        row: &EvidenceRow,
+        part: Option<Range<u64>>,
+    ) -> Result<FileContent, Error> {
+        let FileBackend::Folder(folder) = &self.backend else {
+            return Err(Error::InvalidLink);
         };
-        folder.read(row, part).await?.ok_or(Error::NotFound)
+        folder.read_file(row, part).await?.ok_or(Error::NotFound)
     }
 
-    /// Removes what is over its time, and what was announced a day ago and never came. Tells how
-    /// many there were.
+    /// Removes files past their retention, and announcements that stayed without a file for a
+    /// day. Returns the count of removed rows.
     ///
     /// # Errors
-    /// The first of all, after whatever can be removed of this round is.
-    pub async fn sweep(&self, now: Timestamp) -> Result<usize, Error> {
-        let (before, unstored) = (now - self.rules.keep, now - UNSTORED_KEPT);
+    /// The first error of a round, after the other files of the round are removed.
+    pub async fn remove_expired(&self, now: Timestamp) -> Result<usize, Error> {
+        let (before, unstored) = (now - self.limits.retention, now - UNSTORED_RETENTION);
         let mut swept = 0;
         loop {
-            let rows = self.records.expired(before, unstored, SWEPT).await?;
+            let rows = self
+                .records
+                .list_expired(before, unstored, EXPIRED_BATCH)
+                .await?;
             if rows.is_empty() {
                 return Ok(swept);
             }
-            // A row goes after its file: whatever stops this, none is forgotten.
+            // The row is removed after its file: an interruption leaves no file without a row.
             let removals = stream::iter(&rows).map(async |row| {
-                let removed = self.place.remove(&Key::from(row.file.as_str())).await;
+                let removed = self
+                    .backend
+                    .remove_file(&Key::from(row.file.as_str()))
+                    .await;
                 removed.map(|()| row.id.clone())
             });
-            let removed: Vec<_> = removals.buffer_unordered(SWEPT_AT_ONCE).collect().await;
+            let removed: Vec<_> = removals.buffer_unordered(REMOVALS_AT_ONCE).collect().await;
             let mut fault = None;
             let mut gone = Vec::with_capacity(removed.len());
             for outcome in removed {
@@ -383,7 +399,7 @@ impl EvidenceFiles {
                     Err(error) => fault = fault.or(Some(error)),
                 }
             }
-            self.records.remove(&gone).await?;
+            self.records.delete_rows(&gone).await?;
             swept += gone.len();
             if let Some(error) = fault {
                 return Err(error.into());
@@ -391,44 +407,58 @@ impl EvidenceFiles {
         }
     }
 
-    async fn row(&self, attempt: AttemptId, id: &EvidenceId) -> Result<EvidenceRow, Error> {
-        let row = self.records.get(attempt, id).await?;
+    async fn find_row(&self, attempt: AttemptId, id: &EvidenceId) -> Result<EvidenceRow, Error> {
+        let row = self.records.find_file(attempt, id).await?;
         row.ok_or(Error::NotFound)
     }
 
-    async fn note(&self, row: &EvidenceRow, now: Timestamp) -> Result<(), Error> {
-        let known = self.records.confirm(row.attempt, &row.id, now).await?;
+    async fn mark_stored(&self, row: &EvidenceRow, now: Timestamp) -> Result<(), Error> {
+        let known = self.records.confirm_file(row.attempt, &row.id, now).await?;
         known.then_some(()).ok_or(Error::NotFound)
     }
 
-    fn link(&self, url: String, headers: BTreeMap<&'static str, String>, now: Timestamp) -> Link {
-        Link {
+    fn presigned_request(
+        &self,
+        url: String,
+        headers: BTreeMap<&'static str, String>,
+        now: Timestamp,
+    ) -> PresignedRequest {
+        PresignedRequest {
             url,
             headers,
-            expires_at: now + self.rules.link,
+            expires_at: now + self.limits.link_lifetime,
         }
     }
 
-    fn own_link(&self, verb: Verb, row: &EvidenceRow, now: Timestamp) -> Link {
-        let grant = Grant {
-            verb,
+    fn own_request(&self, verb: LinkAction, row: &EvidenceRow, now: Timestamp) -> PresignedRequest {
+        let grant = LinkClaims {
+            action: verb,
             attempt: row.attempt,
             id: row.id.clone(),
-            expires_at: now + self.rules.link,
+            expires_at: now + self.limits.link_lifetime,
         };
         let headers = match verb {
-            Verb::Put => BTreeMap::from([("content-type", row.content_type.clone())]),
-            Verb::Get => BTreeMap::new(),
+            LinkAction::Put => BTreeMap::from([("content-type", row.content_type.clone())]),
+            LinkAction::Get => BTreeMap::new(),
         };
-        self.link(format!("{LINKS}{}", self.links.sign(&grant)), headers, now)
+        self.presigned_request(
+            format!("{LINK_PATH}{}", self.signer.sign(&grant)),
+            headers,
+            now,
+        )
     }
 
-    async fn granted(&self, link: &str, verb: Verb, now: Timestamp) -> Result<EvidenceRow, Error> {
-        let grant: Option<Grant> = self.links.verify(link);
+    async fn verify_link(
+        &self,
+        link: &str,
+        verb: LinkAction,
+        now: Timestamp,
+    ) -> Result<EvidenceRow, Error> {
+        let grant: Option<LinkClaims> = self.signer.verify(link);
         let grant = grant
-            .filter(|grant| grant.verb == verb && now < grant.expires_at)
-            .ok_or(Error::Link)?;
-        self.row(grant.attempt, &grant.id).await
+            .filter(|grant| grant.action == verb && now < grant.expires_at)
+            .ok_or(Error::InvalidLink)?;
+        self.find_row(grant.attempt, &grant.id).await
     }
 }
 

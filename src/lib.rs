@@ -1,4 +1,4 @@
-//! Invigil, a real-time exam engine. The map of the house, in reading order.
+//! Invigil, a real-time exam engine: the map of its modules.
 
 pub mod cluster;
 pub mod config;

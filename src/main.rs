@@ -1,10 +1,10 @@
-//! The program. What it can do stands in `cli`, one file a subcommand.
+//! The program; `cli` has one file for each subcommand.
 
 mod cli;
 
 use std::process::ExitCode;
 
-/// Thousands of connections come and go: this allocator gives memory back and
+/// The allocator. It returns the memory of thousands of short connections, and
 /// does not fragment.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

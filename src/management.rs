@@ -1,11 +1,11 @@
-//! The management side: people, courses, the question bank, exams as they are
-//! written, marking, releases, logs. On PostgreSQL alone, and apart from the
-//! live engine: with a small pool and a database role of its own.
+//! The management side: people, courses, the question bank, exam drafts, marking,
+//! result releases and logs. It needs PostgreSQL, and is kept apart from the live
+//! engine by a small connection pool and a database role of its own.
 //!
-//! Whatever somebody does is one transaction, [`Work`], that begins by saying to
-//! the database who it is. From then on the row policies decide what is seen and
-//! what may change; the code here asks for things as if everything were its
-//! own. What is another's is not there.
+//! Each request is one transaction, [`UnitOfWork`], that begins by setting the
+//! acting person in the database. From then on row policies decide which rows are
+//! visible and which may change, so queries here carry no permission checks: rows
+//! of another organisation do not exist for them.
 
 pub mod bank;
 pub mod courses;
@@ -24,58 +24,58 @@ use chrono::{DateTime, Utc};
 use sqlx::{AssertSqlSafe, PgPool, Postgres, Transaction};
 use tokio::time::timeout;
 
-pub use self::fault::{Fault, FieldFault};
+pub use self::fault::{FieldFault, ManagementError};
 use crate::{
-    media::Media,
-    secrets::sealed::Keys,
+    media::MediaStore,
+    secrets::sealed::SealingKeys,
     store::{self, postgres},
 };
 
-/// A transaction that takes longer is given up: it would keep rows from others.
+/// Limit of one transaction: a longer one would hold row locks that others wait for.
 const WORK_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// As long as an import may take: 50,000 people are 13 s on two slow cores.
+/// Limit of an import: 50,000 people take 13 s on two slow cores.
 pub const IMPORT_TIMEOUT: Duration = Duration::from_mins(5);
 
-/// The database side of management.
+/// Entry point of the management side: its connection pool, keys and media files.
 #[derive(Debug, Clone)]
 pub struct Management {
     pool: PgPool,
     key_file: PathBuf,
-    media: Media,
+    media: MediaStore,
 }
 
-/// Who asks, as a request shows it.
+/// Origin of a request: the log-in token, time, address and program.
 #[derive(Debug, Clone)]
-pub struct Caller {
+pub struct RequestContext {
     /// Hash of the log-in token.
-    pub token: [u8; 32],
-    /// When.
+    pub token_hash: [u8; 32],
+    /// Time of the request.
     pub at: DateTime<Utc>,
-    /// Where from.
+    /// Client address.
     pub address: IpAddr,
-    /// What the program calls itself.
+    /// `User-Agent` of the client.
     pub user_agent: Option<String>,
 }
 
-/// The person who acts.
+/// The signed-in person on whose behalf a transaction runs.
 #[derive(Debug, Clone, sqlx::FromRow)]
-pub struct Actor {
-    /// The person's number.
+pub struct Principal {
+    /// Number of the person.
     pub user_id: i64,
-    /// The name to sign in with.
+    /// Sign-in name.
     pub username: String,
-    /// Shown to people.
+    /// Display name.
     pub name: String,
     /// `candidate`, `proctor`, `teacher`, `admin` or `super_admin`.
     pub role: String,
-    /// Where the person belongs.
+    /// Number of the person's organisation.
     pub organization_id: i64,
 }
 
-impl Actor {
-    /// The program itself.
-    pub(crate) fn nobody() -> Self {
+impl Principal {
+    /// The engine itself, as when maintenance regrades attempts.
+    pub(crate) fn system() -> Self {
         Self {
             user_id: 0,
             username: String::new(),
@@ -85,38 +85,38 @@ impl Actor {
         }
     }
 
-    /// Whether the person administers an organisation.
+    /// Returns true for administrators of an organisation or of the installation.
     pub fn is_admin(&self) -> bool {
         matches!(self.role.as_str(), "admin" | "super_admin")
     }
 
-    /// Whether the person manages anything at all.
+    /// Returns true for administrators and teachers; proctors manage nothing.
     pub fn is_staff(&self) -> bool {
         self.is_admin() || self.role == "teacher"
     }
 }
 
-/// One transaction of one person. Dropped, it changes nothing.
-pub struct Work {
-    /// The transaction.
+/// A transaction of one person; dropping it rolls it back.
+pub struct UnitOfWork {
+    /// The open database transaction.
     pub tx: Transaction<'static, Postgres>,
-    /// Who acts.
-    pub actor: Actor,
-    /// Whether everything is undone at the end: it was only tried.
-    pub undo: bool,
+    /// The acting person.
+    pub principal: Principal,
+    /// True if the transaction is a preview and is rolled back at the end.
+    pub dry_run: bool,
 }
 
 impl Management {
-    /// Connects with the rights of the API's role.
+    /// Connects as the database role of the API.
     ///
     /// # Errors
-    /// Where the database cannot be reached, or has not that role: then
-    /// `invigil migrate --roles` was not run.
+    /// If the database cannot be reached, or lacks the role that
+    /// `invigil migrate --roles` creates.
     pub async fn connect(
         url: &str,
         max_connections: u32,
         key_file: PathBuf,
-        media: Media,
+        media: MediaStore,
     ) -> Result<Self, store::Error> {
         let pool = postgres::app_pool(url, max_connections).await?;
         Ok(Self {
@@ -126,92 +126,92 @@ impl Management {
         })
     }
 
-    /// What personal data is sealed with, as of now: it may have been rotated.
+    /// Reads the keys that seal personal data, afresh because they may have been rotated.
     ///
     /// # Errors
-    /// Where the file cannot be read.
-    pub fn keys(&self) -> Result<Keys, Fault> {
-        Keys::open(&self.key_file).map_err(Fault::internal)
+    /// If the key file cannot be read.
+    pub fn read_keys(&self) -> Result<SealingKeys, ManagementError> {
+        SealingKeys::open(&self.key_file).map_err(ManagementError::internal)
     }
 
-    /// Where files of questions are.
-    pub const fn media(&self) -> &Media {
+    /// Store of the files that questions show.
+    pub const fn media(&self) -> &MediaStore {
         &self.media
     }
 
-    /// Begins what somebody does.
+    /// Opens a transaction for the owner of a log-in token.
     ///
     /// # Errors
-    /// [`Fault::NotSignedIn`] where the log-in is not valid.
-    pub async fn begin(&self, caller: &Caller) -> Result<Work, Fault> {
+    /// [`ManagementError::NotSignedIn`] if the log-in is not valid.
+    pub async fn begin_work(&self, caller: &RequestContext) -> Result<UnitOfWork, ManagementError> {
         let mut tx = self.pool.begin().await?;
         let actor = sqlx::query_as("SELECT * FROM app_enter($1, $2, $3::text::inet, $4)")
-            .bind(caller.token.as_slice())
+            .bind(caller.token_hash.as_slice())
             .bind(caller.at)
             .bind(caller.address.to_string())
             .bind(&caller.user_agent)
             .fetch_optional(&mut *tx)
             .await?;
         let Some(actor) = actor else {
-            // That a replaced token came back is kept.
+            // `app_enter` recorded the use of a replaced token: keep that.
             tx.commit().await?;
-            return Err(Fault::NotSignedIn);
+            return Err(ManagementError::NotSignedIn);
         };
-        Ok(Work {
+        Ok(UnitOfWork {
             tx,
-            actor,
-            undo: false,
+            principal: actor,
+            dry_run: false,
         })
     }
 
-    /// Does one piece of work for staff, whole or not at all.
+    /// Runs one unit of work for staff, all or nothing.
     ///
     /// # Errors
-    /// What the work says, and [`Fault::Forbidden`] for candidates and proctors.
-    pub async fn work<T>(
+    /// Errors of `work`, and [`ManagementError::Forbidden`] for candidates and proctors.
+    pub async fn run_as_staff<T>(
         &self,
-        caller: &Caller,
-        work: impl AsyncFnOnce(&mut Work) -> Result<T, Fault>,
-    ) -> Result<T, Fault> {
-        self.within(Scope::Staff, caller, work).await
+        caller: &RequestContext,
+        work: impl AsyncFnOnce(&mut UnitOfWork) -> Result<T, ManagementError>,
+    ) -> Result<T, ManagementError> {
+        self.run_scoped(WorkScope::Staff, caller, work).await
     }
 
-    /// Does one import for staff, which may take its time.
+    /// Runs one import for staff, within [`IMPORT_TIMEOUT`].
     ///
     /// # Errors
-    /// As [`Management::work`].
-    pub async fn import_work<T>(
+    /// As [`Management::run_as_staff`].
+    pub async fn run_import<T>(
         &self,
-        caller: &Caller,
-        work: impl AsyncFnOnce(&mut Work) -> Result<T, Fault>,
-    ) -> Result<T, Fault> {
-        self.within(Scope::Import, caller, work).await
+        caller: &RequestContext,
+        work: impl AsyncFnOnce(&mut UnitOfWork) -> Result<T, ManagementError>,
+    ) -> Result<T, ManagementError> {
+        self.run_scoped(WorkScope::Import, caller, work).await
     }
 
-    /// Does one piece of work on what is the person's own, whoever it is.
+    /// Runs one unit of work on the caller's own data, whatever the caller's role.
     ///
     /// # Errors
-    /// What the work says.
-    pub async fn own_work<T>(
+    /// Errors of `work`.
+    pub async fn run_as_self<T>(
         &self,
-        caller: &Caller,
-        work: impl AsyncFnOnce(&mut Work) -> Result<T, Fault>,
-    ) -> Result<T, Fault> {
-        self.within(Scope::Own, caller, work).await
+        caller: &RequestContext,
+        work: impl AsyncFnOnce(&mut UnitOfWork) -> Result<T, ManagementError>,
+    ) -> Result<T, ManagementError> {
+        self.run_scoped(WorkScope::Own, caller, work).await
     }
 
-    async fn within<T>(
+    async fn run_scoped<T>(
         &self,
-        scope: Scope,
-        caller: &Caller,
-        work: impl AsyncFnOnce(&mut Work) -> Result<T, Fault>,
-    ) -> Result<T, Fault> {
+        scope: WorkScope,
+        caller: &RequestContext,
+        work: impl AsyncFnOnce(&mut UnitOfWork) -> Result<T, ManagementError>,
+    ) -> Result<T, ManagementError> {
         let whole = async {
-            let mut open = self.begin(caller).await?;
-            if scope != Scope::Own && !open.actor.is_staff() {
-                return Err(Fault::Forbidden);
+            let mut open = self.begin_work(caller).await?;
+            if scope != WorkScope::Own && !open.principal.is_staff() {
+                return Err(ManagementError::Forbidden);
             }
-            if scope == Scope::Import {
+            if scope == WorkScope::Import {
                 let limit = format!(
                     "SET LOCAL statement_timeout = {}",
                     IMPORT_TIMEOUT.as_millis()
@@ -221,7 +221,7 @@ impl Management {
                     .await?;
             }
             let done = work(&mut open).await?;
-            if open.undo {
+            if open.dry_run {
                 open.tx.rollback().await?;
             } else {
                 open.tx.commit().await?;
@@ -229,36 +229,36 @@ impl Management {
             Ok(done)
         };
         let limit = match scope {
-            Scope::Own | Scope::Staff => WORK_TIMEOUT,
-            Scope::Import => IMPORT_TIMEOUT,
+            WorkScope::Own | WorkScope::Staff => WORK_TIMEOUT,
+            WorkScope::Import => IMPORT_TIMEOUT,
         };
         timeout(limit, whole)
             .await
-            .unwrap_or(Err(Fault::Unavailable))
+            .unwrap_or(Err(ManagementError::Unavailable))
     }
 }
 
-/// What a piece of work is about.
+/// Permission and time limit of a unit of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Scope {
-    /// The person's own, whoever it is.
+enum WorkScope {
+    /// The caller's own data, for every role.
     Own,
-    /// What only staff do.
+    /// Staff only.
     Staff,
-    /// The same, with patience.
+    /// Staff only, with the time limit of imports.
     Import,
 }
 
-impl Work {
-    /// Lets only administrators through.
+impl UnitOfWork {
+    /// Rejects everybody but administrators.
     ///
     /// # Errors
-    /// [`Fault::Forbidden`].
-    pub fn require_admin(&self) -> Result<(), Fault> {
-        if self.actor.is_admin() {
+    /// [`ManagementError::Forbidden`].
+    pub fn require_admin(&self) -> Result<(), ManagementError> {
+        if self.principal.is_admin() {
             Ok(())
         } else {
-            Err(Fault::Forbidden)
+            Err(ManagementError::Forbidden)
         }
     }
 }

@@ -1,5 +1,4 @@
-//! What must not be readable where it is kept (passwords, personal data), and what must not be
-//! changed where it goes.
+//! Cryptography: password hashes, sealed personal data and signed texts.
 
 pub mod password;
 pub mod sealed;

@@ -1,14 +1,14 @@
-//! What must last: the traits that the engine and the web layer need, no wider.
+//! Durable state: the traits that the engine and the web layer need, no wider.
 //!
-//! Two adapters stand behind them, [`sqlite`] for one machine and [`postgres`]
+//! Two adapters implement them, [`sqlite`] for one machine and [`postgres`]
 //! for servers, and one conformance suite (`tests/store_conformance.rs`) runs
-//! on both. Adapters hold no rules: what a row means is decided in `domain`.
+//! on both. Adapters hold no rules: `domain` decides what a row means.
 //!
-//! The one thing that may surprise: an attempt has a single writer. Whoever
-//! [takes](AttemptStore::take) it gets a higher epoch, and every
-//! [`AttemptWrite`] names the epoch of its writer; the store commits it only
-//! while that is still the attempt's, checked under a row lock that taking
-//! conflicts with.
+//! An attempt has a single writer. Each node that
+//! [acquires](AttemptStore::acquire_attempt) it gets a higher epoch, and every
+//! [`AttemptWrite`] names the epoch of its writer. The store commits the write
+//! only while that epoch is still the attempt's, checked under a row lock that
+//! acquiring conflicts with.
 
 mod convert;
 mod evidence;
@@ -23,151 +23,152 @@ use std::{borrow::Cow, sync::Arc};
 use async_trait::async_trait;
 use serde_json::Value;
 
-pub use self::evidence::{Allowed, Announced, EvidenceRow, EvidenceStore};
+pub use self::evidence::{AnnounceOutcome, EvidenceQuota, EvidenceRow, EvidenceStore};
 pub use crate::domain::{
-    attempt::Identity,
-    exam::definition::Correction,
-    grading::{GradeRow, Totals},
-    person::{CandidateScope, ExamScope, Groups, Person, Role},
+    attempt::AttemptIdentity,
+    exam::definition::CorrectedKey,
+    grading::{GradeRow, ScoreTotals},
+    person::{CandidateScope, ExamScope, GroupSet, PersonRole, RosterPerson},
 };
 use crate::domain::{
-    attempt::Status,
+    attempt::LifecycleStatus,
     id::{AttemptId, ExamCode, ExamVersion, NodeId, PersonId, QuestionId, SessionId},
     time::Timestamp,
-    value::Canonical,
+    value::CanonicalValue,
 };
 
-/// Why the store did not do what it was asked.
+/// An error of the store.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The store cannot be reached, is full, or asks to try again: the same
+    /// The store cannot be reached, is full, or asks for a retry: the same
     /// call may succeed later, and its outcome is unknown.
     #[error("{operation}: the store is not available")]
     Unavailable {
-        /// What was tried, as a verb phrase: "save batch".
+        /// The operation as a verb phrase: "save batch".
         operation: &'static str,
         /// The driver's error.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The store refuses this data for good: trying again does not help.
+    /// The store refuses this data permanently: a retry does not help.
     #[error("{operation}: the store refuses the data")]
     Rejected {
-        /// What was tried.
+        /// The operation as a verb phrase.
         operation: &'static str,
         /// The driver's error.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The store cannot be used as it stands: it has the schema of another
-    /// version of the program, or its directory is in use or not writable.
-    /// The sentence is meant for the operator.
+    /// The store cannot be used: it has the schema of another version of the
+    /// program, or its directory is in use or not writable. The message is
+    /// meant for the operator.
     #[error("{0}")]
     Schema(String),
 }
 
-/// An attempt to be made. See [`AttemptStore::start`].
+/// An attempt to create. See [`AttemptStore::start_attempt`].
 #[derive(Debug, Clone)]
 pub struct NewAttempt {
-    /// `id` and `number` are given by the store and ignored here.
-    pub identity: Identity,
-    /// The most attempts that the person may have at the exam.
+    /// Identity; the store assigns `id` and `number` and ignores them here.
+    pub identity: AttemptIdentity,
+    /// Maximum number of attempts of the person at the exam.
     pub max_attempts: u16,
-    /// Where the start came from; for the record only.
+    /// Client address of the start request; kept for reference only.
     pub address: std::net::IpAddr,
-    /// State of an attempt nobody has entered.
+    /// State of the attempt before the candidate enters it.
     pub control: ControlRow,
 }
 
-/// What became of [`AttemptStore::start`].
+/// The outcome of [`AttemptStore::start_attempt`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Started {
+pub enum StartOutcome {
     /// A new attempt.
-    Created(Identity),
+    Created(AttemptIdentity),
     /// The person's open attempt at this exam.
-    Open(Identity),
-    /// All attempts are used.
+    Open(AttemptIdentity),
+    /// The person has used all attempts.
     NoneLeft,
-    /// The exam or the person is no longer what was read before: read again,
-    /// and decide again.
+    /// The exam or the person has changed since it was read: read it again and
+    /// repeat the decision.
     Changed,
 }
 
-/// The attempt's state besides answers: everything that staff or time change.
+/// The attempt's state besides its answers: everything that staff or time change.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ControlRow {
-    /// `domain::attempt::Control` as JSON; the truth. The other fields mirror
-    /// it for queries.
+    /// `domain::attempt::Control` as JSON. It is authoritative; the other fields
+    /// mirror it for queries.
     pub state: Arc<str>,
-    /// Where the attempt stands.
-    pub status: Status,
-    /// When it is first entered, the clock's beginning.
+    /// The attempt's status.
+    pub status: LifecycleStatus,
+    /// Instant of the candidate's first entry, which starts the clock.
     pub entered_at: Option<Timestamp>,
-    /// End of the candidate's time; none while nobody has entered.
+    /// End of the candidate's time; `None` before the first entry.
     pub deadline_at: Option<Timestamp>,
-    /// When the engine must look at it even if nobody is connected; none while
-    /// paused or once it is over.
+    /// Instant at which the engine must load the attempt even without a
+    /// connection; `None` while it is paused or over.
     pub close_at: Option<Timestamp>,
-    /// When no more answers are taken; from then on the person may start another.
+    /// Instant after which no answers are accepted and the person may start
+    /// another attempt.
     pub closed_at: Option<Timestamp>,
-    /// What proctoring found.
+    /// Findings of proctoring.
     pub integrity: IntegritySums,
 }
 
-/// What proctoring found in an attempt, for queries.
+/// Findings of proctoring in an attempt, for queries.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct IntegritySums {
-    /// How often a rule of the exam acted.
+    /// Number of times that a rule of the exam acted.
     pub violations: u32,
-    /// The kinds of its incidents, each once.
+    /// The distinct kinds of the attempt's incidents.
     pub flags: Vec<String>,
-    /// The highest risk that there was, 0 to 100; none: it is not watched.
-    pub peak: Option<u8>,
-    /// Handed in, and no incident is open or was confirmed.
+    /// The highest risk so far, 0 to 100; `None` without proctoring.
+    pub peak_risk: Option<u8>,
+    /// True if the attempt is handed in and no incident is open or was confirmed.
     pub verified: bool,
 }
 
-/// How far the candidate's session is durable.
+/// The durable part of the candidate's session.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Progress {
-    /// Number of the newest change to the record; orders all writes of an attempt,
-    /// over sessions and owners.
+pub struct ProgressRow {
+    /// Number of the newest change to the record; it orders all writes of an
+    /// attempt, across sessions and owners.
     pub version: u64,
     /// The session that owns the attempt.
     pub session: Option<SessionId>,
-    /// The highest command number of that session that is dealt with.
+    /// The highest handled command number of that session.
     pub last_seq: u64,
-    /// The highest event number of that session that is dealt with.
+    /// The highest handled event number of that session.
     pub last_event: u64,
-    /// When the candidate was last heard.
+    /// Instant of the candidate's last message.
     pub last_activity_at: Timestamp,
 }
 
-/// One answer (or flag) as it stands.
+/// The current answer (or flag) of a question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AnswerRow {
-    /// Which question.
+    /// The question's id.
     pub question: QuestionId,
-    /// JSON as the protocol has it; none: cleared, or only flagged.
-    pub value: Option<Canonical>,
-    /// Marked for review by the candidate.
+    /// JSON in the protocol's form; `None` if cleared or only flagged.
+    pub value: Option<CanonicalValue>,
+    /// True if the candidate marked the question for review.
     pub flagged: bool,
-    /// Accepted answers so far.
+    /// Number of accepted answers so far.
     pub rev: u32,
-    /// [`Progress::version`] of this change: a lower one never overwrites.
+    /// [`ProgressRow::version`] of this change; a lower version never overwrites.
     pub version: u64,
-    /// When it was accepted.
+    /// Instant of acceptance.
     pub answered_at: Timestamp,
-    /// Time on the question, as the client counts, summed up.
+    /// Total time on the question, as counted by the client.
     pub spent_ms: u64,
 }
 
-/// One entry of the attempt's timeline.
+/// An entry of the attempt's timeline.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TimelineRow {
-    /// Unique within the attempt and rising; the cursor.
+    /// Cursor: unique within the attempt and increasing.
     pub number: u64,
-    /// When it happened, by the engine's clock.
+    /// Instant by the engine's clock.
     pub at: Timestamp,
     /// Stable name, such as `answer`, `connected`, `refused`, `focus_lost`.
     pub kind: String,
@@ -176,8 +177,8 @@ pub struct TimelineRow {
 }
 
 impl TimelineRow {
-    /// The same without what was answered, for those who may see that and when, and
-    /// not what.
+    /// Returns the entry without the answer's value, for readers who may see that
+    /// and when a question was answered, but not the answer.
     pub fn without_answer(&self) -> Cow<'_, Self> {
         let mut data: Value = match self.kind.as_str() {
             "answer" | "question_flagged" | "refused" => {
@@ -194,16 +195,16 @@ impl TimelineRow {
         })
     }
 
-    /// The same for a store of records.
-    pub fn into_history(
+    /// Converts the entry for a [`RecordStore`](records::RecordStore).
+    pub fn into_history_record(
         self,
         attempt: AttemptId,
         exam: ExamCode,
         kept: std::time::Duration,
-    ) -> records::Record {
-        records::Record {
+    ) -> records::TimelineRecord {
+        records::TimelineRecord {
             id: format!("{attempt}:v{}", self.number),
-            class: records::Class::History,
+            class: records::RecordClass::History,
             attempt,
             exam,
             number: self.number,
@@ -216,126 +217,127 @@ impl TimelineRow {
     }
 }
 
-/// What a hand-in makes durable besides the last answers.
+/// The durable result of a hand-in, besides the last answers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HandInRow {
-    /// When it was handed in.
+    /// Instant of the hand-in.
     pub submitted_at: Timestamp,
     /// `candidate`, `time` or `staff`.
     pub handed_in_by: &'static str,
-    /// Whether an answer or the hand-in came after the deadline.
+    /// True if an answer or the hand-in came after the deadline.
     pub late: bool,
-    /// The attempt's sums.
-    pub totals: Totals,
-    /// One for each question that has an answer.
+    /// Points and grade of the whole attempt.
+    pub totals: ScoreTotals,
+    /// A mark for each question that has an answer.
     pub grades: Vec<GradeRow>,
-    /// The signed receipt, JSON.
+    /// The signed receipt as JSON.
     pub receipt: Arc<str>,
 }
 
-/// Everything about one attempt that must become durable together.
+/// Changes of one attempt that must become durable together.
 #[derive(Debug, Clone)]
 pub struct AttemptWrite {
-    /// Which attempt.
+    /// The attempt's id.
     pub attempt: AttemptId,
     /// The writer's epoch.
     pub epoch: u64,
-    /// The attempt's exam, so that an adapter can find its question keys.
+    /// The attempt's exam version, by which an adapter finds its question keys.
     pub exam_version: ExamVersion,
-    /// Always written.
-    pub progress: Progress,
-    /// Where it changed.
+    /// Progress of the session; always written.
+    pub progress: ProgressRow,
+    /// The control state, if it changed.
     pub control: Option<Box<ControlRow>>,
-    /// At most one for each question, the newest.
+    /// The newest answer of each changed question.
     pub answers: Vec<AnswerRow>,
-    /// Appended; a number that is already there is left as it is.
+    /// Entries to append; one with an existing number changes nothing.
     pub timeline: Vec<TimelineRow>,
-    /// Where the attempt is handed in.
+    /// The hand-in, if there is one.
     pub hand_in: Option<Box<HandInRow>>,
 }
 
-/// What became of one [`AttemptWrite`] of a batch that was committed.
+/// The outcome of one [`AttemptWrite`] of a committed batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Written {
-    /// Durable.
+pub enum WriteOutcome {
+    /// The write is durable.
     Saved,
-    /// Nothing of it was written: the epoch is no longer the attempt's.
+    /// Nothing was written: the attempt has a newer epoch.
     Fenced,
 }
 
-/// An attempt as its new owner needs it.
+/// An attempt with everything that its new owner needs.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Taken {
+pub struct Acquired {
     /// The owner's epoch, higher than any before.
     pub epoch: u64,
-    /// What it is.
-    pub identity: Identity,
-    /// The candidate's name, for the proctors.
+    /// The attempt's identity.
+    pub identity: AttemptIdentity,
+    /// The candidate's name, shown to proctors.
     pub candidate_name: String,
     /// `domain::attempt::Control` as JSON.
     pub control: Arc<str>,
-    /// How far it is durable.
-    pub progress: Progress,
-    /// Every stored answer, by question.
+    /// The durable progress of the session.
+    pub progress: ProgressRow,
+    /// All stored answers, by question.
     pub answers: Vec<AnswerRow>,
-    /// The last sign of life of a node that had it and died; known until the first
-    /// [save](AttemptStore::save) of an owner after it.
+    /// Last sign of life of an owner that died; kept until a later owner's first
+    /// [save](AttemptStore::save_batch).
     pub lost_at: Option<Timestamp>,
 }
 
-/// What became of [`AttemptStore::take`].
+/// The outcome of [`AttemptStore::acquire_attempt`].
 #[derive(Debug, Clone, PartialEq)]
-pub enum Take {
-    /// It is taken.
-    Taken(Box<Taken>),
-    /// Another node has it.
+pub enum AcquireOutcome {
+    /// The caller owns the attempt.
+    Acquired(Box<Acquired>),
+    /// Another node owns the attempt.
     Held {
-        /// Which.
+        /// The owner.
         node: NodeId,
-        /// The number of its taking.
+        /// The epoch of its lease.
         epoch: u64,
     },
 }
 
-/// Whose overdue attempts are asked for; those that nobody ever had are everyone's.
+/// The owners whose overdue attempts are wanted; attempts that never had an owner are
+/// always included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Whose<'a> {
-    /// The node's own.
+pub enum OverdueScope<'a> {
+    /// The asking node.
     Own,
-    /// Also those of nodes that were not heard of for a minute, or are not among these
-    /// and were not heard of lately.
-    Lost(&'a [NodeId]),
+    /// The asking node, nodes silent for a minute, and nodes that are not in this list
+    /// and were silent for a few seconds.
+    OwnAndLost(&'a [NodeId]),
 }
 
-/// Who has an attempt.
+/// The owner of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Owner {
-    /// Which attempt.
+pub struct AttemptOwner {
+    /// The attempt's id.
     pub attempt: AttemptId,
-    /// The node that took it last; none: nobody ever did.
+    /// The node that acquired it last; `None` if no node ever did.
     pub node: Option<NodeId>,
-    /// The number of that taking.
+    /// The epoch of that lease.
     pub epoch: u64,
 }
 
-/// An attempt seen from outside, without taking it.
+/// The stored state of an attempt, read without acquiring it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Summary {
-    /// What it is.
-    pub identity: Identity,
-    /// Where it stands, as last written.
+pub struct AttemptSummary {
+    /// The attempt's identity.
+    pub identity: AttemptIdentity,
+    /// The control state, as last written.
     pub control: ControlRow,
-    /// How far it is durable.
-    pub progress: Progress,
-    /// Answers that are not null.
+    /// The durable progress of the session.
+    pub progress: ProgressRow,
+    /// Number of answers that are not null.
     pub answered: u32,
-    /// When it was handed in.
+    /// Instant of the hand-in.
     pub submitted_at: Option<Timestamp>,
-    /// Whether it was late; false before the hand-in.
+    /// True if the hand-in was late; false before it.
     pub late: bool,
-    /// After the hand-in.
-    pub totals: Option<Totals>,
-    /// Whether staff released the result to the candidate.
+    /// Points and grade; `None` before the hand-in.
+    pub totals: Option<ScoreTotals>,
+    /// True if staff released the result to the candidate.
     pub released: bool,
 }
 
@@ -343,103 +345,103 @@ pub struct Summary {
 #[derive(Debug, Clone, PartialEq)]
 pub struct ResultLine {
     /// The attempt.
-    pub summary: Summary,
+    pub summary: AttemptSummary,
     /// The candidate's name.
     pub candidate_name: String,
 }
 
-/// What is known of a staff command's id. See [`AttemptStore::begin_command`].
+/// The state of a staff command, by its id. See [`AttemptStore::begin_command`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CommandState {
-    /// Never seen, or begun and not ended: do it (attempts skip what they did). With
-    /// the attempts of the exam that could still be changed when it began, ordered;
-    /// none where it is for no whole exam.
+    /// New, or begun and not ended: carry it out (attempts skip what they have done).
+    /// Lists, in order, the attempts of the exam that were open when the command began;
+    /// empty if it is not for a whole exam.
     Begun(Vec<AttemptId>),
-    /// Done: its result, JSON.
+    /// Done, with its result as JSON.
     Done(Arc<str>),
-    /// The id was used for another command.
+    /// The id belongs to another command.
     Conflict,
 }
 
-/// What the attempt engine needs.
+/// Attempts and the engine's own rows.
 #[async_trait]
 pub trait AttemptStore: Send + Sync {
-    /// Makes an attempt, or finds the person's open one. Two calls at once
-    /// make one attempt, and never more than `max_attempts`.
-    async fn start(&self, new: NewAttempt) -> Result<Started, Error>;
+    /// Creates an attempt, or finds the person's open one. Two calls at once
+    /// create one attempt, and never more than `max_attempts`.
+    async fn start_attempt(&self, new: NewAttempt) -> Result<StartOutcome, Error>;
 
-    /// Takes an attempt, unless one of `living` (other nodes that are known not to be
-    /// dead, whatever the store has heard) has it by another taking than `from`: raises
-    /// its epoch, names the owner, then reads it. None where there is no such attempt.
-    async fn take(
+    /// Acquires an attempt: raises its epoch, sets the owner, then reads it. An attempt
+    /// of one of `living` (other nodes known to be alive, whatever the store has heard)
+    /// stays [`Held`](AcquireOutcome::Held) unless its lease has `expected_epoch`.
+    /// Returns `None` if the attempt does not exist.
+    async fn acquire_attempt(
         &self,
         attempt: AttemptId,
         node: &NodeId,
         living: &[NodeId],
-        from: Option<u64>,
-    ) -> Result<Option<Take>, Error>;
+        expected_epoch: Option<u64>,
+    ) -> Result<Option<AcquireOutcome>, Error>;
 
-    /// Who has these attempts, in any order; those that there are not are left out.
-    async fn owners(&self, attempts: &[AttemptId]) -> Result<Vec<Owner>, Error>;
+    /// Returns the owners of these attempts, in any order, without unknown attempts.
+    async fn read_owners(&self, attempts: &[AttemptId]) -> Result<Vec<AttemptOwner>, Error>;
 
     /// Writes a batch in one durable transaction: all of it or, on an error,
-    /// nothing. A fenced write does not hinder the others. At most one write an
-    /// attempt. Writing the same batch twice changes nothing.
-    async fn save(&self, batch: &[AttemptWrite]) -> Result<Vec<Written>, Error>;
+    /// nothing. A fenced write does not affect the others. A batch has at most one
+    /// write per attempt. Writing the same batch twice changes nothing.
+    async fn save_batch(&self, batch: &[AttemptWrite]) -> Result<Vec<WriteOutcome>, Error>;
 
-    /// Attempts whose `close_at` is at or before `now` and that are for this node to
-    /// hand in, earliest first, with the number of their last taking. Whoever hands one
-    /// in takes it from that, as any other.
-    async fn overdue(
+    /// Returns the attempts with a `close_at` at or before `now` that this node should
+    /// hand in, earliest first, each with the epoch of its lease: the `expected_epoch`
+    /// with which the node acquires it.
+    async fn find_overdue(
         &self,
         now: Timestamp,
         node: &NodeId,
-        whose: Whose<'_>,
+        whose: OverdueScope<'_>,
         limit: u32,
     ) -> Result<Vec<(AttemptId, u64)>, Error>;
 
-    /// Looks at an attempt without taking it.
-    async fn summary(&self, attempt: AttemptId) -> Result<Option<Summary>, Error>;
+    /// Reads an attempt without acquiring it.
+    async fn read_summary(&self, attempt: AttemptId) -> Result<Option<AttemptSummary>, Error>;
 
-    /// All attempts of a person, oldest first.
-    async fn attempts_of(&self, person: &PersonId) -> Result<Vec<Summary>, Error>;
+    /// Returns all attempts of a person, oldest first.
+    async fn list_attempts_of(&self, person: &PersonId) -> Result<Vec<AttemptSummary>, Error>;
 
-    /// All attempts of an exam, by candidate and number.
-    async fn results(&self, exam: &ExamCode) -> Result<Vec<ResultLine>, Error>;
+    /// Returns all attempts of an exam, by candidate and number.
+    async fn list_results(&self, exam: &ExamCode) -> Result<Vec<ResultLine>, Error>;
 
-    /// Stored answers with their marks (none before the hand-in).
-    async fn graded_answers(
+    /// Reads the stored answers with their marks (`None` before the hand-in).
+    async fn read_graded_answers(
         &self,
         attempt: AttemptId,
     ) -> Result<Vec<(AnswerRow, Option<GradeRow>)>, Error>;
 
-    /// The signed receipt, JSON.
-    async fn receipt(&self, attempt: AttemptId) -> Result<Option<Arc<str>>, Error>;
+    /// Reads the signed receipt, as JSON.
+    async fn read_receipt(&self, attempt: AttemptId) -> Result<Option<Arc<str>>, Error>;
 
-    /// Timeline entries with a number over `after`, oldest first.
-    async fn timeline(
+    /// Returns timeline entries with a number over `after`, oldest first.
+    async fn read_timeline(
         &self,
         attempt: AttemptId,
         after: u64,
         limit: u32,
     ) -> Result<Vec<TimelineRow>, Error>;
 
-    /// Timeline entries from before an instant that come `after` one, by attempt and
-    /// number, for a recorder that moves them to a store of records.
-    async fn unrecorded(
+    /// Returns timeline entries older than `before`, by attempt and number, beginning
+    /// `after` one, for the recorder that moves them to a store of records.
+    async fn list_unrecorded(
         &self,
         after: (AttemptId, u64),
         before: Timestamp,
         limit: u32,
     ) -> Result<Vec<(AttemptId, ExamCode, TimelineRow)>, Error>;
 
-    /// Forgets timeline entries, by attempt and number: a store of records has them.
-    async fn recorded(&self, entries: &[(AttemptId, u64)]) -> Result<(), Error>;
+    /// Deletes timeline entries, by attempt and number, once a store of records has them.
+    async fn delete_recorded(&self, entries: &[(AttemptId, u64)]) -> Result<(), Error>;
 
-    /// Registers a staff command's id for a person, or says what is known of it.
-    /// `body` is a hash of the command, `exam` the exam that it is for as a whole, as
-    /// far as the candidates are within reach: which attempts that means is settled
-    /// here, and stays so when it is repeated.
+    /// Registers a staff command's id for a person, or returns its state. `body` is a
+    /// hash of the command. A command for a whole `exam` names it with the candidates
+    /// in scope; the first call fixes its attempts, and a repeat returns the same ones.
     async fn begin_command(
         &self,
         person: &PersonId,
@@ -448,7 +450,7 @@ pub trait AttemptStore: Send + Sync {
         exam: Option<(&ExamCode, &CandidateScope)>,
     ) -> Result<CommandState, Error>;
 
-    /// Keeps the result of a command that was begun.
+    /// Stores the result of a command that was begun.
     async fn end_command(
         &self,
         person: &PersonId,
@@ -456,138 +458,146 @@ pub trait AttemptStore: Send + Sync {
         result: &str,
     ) -> Result<(), Error>;
 
-    /// Says that the node lives, and names the latest instant before at which
-    /// any node did.
-    async fn node_alive(&self, node: &NodeId, now: Timestamp) -> Result<Option<Timestamp>, Error>;
+    /// Records that the node is alive, and returns the latest earlier instant at which
+    /// any node was.
+    async fn mark_node_alive(
+        &self,
+        node: &NodeId,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, Error>;
 
-    /// Says that the node ends in good order: it has no attempt any more.
-    async fn node_left(&self, node: &NodeId) -> Result<(), Error>;
+    /// Records that the node shut down in order and owns no attempt any more.
+    async fn mark_node_left(&self, node: &NodeId) -> Result<(), Error>;
 
-    /// Keeps an interval in which no node was alive. A repeat changes nothing.
+    /// Stores an interval in which no node was alive. A repeat changes nothing.
     async fn record_outage(&self, from: Timestamp, until: Timestamp) -> Result<(), Error>;
 
-    /// All recorded outages, oldest first, as (from, until).
-    async fn outages(&self) -> Result<Vec<(Timestamp, Timestamp)>, Error>;
+    /// Returns all recorded outages, oldest first, as (from, until).
+    async fn list_outages(&self) -> Result<Vec<(Timestamp, Timestamp)>, Error>;
 
-    /// Whether the store answers; for readiness.
+    /// Checks that the store responds; for readiness.
     async fn ping(&self) -> Result<(), Error>;
 }
 
-/// An exam as it is kept.
+/// A stored version of an exam.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredExam {
-    /// Unique.
+    /// Unique code of the exam.
     pub code: ExamCode,
     /// Hash of `definition`.
     pub version: ExamVersion,
-    /// For listings.
+    /// Title, for listings.
     pub title: String,
     /// The exam file's content as canonical JSON.
     pub definition: Arc<str>,
-    /// Keys that were found wrong since, oldest first; nothing to be stored.
-    pub corrections: Vec<Correction>,
+    /// Later corrections of the answer key, oldest first; ignored when storing.
+    pub corrections: Vec<CorrectedKey>,
 }
 
-/// A person, and what proves who it is.
+/// A person with the credentials that authenticate them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Credentials {
+pub struct PersonCredentials {
     /// The person.
-    pub person: Person,
-    /// Keyed hash of the access code; none: there is none.
+    pub person: RosterPerson,
+    /// Keyed hash of the access code, if there is one.
     pub access_code: Option<[u8; 32]>,
-    /// Argon2id in PHC format; none: there is no password.
+    /// Argon2id hash of the password in PHC format, if there is one.
     pub password: Option<String>,
-    /// Nobody signs in as this person before.
+    /// Instant before which sign-ins as this person are refused.
     pub locked_until: Option<Timestamp>,
 }
 
-/// A log-in to be kept.
+/// A log-in to store.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewLogin {
+pub struct LoginRow {
     /// Hash of its token.
     pub token: [u8; 32],
-    /// Whose.
+    /// The person logged in.
     pub person: PersonId,
-    /// Valid before.
+    /// End of its validity.
     pub expires_at: Timestamp,
-    /// Where it came from.
-    pub client: Client,
+    /// Origin of the request.
+    pub origin: RequestOrigin,
 }
 
-/// Where a request comes from, for the record.
+/// The origin of a request, kept for reference.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Client {
-    /// The address.
+pub struct RequestOrigin {
+    /// The client's address.
     pub address: std::net::IpAddr,
-    /// What the program calls itself; as much of it as is kept.
+    /// The client's `User-Agent`, possibly truncated.
     pub user_agent: Option<String>,
 }
 
-/// How long a log-in token is good after it was replaced: for requests under way.
+/// Time for which a replaced log-in token stays valid, for requests under way.
 pub const TOKEN_OVERLAP: std::time::Duration = std::time::Duration::from_secs(30);
 
-/// A try to sign in.
+/// A sign-in and its outcome.
 #[derive(Debug, Clone, Copy)]
-pub struct LoginTry<'a> {
-    /// As it was typed.
+pub struct SignInOutcome<'a> {
+    /// The name as typed.
     pub name: &'a str,
-    /// Where it came from.
-    pub client: &'a Client,
-    /// What came of it.
+    /// Origin of the request.
+    pub origin: &'a RequestOrigin,
+    /// True if the person is signed in.
     pub success: bool,
-    /// When.
+    /// Instant of the request.
     pub at: Timestamp,
-    /// So many failures in a row lock the person.
+    /// Number of failures in a row that lock the person.
     pub lock_after: u32,
-    /// For so long.
+    /// Duration of the lock.
     pub lock_for: std::time::Duration,
 }
 
 /// People, exams, log-ins and secrets.
 #[async_trait]
-pub trait Catalog: Send + Sync {
-    /// Adds or replaces exams by code, all or none. Versions that attempts are
-    /// about stay readable. `questions` of each definition get their keys here.
-    async fn put_exams(&self, exams: &[StoredExam]) -> Result<(), Error>;
+pub trait CatalogStore: Send + Sync {
+    /// Adds or replaces exams by code, all or none, and numbers the questions of each
+    /// definition. Older versions stay readable for their attempts.
+    async fn upsert_exams(&self, exams: &[StoredExam]) -> Result<(), Error>;
 
-    /// The newest version of every exam, by code.
-    async fn exams(&self) -> Result<Vec<StoredExam>, Error>;
+    /// Returns the newest version of every exam, by code.
+    async fn list_exams(&self) -> Result<Vec<StoredExam>, Error>;
 
-    /// One frozen version.
-    async fn exam_version(&self, version: &ExamVersion) -> Result<Option<StoredExam>, Error>;
+    /// Reads a frozen version.
+    async fn read_exam_version(&self, version: &ExamVersion) -> Result<Option<StoredExam>, Error>;
 
     /// Adds or replaces people by id, all or none, with the keyed hash of the
     /// access code of each.
-    async fn put_people(&self, people: &[(Person, [u8; 32])]) -> Result<(), Error>;
+    async fn upsert_people(&self, people: &[(RosterPerson, [u8; 32])]) -> Result<(), Error>;
 
-    /// One person, with what proves who it is. None too where the person may
-    /// not sign in at all.
-    async fn credentials(&self, id: &PersonId) -> Result<Option<Credentials>, Error>;
+    /// Reads a person with their credentials. Returns `None` also for a person who
+    /// may not sign in.
+    async fn read_credentials(&self, id: &PersonId) -> Result<Option<PersonCredentials>, Error>;
 
-    /// Keeps the outcome of a try to sign in. Enough failures in a row lock the
-    /// person where the store keeps locks.
-    async fn note_login(&self, tried: &LoginTry<'_>) -> Result<(), Error>;
+    /// Records the outcome of a sign-in. Enough failures in a row lock the person,
+    /// if the store supports locks.
+    async fn record_sign_in(&self, tried: &SignInOutcome<'_>) -> Result<(), Error>;
 
-    /// Keeps a log-in by the hash of its token.
-    async fn put_login(&self, login: &NewLogin) -> Result<(), Error>;
+    /// Stores a log-in by the hash of its token.
+    async fn insert_login(&self, login: &LoginRow) -> Result<(), Error>;
 
-    /// Gives a log-in another token, good until the same end, which is told; none where
-    /// `token` is no valid log-in. The old token is good for [`TOKEN_OVERLAP`] more, and for
-    /// another replacement, since an answer may be lost.
-    async fn rotate_login(
+    /// Replaces the token of a log-in and returns the log-in's unchanged end; `None` if
+    /// `token` is not valid. The old token stays valid for [`TOKEN_OVERLAP`], also for
+    /// another replacement, since the response may be lost.
+    async fn rotate_login_token(
         &self,
         token: &[u8; 32],
         fresh: &[u8; 32],
         now: Timestamp,
     ) -> Result<Option<Timestamp>, Error>;
 
-    /// Whose log-in a token is, while it is valid. One that comes after it was replaced,
-    /// and after its [`TOKEN_OVERLAP`], is a copy in other hands: the log-in ends.
-    async fn login(&self, token: &[u8; 32], now: Timestamp) -> Result<Option<Person>, Error>;
+    /// Returns the person of a valid token. A replaced token that is used after its
+    /// [`TOKEN_OVERLAP`] counts as stolen: the log-in ends.
+    async fn verify_login(
+        &self,
+        token: &[u8; 32],
+        now: Timestamp,
+    ) -> Result<Option<RosterPerson>, Error>;
 
     /// Ends a log-in.
     async fn end_login(&self, token: &[u8; 32]) -> Result<(), Error>;
 
-    /// The secret of this name; the first caller's `fresh` becomes it.
-    async fn secret(&self, name: &str, fresh: &[u8; 32]) -> Result<[u8; 32], Error>;
+    /// Returns the secret of this name; the first caller's `fresh` becomes it.
+    async fn ensure_secret(&self, name: &str, fresh: &[u8; 32]) -> Result<[u8; 32], Error>;
 }

@@ -1,4 +1,4 @@
-//! What an operator sees: logs and metrics.
+//! Logs and metrics, for operators.
 //!
 //! Logs go to standard error, for people or as one JSON object a line. An error
 //! is logged once, where it is handled, with its whole chain. Answers, tokens,
@@ -10,13 +10,13 @@ use std::{error::Error, fmt::Write as _, io};
 
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{Log, LogFormat};
+use crate::config::{LogFormat, LogSettings};
 
 /// Starts logging for the whole process.
 ///
 /// # Errors
-/// Where logging was started before.
-pub fn init(log: &Log) -> Result<(), Box<dyn Error + Send + Sync>> {
+/// Fails if logging was started before.
+pub fn init_logging(log: &LogSettings) -> Result<(), Box<dyn Error + Send + Sync>> {
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(&log.level))
         .with_writer(io::stderr);
@@ -26,8 +26,8 @@ pub fn init(log: &Log) -> Result<(), Box<dyn Error + Send + Sync>> {
     }
 }
 
-/// An error and what caused it, in one line.
-pub fn chain(error: &(dyn Error + 'static)) -> String {
+/// Returns an error and its causes in one line.
+pub fn error_chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -1,8 +1,8 @@
-//! HTTP and sockets: routes, extractors, who may see what. No rule of the exam
-//! lives here, and nothing that waits: handlers ask the engine and answer.
+//! HTTP and WebSocket: routes, extractors, access. This module has no rule of the
+//! exam and no queue: handlers call the engine and respond.
 //!
-//! Start reading at [`router`]. [`server`] accepts connections, [`layers`] is
-//! what every request goes through, [`access`] says whose a thing is, and
+//! Start reading at [`router`]. [`server`] accepts connections, [`layers`] wraps
+//! every request, [`access`] decides who may see an attempt or an exam, and
 //! [`problem`] is the closed list of errors that a client can get.
 
 pub mod access;
@@ -35,107 +35,107 @@ use axum::Router;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use utoipa_axum::router::OpenApiRouter;
 
-use self::{compressed::Compressed, limits::Limits, token::Tokens};
+use self::{compressed::GzipCache, limits::RateLimits, token::TokenSigner};
 use crate::{
     config::Config,
     engine::Engine,
     evidence::EvidenceFiles,
     management::Management,
-    store::{self, AttemptStore, Catalog, EvidenceStore},
+    store::{self, AttemptStore, CatalogStore, EvidenceStore},
     telemetry::metrics::Metrics,
 };
 
-/// What every handler shares.
-pub struct App {
-    /// The live part.
+/// State that all handlers share.
+pub struct WebApp {
+    /// The engine of live attempts.
     pub engine: Engine,
-    /// People and log-ins.
-    pub catalog: Arc<dyn Catalog>,
-    /// Asked only whether it is there.
+    /// Store of people, exams and log-ins.
+    pub catalog: Arc<dyn CatalogStore>,
+    /// Store of attempts, for the readiness probe only.
     pub store: Arc<dyn AttemptStore>,
     /// Evidence of attempts.
     pub evidence: EvidenceFiles,
-    /// What is counted.
+    /// Metrics of the node.
     pub metrics: Arc<Metrics>,
-    /// The management side; none on the embedded store.
+    /// The management side; none with the embedded store.
     pub management: Option<Management>,
-    /// The settings.
+    /// Settings of the node.
     pub config: Config,
-    /// How often one may try.
-    pub limits: Limits,
+    /// Limits on log-ins and sockets.
+    pub limits: RateLimits,
     /// Signs and verifies attempt tokens.
-    pub tokens: Tokens,
-    /// The key that access codes are hashed with.
+    pub tokens: TokenSigner,
+    /// Key for hashes of access codes.
     pub access_code_key: [u8; 32],
-    /// Documents that many ask for, compressed once.
-    pub compressed: Compressed,
-    /// Every connection and socket; the drain waits for them.
+    /// Cache of compressed documents.
+    pub compressed: GzipCache,
+    /// Tasks of all connections and sockets, which the drain waits for.
     pub tasks: TaskTracker,
-    /// Cancelled when the engine is told to stop.
+    /// Cancelled to stop the engine.
     pub stop: CancellationToken,
 }
 
-/// Shared by all handlers.
-pub type AppState = Arc<App>;
+/// [`WebApp`], as axum passes it to handlers.
+pub type AppState = Arc<WebApp>;
 
-/// What lasts, as the web layer needs it: one store behind three traits.
-pub struct Stores {
-    /// Attempts.
+/// The store behind the three traits that the web layer uses.
+pub struct WebStores {
+    /// Store of attempts.
     pub attempts: Arc<dyn AttemptStore>,
-    /// People, exams, log-ins and secrets.
-    pub catalog: Arc<dyn Catalog>,
-    /// What is known of evidence.
+    /// Store of people, exams, log-ins and secrets.
+    pub catalog: Arc<dyn CatalogStore>,
+    /// Store of evidence records.
     pub evidence: Arc<dyn EvidenceStore>,
 }
 
-/// Why the web layer cannot start.
+/// Failures at the start of the web layer.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The secrets are in the store.
-    #[error("read the installation's secrets")]
+pub enum WebStartError {
+    /// The store does not return the secrets.
+    #[error("cannot read the installation's secrets")]
     Store(#[from] store::Error),
-    /// New secrets are random.
-    #[error("draw random bytes")]
+    /// The system gives no random bytes for new secrets.
+    #[error("cannot draw random bytes")]
     Random(#[from] getrandom::Error),
-    /// Where evidence is kept.
-    #[error("open the place of evidence")]
+    /// The place of evidence cannot be used.
+    #[error("cannot open the place of evidence")]
     Evidence(#[from] crate::evidence::Error),
 }
 
-impl App {
-    /// Puts the parts together; reads the secrets, or makes them.
+impl WebApp {
+    /// Assembles the web layer; reads the secrets, or creates them.
     ///
     /// # Errors
-    /// Where the store does not answer, or evidence cannot be kept as it is set.
+    /// Fails if the store does not answer, or the place of evidence cannot be used.
     pub async fn new(
         engine: Engine,
-        stores: Stores,
+        stores: WebStores,
         metrics: Arc<Metrics>,
         management: Option<Management>,
         config: Config,
         stop: CancellationToken,
-    ) -> Result<AppState, StartError> {
-        let Stores {
+    ) -> Result<AppState, WebStartError> {
+        let WebStores {
             attempts: store,
             catalog,
             evidence,
         } = stores;
-        let token_secret = secret(&*catalog, "attempt-token").await?;
+        let token_secret = load_secret(&*catalog, "attempt-token").await?;
         let evidence = EvidenceFiles::open(
             &config.evidence_place(),
             config.evidence.rules,
             evidence,
-            &secret(&*catalog, "evidence").await?,
+            &load_secret(&*catalog, "evidence").await?,
         )?;
         Ok(Arc::new(Self {
             engine,
             store,
             evidence,
             metrics,
-            limits: Limits::new(&config.login, &config.limits),
-            tokens: Tokens::new(&token_secret, config.session.attempt_token),
+            limits: RateLimits::new(&config.login, &config.limits),
+            tokens: TokenSigner::new(&token_secret, config.session.attempt_token),
             access_code_key: access_code_key(&*catalog).await?,
-            compressed: Compressed::default(),
+            compressed: GzipCache::default(),
             tasks: TaskTracker::new(),
             stop,
             config,
@@ -145,31 +145,31 @@ impl App {
     }
 }
 
-/// The key that access codes are hashed with, made at the first call.
+/// Returns the key for hashes of access codes; the first call creates it.
 ///
 /// # Errors
-/// Where the store does not answer.
-pub async fn access_code_key(catalog: &dyn Catalog) -> Result<[u8; 32], StartError> {
-    secret(catalog, "access-code").await
+/// Fails if the store does not answer.
+pub async fn access_code_key(catalog: &dyn CatalogStore) -> Result<[u8; 32], WebStartError> {
+    load_secret(catalog, "access-code").await
 }
 
-/// The key that names of media files are made with, made at the first call.
+/// Returns the key for names of media files; the first call creates it.
 ///
 /// # Errors
-/// Where the store does not answer.
-pub async fn media_key(catalog: &dyn Catalog) -> Result<[u8; 32], StartError> {
-    secret(catalog, "media").await
+/// Fails if the store does not answer.
+pub async fn media_key(catalog: &dyn CatalogStore) -> Result<[u8; 32], WebStartError> {
+    load_secret(catalog, "media").await
 }
 
-async fn secret(catalog: &dyn Catalog, name: &str) -> Result<[u8; 32], StartError> {
+async fn load_secret(catalog: &dyn CatalogStore, name: &str) -> Result<[u8; 32], WebStartError> {
     let mut fresh = [0; 32];
     getrandom::fill(&mut fresh)?;
-    Ok(catalog.secret(name, &fresh).await?)
+    Ok(catalog.ensure_secret(name, &fresh).await?)
 }
 
-/// The interface that is described, with the longest answer and the largest file of a
-/// question.
-fn api(answer_bytes: usize, file_bytes: usize) -> OpenApiRouter<AppState> {
+/// Returns the routes that OpenAPI describes, with the bounds on answers and on media
+/// files.
+fn api_routes(answer_bytes: usize, file_bytes: usize) -> OpenApiRouter<AppState> {
     auth::routes()
         .merge(exams::routes())
         .merge(papers::routes())
@@ -180,17 +180,17 @@ fn api(answer_bytes: usize, file_bytes: usize) -> OpenApiRouter<AppState> {
         .merge(manage::routes(file_bytes))
 }
 
-/// Everything that the engine answers.
+/// Returns all routes of the engine.
 pub fn router(app: &AppState) -> Router {
     let limits = (app.config.limits.answer_bytes, app.config.media.file_bytes);
-    let (api, description) = openapi::split(api(limits.0, limits.1));
+    let (api, description) = openapi::split_routes(api_routes(limits.0, limits.1));
     let routes = Router::new()
         .merge(api)
-        .merge(openapi::documents(description))
+        .merge(openapi::document_routes(description))
         .merge(probes::routes())
         .merge(sockets::routes())
         .merge(pages::routes());
-    layers::wrap(routes, app).with_state(Arc::clone(app))
+    layers::wrap_routes(routes, app).with_state(Arc::clone(app))
 }
 
 #[cfg(test)]

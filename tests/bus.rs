@@ -25,8 +25,8 @@ use fred::{
 };
 use invigil::{
     cluster::{
-        Bus as _, Heard, To,
-        redis::{Address, Redis},
+        Bus as _, BusEvent, BusRecipient,
+        redis::{RedisAddress, RedisBus},
     },
     telemetry::metrics::Metrics,
 };
@@ -39,7 +39,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 static PREFIXES: AtomicU32 = AtomicU32::new(0);
 
 struct Node {
-    bus: Arc<Redis>,
+    bus: Arc<RedisBus>,
     metrics: Arc<Metrics>,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -49,14 +49,14 @@ impl Node {
     /// Connects a node; whoever is connected is told of a gap first.
     async fn connect(url: &str, prefix: &str, name: &str) -> Self {
         let node = Self::new(url, prefix, name);
-        assert_eq!(node.hear().await, Heard::Gap);
+        assert_eq!(node.hear().await, BusEvent::Gap);
         node
     }
 
     fn new(url: &str, prefix: &str, name: &str) -> Self {
         let metrics = Arc::new(Metrics::default());
-        let address = Address::parse(url).unwrap();
-        let bus = Redis::new(&address, prefix, name.into(), Arc::clone(&metrics)).unwrap();
+        let address = RedisAddress::parse(url).unwrap();
+        let bus = RedisBus::new(&address, prefix, name.into(), Arc::clone(&metrics)).unwrap();
         let (bus, stop) = (Arc::new(bus), CancellationToken::new());
         let (running, until) = (Arc::clone(&bus), stop.clone());
         let tasks = TaskTracker::new();
@@ -69,8 +69,8 @@ impl Node {
         }
     }
 
-    async fn hear(&self) -> Heard {
-        timeout(PATIENCE, self.bus.hear())
+    async fn hear(&self) -> BusEvent {
+        timeout(PATIENCE, self.bus.next_event())
             .await
             .expect("something is heard")
     }
@@ -119,11 +119,12 @@ async fn a_node_hears_its_channel_and_that_of_all_and_so_does_another_client() {
     let one = Node::connect(&url, &prefix, "one").await;
     let two = Node::connect(&url, &prefix, "two").await;
 
-    one.bus.send(To::Node("two".into()), message("for two"));
-    one.bus.send(To::All, message("for all"));
-    assert_eq!(two.hear().await, Heard::Message(message("for two")));
-    assert_eq!(two.hear().await, Heard::Message(message("for all")));
-    assert_eq!(one.hear().await, Heard::Message(message("for all")));
+    one.bus
+        .send(BusRecipient::Node("two".into()), message("for two"));
+    one.bus.send(BusRecipient::All, message("for all"));
+    assert_eq!(two.hear().await, BusEvent::Message(message("for two")));
+    assert_eq!(two.hear().await, BusEvent::Message(message("for all")));
+    assert_eq!(one.hear().await, BusEvent::Message(message("for all")));
     for (channel, text) in [(&channels[1], "for two"), (&channels[0], "for all")] {
         let seen = timeout(PATIENCE, observed.recv()).await.unwrap().unwrap();
         assert_eq!(
@@ -149,14 +150,15 @@ async fn a_connection_that_is_cut_is_made_anew_and_the_gap_is_told() {
         .await
         .unwrap();
     assert!(killed >= 2, "{killed}");
-    assert_eq!(one.hear().await, Heard::Gap);
-    assert_eq!(two.hear().await, Heard::Gap);
+    assert_eq!(one.hear().await, BusEvent::Gap);
+    assert_eq!(two.hear().await, BusEvent::Gap);
     // What is said while there is no connection is lost, and counted; then it goes on.
     let told = async {
         loop {
-            one.bus.send(To::Node("two".into()), message("again"));
-            if let Ok(Heard::Message(heard)) =
-                timeout(Duration::from_millis(50), two.bus.hear()).await
+            one.bus
+                .send(BusRecipient::Node("two".into()), message("again"));
+            if let Ok(BusEvent::Message(heard)) =
+                timeout(Duration::from_millis(50), two.bus.next_event()).await
             {
                 return heard;
             }
@@ -179,14 +181,16 @@ async fn a_burst_arrives_whole_or_the_gap_is_told() {
     let one = Node::connect(&url, &prefix, "one").await;
     let two = Node::connect(&url, &prefix, "two").await;
     for number in 0..BURST {
-        one.bus
-            .send(To::All, Bytes::copy_from_slice(&number.to_be_bytes()));
+        one.bus.send(
+            BusRecipient::All,
+            Bytes::copy_from_slice(&number.to_be_bytes()),
+        );
     }
     let mut next = 0;
     while next < BURST {
         match two.hear().await {
-            Heard::Message(heard) => assert_eq!(heard, next.to_be_bytes().as_slice()),
-            Heard::Gap => panic!("a gap before {next}"),
+            BusEvent::Message(heard) => assert_eq!(heard, next.to_be_bytes().as_slice()),
+            BusEvent::Gap => panic!("a gap before {next}"),
         }
         next += 1;
     }
@@ -211,10 +215,10 @@ async fn a_burst_arrives_whole_or_the_gap_is_told() {
 #[tokio::test]
 async fn without_a_server_nothing_is_sent_and_nobody_waits() {
     let node = Node::new("redis://127.0.0.1:1", "nowhere", "one");
-    node.bus.send(To::All, message("lost"));
+    node.bus.send(BusRecipient::All, message("lost"));
     assert_eq!(node.metrics.bus_dropped.get(), 1);
     assert!(
-        timeout(Duration::from_millis(200), node.bus.hear())
+        timeout(Duration::from_millis(200), node.bus.next_event())
             .await
             .is_err()
     );

@@ -15,7 +15,8 @@ use std::{collections::BTreeSet, path::Path};
 use invigil::{
     domain::time::Timestamp,
     store::{
-        Catalog, Error, Role, StoredExam, postgres, postgres::Postgres, sqlite, sqlite::Sqlite,
+        CatalogStore, Error, PersonRole, StoredExam, postgres, postgres::PostgresStore, sqlite,
+        sqlite::SqliteStore,
     },
 };
 use postgres_server::Database;
@@ -100,10 +101,10 @@ async fn postgres_migrations_are_undone_with_data_in_them_and_done_again() {
     let Some(database) = Database::create().await else {
         return;
     };
-    Postgres::migrate(&database.url).await.unwrap();
-    Postgres::migrate(&database.url).await.unwrap();
-    let store = Postgres::connect(&database.url, 1).await.unwrap();
-    store.put_exams(&[exam()]).await.unwrap();
+    PostgresStore::migrate(&database.url).await.unwrap();
+    PostgresStore::migrate(&database.url).await.unwrap();
+    let store = PostgresStore::connect(&database.url, 1).await.unwrap();
+    store.upsert_exams(&[exam()]).await.unwrap();
     drop(store);
 
     let mut connection = database.connection().await;
@@ -118,9 +119,9 @@ async fn postgres_migrations_are_undone_with_data_in_them_and_done_again() {
     .await
     .unwrap();
     assert_eq!(left, Vec::<String>::new());
-    Postgres::migrate(&database.url).await.unwrap();
-    let store = Postgres::connect(&database.url, 1).await.unwrap();
-    assert_eq!(store.exams().await.unwrap(), []);
+    PostgresStore::migrate(&database.url).await.unwrap();
+    let store = PostgresStore::connect(&database.url, 1).await.unwrap();
+    assert_eq!(store.list_exams().await.unwrap(), []);
     database.remove().await;
 }
 
@@ -217,7 +218,7 @@ async fn data_of_the_first_release_lives_through_every_migration() {
         .await
         .unwrap();
     assert_eq!(kept(&mut connection).await, before);
-    Postgres::migrate(&database.url).await.unwrap();
+    PostgresStore::migrate(&database.url).await.unwrap();
     assert_eq!(kept(&mut connection).await, before);
 
     let statuses: Vec<String> =
@@ -236,10 +237,17 @@ async fn data_of_the_first_release_lives_through_every_migration() {
             "correct"
         ]
     );
-    let store = Postgres::connect(&database.url, 1).await.unwrap();
-    let tom = store.credentials(&"tom".into()).await.unwrap().unwrap();
-    assert_eq!(tom.person.role, Role::Teacher);
-    let session = store.login(&[1; 32], Timestamp::from_ms(0)).await.unwrap();
+    let store = PostgresStore::connect(&database.url, 1).await.unwrap();
+    let tom = store
+        .read_credentials(&"tom".into())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(tom.person.role, PersonRole::Teacher);
+    let session = store
+        .verify_login(&[1; 32], Timestamp::from_ms(0))
+        .await
+        .unwrap();
     assert_eq!(session, Some(tom.person));
     drop(store);
     database.remove().await;
@@ -248,8 +256,8 @@ async fn data_of_the_first_release_lives_through_every_migration() {
 #[tokio::test]
 async fn sqlite_migrations_are_undone_with_data_in_them() {
     let dir = tempfile::tempdir().unwrap();
-    let store = Sqlite::open(dir.path()).await.unwrap();
-    store.put_exams(&[exam()]).await.unwrap();
+    let store = SqliteStore::open(dir.path()).await.unwrap();
+    store.upsert_exams(&[exam()]).await.unwrap();
     store.close().await;
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(dir.path().join("invigil.db"));
     let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
@@ -263,8 +271,8 @@ async fn sqlite_migrations_are_undone_with_data_in_them() {
     .unwrap();
     assert_eq!(left, Vec::<String>::new());
     pool.close().await;
-    let store = Sqlite::open(dir.path()).await.unwrap();
-    assert_eq!(store.exams().await.unwrap(), []);
+    let store = SqliteStore::open(dir.path()).await.unwrap();
+    assert_eq!(store.list_exams().await.unwrap(), []);
 }
 
 #[tokio::test]
@@ -272,14 +280,14 @@ async fn another_schema_is_refused_with_the_command_that_helps() {
     let Some(database) = Database::create().await else {
         return;
     };
-    let connect = async || sentence(Postgres::connect(&database.url, 1).await);
+    let connect = async || sentence(PostgresStore::connect(&database.url, 1).await);
     assert!(
         connect()
             .await
             .contains("no schema yet: run `invigil migrate`")
     );
 
-    Postgres::migrate(&database.url).await.unwrap();
+    PostgresStore::migrate(&database.url).await.unwrap();
     let mut connection = database.connection().await;
     let versions: Vec<i64> = postgres::MIGRATOR.iter().map(|one| one.version).collect();
     let before_last = versions
@@ -296,7 +304,7 @@ async fn another_schema_is_refused_with_the_command_that_helps() {
         "{older}"
     );
 
-    Postgres::migrate(&database.url).await.unwrap();
+    PostgresStore::migrate(&database.url).await.unwrap();
     sqlx::query(
         "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
          VALUES (99991231235959, 'later', TRUE, '', 0)",
@@ -306,7 +314,7 @@ async fn another_schema_is_refused_with_the_command_that_helps() {
     .unwrap();
     let newer = connect().await;
     assert!(newer.contains("newer than this program's"), "{newer}");
-    assert_eq!(sentence(Postgres::migrate(&database.url).await), newer);
+    assert_eq!(sentence(PostgresStore::migrate(&database.url).await), newer);
     database.remove().await;
 }
 
@@ -315,9 +323,9 @@ async fn a_missing_month_is_made_and_gets_its_rows_from_the_default() {
     let Some(database) = Database::create().await else {
         return;
     };
-    Postgres::migrate(&database.url).await.unwrap();
-    let store = Postgres::connect(&database.url, 1).await.unwrap();
-    store.put_exams(&[exam()]).await.unwrap();
+    PostgresStore::migrate(&database.url).await.unwrap();
+    let store = PostgresStore::connect(&database.url, 1).await.unwrap();
+    store.upsert_exams(&[exam()]).await.unwrap();
     let mut connection = database.connection().await;
     let month: String = sqlx::query_scalar(
         "SELECT to_char(now() AT TIME ZONE 'UTC', '\"exam_attempts_y\"YYYY\"m\"MM')",
@@ -355,8 +363,8 @@ async fn a_missing_month_is_made_and_gets_its_rows_from_the_default() {
             .unwrap()
     };
     assert_eq!(at().await, "exam_attempts_default");
-    store.maintain(Timestamp::from_ms(0)).await.unwrap();
-    store.maintain(Timestamp::from_ms(0)).await.unwrap();
+    store.run_maintenance(Timestamp::from_ms(0)).await.unwrap();
+    store.run_maintenance(Timestamp::from_ms(0)).await.unwrap();
     assert_eq!(at().await, month);
     database.remove().await;
 }

@@ -15,7 +15,10 @@ use std::{
 use ed25519_dalek::SigningKey;
 use invigil::domain::{
     attempt::HandedInBy,
-    receipt::{Content, FinalAnswer, Format, Receipt, describe, sign, verify},
+    receipt::{
+        FinalAnswer, Receipt, ReceiptContent, ReceiptFormat, describe_receipt, sign_receipt,
+        verify_receipt,
+    },
     time::Timestamp,
 };
 use serde_json::Value;
@@ -27,7 +30,7 @@ const DOCS: &str = include_str!("../docs/receipts.md");
 fn receipt() -> Receipt {
     let program = r#"{"language":"python","source":"print(\"\\n\")\n"}"#;
     let essay = format!("\"{}\"", "\u{5149}\u{5408}\u{4f5c}\u{7528}".repeat(100));
-    let content = Content {
+    let content = ReceiptContent {
         answers: vec![
             FinalAnswer::new("q1".into(), 3, Some(r#""b""#)),
             FinalAnswer::new("q2".into(), 2, None),
@@ -42,14 +45,14 @@ fn receipt() -> Receipt {
         entered_at: Some(Timestamp::from_ms(1_795_420_800_000)),
         exam: "HIST-101".into(),
         exam_version: format!("sha256:{}", "ab".repeat(32)).into(),
-        format: Format::V1,
+        format: ReceiptFormat::V1,
         handed_in: HandedInBy::Time,
         late: true,
         paper_version: format!("sha256:{}", "cd".repeat(32)).into(),
         started_at: Timestamp::from_ms(1_795_420_000_000),
         submitted_at: Timestamp::from_ms(1_795_424_400_007),
     };
-    sign(content, &SigningKey::from_bytes(&[7; 32]))
+    sign_receipt(content, &SigningKey::from_bytes(&[7; 32]))
 }
 
 /// The first fenced block of a language in the documentation.
@@ -82,9 +85,11 @@ fn forgeries() -> Vec<String> {
     let mut changed = receipt();
     changed.content.late = false;
     let mut rehashed = changed.clone();
-    rehashed.sha256 = sign(rehashed.content.clone(), &SigningKey::from_bytes(&[8; 32])).sha256;
+    rehashed.sha256 =
+        sign_receipt(rehashed.content.clone(), &SigningKey::from_bytes(&[8; 32])).sha256;
     let mut stolen = receipt();
-    stolen.signature = sign(stolen.content.clone(), &SigningKey::from_bytes(&[8; 32])).signature;
+    stolen.signature =
+        sign_receipt(stolen.content.clone(), &SigningKey::from_bytes(&[8; 32])).signature;
     [changed, rehashed, stolen]
         .map(|receipt| receipt.to_json())
         .into()
@@ -94,11 +99,11 @@ fn forgeries() -> Vec<String> {
 fn the_format_does_not_drift() {
     assert_eq!(receipt().to_json(), GOLDEN.trim_end());
     let key = SigningKey::from_bytes(&[7; 32]).verifying_key();
-    let verified = verify(GOLDEN, Some(&key)).unwrap();
+    let verified = verify_receipt(GOLDEN, Some(&key)).unwrap();
     assert_eq!(verified.content, receipt().content);
-    assert!(describe(&verified).starts_with("Genuine. Attempt 9007199254740993 of "));
+    assert!(describe_receipt(&verified).starts_with("Genuine. Attempt 9007199254740993 of "));
     for forgery in forgeries() {
-        assert!(verify(&forgery, None).is_err());
+        assert!(verify_receipt(&forgery, None).is_err());
     }
 }
 
@@ -167,6 +172,6 @@ fn the_documented_python_tells_true_from_forged() {
         assert!(!run(&forgery, &key).status.success(), "{forgery}");
     }
     let other = SigningKey::from_bytes(&[8; 32]);
-    let other = sign(receipt().content, &other).public_key;
+    let other = sign_receipt(receipt().content, &other).public_key;
     assert!(!run(GOLDEN, &other).status.success());
 }

@@ -12,11 +12,11 @@ mod mongodb_server;
 use std::{sync::Arc, time::Duration};
 
 use invigil::{
-    domain::{exam::Severity, id::AttemptId, time::Timestamp},
+    domain::{exam::EventSeverity, id::AttemptId, time::Timestamp},
     store::{
         Error,
-        mongo::Mongo,
-        records::{Class, EventFilter, IncidentRow, Record, RecordStore},
+        mongo::MongoStore,
+        records::{EventFilter, IncidentRow, RecordClass, RecordStore, TimelineRecord},
     },
 };
 use mongodb::bson::{Bson, Document, doc};
@@ -27,10 +27,10 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Far from now, so that no server removes anything meanwhile.
 const KEEP_UNTIL: i64 = 4_102_444_800_000;
 
-async fn store(database: &Database) -> Mongo {
-    let store = Mongo::connect(&database.url, &database.name, PATIENCE).await;
+async fn store(database: &Database) -> MongoStore {
+    let store = MongoStore::connect(&database.url, &database.name, PATIENCE).await;
     let store = store.unwrap();
-    store.prepare().await.unwrap();
+    store.ensure_schema().await.unwrap();
     store
 }
 
@@ -38,8 +38,8 @@ const fn at(ms: i64) -> Timestamp {
     Timestamp::from_ms(1_795_421_000_000 + ms)
 }
 
-fn record(attempt: i64, number: u64, class: Class, kind: &str) -> Record {
-    Record {
+fn record(attempt: i64, number: u64, class: RecordClass, kind: &str) -> TimelineRecord {
+    TimelineRecord {
         id: format!("{attempt}:v{number}"),
         class,
         attempt: AttemptId(attempt),
@@ -59,20 +59,26 @@ async fn a_record_is_there_once_however_often_it_is_written() {
         return;
     };
     let store = store(&database).await;
-    let first = record(1, 1, Class::History, "answer");
-    store.append(std::slice::from_ref(&first)).await.unwrap();
-    let changed = Record {
+    let first = record(1, 1, RecordClass::History, "answer");
+    store
+        .append_records(std::slice::from_ref(&first))
+        .await
+        .unwrap();
+    let changed = TimelineRecord {
         kind: "other".to_owned(),
         ..first.clone()
     };
-    let second = record(1, 2, Class::Event, "copy");
-    store.append(&[changed, second.clone()]).await.unwrap();
+    let second = record(1, 2, RecordClass::Event, "copy");
     store
-        .append(&[first.clone(), second.clone()])
+        .append_records(&[changed, second.clone()])
         .await
         .unwrap();
-    store.append(&[]).await.unwrap();
-    let timeline = store.timeline(AttemptId(1), 0, 10).await.unwrap();
+    store
+        .append_records(&[first.clone(), second.clone()])
+        .await
+        .unwrap();
+    store.append_records(&[]).await.unwrap();
+    let timeline = store.read_records(AttemptId(1), 0, 10).await.unwrap();
     assert_eq!(timeline, [first, second]);
 }
 
@@ -82,19 +88,19 @@ async fn a_timeline_is_in_order_without_heartbeats_and_read_by_cursor() {
         return;
     };
     let store = store(&database).await;
-    let mut records: Vec<Record> = (1..=20)
+    let mut records: Vec<TimelineRecord> = (1..=20)
         .rev()
-        .map(|number| record(1, number, Class::History, "answer"))
+        .map(|number| record(1, number, RecordClass::History, "answer"))
         .collect();
-    records.push(record(2, 3, Class::History, "answer"));
-    records.push(record(1, 21, Class::Heartbeat, "heartbeat"));
-    records.push(record(1, 22, Class::Navigation, "question_shown"));
+    records.push(record(2, 3, RecordClass::History, "answer"));
+    records.push(record(1, 21, RecordClass::Heartbeat, "heartbeat"));
+    records.push(record(1, 22, RecordClass::Navigation, "question_shown"));
     // As an owner of a later epoch counts.
-    records.push(record(1, (9 << 32) + 1, Class::History, "answer"));
-    store.append(&records).await.unwrap();
+    records.push(record(1, (9 << 32) + 1, RecordClass::History, "answer"));
+    store.append_records(&records).await.unwrap();
     let (mut seen, mut after) = (Vec::new(), 0);
     loop {
-        let page = store.timeline(AttemptId(1), after, 7).await.unwrap();
+        let page = store.read_records(AttemptId(1), after, 7).await.unwrap();
         let Some(last) = page.last() else { break };
         after = last.number;
         seen.extend(page.iter().map(|record| record.number));
@@ -110,31 +116,31 @@ async fn events_are_found_by_exam_kind_and_severity_newest_first() {
         return;
     };
     let store = store(&database).await;
-    let severities = [None, Some(Severity::Low), Some(Severity::High)];
+    let severities = [None, Some(EventSeverity::Low), Some(EventSeverity::High)];
     let mut records = Vec::new();
     for number in 1..=12_u64 {
         let index = usize::try_from(number % 3).unwrap();
-        records.push(Record {
+        records.push(TimelineRecord {
             severity: severities[index],
-            ..record(1, number, Class::Event, ["a", "b", "c"][index])
+            ..record(1, number, RecordClass::Event, ["a", "b", "c"][index])
         });
     }
-    records.push(record(1, 13, Class::History, "a"));
-    records.push(Record {
+    records.push(record(1, 13, RecordClass::History, "a"));
+    records.push(TimelineRecord {
         exam: "E2".into(),
-        ..record(2, 14, Class::Event, "a")
+        ..record(2, 14, RecordClass::Event, "a")
     });
-    store.append(&records).await.unwrap();
+    store.append_records(&records).await.unwrap();
     let all = EventFilter {
         exam: "E1".into(),
         kind: None,
-        least: None,
+        min_severity: None,
         attempts: None,
         before: None,
         limit: 5,
     };
-    let numbers = |found: &[Record]| found.iter().map(|one| one.number).collect::<Vec<_>>();
-    let page = store.events(&all).await.unwrap();
+    let numbers = |found: &[TimelineRecord]| found.iter().map(|one| one.number).collect::<Vec<_>>();
+    let page = store.list_events(&all).await.unwrap();
     assert_eq!(numbers(&page), [12, 11, 10, 9, 8]);
     let next = EventFilter {
         attempts: None,
@@ -142,7 +148,7 @@ async fn events_are_found_by_exam_kind_and_severity_newest_first() {
         ..all.clone()
     };
     assert_eq!(
-        numbers(&store.events(&next).await.unwrap()),
+        numbers(&store.list_events(&next).await.unwrap()),
         [7, 6, 5, 4, 3]
     );
     let of_kind = EventFilter {
@@ -150,14 +156,17 @@ async fn events_are_found_by_exam_kind_and_severity_newest_first() {
         ..all.clone()
     };
     assert_eq!(
-        numbers(&store.events(&of_kind).await.unwrap()),
+        numbers(&store.list_events(&of_kind).await.unwrap()),
         [10, 7, 4, 1]
     );
     let grave = EventFilter {
-        least: Some(Severity::Medium),
+        min_severity: Some(EventSeverity::Medium),
         ..all.clone()
     };
-    assert_eq!(numbers(&store.events(&grave).await.unwrap()), [11, 8, 5, 2]);
+    assert_eq!(
+        numbers(&store.list_events(&grave).await.unwrap()),
+        [11, 8, 5, 2]
+    );
     for (attempts, expected) in [
         (vec![AttemptId(1), AttemptId(9)], vec![12, 11, 10, 9, 8]),
         (vec![AttemptId(9)], vec![]),
@@ -167,7 +176,7 @@ async fn events_are_found_by_exam_kind_and_severity_newest_first() {
             attempts: Some(attempts),
             ..all.clone()
         };
-        let found = store.events(&of_attempts).await.unwrap();
+        let found = store.list_events(&of_attempts).await.unwrap();
         assert_eq!(numbers(&found), expected);
     }
 }
@@ -179,7 +188,7 @@ fn incident(version: u64, open: bool) -> IncidentRow {
         exam: "E1".into(),
         version,
         kind: "copy".to_owned(),
-        severity: Severity::Medium,
+        severity: EventSeverity::Medium,
         opened_at: at(0),
         last_at: at(version.cast_signed()),
         events: 3,
@@ -195,9 +204,9 @@ async fn an_older_version_of_an_incident_never_overwrites() {
         return;
     };
     let store = store(&database).await;
-    store.put_incidents(&[incident(2, true)]).await.unwrap();
+    store.upsert_incidents(&[incident(2, true)]).await.unwrap();
     store
-        .put_incidents(&[incident(5, false), incident(3, true)])
+        .upsert_incidents(&[incident(5, false), incident(3, true)])
         .await
         .unwrap();
     let kept = database.documents("incidents").await;
@@ -223,16 +232,19 @@ async fn any_text_is_kept_as_it_is() {
         format!(r#"{{"deep":{deep}}}"#),
         r#"{"number":123456789012345678901234567890,"float":1e400}"#.to_owned(),
     ];
-    let records: Vec<Record> = (1..)
+    let records: Vec<TimelineRecord> = (1..)
         .zip(&texts)
-        .map(|(number, text)| Record {
+        .map(|(number, text)| TimelineRecord {
             data: Arc::from(text.as_str()),
             kind: format!("x-{}", "\u{1f309}".repeat(10)),
-            ..record(1, number, Class::Event, "x")
+            ..record(1, number, RecordClass::Event, "x")
         })
         .collect();
-    store.append(&records).await.unwrap();
-    assert_eq!(store.timeline(AttemptId(1), 0, 10).await.unwrap(), records);
+    store.append_records(&records).await.unwrap();
+    assert_eq!(
+        store.read_records(AttemptId(1), 0, 10).await.unwrap(),
+        records
+    );
 }
 
 #[tokio::test]
@@ -242,17 +254,23 @@ async fn a_store_that_is_away_is_said_to_be_and_works_again() {
     };
     let store = store(&database).await;
     database.cut();
-    let one = record(1, 1, Class::Event, "copy");
-    let failed = store.append(std::slice::from_ref(&one)).await;
+    let one = record(1, 1, RecordClass::Event, "copy");
+    let failed = store.append_records(std::slice::from_ref(&one)).await;
     assert!(
         matches!(failed, Err(Error::Unavailable { .. })),
         "{failed:?}"
     );
     assert!(store.ping().await.is_err());
     database.mend();
-    store.append(std::slice::from_ref(&one)).await.unwrap();
+    store
+        .append_records(std::slice::from_ref(&one))
+        .await
+        .unwrap();
     store.ping().await.unwrap();
-    assert_eq!(store.timeline(AttemptId(1), 0, 10).await.unwrap(), [one]);
+    assert_eq!(
+        store.read_records(AttemptId(1), 0, 10).await.unwrap(),
+        [one]
+    );
 }
 
 /// Faults of a server, each of which leaves a batch with an unknown end.
@@ -286,29 +304,29 @@ async fn whatever_the_server_fails_with_nothing_is_lost_or_doubled() {
     let app = format!("faults-{}", database.name);
     // A driver that lost a server asks for it again twice a second.
     let url = format!("{}&appName={app}&heartbeatFrequencyMS=500", database.url);
-    let store = Mongo::connect(&url, &database.name, PATIENCE)
+    let store = MongoStore::connect(&url, &database.name, PATIENCE)
         .await
         .unwrap();
-    store.prepare().await.unwrap();
+    store.ensure_schema().await.unwrap();
     let mut written = Vec::new();
     for (number, fault) in (1..).zip(faults()) {
-        let one = record(1, number, Class::Event, "copy");
+        let one = record(1, number, RecordClass::Event, "copy");
         let always = Bson::from("alwaysOn");
         if !fail(&database, &app, always, fault.clone()).await {
             return;
         }
-        let failed = store.append(std::slice::from_ref(&one)).await;
+        let failed = store.append_records(std::slice::from_ref(&one)).await;
         assert!(
             matches!(failed, Err(Error::Unavailable { .. })),
             "{fault}: {failed:?}"
         );
         // Also where the record is there already, and only the majority is not.
-        let failed = store.append(std::slice::from_ref(&one)).await;
+        let failed = store.append_records(std::slice::from_ref(&one)).await;
         assert!(failed.is_err(), "{fault}");
         let row = incident(number, true);
         assert!(
             store
-                .put_incidents(std::slice::from_ref(&row))
+                .upsert_incidents(std::slice::from_ref(&row))
                 .await
                 .is_err(),
             "{fault}"
@@ -317,14 +335,23 @@ async fn whatever_the_server_fails_with_nothing_is_lost_or_doubled() {
         // The driver, or the recorder, tries again.
         let once = doc! { "times": 1 }.into();
         fail(&database, &app, once, fault.clone()).await;
-        let stored = async { while store.append(std::slice::from_ref(&one)).await.is_err() {} };
+        let stored = async {
+            while store
+                .append_records(std::slice::from_ref(&one))
+                .await
+                .is_err()
+            {}
+        };
         tokio::time::timeout(Duration::from_mins(1), stored)
             .await
             .expect("it comes back");
         fail(&database, &app, Bson::from("off"), doc! {}).await;
-        store.put_incidents(&[row]).await.unwrap();
+        store.upsert_incidents(&[row]).await.unwrap();
         written.push(one);
-        assert_eq!(store.timeline(AttemptId(1), 0, 100).await.unwrap(), written);
+        assert_eq!(
+            store.read_records(AttemptId(1), 0, 100).await.unwrap(),
+            written
+        );
     }
     assert_eq!(database.documents("events").await.len(), written.len());
     let incidents = database.documents("incidents").await;
@@ -340,10 +367,11 @@ async fn several_nodes_prepare_at_once() {
     };
     let mut stores = Vec::new();
     for _ in 0..4 {
-        let store = Mongo::connect(&database.url, &database.name, PATIENCE).await;
+        let store = MongoStore::connect(&database.url, &database.name, PATIENCE).await;
         stores.push(store.unwrap());
     }
-    let prepared = futures_util::future::join_all(stores.iter().map(RecordStore::prepare)).await;
+    let prepared =
+        futures_util::future::join_all(stores.iter().map(RecordStore::ensure_schema)).await;
     for one in prepared {
         one.unwrap();
     }

@@ -25,7 +25,7 @@ mod saving;
 use std::sync::Arc;
 
 use fixture::Store;
-use invigil::store::{postgres::Postgres, sqlite::Sqlite};
+use invigil::store::{postgres::PostgresStore, sqlite::SqliteStore};
 use postgres_server::Database;
 
 /// Each case runs on a store of its own, once for every adapter.
@@ -80,14 +80,17 @@ on_every_store! {
 
 async fn on_sqlite<F: Future<Output = ()>>(case: impl FnOnce(Arc<dyn Store>) -> F) {
     let dir = tempfile::tempdir().unwrap();
-    case(Arc::new(Sqlite::open(dir.path()).await.unwrap())).await;
+    case(Arc::new(SqliteStore::open(dir.path()).await.unwrap())).await;
 }
 
 async fn on_postgres<F: Future<Output = ()>>(case: impl FnOnce(Arc<dyn Store>) -> F) {
     let Some(database) = Database::create().await else {
         return;
     };
-    Postgres::migrate(&database.url).await.unwrap();
-    case(Arc::new(Postgres::connect(&database.url, 4).await.unwrap())).await;
+    PostgresStore::migrate(&database.url).await.unwrap();
+    case(Arc::new(
+        PostgresStore::connect(&database.url, 4).await.unwrap(),
+    ))
+    .await;
     database.remove().await;
 }

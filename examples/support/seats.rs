@@ -4,17 +4,17 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, stream};
 use invigil::{
-    cluster::local::Local,
+    cluster::local::LocalBus,
     domain::{
-        exam::definition::{self, Format},
+        exam::definition::{self, FileFormat},
         id::ExamCode,
-        person::{ExamScope, Groups, Person, Role},
+        person::{ExamScope, GroupSet, PersonRole, RosterPerson},
     },
     engine::{
-        Clock, Engine, Entry, Flush, Handle, Limits, Opened, Opening, Outbox, RecorderSettings,
-        Settings, SystemEntropy,
+        ActorHandle, ConnectRequest, Connected, ConnectionLimits, Engine, EngineClock,
+        EngineSettings, JoinRequest, Outbox, RecorderSettings, SystemEntropy, WriterSettings,
     },
-    store::{AttemptStore, Catalog, StoredExam, records::RecordStore, sqlite::Sqlite},
+    store::{AttemptStore, CatalogStore, StoredExam, records::RecordStore, sqlite::SqliteStore},
     telemetry::metrics::Metrics,
 };
 use rust_decimal::Decimal;
@@ -35,31 +35,30 @@ sections:
       - {id: q1, type: short_answer, content: Say it., points: 1, answer: [it]}
 ";
 
-/// Who may watch and act.
-pub(crate) fn proctor() -> Person {
-    person("pat", Role::Proctor)
+/// A proctor, who may watch and act.
+pub(crate) fn bench_proctor() -> RosterPerson {
+    bench_person("pat", PersonRole::Proctor)
 }
 
-fn person(id: &str, role: Role) -> Person {
-    Person {
+fn bench_person(id: &str, role: PersonRole) -> RosterPerson {
+    RosterPerson {
         id: id.into(),
         name: format!("Name of {id}"),
         email: String::new(),
         role,
         exams: ExamScope::All,
-        groups: Groups::default(),
+        groups: GroupSet::default(),
         time_factor: Decimal::ONE,
         extra_time: Duration::ZERO,
     }
 }
 
-/// An engine on an embedded store, with an exam that may begin. Records go where
-/// it is said.
-pub(crate) async fn start(
-    store: &Sqlite,
+/// Starts an engine on an embedded store, with an open exam and this store of records.
+pub(crate) async fn start_engine(
+    store: &SqliteStore,
     records: Option<(Arc<dyn RecordStore>, RecorderSettings)>,
 ) -> Engine {
-    let parsed = definition::parse(EXAM, Format::Yaml).unwrap();
+    let parsed = definition::parse_exam(EXAM, FileFormat::Yaml).unwrap();
     let exam = StoredExam {
         code: parsed.exam.code.clone(),
         version: parsed.exam.version.clone(),
@@ -67,20 +66,20 @@ pub(crate) async fn start(
         definition: parsed.definition,
         corrections: Vec::new(),
     };
-    store.put_exams(&[exam]).await.unwrap();
-    let settings = Settings {
+    store.upsert_exams(&[exam]).await.unwrap();
+    let settings = EngineSettings {
         node: "bench".into(),
-        bus: Local::alone("bench".into()),
-        clock: Clock::system(),
+        bus: LocalBus::single_node("bench".into()),
+        clock: EngineClock::system(),
         entropy: Arc::new(SystemEntropy),
-        limits: Limits {
+        limits: ConnectionLimits {
             frame_bytes: 16_384,
             answer_bytes: 1_048_576,
             commands_per_second: 20,
             burst: 40,
             unsaved: 256,
         },
-        flush: Flush {
+        flush: WriterSettings {
             max_delay: Duration::from_millis(5),
             attempts_max: 1000,
         },
@@ -89,38 +88,53 @@ pub(crate) async fn start(
         records,
     };
     let attempts: Arc<dyn AttemptStore> = Arc::new(store.clone());
-    let catalog: Arc<dyn Catalog> = Arc::new(store.clone());
+    let catalog: Arc<dyn CatalogStore> = Arc::new(store.clone());
     let metrics = Arc::new(Metrics::default());
     Engine::start_up(attempts, catalog, settings, metrics)
         .await
         .unwrap()
 }
 
-/// A candidate who is in.
-pub(crate) struct Seat {
+/// An attempt whose candidate is connected.
+pub(crate) struct BenchAttempt {
     /// The attempt's actor.
-    pub(crate) handle: Handle,
+    pub(crate) handle: ActorHandle,
     /// The connection.
-    pub(crate) opened: Opened,
-    /// What the client would read.
+    pub(crate) opened: Connected,
+    /// Messages that the client would read.
     pub(crate) outbox: Arc<Outbox>,
 }
 
-/// Seats so many candidates.
-pub(crate) async fn seat(engine: &Engine, store: &Sqlite, attempts: usize) -> Vec<Seat> {
-    let people: Vec<(Person, [u8; 32])> = (0..attempts)
-        .map(|number| (person(&format!("c{number}"), Role::Candidate), [0; 32]))
+/// Starts and connects this number of attempts.
+pub(crate) async fn enter_candidates(
+    engine: &Engine,
+    store: &SqliteStore,
+    attempts: usize,
+) -> Vec<BenchAttempt> {
+    let people: Vec<(RosterPerson, [u8; 32])> = (0..attempts)
+        .map(|number| {
+            (
+                bench_person(&format!("c{number}"), PersonRole::Candidate),
+                [0; 32],
+            )
+        })
         .collect();
-    store.put_people(&people).await.unwrap();
-    store.put_people(&[(proctor(), [0; 32])]).await.unwrap();
+    store.upsert_people(&people).await.unwrap();
+    store
+        .upsert_people(&[(bench_proctor(), [0; 32])])
+        .await
+        .unwrap();
     let address = IpAddr::from([127, 0, 0, 1]);
     stream::iter(people)
         .map(|(person, _)| async move {
             let exam = ExamCode::from("BENCH");
-            let started = engine.start(&person, &exam, None, address).await.unwrap();
+            let started = engine
+                .start_attempt(&person, &exam, None, address)
+                .await
+                .unwrap();
             let outbox = Arc::new(Outbox::default());
-            let opening = Opening {
-                entry: Entry {
+            let opening = ConnectRequest {
+                join: JoinRequest {
                     resume: None,
                     address,
                     asked_at: None,
@@ -129,9 +143,9 @@ pub(crate) async fn seat(engine: &Engine, store: &Sqlite, attempts: usize) -> Ve
                 outbox: Arc::clone(&outbox),
                 until: tokio::time::Instant::now() + Duration::from_secs(10),
             };
-            let opened = engine.open(started.identity.id, opening).await;
+            let opened = engine.connect_candidate(started.identity.id, opening).await;
             let (handle, opened) = opened.unwrap_or_else(|_| unreachable!("it is open"));
-            Seat {
+            BenchAttempt {
                 handle,
                 opened,
                 outbox,

@@ -1,9 +1,9 @@
-//! Load on a running engine, over real sockets.
+//! Load generator for a running engine, over real sockets.
 //!
-//! Every scenario is an open loop: what is to be sent has its time, whether the
-//! engine keeps up or not, and latency counts from that time. What the generator
-//! itself could not send in time is counted as missed, so that no figure hides a
-//! generator that was too slow. A scenario is a file in `cmd`.
+//! Every scenario is an open loop: each message has its due time, whether the engine
+//! keeps up or not, and latency counts from that time. Messages that the generator
+//! itself sends too late count as missed, so that no figure hides a slow generator. A
+//! scenario is a file in `cmd`.
 
 mod cmd;
 mod util;
@@ -12,16 +12,16 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Puts load on an Invigil engine and checks what it stored
+/// Puts load on an Invigil engine and checks the stored answers
 #[derive(Debug, Parser)]
 #[command(version, arg_required_else_help = true)]
-struct Arguments {
+struct LoadtestArgs {
     #[command(subcommand)]
-    scenario: Scenario,
+    scenario: LoadScenario,
 }
 
 #[derive(Debug, Subcommand)]
-enum Scenario {
+enum LoadScenario {
     Steady(cmd::steady::Args),
     Chaos(cmd::chaos::Args),
     Nodes(cmd::nodes::Args),
@@ -30,25 +30,24 @@ enum Scenario {
     EchoLoad(cmd::echo_load::Args),
 }
 
-/// Ends with 1 where something is not as the engine said, with 2 where the run
-/// itself did not come about.
+/// Ends with 1 if a check fails, with 2 if the run itself fails.
 #[tokio::main]
 async fn main() -> ExitCode {
-    run(Arguments::parse().scenario)
+    run(LoadtestArgs::parse().scenario)
         .await
         .unwrap_or_else(|error| {
-            util::output::progress(&format!("loadtest: {error:#}"));
+            util::output::print_progress(&format!("loadtest: {error:#}"));
             ExitCode::from(2)
         })
 }
 
-async fn run(scenario: Scenario) -> anyhow::Result<ExitCode> {
+async fn run(scenario: LoadScenario) -> anyhow::Result<ExitCode> {
     match scenario {
-        Scenario::Steady(args) => cmd::steady::run(args).await,
-        Scenario::Chaos(args) => cmd::chaos::run(args).await,
-        Scenario::Nodes(args) => cmd::nodes::run(args).await,
-        Scenario::Roster(args) => cmd::roster::run(&args),
-        Scenario::Echo(args) => cmd::echo::run(args).await,
-        Scenario::EchoLoad(args) => cmd::echo_load::run(args).await,
+        LoadScenario::Steady(args) => cmd::steady::run(args).await,
+        LoadScenario::Chaos(args) => cmd::chaos::run(args).await,
+        LoadScenario::Nodes(args) => cmd::nodes::run(args).await,
+        LoadScenario::Roster(args) => cmd::roster::run(&args),
+        LoadScenario::Echo(args) => cmd::echo::run(args).await,
+        LoadScenario::EchoLoad(args) => cmd::echo_load::run(args).await,
     }
 }

@@ -1,4 +1,4 @@
-//! What the scenarios share.
+//! Helpers shared by the scenarios.
 
 pub(crate) mod latency;
 pub(crate) mod metrics;

@@ -1,8 +1,8 @@
-//! `invigil check`: validates files without touching anything.
+//! `invigil check`: validates files, and changes nothing.
 
 use std::{fmt::Write as _, path::PathBuf, process::ExitCode};
 
-use super::files::{self, Faults};
+use super::files::{self, FileFaults};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -13,14 +13,14 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut report = String::new();
-    let mut faults = Faults::default();
+    let mut faults = FileFaults::default();
     for path in &args.files {
         let shown = path.display();
         if files::is_roster(path) {
-            if let Some(entries) = faults.take(path, files::read_roster(path)) {
+            if let Some(entries) = faults.collect_faults(path, files::read_roster(path)) {
                 writeln!(report, "{shown}: a roster of {} people", entries.len())?;
             }
-        } else if let Some(parsed) = faults.take(path, files::read_exam(path)) {
+        } else if let Some(parsed) = faults.collect_faults(path, files::read_exam(path)) {
             let exam = &parsed.exam;
             let questions: usize = exam.sections.iter().map(|part| part.questions.len()).sum();
             writeln!(
@@ -33,7 +33,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             }
         }
     }
-    super::print(&report)?;
+    super::print_text(&report)?;
     faults.into_result()?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,5 +1,5 @@
-//! `invigil demo`: the embedded engine with sample exams and people. Nothing is
-//! kept unless a data directory is named, so every demo begins fresh.
+//! `invigil demo`: the embedded engine with sample exams and people. Without a
+//! data directory, every demo begins with an empty store.
 
 mod candidates;
 
@@ -9,31 +9,31 @@ use anyhow::Context as _;
 use invigil::{
     config::Config,
     domain::{
-        exam::definition::{self, Format, Parsed},
+        exam::definition::{self, FileFormat, ParsedExam},
         roster::{self, RosterEntry},
     },
     web::access_code_key,
 };
 
-use super::{files, serve, stores::Stores};
+use super::{files, serve, stores::OpenStore};
 
 const EXAMS: [&str; 2] = [
     include_str!("../../config/samples/demo-all.yaml"),
     include_str!("../../config/samples/demo-quiz.yaml"),
 ];
-/// What simulated candidates take.
+/// The exam that simulated candidates take.
 const SIMULATED_EXAM: &str = "DEMO-ALL";
 const ROSTER: &str = include_str!("../../config/samples/roster.csv");
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Address and port; port 0 asks for a free one
+    /// Address and port; port 0 selects a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
-    /// Directory to keep everything in [default: a temporary one]
+    /// Directory of the data [default: a temporary one]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Simulated candidates that take DEMO-ALL, to be watched; at most 1000
+    /// Simulated candidates of DEMO-ALL, at most 1000
     #[arg(long, value_name = "N", default_value_t = 3)]
     #[arg(value_parser = clap::value_parser!(u16).range(..=1000))]
     candidates: u16,
@@ -43,52 +43,54 @@ pub(super) async fn run(args: Args, mut config: Config) -> anyhow::Result<ExitCo
     config.server.listen = args.listen;
     config.database.url = None;
     config.mongodb.url = None;
-    // Removed when this function ends, after the store is closed.
+    // Removed at the end of this function, after the store is closed.
     let temporary = tempfile::Builder::new().prefix("invigil-demo-").tempdir();
     let temporary = temporary.context("make a temporary directory")?;
     config.database.data = args.data.unwrap_or_else(|| temporary.path().to_owned());
 
-    let exams = samples();
-    let people = roster::parse(ROSTER).expect("the sample roster is right");
-    let simulated = candidates::people(args.candidates, SIMULATED_EXAM);
-    let greeting = greeting(&exams, &people);
-    let stores = Stores::open(&config.database).await?;
+    let exams = sample_exams();
+    let people = roster::parse_roster(ROSTER).expect("the sample roster is valid");
+    let simulated = candidates::roster_entries(args.candidates, SIMULATED_EXAM);
+    let greeting = describe_samples(&exams, &people);
+    let stores = OpenStore::open(&config.database).await?;
     let catalog = stores.catalog();
-    let stored: Vec<_> = exams.iter().map(files::to_store).collect();
+    let stored: Vec<_> = exams.iter().map(files::to_stored_exam).collect();
     catalog
-        .put_exams(&stored)
+        .upsert_exams(&stored)
         .await
         .context("cannot store the sample exams")?;
     let people = people
         .into_iter()
         .chain(simulated.iter().cloned())
         .collect();
-    let people = files::people(people, &access_code_key(&*catalog).await?);
+    let people = files::to_stored_people(people, &access_code_key(&*catalog).await?);
     catalog
-        .put_people(&people)
+        .upsert_people(&people)
         .await
         .context("cannot store the sample people")?;
 
     serve::run_engine(stores, config, |address| {
-        super::print(&format!(
+        super::print_text(&format!(
             "\nOpen http://{address}/ and sign in.\n\n{greeting}\n{}",
-            watching(address, simulated.len())
+            watch_hint(address, simulated.len())
         ))?;
-        candidates::begin(simulated, address, SIMULATED_EXAM);
+        candidates::start_candidates(simulated, address, SIMULATED_EXAM);
         Ok(())
     })
     .await
 }
 
-fn samples() -> Vec<Parsed> {
+fn sample_exams() -> Vec<ParsedExam> {
     EXAMS
         .iter()
-        .map(|text| definition::parse(text, Format::Yaml).expect("the sample exams are right"))
+        .map(|text| {
+            definition::parse_exam(text, FileFormat::Yaml).expect("the sample exams are valid")
+        })
         .collect()
 }
 
-/// Who may sign in with which code, and to what.
-fn greeting(exams: &[Parsed], people: &[RosterEntry]) -> String {
+/// Lists the sample people with their access codes, and the sample exams.
+fn describe_samples(exams: &[ParsedExam], people: &[RosterEntry]) -> String {
     let mut text = String::new();
     let mut line = |name: &str, code: &str, what: &str| {
         writeln!(text, "  {name:<12} {code:<14} {what}").expect("writing to a string cannot fail");
@@ -99,14 +101,14 @@ fn greeting(exams: &[Parsed], people: &[RosterEntry]) -> String {
     }
     line("", "", "");
     line("exam", "", "");
-    for Parsed { exam, .. } in exams {
+    for ParsedExam { exam, .. } in exams {
         line(exam.code.as_str(), "", &exam.title);
     }
     text
 }
 
-/// How the simulated candidates are watched, by the proctor of the sample roster.
-fn watching(address: SocketAddr, simulated: usize) -> String {
+/// Describes how the sample proctor watches the simulated candidates.
+fn watch_hint(address: SocketAddr, simulated: usize) -> String {
     format!(
         "{simulated} simulated candidates take {SIMULATED_EXAM}; a proctor watches them with\n  \
          invigil watch --exam {SIMULATED_EXAM} --server http://{address} --user paula --code plum-4\n"
@@ -115,15 +117,15 @@ fn watching(address: SocketAddr, simulated: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use invigil::domain::person::Role;
+    use invigil::domain::person::PersonRole;
 
     use super::*;
 
     #[test]
     fn the_samples_are_right_and_can_be_taken_and_watched() {
-        let exams = samples();
-        let people = roster::parse(ROSTER).unwrap();
-        for role in [Role::Candidate, Role::Proctor] {
+        let exams = sample_exams();
+        let people = roster::parse_roster(ROSTER).unwrap();
+        for role in [PersonRole::Candidate, PersonRole::Proctor] {
             let of_role = people
                 .iter()
                 .find(|entry| entry.person.role == role)
@@ -135,7 +137,7 @@ mod tests {
             );
         }
         for code in ["apple-1", "DEMO-QUIZ"] {
-            assert!(greeting(&exams, &people).contains(code));
+            assert!(describe_samples(&exams, &people).contains(code));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Exam files and rosters from disk, with every fault of every file.
+//! Exam files and rosters on disk, with the faults of all files.
 
 use std::{
     collections::HashMap,
@@ -11,36 +11,40 @@ use std::{
 
 use invigil::{
     domain::{
-        exam::definition::{self, Format, Parsed},
-        fault::Fault,
+        exam::definition::{self, FileFormat, ParsedExam},
+        fault::FileFault,
         roster::{self, RosterEntry},
     },
-    store::{Person, StoredExam},
+    store::{RosterPerson, StoredExam},
     web::token::access_code_hash,
 };
 
-/// The readers refuse more than 16 MiB with a fault of their own; this bound
-/// only keeps a device file from filling memory.
+/// Bound on memory for a device file. The parsers refuse more than 16 MiB with a
+/// fault of their own.
 const READ_BYTES_MAX: u64 = 32 * 1024 * 1024;
 
-/// What is wrong with some files, a line for each fault.
+/// Faults of files, a line each.
 #[derive(Debug, Default)]
-pub(super) struct Faults(Vec<String>);
+pub(super) struct FileFaults(Vec<String>);
 
-impl fmt::Display for Faults {
+impl fmt::Display for FileFaults {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("the files are not right:")?;
+        formatter.write_str("invalid files:")?;
         self.0
             .iter()
             .try_for_each(|fault| write!(formatter, "\n  {fault}"))
     }
 }
 
-impl std::error::Error for Faults {}
+impl std::error::Error for FileFaults {}
 
-impl Faults {
-    /// What a file holds, or nothing and its faults here.
-    pub(super) fn take<T>(&mut self, path: &Path, read: Result<T, Vec<Fault>>) -> Option<T> {
+impl FileFaults {
+    /// Returns the content of a file, or collects its faults.
+    pub(super) fn collect_faults<T>(
+        &mut self,
+        path: &Path,
+        read: Result<T, Vec<FileFault>>,
+    ) -> Option<T> {
         read.map_err(|faults| {
             self.0.extend(
                 faults
@@ -56,7 +60,7 @@ impl Faults {
     }
 }
 
-/// Whether a file is taken for a roster; all others are taken for exams.
+/// Returns true for a roster; all other files are exams.
 pub(super) fn is_roster(path: &Path) -> bool {
     has_ending(path, "csv")
 }
@@ -66,25 +70,25 @@ fn has_ending(path: &Path, ending: &str) -> bool {
         .is_some_and(|extension| extension.eq_ignore_ascii_case(ending))
 }
 
-pub(super) fn read_roster(path: &Path) -> Result<Vec<RosterEntry>, Vec<Fault>> {
-    roster::parse(&read(path)?)
+pub(super) fn read_roster(path: &Path) -> Result<Vec<RosterEntry>, Vec<FileFault>> {
+    roster::parse_roster(&read_text(path)?)
 }
 
-pub(super) fn read_exam(path: &Path) -> Result<Parsed, Vec<Fault>> {
+pub(super) fn read_exam(path: &Path) -> Result<ParsedExam, Vec<FileFault>> {
     let format = if has_ending(path, "json") {
-        Format::Json
+        FileFormat::Json
     } else {
-        Format::Yaml
+        FileFormat::Yaml
     };
-    definition::parse(&read(path)?, format)
+    definition::parse_exam(&read_text(path)?, format)
 }
 
-/// Reads exam files; a code may not stand in two of them.
-pub(super) fn read_exams(paths: &[PathBuf], faults: &mut Faults) -> Vec<Parsed> {
-    let mut exams: Vec<Parsed> = Vec::new();
+/// Reads exam files; two files with one code are a fault.
+pub(super) fn read_exams(paths: &[PathBuf], faults: &mut FileFaults) -> Vec<ParsedExam> {
+    let mut exams: Vec<ParsedExam> = Vec::new();
     let mut first = HashMap::new();
     for path in paths {
-        let Some(parsed) = faults.take(path, read_exam(path)) else {
+        let Some(parsed) = faults.collect_faults(path, read_exam(path)) else {
             continue;
         };
         match first.insert(parsed.exam.code.clone(), path) {
@@ -100,14 +104,14 @@ pub(super) fn read_exams(paths: &[PathBuf], faults: &mut Faults) -> Vec<Parsed> 
     exams
 }
 
-/// The text of a file, without the mark that some editors put before it.
-fn read(path: &Path) -> Result<String, Vec<Fault>> {
+/// Reads the text of a file, without a byte order mark.
+fn read_text(path: &Path) -> Result<String, Vec<FileFault>> {
     let mut text = String::new();
     let read =
         File::open(path).and_then(|file| file.take(READ_BYTES_MAX).read_to_string(&mut text));
     match read {
         Ok(_) => Ok(text.trim_start_matches('\u{feff}').to_owned()),
-        Err(error) => Err(vec![Fault {
+        Err(error) => Err(vec![FileFault {
             path: String::new(),
             message: format!("cannot be read: {error}"),
             line: None,
@@ -115,8 +119,8 @@ fn read(path: &Path) -> Result<String, Vec<Fault>> {
     }
 }
 
-/// An exam as the store keeps it.
-pub(super) fn to_store(parsed: &Parsed) -> StoredExam {
+/// Returns an exam in the form of the store.
+pub(super) fn to_stored_exam(parsed: &ParsedExam) -> StoredExam {
     StoredExam {
         code: parsed.exam.code.clone(),
         version: parsed.exam.version.clone(),
@@ -126,8 +130,11 @@ pub(super) fn to_store(parsed: &Parsed) -> StoredExam {
     }
 }
 
-/// People as the store keeps them: without their codes.
-pub(super) fn people(entries: Vec<RosterEntry>, key: &[u8; 32]) -> Vec<(Person, [u8; 32])> {
+/// Returns people in the form of the store: with hashes for access codes.
+pub(super) fn to_stored_people(
+    entries: Vec<RosterEntry>,
+    key: &[u8; 32],
+) -> Vec<(RosterPerson, [u8; 32])> {
     entries
         .into_iter()
         .map(|RosterEntry { person, code }| {

@@ -1,4 +1,4 @@
-//! `invigil import`: puts exams or people into PostgreSQL, all or nothing.
+//! `invigil import`: imports exams or people into PostgreSQL, all or none.
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -6,19 +6,19 @@ use anyhow::Context as _;
 use invigil::{config::Config, web::access_code_key};
 
 use super::{
-    files::{self, Faults},
-    stores::{Stores, database_url},
+    files::{self, FileFaults},
+    stores::{OpenStore, database_url},
 };
 
 #[derive(Debug, clap::Subcommand)]
-pub(super) enum Command {
-    /// Put exams in, over those of the same code
+pub(super) enum ImportCommand {
+    /// Import exams; each replaces the exam with its code
     Exam {
         /// YAML or JSON
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
-    /// Put people in, over those of the same id
+    /// Import people; each replaces the person with their id
     Roster {
         /// CSV with a header
         #[arg(value_name = "FILE")]
@@ -26,36 +26,36 @@ pub(super) enum Command {
     },
 }
 
-pub(super) async fn run(command: Command, config: &Config) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(command: ImportCommand, config: &Config) -> anyhow::Result<ExitCode> {
     database_url(config)?;
     match command {
-        Command::Exam { files } => {
-            let mut faults = Faults::default();
+        ImportCommand::Exam { files } => {
+            let mut faults = FileFaults::default();
             let exams = files::read_exams(&files, &mut faults);
             faults.into_result()?;
-            let stored: Vec<_> = exams.iter().map(files::to_store).collect();
-            let stores = Stores::open(&config.database).await?;
+            let stored: Vec<_> = exams.iter().map(files::to_stored_exam).collect();
+            let stores = OpenStore::open(&config.database).await?;
             stores
                 .catalog()
-                .put_exams(&stored)
+                .upsert_exams(&stored)
                 .await
                 .context("cannot import the exams")?;
-            super::print(&format!("{} exams imported\n", stored.len()))?;
+            super::print_text(&format!("{} exams imported\n", stored.len()))?;
         }
-        Command::Roster { file } => {
-            let mut faults = Faults::default();
+        ImportCommand::Roster { file } => {
+            let mut faults = FileFaults::default();
             let entries = faults
-                .take(&file, files::read_roster(&file))
+                .collect_faults(&file, files::read_roster(&file))
                 .unwrap_or_default();
             faults.into_result()?;
-            let stores = Stores::open(&config.database).await?;
+            let stores = OpenStore::open(&config.database).await?;
             let catalog = stores.catalog();
-            let people = files::people(entries, &access_code_key(&*catalog).await?);
+            let people = files::to_stored_people(entries, &access_code_key(&*catalog).await?);
             catalog
-                .put_people(&people)
+                .upsert_people(&people)
                 .await
                 .context("cannot import the roster")?;
-            super::print(&format!("{} people imported\n", people.len()))?;
+            super::print_text(&format!("{} people imported\n", people.len()))?;
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -1,78 +1,83 @@
-//! `invigil maintenance`, `invigil audit`, `invigil keys`, `invigil admin`: what an
-//! operator does on PostgreSQL besides running the engine.
+//! `invigil maintenance`, `invigil audit`, `invigil keys`, `invigil admin`: an
+//! operator's work on PostgreSQL besides running the engine.
 
 use std::{fmt::Write as _, process::ExitCode};
 
 use anyhow::Context as _;
 use invigil::{
     config::Config,
-    engine::Clock,
-    management::maintenance::{self as jobs, Done, Job, Maintenance},
-    secrets::sealed::Keys,
-    store::postgres::Postgres,
+    engine::EngineClock,
+    management::maintenance::{self as jobs, JobResult, Maintenance, MaintenanceJob},
+    secrets::sealed::SealingKeys,
+    store::postgres::PostgresStore,
 };
 use secrecy::ExposeSecret as _;
 
 use super::stores::database_url;
 
 #[derive(Debug, clap::Subcommand)]
-pub(super) enum Command {
-    /// Do every job now
+pub(super) enum MaintenanceCommand {
+    /// Run every job now
     Run,
-    /// Say when each was last done, and how far the months reach
+    /// Print the last run of each job, and the newest partition of each table
     Status,
 }
 
 #[derive(Debug, clap::Subcommand)]
-pub(super) enum Audit {
-    /// Say whether the audit trail is as it was written
+pub(super) enum AuditCommand {
+    /// Verify that the audit trail is unchanged
     Verify,
 }
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum KeyCommand {
-    /// Seal all personal data with a new key, and forget the old ones
+    /// Seal all personal data with a new key, and delete the old keys
     Rotate,
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Admin {
-    /// Who is to administer the whole installation
+pub(super) struct AdminArgs {
+    /// Name with which the person signs in
     username: String,
 }
 
-async fn store(config: &Config) -> anyhow::Result<Postgres> {
+async fn open_store(config: &Config) -> anyhow::Result<PostgresStore> {
     let url = database_url(config)?;
-    Postgres::connect(url.expose_secret(), 2)
+    PostgresStore::connect(url.expose_secret(), 2)
         .await
         .context("cannot open the store")
 }
 
-fn keys(config: &Config) -> anyhow::Result<Keys> {
-    Keys::open(&config.database.key_file).context("cannot read the keys")
+fn open_keys(config: &Config) -> anyhow::Result<SealingKeys> {
+    SealingKeys::open(&config.database.key_file).context("cannot read the keys")
 }
 
-pub(super) async fn run(command: Command, config: &Config) -> anyhow::Result<ExitCode> {
-    let store = store(config).await?;
-    let media = super::stores::media(config, &store).await?;
-    let maintenance = Maintenance::new(&store, keys(config)?, config.retention.clone(), media);
+pub(super) async fn run(command: MaintenanceCommand, config: &Config) -> anyhow::Result<ExitCode> {
+    let store = open_store(config).await?;
+    let media = super::stores::open_media(config, &store).await?;
+    let maintenance = Maintenance::new(&store, open_keys(config)?, config.retention.clone(), media);
     let mut text = String::new();
     match command {
-        Command::Run => {
-            let now = Clock::system().now();
+        MaintenanceCommand::Run => {
+            let now = EngineClock::system().now();
             let now = chrono::DateTime::from_timestamp_millis(now.as_ms()).unwrap_or_default();
-            for job in Job::ALL {
-                let done = maintenance.run(job, now).await;
-                let done = done.with_context(|| format!("cannot do {}", job.name()))?;
+            for job in MaintenanceJob::ALL {
+                let done = maintenance.run_job(job, now).await;
+                let done = done.with_context(|| format!("cannot run the job {}", job.name()))?;
                 let said = match done {
-                    Done::Yes(said) => said,
-                    Done::Elsewhere | Done::NotYet => "another node is doing it".to_owned(),
+                    JobResult::Completed(said) => said,
+                    JobResult::RunningElsewhere | JobResult::NotDue => {
+                        "running on another node".to_owned()
+                    }
                 };
                 writeln!(text, "{}: {said}", job.name())?;
             }
         }
-        Command::Status => {
-            let status = maintenance.status().await.context("cannot read it")?;
+        MaintenanceCommand::Status => {
+            let status = maintenance
+                .read_status()
+                .await
+                .context("cannot read the status")?;
             for run in status.runs {
                 let at = run.ended_at.format("%Y-%m-%d %H:%M:%S");
                 writeln!(text, "{}: {at} UTC, {}", run.job, run.said)?;
@@ -84,15 +89,18 @@ pub(super) async fn run(command: Command, config: &Config) -> anyhow::Result<Exi
             writeln!(text, "audit entries without a seal: {}", status.unsealed)?;
         }
     }
-    super::print(&text)?;
+    super::print_text(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) async fn audit(command: Audit, config: &Config) -> anyhow::Result<ExitCode> {
-    let Audit::Verify = command;
-    let store = store(config).await?;
-    let key = keys(config)?.audit_key();
-    let verified = jobs::verify(&store, &key)
+pub(super) async fn verify_audit(
+    command: AuditCommand,
+    config: &Config,
+) -> anyhow::Result<ExitCode> {
+    let AuditCommand::Verify = command;
+    let store = open_store(config).await?;
+    let key = open_keys(config)?.audit_key();
+    let verified = jobs::verify_audit_trail(&store, &key)
         .await
         .context("cannot read the audit trail")?;
     let mut text = String::new();
@@ -109,7 +117,7 @@ pub(super) async fn audit(command: Audit, config: &Config) -> anyhow::Result<Exi
         "{} entries in {} chains, {} chains archived: {end}",
         verified.entries, verified.chains, verified.archived
     )?;
-    super::print(&text)?;
+    super::print_text(&text)?;
     Ok(if verified.breaks.is_empty() {
         ExitCode::SUCCESS
     } else {
@@ -117,26 +125,26 @@ pub(super) async fn audit(command: Audit, config: &Config) -> anyhow::Result<Exi
     })
 }
 
-pub(super) async fn rotate(command: KeyCommand, config: &Config) -> anyhow::Result<ExitCode> {
+pub(super) async fn rotate_keys(command: KeyCommand, config: &Config) -> anyhow::Result<ExitCode> {
     let KeyCommand::Rotate = command;
-    let store = store(config).await?;
-    let mut keys = keys(config)?;
-    let count = jobs::rotate(&store, &mut keys)
+    let store = open_store(config).await?;
+    let mut keys = open_keys(config)?;
+    let count = jobs::rotate_keys(&store, &mut keys)
         .await
         .context("cannot seal everything again; the old keys are kept")?;
     let number = keys.current_number();
-    super::print(&format!("{count} values sealed with key {number}\n"))?;
+    super::print_text(&format!("{count} values sealed with key {number}\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) async fn admin(args: &Admin, config: &Config) -> anyhow::Result<ExitCode> {
-    let store = store(config).await?;
+pub(super) async fn grant_admin(args: &AdminArgs, config: &Config) -> anyhow::Result<ExitCode> {
+    let store = open_store(config).await?;
     let known = jobs::grant_super_admin(&store, &args.username)
         .await
-        .context("cannot grant it")?;
+        .context("cannot grant the rights")?;
     if !known {
-        anyhow::bail!("nobody is called {}", args.username);
+        anyhow::bail!("there is no person {}", args.username);
     }
-    super::print(&format!("{} administers the installation\n", args.username))?;
+    super::print_text(&format!("{} administers the installation\n", args.username))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,4 +1,4 @@
-//! `invigil replay`: an attempt as it was at any moment, out of its timeline.
+//! `invigil replay`: an attempt at any instant, from its timeline.
 
 use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
@@ -6,21 +6,21 @@ use anyhow::{Context as _, bail};
 use invigil::{
     config::Config,
     domain::{attempt::Attempt, exam::definition, id::AttemptId, time::Timestamp},
-    engine::replay,
+    engine::replay_timeline,
     store::{AttemptStore, TimelineRow},
 };
 use serde_json::{Map, Value, json};
 
-use super::{BadUsage, serve, stores::Stores};
+use super::{BadUsage, serve, stores::OpenStore};
 
-/// Entries that are read at once.
+/// Entries per read.
 const PAGE: u32 = 1_000;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The attempt's id
     attempt: String,
-    /// The moment, RFC 3339; without it the end, which is compared with the store
+    /// The instant, RFC 3339; without it the end, which is compared with the store
     #[arg(long, value_name = "TIME")]
     at: Option<String>,
     /// Directory of the embedded store
@@ -30,33 +30,32 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args, mut config: Config) -> anyhow::Result<ExitCode> {
     config.database.data = args.data.unwrap_or(config.database.data);
-    let id: AttemptId = args
-        .attempt
-        .parse()
-        .map_err(|_no_number| BadUsage(format!("{:?} is no attempt", args.attempt)))?;
-    let until = args.at.as_deref().map(instant).transpose()?;
-    let stores = Stores::open(&config.database).await?;
+    let id: AttemptId = args.attempt.parse().map_err(|_no_number| {
+        BadUsage(format!("{:?} is not the id of an attempt", args.attempt))
+    })?;
+    let until = args.at.as_deref().map(parse_time).transpose()?;
+    let stores = OpenStore::open(&config.database).await?;
     let attempts = stores.attempts();
     let summary = attempts
-        .summary(id)
+        .read_summary(id)
         .await
         .context("cannot read the attempt")?;
     let Some(summary) = summary else {
         bail!("there is no attempt {id}");
     };
     let version = &summary.identity.exam_version;
-    let stored = stores.catalog().exam_version(version).await;
+    let stored = stores.catalog().read_exam_version(version).await;
     let stored = stored.context("cannot read the exam")?;
     let stored = stored.with_context(|| format!("there is no exam version {version}"))?;
-    let exam = definition::corrected(&stored.definition, &stored.corrections)
+    let exam = definition::with_corrected_keys(&stored.definition, &stored.corrections)
         .map_err(|_faults| anyhow::anyhow!("exam version {version} cannot be read"))?;
-    let entries = timeline(&*attempts, &config, id).await?;
-    let replayed = replay(summary.identity, Arc::new(exam), &entries, until);
+    let entries = read_timeline(&*attempts, &config, id).await?;
+    let replayed = replay_timeline(summary.identity, Arc::new(exam), &entries, until);
     let shown_at = until.or_else(|| entries.last().map(|entry| entry.at));
-    let mut shown = show(&replayed, shown_at.unwrap_or_default());
+    let mut shown = describe_attempt(&replayed, shown_at.unwrap_or_default());
     let mut code = ExitCode::SUCCESS;
     if until.is_none() {
-        let differs = differences(&*attempts, id, &replayed).await?;
+        let differs = differing_questions(&*attempts, id, &replayed).await?;
         if !differs.is_empty() {
             code = ExitCode::FAILURE;
         }
@@ -64,28 +63,28 @@ pub(super) async fn run(args: Args, mut config: Config) -> anyhow::Result<ExitCo
         shown["differs"] = json!(differs);
     }
     stores.close().await;
-    super::print(&(serde_json::to_string_pretty(&shown)? + "\n"))?;
+    super::print_text(&(serde_json::to_string_pretty(&shown)? + "\n"))?;
     Ok(code)
 }
 
-fn instant(text: &str) -> Result<Timestamp, BadUsage> {
+fn parse_time(text: &str) -> Result<Timestamp, BadUsage> {
     let parsed = chrono::DateTime::parse_from_rfc3339(text);
     parsed
         .map(|at| Timestamp::from_ms(at.timestamp_millis()))
-        .map_err(|error| BadUsage(format!("{text:?} is no time: {error}")))
+        .map_err(|error| BadUsage(format!("{text:?} is not a time of RFC 3339: {error}")))
 }
 
-/// The whole timeline, wherever it is.
-async fn timeline(
+/// Reads the whole timeline, from the store and from the store of records.
+async fn read_timeline(
     attempts: &dyn AttemptStore,
     config: &Config,
     id: AttemptId,
 ) -> anyhow::Result<Vec<TimelineRow>> {
-    let records = serve::records(config).await?;
+    let records = serve::record_store(config).await?;
     let mut entries = std::collections::BTreeMap::new();
     let mut after = 0;
     loop {
-        let page = attempts.timeline(id, after, PAGE).await;
+        let page = attempts.read_timeline(id, after, PAGE).await;
         let page = page.context("cannot read the timeline")?;
         let Some(last) = page.last() else { break };
         after = last.number;
@@ -94,7 +93,7 @@ async fn timeline(
     if let Some((records, _)) = records {
         let mut after = 0;
         loop {
-            let page = records.timeline(id, after, PAGE).await;
+            let page = records.read_records(id, after, PAGE).await;
             let page = page.context("cannot read the timeline")?;
             let Some(last) = page.last() else { break };
             after = last.number;
@@ -104,10 +103,10 @@ async fn timeline(
     Ok(entries.into_values().collect())
 }
 
-/// How the attempt stood.
-fn show(attempt: &Attempt, at: Timestamp) -> Value {
+/// Describes the attempt at an instant.
+fn describe_attempt(attempt: &Attempt, at: Timestamp) -> Value {
     let control = attempt.control();
-    let plan = attempt.plan();
+    let plan = attempt.indexed_exam();
     let answers: Map<String, Value> = attempt
         .answers()
         .iter()
@@ -138,18 +137,18 @@ fn show(attempt: &Attempt, at: Timestamp) -> Value {
     })
 }
 
-/// Questions whose answer is another in the store.
-async fn differences(
+/// Returns the questions whose stored answer differs.
+async fn differing_questions(
     attempts: &dyn AttemptStore,
     id: AttemptId,
     replayed: &Attempt,
 ) -> anyhow::Result<Vec<String>> {
-    let stored = attempts.graded_answers(id).await;
+    let stored = attempts.read_graded_answers(id).await;
     let stored = stored.context("cannot read the answers")?;
     let mut differs = Vec::new();
     let mut known = 0;
     for (row, _) in &stored {
-        let number = replayed.plan().number(&row.question);
+        let number = replayed.indexed_exam().question_number(&row.question);
         let answer = number.and_then(|number| replayed.answers().get(number));
         let same = answer.is_some_and(|answer| {
             known += 1;

@@ -1,4 +1,4 @@
-//! `invigil results`: the scores of an exam, as `GET /exams/{code}/results` has them.
+//! `invigil results`: the scores of an exam, as in `GET /exams/{code}/results`.
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -6,26 +6,26 @@ use anyhow::{Context as _, bail};
 use invigil::{
     config::Config,
     domain::id::ExamCode,
-    web::results::{ResultRow, csv},
+    web::results::{ResultRow, results_csv},
 };
 
-use super::stores::Stores;
+use super::stores::OpenStore;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The exam's code
     #[arg(long, value_name = "CODE")]
     exam: String,
-    /// How to print them
+    /// Format of the rows
     #[arg(long, value_name = "FORMAT", default_value = "csv")]
-    format: Format,
+    format: PrintFormat,
     /// Directory of the embedded store
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum Format {
+enum PrintFormat {
     Csv,
     Json,
 }
@@ -33,10 +33,10 @@ enum Format {
 pub(super) async fn run(args: Args, mut config: Config) -> anyhow::Result<ExitCode> {
     config.database.data = args.data.unwrap_or(config.database.data);
     let exam = ExamCode::from(args.exam);
-    let stores = Stores::open(&config.database).await?;
+    let stores = OpenStore::open(&config.database).await?;
     let exams = stores
         .catalog()
-        .exams()
+        .list_exams()
         .await
         .context("cannot read the exams")?;
     if !exams.iter().any(|known| known.code == exam) {
@@ -44,15 +44,15 @@ pub(super) async fn run(args: Args, mut config: Config) -> anyhow::Result<ExitCo
     }
     let lines = stores
         .attempts()
-        .results(&exam)
+        .list_results(&exam)
         .await
         .context("cannot read the results")?;
     stores.close().await;
     let rows: Vec<_> = lines.iter().map(ResultRow::new).collect();
     let text = match args.format {
-        Format::Csv => csv(rows)?,
-        Format::Json => serde_json::to_string_pretty(&rows)? + "\n",
+        PrintFormat::Csv => results_csv(rows)?,
+        PrintFormat::Json => serde_json::to_string_pretty(&rows)? + "\n",
     };
-    super::print(&text)?;
+    super::print_text(&text)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,23 +1,26 @@
-//! `invigil serve`: the engine, until it is told to stop.
+//! `invigil serve`: runs the engine until a signal stops it.
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
 use chrono::DateTime;
 use invigil::{
-    cluster::{Bus, local::Local, redis::Redis},
+    cluster::{Bus, local::LocalBus, redis::RedisBus},
     config::{self, Config},
     domain::id::NodeId,
-    engine::{Clock, Engine, Flush, Limits, RecorderSettings, Settings, SystemEntropy},
-    management::{
-        Fault, Management,
-        maintenance::{Done, Job, Maintenance},
+    engine::{
+        ConnectionLimits, Engine, EngineClock, EngineSettings, RecorderSettings, SystemEntropy,
+        WriterSettings,
     },
-    media::Media,
-    secrets::sealed::Keys,
-    store::{self, mongo::Mongo, records::RecordStore},
-    telemetry::metrics::{JobOutcome, Metrics},
-    web::{self, App, access_code_key},
+    management::{
+        Management, ManagementError,
+        maintenance::{JobResult, Maintenance, MaintenanceJob},
+    },
+    media::MediaStore,
+    secrets::sealed::SealingKeys,
+    store::{self, mongo::MongoStore, records::RecordStore},
+    telemetry::metrics::{JobLabels, Metrics},
+    web::{self, WebApp, access_code_key},
 };
 use prometheus_client::metrics::{counter::Counter, family::Family};
 use secrecy::ExposeSecret as _;
@@ -26,25 +29,25 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     BadUsage,
-    files::{self, Faults},
-    stores::Stores,
+    files::{self, FileFaults},
+    stores::OpenStore,
 };
 
-/// What a process gets that was ended by a signal, as shells count.
-const ENDED_AT_ONCE: u8 = 130;
+/// Exit code after a second signal: 128 and the number of SIGINT, as in shells.
+const SECOND_SIGNAL_EXIT: u8 = 130;
 
-/// How often the store gets its maintenance.
+/// Interval of the store's maintenance.
 const MAINTENANCE_INTERVAL: Duration = Duration::from_hours(24);
 
 #[derive(Debug, Default, clap::Args)]
 pub(super) struct Args {
-    /// Address and port; port 0 asks for a free one
+    /// Address and port; port 0 selects a free one
     #[arg(long, value_name = "ADDR")]
     pub(super) listen: Option<SocketAddr>,
-    /// Exam files, without servers
+    /// Exam files, for the embedded store
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub(super) exam: Vec<PathBuf>,
-    /// People, without servers
+    /// Roster file, for the embedded store
     #[arg(long, value_name = "FILE")]
     pub(super) roster: Option<PathBuf>,
     /// Directory of the embedded store [default: ./data]
@@ -62,62 +65,65 @@ pub(super) async fn run(args: Args, mut config: Config) -> anyhow::Result<ExitCo
                 .to_owned(),
         )));
     }
-    let mut faults = Faults::default();
+    let mut faults = FileFaults::default();
     let exams = files::read_exams(&args.exam, &mut faults);
     let roster = args
         .roster
         .as_deref()
-        .map(|path| faults.take(path, files::read_roster(path)));
+        .map(|path| faults.collect_faults(path, files::read_roster(path)));
     faults.into_result()?;
 
-    let stores = Stores::open_for_engine(&config.database).await?;
+    let stores = OpenStore::open_for_engine(&config.database).await?;
     let catalog = stores.catalog();
-    let exams: Vec<_> = exams.iter().map(files::to_store).collect();
+    let exams: Vec<_> = exams.iter().map(files::to_stored_exam).collect();
     catalog
-        .put_exams(&exams)
+        .upsert_exams(&exams)
         .await
         .context("cannot store the exams")?;
     if let Some(entries) = roster.flatten() {
-        let people = files::people(entries, &access_code_key(&*catalog).await?);
+        let people = files::to_stored_people(entries, &access_code_key(&*catalog).await?);
         catalog
-            .put_people(&people)
+            .upsert_people(&people)
             .await
             .context("cannot store the roster")?;
     }
     run_engine(stores, config, |_| Ok(())).await
 }
 
-/// Runs the engine on an open store. `ready` is told where it listens.
+/// Runs the engine on an open store. `ready` gets the listening address.
 pub(super) async fn run_engine(
-    stores: Stores,
+    stores: OpenStore,
     config: Config,
     ready: impl FnOnce(SocketAddr) -> anyhow::Result<()>,
 ) -> anyhow::Result<ExitCode> {
-    let mut signals = Signals::new().context("listen to signals")?;
+    let mut signals = StopSignals::new().context("cannot listen to signals")?;
     let wanted = config.server.listen;
     let listener =
-        web::server::listen(wanted).with_context(|| format!("cannot listen on {wanted}"))?;
-    let address = listener.local_addr().context("read the address")?;
+        web::server::bind_listener(wanted).with_context(|| format!("cannot listen on {wanted}"))?;
+    let address = listener
+        .local_addr()
+        .context("cannot read the listening address")?;
 
     let stop = CancellationToken::new();
     let metrics = Arc::new(Metrics::default());
     let (engine, link) = start_engine(&stores, &config, address, &metrics).await?;
     let drain = config.drain.time;
-    let (management, maintenance) = match stores.servers() {
+    let (management, maintenance) = match stores.as_postgres() {
         Some(store) => {
-            let keys = Keys::open(&config.database.key_file).context("cannot read the keys")?;
-            let media = super::stores::media(&config, store).await?;
+            let keys =
+                SealingKeys::open(&config.database.key_file).context("cannot read the keys")?;
+            let media = super::stores::open_media(&config, store).await?;
             let retention = config.retention.clone();
             let maintenance = Maintenance::new(store, keys, retention, media.clone());
             (
-                management(&config.database, media).await?,
+                connect_management(&config.database, media).await?,
                 Some(maintenance),
             )
         }
         None => (None, None),
     };
     let jobs = metrics.maintenance_jobs.clone();
-    let app = App::new(
+    let app = WebApp::new(
         engine.clone(),
         stores.for_web(),
         metrics,
@@ -128,48 +134,48 @@ pub(super) async fn run_engine(
     .await
     .context("cannot start the engine")?;
 
-    super::print(&format!("listening on {address}\n"))?;
+    super::print_text(&format!("listening on {address}\n"))?;
     ready(address)?;
     let serving = async {
         let draining = async {
             stop.cancelled().await;
             engine.drain(drain).await;
         };
-        let answering = web::server::serve(listener, Arc::clone(&app));
+        let answering = web::server::serve_until_stopped(listener, Arc::clone(&app));
         tokio::select! {
             () = async { tokio::join!(answering, draining); } => {}
-            () = maintain(&stores, &app) => {}
-            () = look_after(maintenance, &engine, &jobs) => {}
+            () = maintain_store(&stores, &app) => {}
+            () = run_maintenance(maintenance, &engine, &jobs) => {}
         }
         link.close().await;
         stores.close().await;
         tracing::info!("stopped");
     };
     let told_twice = async {
-        signals.next().await;
-        tracing::info!("stopping; a second signal ends at once");
+        signals.wait_for_signal().await;
+        tracing::info!("stopping; a second signal ends the process at once");
         stop.cancel();
-        signals.next().await;
+        signals.wait_for_signal().await;
     };
     tokio::select! {
         () = serving => Ok(ExitCode::SUCCESS),
-        () = told_twice => Ok(ExitCode::from(ENDED_AT_ONCE)),
+        () = told_twice => Ok(ExitCode::from(SECOND_SIGNAL_EXIT)),
     }
 }
 
-/// The engine, and what it hears other nodes by.
+/// Starts the engine and its connection to the bus.
 async fn start_engine(
-    stores: &Stores,
+    stores: &OpenStore,
     config: &Config,
     address: SocketAddr,
     metrics: &Arc<Metrics>,
-) -> anyhow::Result<(Engine, Link)> {
-    let node = node_id(config, address).context("name this node")?;
-    let link = Link::open(config, &node, metrics)?;
+) -> anyhow::Result<(Engine, BusConnection)> {
+    let node = node_id(config, address).context("cannot name this node")?;
+    let link = BusConnection::open(config, &node, metrics)?;
     let engine = Engine::start_up(
         stores.attempts(),
         stores.catalog(),
-        settings(config, node, Arc::clone(&link.bus)).await?,
+        engine_settings(config, node, Arc::clone(&link.bus)).await?,
         Arc::clone(metrics),
     )
     .await
@@ -177,11 +183,11 @@ async fn start_engine(
     Ok((engine, link))
 }
 
-/// The management side, where there is PostgreSQL. Without its database role the
-/// engine runs all the same: exams are taken whoever manages them.
-async fn management(
-    settings: &config::Database,
-    media: Media,
+/// Connects the management side, with PostgreSQL only. The engine also runs
+/// without the database role of the management side: exams need none.
+async fn connect_management(
+    settings: &config::DatabaseSettings,
+    media: MediaStore,
 ) -> anyhow::Result<Option<Management>> {
     let Some(url) = settings.management_url.as_ref().or(settings.url.as_ref()) else {
         return Ok(None);
@@ -203,7 +209,7 @@ async fn management(
     }
 }
 
-/// A name that no other node has, nor had before a restart.
+/// Returns an id that is unique among nodes and across restarts.
 fn node_id(config: &Config, address: SocketAddr) -> anyhow::Result<NodeId> {
     let start = getrandom::u32()?;
     let name = config.cluster.node.clone();
@@ -211,24 +217,24 @@ fn node_id(config: &Config, address: SocketAddr) -> anyhow::Result<NodeId> {
     Ok(format!("{name}/{start:08x}").into())
 }
 
-/// What this node hears the others by.
-struct Link {
+/// The node's connection to the bus, with its task.
+struct BusConnection {
     bus: Arc<dyn Bus>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
 
-impl Link {
+impl BusConnection {
     fn open(config: &Config, node: &NodeId, metrics: &Arc<Metrics>) -> anyhow::Result<Self> {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let bus: Arc<dyn Bus> = match &config.redis.url {
-            None => Local::alone(node.clone()),
+            None => LocalBus::single_node(node.clone()),
             Some(_) if config.database.url.is_none() => {
-                bail!("redis.url needs database.url: the embedded store is one process's")
+                bail!("`redis.url` needs `database.url`: the embedded store serves one process")
             }
             Some(address) => {
                 let (node, metrics) = (node.clone(), Arc::clone(metrics));
-                let redis = Redis::new(address, &config.redis.prefix, node, metrics);
+                let redis = RedisBus::new(address, &config.redis.prefix, node, metrics);
                 let redis = Arc::new(redis.context("redis.url")?);
                 let (running, until) = (Arc::clone(&redis), stop.clone());
                 tasks.spawn(async move { running.run(until).await });
@@ -245,32 +251,36 @@ impl Link {
     }
 }
 
-async fn settings(config: &Config, node: NodeId, bus: Arc<dyn Bus>) -> anyhow::Result<Settings> {
+async fn engine_settings(
+    config: &Config,
+    node: NodeId,
+    bus: Arc<dyn Bus>,
+) -> anyhow::Result<EngineSettings> {
     let limits = &config.limits;
-    Ok(Settings {
+    Ok(EngineSettings {
         node,
         bus,
-        clock: Clock::system(),
+        clock: EngineClock::system(),
         entropy: Arc::new(SystemEntropy),
-        limits: Limits {
+        limits: ConnectionLimits {
             frame_bytes: limits.frame_bytes,
             answer_bytes: limits.answer_bytes,
             commands_per_second: limits.commands_per_second.get(),
             burst: limits.burst.get(),
             unsaved: limits.unsaved,
         },
-        flush: Flush {
+        flush: WriterSettings {
             max_delay: config.flush.max_delay,
-            attempts_max: config.flush.max_rows,
+            attempts_max: config.flush.max_attempts,
         },
         outage_min: config.timing.outage_min,
         idle_stop: config.idle.stop_after,
-        records: records(config).await?,
+        records: record_store(config).await?,
     })
 }
 
-/// The store of records, where one is set.
-pub(super) async fn records(
+/// Opens the store of records, if one is configured.
+pub(super) async fn record_store(
     config: &Config,
 ) -> anyhow::Result<Option<(Arc<dyn RecordStore>, RecorderSettings)>> {
     let Some(url) = &config.mongodb.url else {
@@ -278,81 +288,82 @@ pub(super) async fn records(
         return Ok(None);
     };
     if config.database.url.is_none() {
-        bail!("mongodb.url needs database.url: the embedded store keeps its records itself");
+        bail!("`mongodb.url` needs `database.url`: the embedded store keeps its own records");
     }
     let recorder = &config.recorder;
     let (url, database) = (url.expose_secret(), &config.mongodb.database);
-    let store = Mongo::connect(url, database, recorder.patience)
+    let store = MongoStore::connect(url, database, recorder.patience)
         .await
         .context("mongodb.url")?;
     let settings = RecorderSettings {
         spool_dir: recorder.spool.clone(),
         spool_bytes: recorder.spool_bytes,
-        patience: recorder.patience,
+        write_timeout: recorder.patience,
         events_kept: recorder.events,
         history_kept: recorder.history,
     };
     Ok(Some((Arc::new(store), settings)))
 }
 
-/// The jobs of the management side, on whichever node is first. Never ends.
-async fn look_after(
+/// Runs the jobs of the management side, each on one node. Never ends.
+async fn run_maintenance(
     maintenance: Option<Maintenance>,
     engine: &Engine,
-    jobs: &Family<JobOutcome, Counter>,
+    jobs: &Family<JobLabels, Counter>,
 ) {
     let Some(maintenance) = maintenance else {
         return std::future::pending().await;
     };
     let now = || DateTime::from_timestamp_millis(engine.now().as_ms()).unwrap_or_default();
-    let told = |job: Job, done: Result<Done, Fault>| {
+    let told = |job: MaintenanceJob, done: Result<JobResult, ManagementError>| {
         let outcome = match done {
-            Ok(Done::Yes(said)) => {
+            Ok(JobResult::Completed(said)) => {
                 tracing::debug!(job = job.name(), said, "maintenance");
                 "done"
             }
-            Ok(Done::Elsewhere) => "elsewhere",
-            Ok(Done::NotYet) => return,
+            Ok(JobResult::RunningElsewhere) => "elsewhere",
+            Ok(JobResult::NotDue) => return,
             Err(error) => {
-                let error = invigil::telemetry::chain(&error);
+                let error = invigil::telemetry::error_chain(&error);
                 tracing::warn!(job = job.name(), error, "maintenance failed");
                 "failed"
             }
         };
         let job = job.name();
-        jobs.get_or_create(&JobOutcome { job, outcome }).inc();
+        jobs.get_or_create(&JobLabels { job, outcome }).inc();
     };
     maintenance.run_forever(now, told).await;
 }
 
-/// Never ends: a store that could not be maintained today may be tomorrow.
-async fn maintain(stores: &Stores, app: &App) {
+/// Maintains the store and removes old evidence every day. Never ends: a failed
+/// job is tried again the next day.
+async fn maintain_store(stores: &OpenStore, app: &WebApp) {
     let mut interval = tokio::time::interval(MAINTENANCE_INTERVAL);
     loop {
         interval.tick().await;
         let now = app.engine.now();
-        if let Err(error) = stores.maintain(now).await {
-            let error = invigil::telemetry::chain(&error);
-            tracing::warn!(error, "the store could not be maintained");
+        if let Err(error) = stores.maintain_daily(now).await {
+            let error = invigil::telemetry::error_chain(&error);
+            tracing::warn!(error, "cannot maintain the store");
         }
-        match app.evidence.sweep(now).await {
+        match app.evidence.remove_expired(now).await {
             Ok(0) => {}
-            Ok(files) => tracing::info!(files, "old evidence is removed"),
+            Ok(files) => tracing::info!(files, "removed old evidence"),
             Err(error) => {
-                let error = invigil::telemetry::chain(&error);
-                tracing::warn!(error, "old evidence could not be removed");
+                let error = invigil::telemetry::error_chain(&error);
+                tracing::warn!(error, "cannot remove old evidence");
             }
         }
     }
 }
 
-/// SIGTERM and Ctrl-C.
-struct Signals {
+/// The signals that stop the engine: SIGTERM and Ctrl-C.
+struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
 }
 
-impl Signals {
+impl StopSignals {
     fn new() -> std::io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
@@ -360,7 +371,7 @@ impl Signals {
         })
     }
 
-    async fn next(&mut self) {
+    async fn wait_for_signal(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}

@@ -1,4 +1,4 @@
-//! Opens the store that the settings ask for.
+//! Opens the configured store.
 
 use std::sync::Arc;
 
@@ -6,8 +6,11 @@ use anyhow::Context as _;
 use invigil::{
     config::{self, Config},
     domain::time::Timestamp,
-    media::Media,
-    store::{self, AttemptStore, Catalog, EvidenceStore, postgres::Postgres, sqlite::Sqlite},
+    media::MediaStore,
+    store::{
+        self, AttemptStore, CatalogStore, EvidenceStore, postgres::PostgresStore,
+        sqlite::SqliteStore,
+    },
     web::{self, media_key},
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -15,29 +18,31 @@ use secrecy::{ExposeSecret, SecretString};
 use super::BadUsage;
 
 /// An open store.
-pub(super) enum Stores {
-    Embedded(Sqlite),
-    Servers(Postgres),
+pub(super) enum OpenStore {
+    Embedded(SqliteStore),
+    Servers(PostgresStore),
 }
 
-impl Stores {
-    pub(super) async fn open(settings: &config::Database) -> anyhow::Result<Self> {
+impl OpenStore {
+    pub(super) async fn open(settings: &config::DatabaseSettings) -> anyhow::Result<Self> {
         let opened = match &settings.url {
-            Some(url) => Postgres::connect(url.expose_secret(), settings.connections)
+            Some(url) => PostgresStore::connect(url.expose_secret(), settings.connections)
                 .await
                 .map(Self::Servers),
-            None => Sqlite::open(&settings.data).await.map(Self::Embedded),
+            None => SqliteStore::open(&settings.data).await.map(Self::Embedded),
         };
         opened.context("cannot open the store")
     }
 
-    /// With the rights of the engine alone; [`Stores::open`] has all of the
+    /// Opens the store with the engine's rights; [`OpenStore::open`] has the
     /// operator's.
-    pub(super) async fn open_for_engine(settings: &config::Database) -> anyhow::Result<Self> {
+    pub(super) async fn open_for_engine(
+        settings: &config::DatabaseSettings,
+    ) -> anyhow::Result<Self> {
         let Some(url) = &settings.url else {
             return Self::open(settings).await;
         };
-        Postgres::connect_as_engine(url.expose_secret(), settings.connections)
+        PostgresStore::connect_as_engine(url.expose_secret(), settings.connections)
             .await
             .map(Self::Servers)
             .context("cannot open the store")
@@ -50,7 +55,7 @@ impl Stores {
         }
     }
 
-    pub(super) fn catalog(&self) -> Arc<dyn Catalog> {
+    pub(super) fn catalog(&self) -> Arc<dyn CatalogStore> {
         match self {
             Self::Embedded(store) => Arc::new(store.clone()),
             Self::Servers(store) => Arc::new(store.clone()),
@@ -64,28 +69,28 @@ impl Stores {
         }
     }
 
-    /// As the web layer needs it.
-    pub(super) fn for_web(&self) -> web::Stores {
-        web::Stores {
+    /// Returns the store behind the web layer's traits.
+    pub(super) fn for_web(&self) -> web::WebStores {
+        web::WebStores {
             attempts: self.attempts(),
             catalog: self.catalog(),
             evidence: self.evidence(),
         }
     }
 
-    /// PostgreSQL, where that is the store.
-    pub(super) fn servers(&self) -> Option<&Postgres> {
+    /// Returns PostgreSQL, or none for the embedded store.
+    pub(super) fn as_postgres(&self) -> Option<&PostgresStore> {
         match self {
             Self::Embedded(_) => None,
             Self::Servers(store) => Some(store),
         }
     }
 
-    /// What is to be done every day.
-    pub(super) async fn maintain(&self, now: Timestamp) -> Result<(), store::Error> {
+    /// Runs the daily maintenance.
+    pub(super) async fn maintain_daily(&self, now: Timestamp) -> Result<(), store::Error> {
         match self {
-            Self::Embedded(store) => store.maintain(now).await,
-            Self::Servers(store) => store.maintain(now).await,
+            Self::Embedded(store) => store.run_maintenance(now).await,
+            Self::Servers(store) => store.run_maintenance(now).await,
         }
     }
 
@@ -97,20 +102,23 @@ impl Stores {
     }
 }
 
-/// The address of PostgreSQL, for the commands that are about it alone.
+/// Returns the address of PostgreSQL, for subcommands that work on it alone.
 pub(super) fn database_url(config: &Config) -> Result<&SecretString, BadUsage> {
     config.database.url.as_ref().ok_or_else(|| {
         BadUsage(
-            "this command is about PostgreSQL: set database.url, in a file for --config or as \
+            "this command needs PostgreSQL: set `database.url`, in a file for --config or as \
              INVIGIL__DATABASE__URL"
                 .to_owned(),
         )
     })
 }
 
-/// The files that questions show.
-pub(super) async fn media(config: &Config, catalog: &dyn Catalog) -> anyhow::Result<Media> {
+/// Opens the folder of media files.
+pub(super) async fn open_media(
+    config: &Config,
+    catalog: &dyn CatalogStore,
+) -> anyhow::Result<MediaStore> {
     let folder = &config.media.folder;
-    Media::open(folder, media_key(catalog).await?)
+    MediaStore::open(folder, media_key(catalog).await?)
         .with_context(|| format!("{}: cannot keep media files here", folder.display()))
 }

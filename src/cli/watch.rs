@@ -1,9 +1,9 @@
-//! `invigil watch`: a proctor's console in a terminal, for servers without a
-//! browser, and for scripts.
+//! `invigil watch`: a proctor's console in a terminal, for machines without a
+//! browser and for scripts.
 //!
-//! Commands are typed as lines: `pause 3 fire alarm`, `extend * 10`. On a
-//! terminal the board is drawn anew when it changes; with `--plain`, or where
-//! the output is no terminal, every message is one line of JSON.
+//! Commands are typed as lines: `pause 3 fire alarm`, `extend * 10`. A terminal
+//! shows the board and redraws it on changes; with `--plain`, or without a
+//! terminal, each message is one line of JSON.
 
 mod board;
 mod order;
@@ -17,8 +17,8 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use invigil_client::{
-    Client, Console, Heard,
-    protocol::proctor::{ConsoleMessage, ProctorMessage, Watch},
+    ApiClient, ConsoleClient, ConsoleUpdate,
+    protocol::proctor::{ProctorClientMessage, ProctorServerMessage, WatchRequest},
 };
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader, Lines, Stdin, stdin},
@@ -26,11 +26,11 @@ use tokio::{
 };
 
 use self::{
-    board::Board,
-    order::{Order, Wanted},
+    board::TerminalBoard,
+    order::{InputAction, TypedMessage},
 };
 
-/// How often the board is drawn at most.
+/// Least time between two drawings of the board.
 const DRAW_INTERVAL: Duration = Duration::from_millis(500);
 
 #[derive(Debug, clap::Args)]
@@ -41,10 +41,10 @@ pub(super) struct Args {
     /// Address of the engine
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
     server: String,
-    /// Who watches: the id of a proctor
+    /// Id of the proctor
     #[arg(long, value_name = "ID")]
     user: String,
-    /// The access code; asked for where it is not given
+    /// Access code; without it, the terminal asks for it
     #[arg(
         long,
         value_name = "CODE",
@@ -52,7 +52,7 @@ pub(super) struct Args {
         hide_env_values = true
     )]
     code: Option<String>,
-    /// One line of JSON for every message, no drawing
+    /// Print each message as a line of JSON, without the board
     #[arg(long)]
     plain: bool,
 }
@@ -61,17 +61,19 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut lines = BufReader::new(stdin()).lines();
     let code = match args.code {
         Some(code) => code,
-        None => ask(&mut lines).await?,
+        None => ask_access_code(&mut lines).await?,
     };
-    let client = Client::login(&args.server, &args.user, code.trim())
+    let client = ApiClient::sign_in(&args.server, &args.user, code.trim())
         .await
         .with_context(|| format!("cannot sign in at {}", args.server))?;
-    let console = Console::open(client.base(), client.token());
+    let console = ConsoleClient::open(client.base_url(), client.token());
     let exam = args.exam.clone();
-    console.say(ProctorMessage::Watch(Watch { exam })).await;
-    let mut session = Session {
+    console
+        .send_message(ProctorClientMessage::Watch(WatchRequest { exam }))
+        .await;
+    let mut session = TerminalConsole {
         console,
-        board: Board::new(args.exam),
+        board: TerminalBoard::new(args.exam),
         drawn: !args.plain && stdout().is_terminal(),
         changed: true,
     };
@@ -80,97 +82,94 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut typing = true;
     loop {
         tokio::select! {
-            heard = session.console.next() => match heard {
-                Some(heard) => session.hear(heard)?,
+            heard = session.console.next_update() => match heard {
+                Some(heard) => session.handle_heard(heard)?,
                 None => return Ok(ExitCode::SUCCESS),
             },
             line = lines.next_line(), if typing => match line.context("read a command")? {
-                Some(line) => if session.obey(&line).await? {
+                Some(line) => if session.run_line(&line).await? {
                     return Ok(ExitCode::SUCCESS);
                 },
-                // Nobody types: whoever wants the board still gets it.
+                // Standard input has ended; the board is still shown.
                 None => typing = false,
             },
-            _ = draw.tick() => session.draw()?,
+            _ = draw.tick() => session.draw_if_changed()?,
         }
     }
 }
 
-async fn ask(lines: &mut Lines<BufReader<Stdin>>) -> anyhow::Result<String> {
-    super::print("access code: ")?;
+async fn ask_access_code(lines: &mut Lines<BufReader<Stdin>>) -> anyhow::Result<String> {
+    super::print_text("access code: ")?;
     let line = lines.next_line().await.context("read the access code")?;
-    line.context("no access code")
+    line.context("standard input has no access code")
 }
 
-struct Session {
-    console: Console,
-    board: Board,
+struct TerminalConsole {
+    console: ConsoleClient,
+    board: TerminalBoard,
     drawn: bool,
     changed: bool,
 }
 
-impl Session {
-    fn hear(&mut self, heard: Heard) -> anyhow::Result<()> {
+impl TerminalConsole {
+    fn handle_heard(&mut self, heard: ConsoleUpdate) -> anyhow::Result<()> {
         match heard {
-            Heard::Message(message) => {
+            ConsoleUpdate::Message(message) => {
                 if !self.drawn {
                     let line = serde_json::to_string(&*message).context("write a message")?;
-                    super::print(&format!("{line}\n"))?;
+                    super::print_text(&format!("{line}\n"))?;
                 }
-                if let ConsoleMessage::Error(error) = &*message
+                if let ProctorServerMessage::Error(error) = &*message
                     && error.code.as_str() == "forbidden"
-                    && !self.board.is_there()
+                    && !self.board.is_loaded()
                 {
-                    bail!(
-                        "{}: no such exam, or it is not yours to watch",
-                        self.board.exam()
-                    );
+                    bail!("there is no exam {} that you may watch", self.board.exam());
                 }
-                self.board.apply(*message);
+                self.board.apply_message(*message);
             }
-            Heard::Lost => self.board.lost(),
-            Heard::Ended(code) => bail!("the engine closed the console with {code}"),
+            ConsoleUpdate::Lost => self.board.mark_disconnected(),
+            ConsoleUpdate::Ended(code) => bail!("the engine closed the console with {code}"),
         }
         self.changed = true;
         Ok(())
     }
 
-    /// Does what was typed. True: enough.
-    async fn obey(&mut self, line: &str) -> anyhow::Result<bool> {
+    /// Runs a typed line; returns true to quit.
+    async fn run_line(&mut self, line: &str) -> anyhow::Result<bool> {
         self.changed = true;
-        match order::parse(line, &self.board) {
-            Ok(Order::Nothing) => {}
-            Ok(Order::Quit) => return Ok(true),
-            Ok(Order::Help) => self.board.note(order::HELP),
-            Ok(Order::Confirm(wanted)) => {
+        match order::parse_line(line, &self.board) {
+            Ok(InputAction::Empty) => {}
+            Ok(InputAction::Quit) => return Ok(true),
+            Ok(InputAction::Help) => self.board.add_to_log(order::HELP),
+            Ok(InputAction::Confirm(wanted)) => {
                 self.board
-                    .note(&format!("type `yes` to {}", wanted.summary()));
-                self.board.confirm(wanted);
+                    .add_to_log(&format!("type `yes` to {}", wanted.summary()));
+                self.board.hold_for_confirmation(wanted);
             }
-            Ok(Order::Yes) => match self.board.take_confirmed() {
-                Some(wanted) => self.say(wanted).await,
-                None => self.board.note("there is nothing to confirm"),
+            Ok(InputAction::Yes) => match self.board.take_confirmed() {
+                Some(wanted) => self.send_typed(wanted).await,
+                None => self.board.add_to_log("no command waits for `yes`"),
             },
-            Ok(Order::Do(wanted)) => self.say(wanted).await,
-            Err(fault) if self.drawn => self.board.note(&fault),
+            Ok(InputAction::Send(wanted)) => self.send_typed(wanted).await,
+            Err(fault) if self.drawn => self.board.add_to_log(&fault),
             Err(fault) => {
                 let fault = serde_json::json!({ "t": "fault", "detail": fault });
-                super::print(&format!("{fault}\n"))?;
+                super::print_text(&format!("{fault}\n"))?;
             }
         }
         Ok(false)
     }
 
-    async fn say(&mut self, wanted: Wanted) {
-        self.board.note(&wanted.summary());
-        if !self.console.say(wanted.message).await {
-            self.board.note("the console has ended");
+    async fn send_typed(&mut self, wanted: TypedMessage) {
+        self.board.add_to_log(&wanted.summary());
+        if !self.console.send_message(wanted.message).await {
+            self.board.add_to_log("the console has ended");
         }
     }
 
-    fn draw(&mut self) -> anyhow::Result<()> {
+    fn draw_if_changed(&mut self) -> anyhow::Result<()> {
         if self.drawn && std::mem::take(&mut self.changed) {
-            super::print(&screen::draw(&self.board))?;
+            super::print_text(&screen::render_board(&self.board))?;
         }
         Ok(())
     }

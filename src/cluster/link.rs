@@ -1,8 +1,8 @@
-//! A node's link to the others: who lives, questions and answers, news.
+//! A node's link to its peers: liveness, requests and responses, events.
 //!
-//! Every node says that it lives twice a second, over the bus to all, itself
-//! included: what a node does not hear of itself, the others will not have heard
-//! either, and silence then says nothing about them.
+//! Every node sends a heartbeat over the bus twice a second, to all nodes and itself:
+//! if it does not hear its own, the others have not heard it either, and their silence
+//! says nothing about them.
 
 use std::{
     collections::BTreeMap,
@@ -22,134 +22,134 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Bus, Heard, To};
+use super::{Bus, BusEvent, BusRecipient};
 use crate::{domain::id::NodeId, telemetry::metrics::Metrics};
 
-/// The version of everything that is said. Fields may be added under the same one;
-/// what an older node could not do without, or would misread, needs the next.
+/// Version of all messages. Fields may be added under the same one; a field that an
+/// older node could not do without, or would misread, needs the next.
 const VERSION: u16 = 1;
 
-/// How often a node says that it lives.
-const BEAT: Duration = Duration::from_millis(500);
+/// Interval of heartbeats.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How long a node may be silent. A console sees a death within 3 s: this, a beat,
-/// and a tick of its board.
+/// Silence after which a node counts as gone. A console sees a death within 3 s: this,
+/// a heartbeat, and a tick of its board.
 const SILENT_MAX: Duration = Duration::from_secs(2);
 
-/// An answer that takes longer is announced, so that whoever asked knows that the
-/// question arrived.
-const ANNOUNCED_AFTER: Duration = Duration::from_millis(50);
+/// Time after which a response under way is announced, so
+/// that the sender knows that its request arrived.
+const WORKING_AFTER: Duration = Duration::from_millis(50);
 
-/// Questions that are answered at once. What is beyond finds no answer, and is asked
-/// again or done elsewhere.
-const ANSWERED_AT_ONCE: usize = 4_096;
+/// Requests that are handled at once. Further ones get no
+/// response, and are sent again or handled elsewhere.
+const CONCURRENT_RESPONSES: usize = 4_096;
 
-/// What nodes say: three kinds of messages.
-pub trait Language: Send + Sync + 'static {
-    /// Wants an answer.
-    type Question: Serialize + DeserializeOwned + Send + Sync;
-    /// To a question.
-    type Answer: Serialize + DeserializeOwned + Send + Sync;
-    /// Wants none.
-    type News: Serialize + DeserializeOwned + Send + Sync;
+/// The message types of a link.
+pub trait LinkProtocol: Send + Sync + 'static {
+    /// A message that expects a response.
+    type Request: Serialize + DeserializeOwned + Send + Sync;
+    /// The response to a request.
+    type Response: Serialize + DeserializeOwned + Send + Sync;
+    /// A message without a response.
+    type Event: Serialize + DeserializeOwned + Send + Sync;
 }
 
-/// What a node does with what the others say.
+/// The handler of messages from a node's peers.
 #[async_trait]
-pub trait Service<L: Language>: Send + Sync {
-    /// Answers a question; none: whoever asked is better served elsewhere.
-    async fn answer(&self, from: NodeId, question: L::Question) -> Option<L::Answer>;
+pub trait PeerHandler<L: LinkProtocol>: Send + Sync {
+    /// Handles a request; none if the sender is better served elsewhere.
+    async fn handle_request(&self, from: NodeId, question: L::Request) -> Option<L::Response>;
 
-    /// Deals with news, without waiting.
-    fn hear(&self, from: NodeId, news: L::News);
+    /// Handles an event, without waiting.
+    fn handle_event(&self, from: NodeId, news: L::Event);
 
-    /// Deals with a change among the nodes, without waiting.
-    fn change(&self, change: Change);
+    /// Handles a change among the nodes, without waiting.
+    fn handle_change(&self, change: PeerChange);
 }
 
 /// A change among the nodes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
-    /// A node is there.
+pub enum PeerChange {
+    /// A node has joined.
     Joined(NodeId),
-    /// A node is gone: it said so, or it was not heard for too long.
+    /// A node is gone: it left, or was silent for too long.
     Gone(NodeId),
-    /// This node does not hear the others any more; what they do is not known.
-    Cut,
+    /// This node no longer hears the others; their state is unknown.
+    Isolated,
     /// Messages may have been missed, or this node hears again.
     Gap,
 }
 
-/// How long an answer is waited for.
+/// Limits on the wait for a response.
 #[derive(Debug, Clone, Copy)]
-pub struct Patience {
-    /// Until the other node at least says that it is at it.
-    pub first: Duration,
-    /// In all.
-    pub whole: Duration,
+pub struct PeerTimeouts {
+    /// Until the first sign that the peer works on the request.
+    pub first_reply: Duration,
+    /// Until the response.
+    pub total: Duration,
 }
 
-impl Patience {
-    /// One limit for both.
-    pub const fn short(limit: Duration) -> Self {
+impl PeerTimeouts {
+    /// The same limit for both.
+    pub const fn uniform(limit: Duration) -> Self {
         Self {
-            first: limit,
-            whole: limit,
+            first_reply: limit,
+            total: limit,
         }
     }
 }
 
-/// Why a question has no answer.
+/// The reason why a request has no response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unanswered {
-    /// The other node has none.
-    Nothing,
-    /// It is at it, and was not done in time.
-    Working,
-    /// It is not there, or does not react.
-    Silent,
+pub enum PeerError {
+    /// The peer has none to give.
+    Declined,
+    /// The peer works on it, and did not finish in time.
+    TimedOut,
+    /// The peer is gone, or does not react.
+    Unreachable,
 }
 
-/// A node's link to the others.
-pub struct Link<L: Language> {
+/// A node's link to its peers.
+pub struct PeerLink<L: LinkProtocol> {
     node: NodeId,
     bus: Arc<dyn Bus>,
     metrics: Arc<Metrics>,
-    state: Mutex<State>,
-    asked: Mutex<BTreeMap<u64, Asked<L>>>,
-    asked_last: AtomicU64,
-    answering: Arc<Semaphore>,
+    state: Mutex<LinkState>,
+    pending: Mutex<BTreeMap<u64, PendingRequest<L>>>,
+    last_request: AtomicU64,
+    response_permits: Arc<Semaphore>,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    /// When each other node was last heard.
-    others: BTreeMap<NodeId, Instant>,
-    /// When this one heard itself.
-    own: Option<Instant>,
-    /// Whether it hears itself.
+struct LinkState {
+    /// Time at which each peer was last heard.
+    peers: BTreeMap<NodeId, Instant>,
+    /// Time at which this node last heard itself.
+    self_heard_at: Option<Instant>,
+    /// True while this node hears itself.
     up: bool,
 }
 
-/// A question under way.
-struct Asked<L: Language> {
-    whom: NodeId,
-    progress: mpsc::Sender<Progress<L>>,
+/// A request under way.
+struct PendingRequest<L: LinkProtocol> {
+    peer: NodeId,
+    progress: mpsc::Sender<RequestProgress<L>>,
 }
 
-enum Progress<L: Language> {
+enum RequestProgress<L: LinkProtocol> {
     Working,
-    Done(Option<L::Answer>),
+    Done(Option<L::Response>),
 }
 
-/// Read before anything else: an envelope of another version may look otherwise.
+/// Read before the rest, which may differ in an envelope of another version.
 #[derive(Deserialize)]
-struct Head {
+struct EnvelopeHead {
     v: u16,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Envelope<B> {
+struct MessageEnvelope<B> {
     v: u16,
     from: NodeId,
     body: B,
@@ -157,44 +157,51 @@ struct Envelope<B> {
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Body<Q, A, N> {
-    /// The sender lives; `fresh` where it has not heard anybody yet.
+enum EnvelopeBody<Q, A, N> {
+    /// The sender is alive; `fresh` if it has not heard any peer yet.
     Alive { fresh: bool },
     /// The sender ends in good order.
     Leaving,
-    /// A question.
+    /// A request.
     Question { id: u64, question: Q },
-    /// The question has arrived; its answer takes time.
+    /// The request has arrived; its response takes time.
     Working { id: u64 },
-    /// An answer; none: the sender has none.
+    /// A response, or that the sender has none.
     Answer { id: u64, answer: Option<A> },
-    /// News.
+    /// An event.
     News(N),
 }
 
-type BodyOf<L> = Body<<L as Language>::Question, <L as Language>::Answer, <L as Language>::News>;
+type OwnedBody<L> = EnvelopeBody<
+    <L as LinkProtocol>::Request,
+    <L as LinkProtocol>::Response,
+    <L as LinkProtocol>::Event,
+>;
 
-/// The same, for what is sent: nothing is taken from whoever says it.
-type Said<'a, L> =
-    Body<&'a <L as Language>::Question, &'a <L as Language>::Answer, &'a <L as Language>::News>;
+/// The same for sending, which borrows the content.
+type BorrowedBody<'a, L> = EnvelopeBody<
+    &'a <L as LinkProtocol>::Request,
+    &'a <L as LinkProtocol>::Response,
+    &'a <L as LinkProtocol>::Event,
+>;
 
-impl<L: Language> fmt::Debug for Link<L> {
+impl<L: LinkProtocol> fmt::Debug for PeerLink<L> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_tuple("Link").field(&self.node).finish()
     }
 }
 
-impl<L: Language> Link<L> {
-    /// A link on a bus; [`Link::run`] brings it to life.
+impl<L: LinkProtocol> PeerLink<L> {
+    /// Creates a link on a bus; [`PeerLink::run`] brings it to life.
     pub fn new(node: NodeId, bus: Arc<dyn Bus>, metrics: Arc<Metrics>) -> Self {
         Self {
             node,
             bus,
             metrics,
             state: Mutex::default(),
-            asked: Mutex::default(),
-            asked_last: AtomicU64::new(0),
-            answering: Arc::new(Semaphore::new(ANSWERED_AT_ONCE)),
+            pending: Mutex::default(),
+            last_request: AtomicU64::new(0),
+            response_permits: Arc::new(Semaphore::new(CONCURRENT_RESPONSES)),
         }
     }
 
@@ -203,275 +210,306 @@ impl<L: Language> Link<L> {
         &self.node
     }
 
-    /// Whether this node hears the bus.
+    /// Returns true if this node hears the bus.
     pub fn is_up(&self) -> bool {
-        self.lock().up
+        self.lock_state().up
     }
 
-    /// The other nodes that live.
-    pub fn others(&self) -> Vec<NodeId> {
-        self.lock().others.keys().cloned().collect()
+    /// Returns the peers that are alive.
+    pub fn peers(&self) -> Vec<NodeId> {
+        self.lock_state().peers.keys().cloned().collect()
     }
 
-    /// Whether another node lives.
-    pub fn lives(&self, node: &NodeId) -> bool {
-        self.lock().others.contains_key(node)
+    /// Returns true if a peer is alive.
+    pub fn is_alive(&self, node: &NodeId) -> bool {
+        self.lock_state().peers.contains_key(node)
     }
 
-    /// Tells all others.
-    pub fn tell(&self, news: &L::News) {
-        if !self.lock().others.is_empty() {
-            self.say(To::All, &Body::News(news));
+    /// Sends an event to all peers.
+    pub fn broadcast_event(&self, news: &L::Event) {
+        if !self.lock_state().peers.is_empty() {
+            self.send_body(BusRecipient::All, &EnvelopeBody::News(news));
         }
     }
 
-    /// Tells one other.
-    pub fn tell_one(&self, node: NodeId, news: &L::News) {
-        self.say(To::Node(node), &Body::News(news));
+    /// Sends an event to one peer.
+    pub fn send_event(&self, node: NodeId, news: &L::Event) {
+        self.send_body(BusRecipient::Node(node), &EnvelopeBody::News(news));
     }
 
-    /// Asks another node.
+    /// Sends a request to a peer, and waits for the response.
     ///
     /// # Errors
-    /// Why there is no answer.
-    pub async fn ask(
+    /// Returns the reason why there is no response.
+    pub async fn send_request(
         &self,
         node: &NodeId,
-        question: &L::Question,
-        patience: Patience,
-    ) -> Result<L::Answer, Unanswered> {
-        let id = self.asked_last.fetch_add(1, Ordering::Relaxed) + 1;
+        question: &L::Request,
+        patience: PeerTimeouts,
+    ) -> Result<L::Response, PeerError> {
+        let id = self.last_request.fetch_add(1, Ordering::Relaxed) + 1;
         let (progress, mut told) = mpsc::channel(2);
-        let entry = Asked {
-            whom: node.clone(),
+        let entry = PendingRequest {
+            peer: node.clone(),
             progress,
         };
-        // Entered before it is asked whether the node lives: whoever finds it dead
-        // clears what is asked of it.
-        self.asked().insert(id, entry);
-        let _forgotten = Forgotten { link: self, id };
-        if !self.lives(node) {
-            return Err(Unanswered::Silent);
+        // Entered before the check: the task that finds a peer dead clears its requests.
+        self.lock_pending().insert(id, entry);
+        let _forgotten = PendingGuard { link: self, id };
+        if !self.is_alive(node) {
+            return Err(PeerError::Unreachable);
         }
-        self.say(To::Node(node.clone()), &Body::Question { id, question });
+        self.send_body(
+            BusRecipient::Node(node.clone()),
+            &EnvelopeBody::Question { id, question },
+        );
         let begun = Instant::now();
-        let (mut until, mut late) = (begun + patience.first, Unanswered::Silent);
+        let (mut until, mut late) = (begun + patience.first_reply, PeerError::Unreachable);
         loop {
             match tokio::time::timeout_at(until, told.recv()).await {
-                Ok(Some(Progress::Done(answer))) => return answer.ok_or(Unanswered::Nothing),
-                Ok(Some(Progress::Working)) => {
-                    (until, late) = (begun + patience.whole, Unanswered::Working);
+                Ok(Some(RequestProgress::Done(answer))) => {
+                    return answer.ok_or(PeerError::Declined);
                 }
-                Ok(None) => return Err(Unanswered::Silent),
+                Ok(Some(RequestProgress::Working)) => {
+                    (until, late) = (begun + patience.total, PeerError::TimedOut);
+                }
+                Ok(None) => return Err(PeerError::Unreachable),
                 Err(_) => return Err(late),
             }
         }
     }
 
-    /// Says that this node ends.
-    pub fn leave(&self) {
-        self.say(To::All, &Body::Leaving);
+    /// Announces that this node ends.
+    pub fn announce_leave(&self) {
+        self.send_body(BusRecipient::All, &EnvelopeBody::Leaving);
     }
 
-    /// Hears and answers until `stop`.
+    /// Receives and handles messages until `stop`.
     pub async fn run(
         self: Arc<Self>,
-        service: Arc<dyn Service<L>>,
+        service: Arc<dyn PeerHandler<L>>,
         tasks: TaskTracker,
         stop: CancellationToken,
     ) {
-        let mut beat = tokio::time::interval(BEAT);
+        let mut beat = tokio::time::interval(HEARTBEAT_INTERVAL);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                _ = beat.tick() => self.beat(&*service),
-                heard = self.bus.hear() => match heard {
-                    Heard::Message(message) => self.take(&message, &service, &tasks),
-                    Heard::Gap => {
+                _ = beat.tick() => self.send_heartbeat(&*service),
+                heard = self.bus.next_event() => match heard {
+                    BusEvent::Message(message) => self.handle_message(&message, &service, &tasks),
+                    BusEvent::Gap => {
                         self.metrics.bus_gaps.inc();
-                        service.change(Change::Gap);
+                        service.handle_change(PeerChange::Gap);
                     }
                 },
             }
         }
     }
 
-    /// Says that this node lives, and looks who does not.
-    fn beat(&self, service: &dyn Service<L>) {
-        let fresh = self.lock().others.is_empty();
-        self.say(To::All, &Body::Alive { fresh });
+    /// Sends a heartbeat, and finds peers that are silent.
+    fn send_heartbeat(&self, service: &dyn PeerHandler<L>) {
+        let fresh = self.lock_state().peers.is_empty();
+        self.send_body(BusRecipient::All, &EnvelopeBody::Alive { fresh });
         let now = Instant::now();
-        let mut state = self.lock();
+        let mut state = self.lock_state();
         let heard = |at: Instant| now.duration_since(at) < SILENT_MAX;
         let mut changes = Vec::new();
-        if state.up && !state.own.is_some_and(heard) {
+        if state.up && !state.self_heard_at.is_some_and(heard) {
             state.up = false;
-            state.others.clear();
-            changes.push(Change::Cut);
+            state.peers.clear();
+            changes.push(PeerChange::Isolated);
         }
         let silent: Vec<NodeId> = state
-            .others
+            .peers
             .iter()
             .filter(|(_, at)| !heard(**at))
             .map(|(node, _)| node.clone())
             .collect();
         for node in silent {
-            state.others.remove(&node);
-            changes.push(Change::Gone(node));
+            state.peers.remove(&node);
+            changes.push(PeerChange::Gone(node));
         }
-        self.count(&state);
+        self.update_metrics(&state);
         drop(state);
         for change in changes {
-            self.changed(service, change);
+            self.report_change(service, change);
         }
     }
 
-    fn take(&self, message: &[u8], service: &Arc<dyn Service<L>>, tasks: &TaskTracker) {
-        let known = rmp_serde::from_slice::<Head>(message).is_ok_and(|head| head.v == VERSION);
-        let envelope = known.then(|| rmp_serde::from_slice::<Envelope<BodyOf<L>>>(message));
-        let Some(Ok(Envelope { from, body, .. })) = envelope else {
-            // Another release runs beside this one; what must be done is in the store.
+    fn handle_message(
+        &self,
+        message: &[u8],
+        service: &Arc<dyn PeerHandler<L>>,
+        tasks: &TaskTracker,
+    ) {
+        let known =
+            rmp_serde::from_slice::<EnvelopeHead>(message).is_ok_and(|head| head.v == VERSION);
+        let envelope =
+            known.then(|| rmp_serde::from_slice::<MessageEnvelope<OwnedBody<L>>>(message));
+        let Some(Ok(MessageEnvelope { from, body, .. })) = envelope else {
+            // Another release runs beside this one; the store has all that must be done.
             self.metrics.bus_unknown.inc();
             return;
         };
         if from == self.node {
-            self.heard_self(&**service);
+            self.note_self_heard(&**service);
             return;
         }
         match body {
-            Body::Leaving => {
-                let known = self.lock().others.remove(&from).is_some();
+            EnvelopeBody::Leaving => {
+                let known = self.lock_state().peers.remove(&from).is_some();
                 if known {
-                    self.changed(&**service, Change::Gone(from));
+                    self.report_change(&**service, PeerChange::Gone(from));
                 }
                 return;
             }
-            Body::Alive { fresh } => {
+            EnvelopeBody::Alive { fresh } => {
                 if fresh {
-                    // It learns at once that this one is there.
-                    self.say(To::Node(from.clone()), &Body::Alive { fresh: false });
+                    // The new node learns of this one at once.
+                    self.send_body(
+                        BusRecipient::Node(from.clone()),
+                        &EnvelopeBody::Alive { fresh: false },
+                    );
                 }
             }
-            Body::Question { id, question } => {
-                self.answer(from.clone(), id, question, service, tasks);
+            EnvelopeBody::Question { id, question } => {
+                self.spawn_response(from.clone(), id, question, service, tasks);
             }
-            Body::Working { id } => self.progress(id, Progress::Working),
-            Body::Answer { id, answer } => self.progress(id, Progress::Done(answer)),
-            Body::News(news) => service.hear(from.clone(), news),
+            EnvelopeBody::Working { id } => self.report_progress(id, RequestProgress::Working),
+            EnvelopeBody::Answer { id, answer } => {
+                self.report_progress(id, RequestProgress::Done(answer))
+            }
+            EnvelopeBody::News(news) => service.handle_event(from.clone(), news),
         }
-        self.heard(from, &**service);
+        self.note_peer_heard(from, &**service);
     }
 
-    fn heard_self(&self, service: &dyn Service<L>) {
-        let mut state = self.lock();
-        state.own = Some(Instant::now());
+    fn note_self_heard(&self, service: &dyn PeerHandler<L>) {
+        let mut state = self.lock_state();
+        state.self_heard_at = Some(Instant::now());
         let again = !std::mem::replace(&mut state.up, true);
-        self.count(&state);
+        self.update_metrics(&state);
         drop(state);
         if again {
-            service.change(Change::Gap);
+            service.handle_change(PeerChange::Gap);
         }
     }
 
-    fn heard(&self, from: NodeId, service: &dyn Service<L>) {
-        let mut state = self.lock();
-        let new = state.others.insert(from.clone(), Instant::now()).is_none();
-        self.count(&state);
+    fn note_peer_heard(&self, from: NodeId, service: &dyn PeerHandler<L>) {
+        let mut state = self.lock_state();
+        let new = state.peers.insert(from.clone(), Instant::now()).is_none();
+        self.update_metrics(&state);
         drop(state);
         if new {
-            service.change(Change::Joined(from));
+            service.handle_change(PeerChange::Joined(from));
         }
     }
 
-    fn changed(&self, service: &dyn Service<L>, change: Change) {
-        let is_gone = |asked: &Asked<L>| match &change {
-            Change::Gone(node) => asked.whom == *node,
-            Change::Cut => true,
-            Change::Joined(_) | Change::Gap => false,
+    fn report_change(&self, service: &dyn PeerHandler<L>, change: PeerChange) {
+        let is_gone = |asked: &PendingRequest<L>| match &change {
+            PeerChange::Gone(node) => asked.peer == *node,
+            PeerChange::Isolated => true,
+            PeerChange::Joined(_) | PeerChange::Gap => false,
         };
-        // Whoever waits for an answer learns that there will be none.
-        self.asked().retain(|_, asked| !is_gone(asked));
-        service.change(change);
+        // Requests to a node that is gone fail at once.
+        self.lock_pending().retain(|_, asked| !is_gone(asked));
+        service.handle_change(change);
     }
 
-    fn answer(
+    fn spawn_response(
         &self,
         from: NodeId,
         id: u64,
-        question: L::Question,
-        service: &Arc<dyn Service<L>>,
+        question: L::Request,
+        service: &Arc<dyn PeerHandler<L>>,
         tasks: &TaskTracker,
     ) {
-        let Ok(permit) = Arc::clone(&self.answering).try_acquire_owned() else {
+        let Ok(permit) = Arc::clone(&self.response_permits).try_acquire_owned() else {
             self.metrics.bus_dropped.inc();
             return;
         };
         let (service, bus) = (Arc::clone(service), Arc::clone(&self.bus));
         let (node, metrics) = (self.node.clone(), Arc::clone(&self.metrics));
         tasks.spawn(async move {
-            let say = |body: &Said<'_, L>| {
-                send::<L>(&*bus, &metrics, &node, To::Node(from.clone()), body);
+            let say = |body: &BorrowedBody<'_, L>| {
+                send_envelope::<L>(
+                    &*bus,
+                    &metrics,
+                    &node,
+                    BusRecipient::Node(from.clone()),
+                    body,
+                );
             };
-            let answering = service.answer(from.clone(), question);
+            let answering = service.handle_request(from.clone(), question);
             tokio::pin!(answering);
             let answer = tokio::select! {
                 biased;
                 answer = &mut answering => answer,
-                () = tokio::time::sleep(ANNOUNCED_AFTER) => {
-                    say(&Body::Working { id });
+                () = tokio::time::sleep(WORKING_AFTER) => {
+                    say(&EnvelopeBody::Working { id });
                     answering.await
                 }
             };
             let answer = answer.as_ref();
-            say(&Body::Answer { id, answer });
+            say(&EnvelopeBody::Answer { id, answer });
             drop(permit);
         });
     }
 
-    fn progress(&self, id: u64, progress: Progress<L>) {
-        let asked = self.asked().get(&id).map(|asked| asked.progress.clone());
-        // Where nobody waits any more, it was too late.
+    fn report_progress(&self, id: u64, progress: RequestProgress<L>) {
+        let asked = self
+            .lock_pending()
+            .get(&id)
+            .map(|asked| asked.progress.clone());
+        // A response without a waiting request came too late.
         if let Some(asked) = asked {
             asked.try_send(progress).ok();
         }
     }
 
-    fn say(&self, to: To, body: &Said<'_, L>) {
-        send::<L>(&*self.bus, &self.metrics, &self.node, to, body);
+    fn send_body(&self, to: BusRecipient, body: &BorrowedBody<'_, L>) {
+        send_envelope::<L>(&*self.bus, &self.metrics, &self.node, to, body);
     }
 
-    fn count(&self, state: &State) {
-        let others = i64::try_from(state.others.len()).unwrap_or(i64::MAX);
+    fn update_metrics(&self, state: &LinkState) {
+        let others = i64::try_from(state.peers.len()).unwrap_or(i64::MAX);
         self.metrics.bus_nodes.set(others + 1);
         self.metrics.bus_up.set(i64::from(state.up));
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock_state(&self) -> MutexGuard<'_, LinkState> {
         // No holder of this lock can panic half-way through a change.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn asked(&self) -> MutexGuard<'_, BTreeMap<u64, Asked<L>>> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_pending(&self) -> MutexGuard<'_, BTreeMap<u64, PendingRequest<L>>> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A question is under way until whoever asked has gone on.
-struct Forgotten<'a, L: Language> {
-    link: &'a Link<L>,
+/// Ends a request once its sender waits no longer.
+struct PendingGuard<'a, L: LinkProtocol> {
+    link: &'a PeerLink<L>,
     id: u64,
 }
 
-impl<L: Language> Drop for Forgotten<'_, L> {
+impl<L: LinkProtocol> Drop for PendingGuard<'_, L> {
     fn drop(&mut self) {
-        self.link.asked().remove(&self.id);
+        self.link.lock_pending().remove(&self.id);
     }
 }
 
-fn send<L: Language>(bus: &dyn Bus, metrics: &Metrics, node: &NodeId, to: To, body: &Said<'_, L>) {
-    let envelope = Envelope {
+fn send_envelope<L: LinkProtocol>(
+    bus: &dyn Bus,
+    metrics: &Metrics,
+    node: &NodeId,
+    to: BusRecipient,
+    body: &BorrowedBody<'_, L>,
+) {
+    let envelope = MessageEnvelope {
         v: VERSION,
         from: node.clone(),
         body,
@@ -480,7 +518,7 @@ fn send<L: Language>(bus: &dyn Bus, metrics: &Metrics, node: &NodeId, to: To, bo
         Ok(bytes) => bus.send(to, bytes.into()),
         Err(error) => {
             metrics.bus_dropped.inc();
-            tracing::error!(%error, "a message to other nodes cannot be written");
+            tracing::error!(%error, "a message to other nodes cannot be encoded");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Nodes within one process: the embedded store has one, tests have several.
+//! A bus within one process: the embedded store has one node, tests have several.
 
 use std::sync::{
     Arc, Mutex, PoisonError,
@@ -9,45 +9,45 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::{Mutex as Turn, mpsc};
 
-use super::{Bus, Heard, To};
+use super::{Bus, BusEvent, BusRecipient};
 use crate::domain::id::NodeId;
 
 /// Messages that may wait for a node.
 const WAITING_MAX: usize = 4_096;
 
-/// What nodes of a process are connected by.
+/// The connection between the nodes of a process.
 #[derive(Debug, Default)]
-pub struct Hub {
-    nodes: Mutex<Vec<Arc<Inbox>>>,
+pub struct LocalHub {
+    nodes: Mutex<Vec<Arc<NodeInbox>>>,
 }
 
-/// One node's end.
+/// The end of one node.
 #[derive(Debug)]
-pub struct Local {
-    hub: Arc<Hub>,
-    inbox: Arc<Inbox>,
-    coming: Turn<mpsc::Receiver<Bytes>>,
+pub struct LocalBus {
+    hub: Arc<LocalHub>,
+    inbox: Arc<NodeInbox>,
+    incoming: Turn<mpsc::Receiver<Bytes>>,
 }
 
 #[derive(Debug)]
-struct Inbox {
+struct NodeInbox {
     node: NodeId,
     sender: mpsc::Sender<Bytes>,
     missed: AtomicBool,
 }
 
-impl Local {
-    /// The bus of a node that has no others.
-    pub fn alone(node: NodeId) -> Arc<Self> {
-        Arc::new(Hub::default()).connect(node)
+impl LocalBus {
+    /// Returns the bus of a node that has no others.
+    pub fn single_node(node: NodeId) -> Arc<Self> {
+        Arc::new(LocalHub::default()).connect_node(node)
     }
 }
 
-impl Hub {
+impl LocalHub {
     /// Connects a node.
-    pub fn connect(self: &Arc<Self>, node: NodeId) -> Arc<Local> {
+    pub fn connect_node(self: &Arc<Self>, node: NodeId) -> Arc<LocalBus> {
         let (sender, coming) = mpsc::channel(WAITING_MAX);
-        let inbox = Arc::new(Inbox {
+        let inbox = Arc::new(NodeInbox {
             node,
             sender,
             missed: AtomicBool::new(false),
@@ -56,16 +56,16 @@ impl Hub {
         let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
         nodes.push(Arc::clone(&inbox));
         drop(nodes);
-        Arc::new(Local {
+        Arc::new(LocalBus {
             hub: Arc::clone(self),
             inbox,
-            coming: Turn::new(coming),
+            incoming: Turn::new(coming),
         })
     }
 }
 
-impl Inbox {
-    fn put(&self, message: Bytes) {
+impl NodeInbox {
+    fn try_deliver(&self, message: Bytes) {
         if let Err(mpsc::error::TrySendError::Full(_)) = self.sender.try_send(message) {
             self.missed.store(true, Ordering::Release);
         }
@@ -73,35 +73,35 @@ impl Inbox {
 }
 
 #[async_trait]
-impl Bus for Local {
-    fn send(&self, to: To, message: Bytes) {
+impl Bus for LocalBus {
+    fn send(&self, to: BusRecipient, message: Bytes) {
         let nodes = self.hub.nodes.lock();
         let nodes = nodes.unwrap_or_else(PoisonError::into_inner);
         for inbox in nodes.iter() {
             let wanted = match &to {
-                To::All => true,
-                To::Node(node) => inbox.node == *node,
+                BusRecipient::All => true,
+                BusRecipient::Node(node) => inbox.node == *node,
             };
             if wanted {
-                inbox.put(message.clone());
+                inbox.try_deliver(message.clone());
             }
         }
     }
 
-    async fn hear(&self) -> Heard {
+    async fn next_event(&self) -> BusEvent {
         if self.inbox.missed.swap(false, Ordering::AcqRel) {
-            return Heard::Gap;
+            return BusEvent::Gap;
         }
-        let mut coming = self.coming.lock().await;
+        let mut coming = self.incoming.lock().await;
         match coming.recv().await {
-            Some(message) => Heard::Message(message),
-            // The sending end is this bus's own.
+            Some(message) => BusEvent::Message(message),
+            // Not reached: this bus holds a sender of the channel itself.
             None => std::future::pending().await,
         }
     }
 }
 
-impl Drop for Local {
+impl Drop for LocalBus {
     fn drop(&mut self) {
         let nodes = self.hub.nodes.lock();
         let mut nodes = nodes.unwrap_or_else(PoisonError::into_inner);
@@ -115,19 +115,22 @@ mod tests {
 
     #[tokio::test]
     async fn a_message_is_for_one_or_for_all_and_a_flood_is_told() {
-        let hub = Arc::new(Hub::default());
-        let (one, two) = (hub.connect("one".into()), hub.connect("two".into()));
+        let hub = Arc::new(LocalHub::default());
+        let (one, two) = (
+            hub.connect_node("one".into()),
+            hub.connect_node("two".into()),
+        );
         let said = Bytes::from_static(b"said");
-        one.send(To::Node("two".into()), said.clone());
-        one.send(To::All, said.clone());
-        assert_eq!(two.hear().await, Heard::Message(said.clone()));
-        assert_eq!(two.hear().await, Heard::Message(said.clone()));
-        assert_eq!(one.hear().await, Heard::Message(said.clone()));
+        one.send(BusRecipient::Node("two".into()), said.clone());
+        one.send(BusRecipient::All, said.clone());
+        assert_eq!(two.next_event().await, BusEvent::Message(said.clone()));
+        assert_eq!(two.next_event().await, BusEvent::Message(said.clone()));
+        assert_eq!(one.next_event().await, BusEvent::Message(said.clone()));
         drop(one);
         for _ in 0..=WAITING_MAX {
-            two.send(To::All, said.clone());
+            two.send(BusRecipient::All, said.clone());
         }
-        assert_eq!(two.hear().await, Heard::Gap);
-        assert_eq!(two.hear().await, Heard::Message(said));
+        assert_eq!(two.next_event().await, BusEvent::Gap);
+        assert_eq!(two.next_event().await, BusEvent::Message(said));
     }
 }

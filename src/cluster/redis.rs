@@ -1,10 +1,9 @@
-//! Nodes on several machines, over Redis.
+//! A bus over Redis, for nodes on several machines.
 //!
-//! One connection to a server, to the master that Sentinels name, or to a cluster
-//! carries both ways (RESP3): what is published goes out in portions, what others
-//! publish is pushed in. A node hears two channels, its own and that of all, however
-//! many attempts there are. Where the connection is lost it is made anew, and whoever
-//! listens learns of the gap.
+//! A single connection to a server, to the master that Sentinels name, or to a cluster
+//! carries both ways (RESP3): outgoing messages are published in portions, those of others
+//! are pushed in. A node hears two channels, its own and the common one, however many
+//! attempts there are. A connection that is lost is made anew, and the listener gets a gap.
 
 mod address;
 
@@ -28,96 +27,98 @@ use redis::{
 use tokio::sync::{Mutex, Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
-pub use self::address::{Address, BadAddress};
-use super::{Bus, Heard, To};
+pub use self::address::{RedisAddress, RedisAddressError};
+use super::{Bus, BusEvent, BusRecipient};
 use crate::{
     domain::id::NodeId,
-    telemetry::{chain, metrics::Metrics},
+    telemetry::{error_chain, metrics::Metrics},
 };
 
-/// Messages that may wait on their way out, and on their way in. What is beyond is
-/// dropped, counted, and made good by reading the store.
+/// Messages that may wait on their way out, and on their way in. Further ones are
+/// dropped and counted, and made good by reading the store.
 const WAITING_MAX: usize = 16_384;
 
 /// Messages that go out at once.
 const PORTION: usize = 128;
 
-/// A server that says nothing for so long is as good as away: longer than a loaded
-/// machine needs, shorter than a node counts as dead.
+/// Silence after which a server counts as away: longer than a loaded machine needs,
+/// shorter than a node takes to count as gone.
 const RESPONSE_MAX: Duration = Duration::from_millis(1_500);
 
-/// The first pause before the connection is made anew; doubles up to the last.
+/// First pause before the connection is made anew; doubles up to the last.
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 
-/// The last pause: how late, at most, it is noticed that the server is back.
+/// Last pause: the limit for noticing that the server is back.
 const RETRY_LAST: Duration = Duration::from_secs(1);
 
-/// What to connect to.
-enum Servers {
+/// The client for each kind of installation.
+enum RedisServers {
     One(Box<Client>),
     Sentinels(Box<SentinelClient>),
     Cluster(Box<ClusterClient>),
 }
 
-/// A bus over Redis. [`Redis::run`] brings it to life.
-pub struct Redis {
+/// A bus over Redis. [`RedisBus::run`] brings it to life.
+pub struct RedisBus {
     node: NodeId,
     prefix: String,
     metrics: Arc<Metrics>,
-    servers: Mutex<Servers>,
-    outgoing: mpsc::Sender<(To, Bytes)>,
-    going: Mutex<mpsc::Receiver<(To, Bytes)>>,
-    incoming: Arc<Incoming>,
-    coming: Mutex<mpsc::Receiver<Bytes>>,
+    servers: Mutex<RedisServers>,
+    outgoing: mpsc::Sender<(BusRecipient, Bytes)>,
+    outgoing_receiver: Mutex<mpsc::Receiver<(BusRecipient, Bytes)>>,
+    inbox: Arc<PushInbox>,
+    incoming_receiver: Mutex<mpsc::Receiver<Bytes>>,
 }
 
-/// Where the connection puts what is pushed.
-struct Incoming {
+/// The inbox for messages that the connection pushes.
+struct PushInbox {
     sender: mpsc::Sender<Bytes>,
     metrics: Arc<Metrics>,
     connected: AtomicBool,
     lost: Notify,
     missed: AtomicBool,
-    told: Notify,
+    gap_noted: Notify,
 }
 
-impl Redis {
-    /// A bus that connects to an address once it runs. Its channels begin with
+impl RedisBus {
+    /// Creates a bus that connects to an address once it runs. Its channels begin with
     /// `prefix`, so that several installations can share a server.
     ///
     /// # Errors
-    /// Where the address cannot be used.
+    /// Fails if the address cannot be used.
     pub fn new(
-        address: &Address,
+        address: &RedisAddress,
         prefix: &str,
         node: NodeId,
         metrics: Arc<Metrics>,
     ) -> RedisResult<Self> {
         let (outgoing, going) = mpsc::channel(WAITING_MAX);
         let (sender, coming) = mpsc::channel(WAITING_MAX);
-        let incoming = Arc::new(Incoming {
+        let incoming = Arc::new(PushInbox {
             sender,
             metrics: Arc::clone(&metrics),
             connected: AtomicBool::new(false),
             lost: Notify::new(),
             missed: AtomicBool::new(false),
-            told: Notify::new(),
+            gap_noted: Notify::new(),
         });
         let servers = match address {
-            Address::One(url) => Servers::One(Box::new(Client::open(url.as_str())?)),
-            Address::Sentinels(sentinels) => Servers::Sentinels(Box::new(sentinels.client()?)),
-            Address::Cluster(urls) => {
+            RedisAddress::One(url) => RedisServers::One(Box::new(Client::open(url.as_str())?)),
+            RedisAddress::Sentinels(sentinels) => {
+                RedisServers::Sentinels(Box::new(sentinels.build_client()?))
+            }
+            RedisAddress::Cluster(urls) => {
                 let pushed = Arc::clone(&incoming);
                 let builder = ClusterClient::builder(urls.iter().map(url::Url::as_str))
                     .use_protocol(redis::ProtocolVersion::RESP3)
                     .connection_timeout(RESPONSE_MAX)
                     .response_timeout(RESPONSE_MAX)
                     .push_sender(move |push| -> Result<(), SendError> {
-                        pushed.take(push);
+                        pushed.accept_push(push);
                         // An error would end the listening.
                         Ok(())
                     });
-                Servers::Cluster(Box::new(builder.build()?))
+                RedisServers::Cluster(Box::new(builder.build()?))
             }
         };
         Ok(Self {
@@ -126,9 +127,9 @@ impl Redis {
             metrics,
             servers: Mutex::new(servers),
             outgoing,
-            going: Mutex::new(going),
-            incoming,
-            coming: Mutex::new(coming),
+            outgoing_receiver: Mutex::new(going),
+            inbox: incoming,
+            incoming_receiver: Mutex::new(coming),
         })
     }
 
@@ -140,18 +141,18 @@ impl Redis {
             let connected = tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                connected = self.connect() => connected,
+                connected = self.open_connection() => connected,
             };
             match connected {
                 Ok(connection) => {
                     tracing::info!("connected to Redis");
                     (pause, known) = (RETRY_FIRST, false);
-                    self.serve(connection, &stop).await;
+                    self.send_outgoing(connection, &stop).await;
                 }
                 Err(error) if !std::mem::replace(&mut known, true) => {
                     tracing::warn!(
-                        error = chain(&error),
-                        "Redis is away, nodes are on their own"
+                        error = error_chain(&error),
+                        "Redis is unavailable, nodes work on their own"
                     );
                 }
                 Err(_) => {}
@@ -165,93 +166,98 @@ impl Redis {
         }
     }
 
-    async fn connect(&self) -> RedisResult<Connection> {
-        let pushed = Arc::clone(&self.incoming);
+    async fn open_connection(&self) -> RedisResult<RedisConnection> {
+        let pushed = Arc::clone(&self.inbox);
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(RESPONSE_MAX))
             .set_response_timeout(Some(RESPONSE_MAX))
             .set_push_sender(move |push| -> Result<(), SendError> {
-                pushed.take(push);
+                pushed.accept_push(push);
                 // An error would end the listening.
                 Ok(())
             });
         let mut connection = match &mut *self.servers.lock().await {
-            Servers::One(client) => {
+            RedisServers::One(client) => {
                 let connecting = client.get_multiplexed_async_connection_with_config(&config);
-                Connection::One(connecting.await?)
+                RedisConnection::One(connecting.await?)
             }
-            Servers::Sentinels(client) => {
+            RedisServers::Sentinels(client) => {
                 let connecting = client.get_async_connection_with_config(&config);
-                Connection::One(connecting.await?)
+                RedisConnection::One(connecting.await?)
             }
-            Servers::Cluster(client) => Connection::Cluster(client.get_async_connection().await?),
+            RedisServers::Cluster(client) => {
+                RedisConnection::Cluster(client.get_async_connection().await?)
+            }
         };
         let channels = [
-            self.channel(&To::All),
-            self.channel(&To::Node(self.node.clone())),
+            self.channel_name(&BusRecipient::All),
+            self.channel_name(&BusRecipient::Node(self.node.clone())),
         ];
         match &mut connection {
-            Connection::One(connection) => connection.subscribe(&channels[..]).await?,
-            Connection::Cluster(connection) => connection.subscribe(&channels[..]).await?,
+            RedisConnection::One(connection) => connection.subscribe(&channels[..]).await?,
+            RedisConnection::Cluster(connection) => connection.subscribe(&channels[..]).await?,
         }
         Ok(connection)
     }
 
-    /// Sends what is to be said until the connection is lost, or `stop`.
-    async fn serve(&self, mut connection: Connection, stop: &CancellationToken) {
-        let mut going = self.going.lock().await;
-        // What waited here is of before, and nobody has heard what came meanwhile.
+    /// Sends outgoing messages until the connection is lost, or `stop`.
+    async fn send_outgoing(&self, mut connection: RedisConnection, stop: &CancellationToken) {
+        let mut going = self.outgoing_receiver.lock().await;
+        // Messages from before the connection are outdated, and those of others were missed.
         while going.try_recv().is_ok() {}
-        self.incoming.connected.store(true, Ordering::Release);
-        self.incoming.miss();
+        self.inbox.connected.store(true, Ordering::Release);
+        self.inbox.note_gap();
         let mut portion = Vec::with_capacity(PORTION);
         loop {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => {
-                    // The last words: that this node ends.
+                    // The last message says that this node ends.
                     while let Ok(message) = going.try_recv() {
                         portion.push(message);
                     }
-                    self.publish(&mut connection, &mut portion).await.ok();
+                    self.publish_messages(&mut connection, &mut portion).await.ok();
                     return;
                 }
-                () = self.incoming.lost.notified() => break,
+                () = self.inbox.lost.notified() => break,
                 _ = going.recv_many(&mut portion, PORTION) => {
-                    if let Err(error) = self.publish(&mut connection, &mut portion).await {
-                        tracing::debug!(error = chain(&error), "Redis takes no message");
+                    if let Err(error) = self.publish_messages(&mut connection, &mut portion).await {
+                        tracing::debug!(
+                            error = error_chain(&error),
+                            "a message cannot be published to Redis"
+                        );
                         break;
                     }
                 }
             }
         }
-        self.incoming.connected.store(false, Ordering::Release);
-        self.incoming.miss();
-        tracing::warn!("the connection to Redis is lost, nodes are on their own");
+        self.inbox.connected.store(false, Ordering::Release);
+        self.inbox.note_gap();
+        tracing::warn!("the connection to Redis is lost, nodes work on their own");
     }
 
-    async fn publish(
+    async fn publish_messages(
         &self,
-        connection: &mut Connection,
-        portion: &mut Vec<(To, Bytes)>,
+        connection: &mut RedisConnection,
+        portion: &mut Vec<(BusRecipient, Bytes)>,
     ) -> RedisResult<()> {
         if portion.is_empty() {
             return Ok(());
         }
         match connection {
-            Connection::One(connection) => {
+            RedisConnection::One(connection) => {
                 let mut pipeline = Pipeline::with_capacity(portion.len());
                 for (to, message) in portion.drain(..) {
-                    let publish = pipeline.cmd("PUBLISH").arg(self.channel(&to));
+                    let publish = pipeline.cmd("PUBLISH").arg(self.channel_name(&to));
                     publish.arg(&message[..]).ignore();
                 }
                 pipeline.exec_async(connection).await
             }
-            Connection::Cluster(connection) => {
-                // A pipeline would have to be for one slot.
+            RedisConnection::Cluster(connection) => {
+                // A pipeline of a cluster is limited to one hash slot.
                 for (to, message) in portion.drain(..) {
                     let mut publish = redis::cmd("PUBLISH");
-                    publish.arg(self.channel(&to)).arg(&message[..]);
+                    publish.arg(self.channel_name(&to)).arg(&message[..]);
                     connection.req_packed_command(&publish).await?;
                 }
                 Ok(())
@@ -259,22 +265,22 @@ impl Redis {
         }
     }
 
-    fn channel(&self, to: &To) -> String {
+    fn channel_name(&self, to: &BusRecipient) -> String {
         match to {
-            To::All => format!("{}:all", self.prefix),
-            To::Node(node) => format!("{}:node:{node}", self.prefix),
+            BusRecipient::All => format!("{}:all", self.prefix),
+            BusRecipient::Node(node) => format!("{}:node:{node}", self.prefix),
         }
     }
 }
 
-enum Connection {
+enum RedisConnection {
     One(MultiplexedConnection),
     Cluster(ClusterConnection),
 }
 
-impl Incoming {
-    /// Takes what is pushed.
-    fn take(&self, push: PushInfo) {
+impl PushInbox {
+    /// Accepts a pushed message.
+    fn accept_push(&self, push: PushInfo) {
         if push.kind == PushKind::Disconnection {
             self.lost.notify_one();
         } else if push.kind == PushKind::Message
@@ -282,36 +288,36 @@ impl Incoming {
             && self.sender.try_send(message.into()).is_err()
         {
             self.metrics.bus_dropped.inc();
-            self.miss();
+            self.note_gap();
         }
     }
 
-    fn miss(&self) {
+    fn note_gap(&self) {
         self.missed.store(true, Ordering::Release);
-        self.told.notify_one();
+        self.gap_noted.notify_one();
     }
 }
 
 #[async_trait]
-impl Bus for Redis {
-    fn send(&self, to: To, message: Bytes) {
-        let connected = self.incoming.connected.load(Ordering::Acquire);
+impl Bus for RedisBus {
+    fn send(&self, to: BusRecipient, message: Bytes) {
+        let connected = self.inbox.connected.load(Ordering::Acquire);
         if !connected || self.outgoing.try_send((to, message)).is_err() {
             self.metrics.bus_dropped.inc();
         }
     }
 
-    async fn hear(&self) -> Heard {
-        let mut coming = self.coming.lock().await;
+    async fn next_event(&self) -> BusEvent {
+        let mut coming = self.incoming_receiver.lock().await;
         loop {
-            if self.incoming.missed.swap(false, Ordering::AcqRel) {
-                return Heard::Gap;
+            if self.inbox.missed.swap(false, Ordering::AcqRel) {
+                return BusEvent::Gap;
             }
             tokio::select! {
                 biased;
-                () = self.incoming.told.notified() => {}
+                () = self.inbox.gap_noted.notified() => {}
                 message = coming.recv() => if let Some(message) = message {
-                    return Heard::Message(message);
+                    return BusEvent::Message(message);
                 },
             }
         }

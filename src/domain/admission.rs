@@ -1,8 +1,8 @@
-//! Who may take an exam, when, and from where.
+//! Admission: which person may take an exam, when, and from where.
 //!
-//! Two doors: starting an attempt, and entering one over a socket. Both are
-//! decided from values alone; how many attempts are used up is decided again by
-//! the store when it makes one, since two starts may come at the same moment.
+//! There are two checks: for starting an attempt, and for entering one over a
+//! socket. Both decide from values alone. The store counts the used attempts
+//! again when it creates one, since two starts may come at the same moment.
 
 use std::net::IpAddr;
 
@@ -13,23 +13,23 @@ use subtle::ConstantTimeEq;
 use super::{
     exam::Exam,
     id::ExamCode,
-    person::{Person, Role},
+    person::{PersonRole, RosterPerson},
     time::Timestamp,
 };
 
-/// Why somebody may not start or enter.
+/// The reason for which a person may not start or enter an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
-pub enum Refusal {
+pub enum AdmissionError {
     /// Not a candidate of this exam.
     #[error("You are not enrolled in this exam.")]
     NotEnrolled,
-    /// The exam's rules do not allow the address.
+    /// The exam's rules do not allow the client's address.
     #[error("This exam may not be taken from your address.")]
     AddressNotAllowed,
     /// Before the lobby opens.
     #[error("The exam is not open yet.")]
     NotOpen,
-    /// After the exam's window.
+    /// After the end of the exam's window.
     #[error("The exam is closed.")]
     Closed,
     /// All attempts are used.
@@ -40,7 +40,7 @@ pub enum Refusal {
     WrongPassword,
 }
 
-impl Refusal {
+impl AdmissionError {
     /// The stable code on the wire.
     pub const fn code(self) -> &'static str {
         match self {
@@ -54,66 +54,66 @@ impl Refusal {
     }
 }
 
-/// A person's wish to start an attempt.
+/// A person's request to start an attempt.
 #[derive(Debug, Clone, Copy)]
-pub struct Start<'a> {
-    /// Who.
-    pub person: &'a Person,
-    /// When.
+pub struct AdmissionRequest<'a> {
+    /// The person who asks.
+    pub person: &'a RosterPerson,
+    /// The time of the request.
     pub now: Timestamp,
-    /// Where from.
+    /// The client's address.
     pub address: IpAddr,
-    /// What was given as the exam's password.
+    /// The password that the person typed.
     pub password: Option<&'a str>,
-    /// What the person did with this exam before.
-    pub history: History,
+    /// The person's earlier attempts at this exam.
+    pub history: PriorAttempts,
 }
 
-/// What a person did with an exam before.
+/// A person's earlier attempts at an exam.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum History {
-    /// An attempt is open: starting gives that one again.
+pub enum PriorAttempts {
+    /// An attempt is open: starting returns it again.
     Open,
-    /// None is open, so many are over.
+    /// No attempt is open; this many are over.
     Over(u16),
 }
 
-/// Decides whether a person may start an attempt, or get the open one again.
-/// The open one needs no password a second time, and stays within reach after
-/// the exam's window: its own deadline ends it.
+/// Decides if a person may start an attempt, or get the open one again. The open
+/// one needs no second password, and can be reached after the exam's window: its
+/// own deadline ends it.
 ///
 /// # Errors
-/// The first reason against it.
-pub fn may_start(exam: &Exam, start: &Start<'_>) -> Result<(), Refusal> {
-    if start.person.role != Role::Candidate || !start.person.exams.contains(&exam.code) {
-        return Err(Refusal::NotEnrolled);
+/// The first check that fails.
+pub fn may_start(exam: &Exam, start: &AdmissionRequest<'_>) -> Result<(), AdmissionError> {
+    if start.person.role != PersonRole::Candidate || !start.person.exams.contains(&exam.code) {
+        return Err(AdmissionError::NotEnrolled);
     }
     check_address(exam, start.address)?;
     check_opened(exam, start.now)?;
     match start.history {
-        History::Open => Ok(()),
-        History::Over(used) => {
+        PriorAttempts::Open => Ok(()),
+        PriorAttempts::Over(used) => {
             check_closed(exam, start.now)?;
             if used >= exam.max_attempts {
-                return Err(Refusal::NoAttemptsLeft);
+                return Err(AdmissionError::NoAttemptsLeft);
             }
             check_password(exam, start.password)
         }
     }
 }
 
-/// Decides whether the candidate of an attempt may enter it over a socket.
-/// `entered_at` is when that attempt was first entered; one that never was can
-/// no longer be after the exam's window.
+/// Decides if the candidate of an attempt may enter it over a socket.
+/// `entered_at` is the time of the first entry. After the exam's window an
+/// attempt without a first entry can no longer be entered.
 ///
 /// # Errors
-/// The first reason against it.
+/// The first check that fails.
 pub fn may_enter(
     exam: &Exam,
     address: IpAddr,
     now: Timestamp,
     entered_at: Option<Timestamp>,
-) -> Result<(), Refusal> {
+) -> Result<(), AdmissionError> {
     check_address(exam, address)?;
     check_opened(exam, now)?;
     match entered_at {
@@ -122,39 +122,40 @@ pub fn may_enter(
     }
 }
 
-/// Whether candidates who enter at `now` wait in the lobby, and until when.
+/// Returns when the exam opens, if candidates who enter at `now` have to wait in
+/// the lobby.
 pub fn opens_at(exam: &Exam, now: Timestamp) -> Option<Timestamp> {
     exam.available_from.filter(|from| now < *from)
 }
 
-fn check_address(exam: &Exam, address: IpAddr) -> Result<(), Refusal> {
+fn check_address(exam: &Exam, address: IpAddr) -> Result<(), AdmissionError> {
     // A socket that listens on IPv6 sees IPv4 addresses as ::ffff:a.b.c.d.
     let address = address.to_canonical();
     let networks = &exam.ip_restrictions;
     if networks.is_empty() || networks.iter().any(|network| network.contains(&address)) {
         Ok(())
     } else {
-        Err(Refusal::AddressNotAllowed)
+        Err(AdmissionError::AddressNotAllowed)
     }
 }
 
-fn check_opened(exam: &Exam, now: Timestamp) -> Result<(), Refusal> {
+fn check_opened(exam: &Exam, now: Timestamp) -> Result<(), AdmissionError> {
     match exam.available_from {
-        Some(from) if now < from - exam.lobby => Err(Refusal::NotOpen),
+        Some(from) if now < from - exam.lobby => Err(AdmissionError::NotOpen),
         _ => Ok(()),
     }
 }
 
-fn check_closed(exam: &Exam, now: Timestamp) -> Result<(), Refusal> {
+fn check_closed(exam: &Exam, now: Timestamp) -> Result<(), AdmissionError> {
     match exam.available_until {
-        Some(until) if now >= until => Err(Refusal::Closed),
+        Some(until) if now >= until => Err(AdmissionError::Closed),
         _ => Ok(()),
     }
 }
 
-/// How an exam's password is kept: salted by the exam's code. A password that is
-/// told to a whole room, and checked for all of them within a minute, is no place
-/// for a slow hash.
+/// Returns the stored form of an exam's password: its hash, salted with the exam's
+/// code. The hash is fast on purpose: the password is announced to a whole room
+/// and checked for all candidates within a minute.
 pub fn hashed_password(code: &ExamCode, password: &str) -> String {
     let hash = Sha256::new()
         .chain_update("invigil exam password")
@@ -165,17 +166,17 @@ pub fn hashed_password(code: &ExamCode, password: &str) -> String {
     format!("{HASHED}{hash:x}")
 }
 
-/// What stands before a password that is hashed.
+/// Prefix of a hashed password.
 const HASHED: &str = "sha256$";
 
-/// Whether it is a hash already.
+/// Returns true if the password is already hashed.
 pub fn is_hashed(password: &str) -> bool {
     password
         .strip_prefix(HASHED)
         .is_some_and(|hash| hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
-fn check_password(exam: &Exam, given: Option<&str>) -> Result<(), Refusal> {
+fn check_password(exam: &Exam, given: Option<&str>) -> Result<(), AdmissionError> {
     let Some(password) = &exam.password else {
         return Ok(());
     };
@@ -185,13 +186,14 @@ fn check_password(exam: &Exam, given: Option<&str>) -> Result<(), Refusal> {
     } else {
         given.to_owned()
     };
-    // Hashes have one length, so that the time tells neither length nor prefix.
+    // Hashes have one length, so the time of the comparison reveals neither the
+    // length nor a prefix.
     let expected = Sha256::digest(password);
     let given = Sha256::digest(given);
     if bool::from(expected.as_slice().ct_eq(given.as_slice())) {
         Ok(())
     } else {
-        Err(Refusal::WrongPassword)
+        Err(AdmissionError::WrongPassword)
     }
 }
 

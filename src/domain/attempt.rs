@@ -1,19 +1,19 @@
 //! The attempt: one candidate's exam as a pure state machine.
 //!
-//! The contract with whoever drives it (the actor, a simulation, a test):
+//! The contract with its driver (the actor, a simulation, a test):
 //!
-//! 1. **Decide.** [`Attempt::decide`] reads the state and says what happens:
-//!    events, or a [`Refusal`]. It changes nothing and holds every rule.
+//! 1. **Decide.** [`Attempt::decide`] reads the state and returns what happens:
+//!    events, or a [`DecideError`]. It changes nothing and holds every rule.
 //! 2. **Apply.** [`Attempt::apply`] each event, in order, at once. It cannot
-//!    fail, holds no rule, and is the only change there is.
+//!    fail, holds no rule, and is the only way to change an attempt.
 //! 3. **Effects.** Persist, then reply, then publish: `saved` follows the
-//!    commit. The events say what changed; nothing else needs comparing.
-//! 4. **Sleep** until [`Attempt::next_deadline`], then send [`Command::Tick`].
-//!    Send it also before any command that comes later than that, so that
-//!    a slow timer never lends time.
+//!    commit. The events state all changes; no other comparison is needed.
+//! 4. **Sleep** until [`Attempt::next_tick_at`], then send [`AttemptCommand::Tick`].
+//!    Send it also before any command that arrives later than that, so that
+//!    a slow timer never gives extra time.
 //!
-//! Time comes in as an argument. Numbers of commands (`seq`) are the session's;
-//! the version counts all changes over sessions and owners and only rises.
+//! Time is an argument. Command numbers (`seq`) belong to the session; the
+//! version counts all changes over sessions and owners and only rises.
 
 mod answers;
 pub mod command;
@@ -29,39 +29,39 @@ use std::{sync::Arc, time::Duration};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
-use self::command::{CommandKey, NoticeLevel};
+use self::command::{CommandKey, NoticeUrgency};
 pub use self::{
-    answers::{Answer, Answers},
-    command::{Command, Refusal, Void},
-    event::{Event, HandedInBy},
-    plan::Plan,
+    answers::{Answer, AnswerMap},
+    command::{AttemptCommand, CommandRefusal, DecideError},
+    event::{DomainEvent, HandedInBy},
+    plan::IndexedExam,
 };
 use super::{
-    exam::Proctoring,
+    exam::ProctoringPolicy,
     id::{AttemptId, ExamCode, ExamVersion, PersonId, SessionId},
-    integrity::Integrity,
-    person::Groups,
+    integrity::IntegrityState,
+    person::GroupSet,
     time::Timestamp,
-    timing::{Adjustment, Allowance, Ledger, whole_ms},
+    timing::{TimeAdjustment, TimeAllowance, TimeLedger, whole_ms},
 };
 
-/// Where an attempt stands.
+/// Status of an attempt in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Status {
-    /// Made, the clock does not run yet.
+pub enum LifecycleStatus {
+    /// Created; the clock does not run yet.
     Started,
     /// The clock runs.
     InProgress,
-    /// Staff stopped the clock.
+    /// The clock is paused.
     Paused,
-    /// Handed in by the candidate or by staff; something waits for a person.
+    /// Handed in by the candidate or by staff; an answer waits for marking.
     Submitted,
-    /// Handed in by time; something waits for a person.
+    /// Handed in by time; an answer waits for marking.
     AutoSubmitted,
     /// Handed in and marked.
     Graded,
-    /// Marked, and looked over by a person.
+    /// Marked, then reviewed by a person.
     Reviewed,
     /// Void.
     Cancelled,
@@ -69,7 +69,7 @@ pub enum Status {
     Flagged,
 }
 
-impl Status {
+impl LifecycleStatus {
     /// The name on the wire and in the stores.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -86,134 +86,134 @@ impl Status {
     }
 }
 
-/// What an attempt is, from its start on; nothing of it ever changes.
+/// Properties of an attempt that are fixed when it is started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Identity {
-    /// Given by the store.
+pub struct AttemptIdentity {
+    /// Assigned by the store.
     pub id: AttemptId,
     /// The exam's code.
     pub exam: ExamCode,
-    /// The frozen content that the attempt is about.
+    /// Version of the frozen exam that the attempt is about.
     pub exam_version: ExamVersion,
-    /// Whose attempt.
+    /// The person who takes the exam.
     pub candidate: PersonId,
     /// 1 for the person's first attempt at the exam.
     pub number: u16,
-    /// Draws the paper's order.
+    /// Seed from which the paper's order is drawn.
     pub seed: u64,
-    /// Multiplies the duration, 1 or more.
+    /// Factor of the duration, 1 or more.
     pub time_factor: Decimal,
-    /// Added to the duration.
+    /// Time added to the duration.
     pub extra_time: Duration,
-    /// The candidate's groups when it was started.
-    pub groups: Groups,
-    /// When it was started (not: first entered).
+    /// The candidate's groups at the time of the start.
+    pub groups: GroupSet,
+    /// Time of the start, not of the first entry.
     pub started_at: Timestamp,
 }
 
-/// The attempt's life, each part with the data that only it has.
+/// Phase of an attempt's life, with the data that only this phase has.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "phase")]
-pub enum Phase {
+pub enum AttemptPhase {
     /// The clock does not run yet.
     #[default]
     Waiting,
-    /// The clock runs, or stands still while paused: the ledger knows.
+    /// The clock runs, or is paused: the ledger tells which.
     Taking,
-    /// No answer changes any more.
+    /// The answers are final.
     HandedIn {
-        /// When.
+        /// Time of the hand-in.
         at: Timestamp,
-        /// Who did it.
+        /// Its origin.
         by: HandedInBy,
         /// The final status.
-        status: Status,
+        status: LifecycleStatus,
     },
     /// Void.
     Cancelled {
-        /// When.
+        /// Time of the cancellation.
         at: Timestamp,
     },
 }
 
-/// A message to the candidate, kept until it is seen.
+/// A message to the candidate, kept until the candidate has seen it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Notice {
+pub struct PendingNotice {
     /// Unique within the attempt.
     pub id: String,
-    /// How it is shown.
-    pub level: NoticeLevel,
+    /// Controls how the client displays it.
+    pub level: NoticeUrgency,
     /// Shown to the candidate.
     pub text: String,
     /// The sender's name.
     pub from: String,
-    /// Whether the person must acknowledge it.
+    /// True if the candidate must acknowledge it.
     pub ack: bool,
-    /// The staff command that sent it; none: a rule did.
+    /// The staff command that sent it; `None` if a rule did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<CommandKey>,
 }
 
-/// Everything of an attempt that staff or time change. Stored as one value.
+/// The part of an attempt that staff and time change. Stored as one value.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Control {
-    /// Where in its life the attempt is.
+pub struct AttemptControl {
+    /// Phase of the attempt's life.
     #[serde(flatten)]
-    pub phase: Phase,
-    /// Its time.
-    pub ledger: Ledger,
-    /// Whether an answer or the hand-in came after the deadline: until the
-    /// hand-in, the deadline as it stood then; from the hand-in on, the final one.
+    pub phase: AttemptPhase,
+    /// Account of the attempt's time.
+    pub ledger: TimeLedger,
+    /// True if an answer or the hand-in came after the deadline: until the hand-in,
+    /// the deadline at the time of the answer; from the hand-in on, the final one.
     #[serde(default)]
     pub late: bool,
-    /// Marked for an integrity review.
+    /// True if marked for an integrity review.
     #[serde(default)]
     pub flagged: bool,
-    /// Whether another device may enter although the exam refuses a second.
+    /// True if another device may enter although the exam refuses a second one.
     #[serde(default)]
     pub released: bool,
-    /// The time-limited section that was last announced, as index in the exam.
+    /// Index in the exam of the time-limited section that was announced last.
     #[serde(default)]
     pub section: Option<u16>,
-    /// Not yet sent, or to be acknowledged and not yet.
+    /// Notices that wait to be sent or acknowledged.
     #[serde(default)]
-    pub notices: Vec<Notice>,
-    /// Staff commands that are done. Few: only those named to this attempt.
+    pub notices: Vec<PendingNotice>,
+    /// Staff commands that are done. Few: only those for this attempt.
     #[serde(default)]
     pub commands: Vec<CommandKey>,
-    /// What events said about the attempt, and what people made of it.
-    #[serde(default, skip_serializing_if = "Integrity::is_empty")]
-    pub integrity: Integrity,
+    /// Integrity events so far, and the decisions of staff about them.
+    #[serde(default, skip_serializing_if = "IntegrityState::is_empty")]
+    pub integrity: IntegrityState,
 }
 
-impl Control {
-    /// Where the attempt stands.
-    pub const fn status(&self) -> Status {
+impl AttemptControl {
+    /// Status of the attempt.
+    pub const fn status(&self) -> LifecycleStatus {
         match self.phase {
-            Phase::Waiting => Status::Started,
-            Phase::Taking if self.ledger.paused_since.is_some() => Status::Paused,
-            Phase::Taking => Status::InProgress,
-            Phase::HandedIn { status, .. } => status,
-            Phase::Cancelled { .. } => Status::Cancelled,
+            AttemptPhase::Waiting => LifecycleStatus::Started,
+            AttemptPhase::Taking if self.ledger.paused_since.is_some() => LifecycleStatus::Paused,
+            AttemptPhase::Taking => LifecycleStatus::InProgress,
+            AttemptPhase::HandedIn { status, .. } => status,
+            AttemptPhase::Cancelled { .. } => LifecycleStatus::Cancelled,
         }
     }
 }
 
-/// The session that owns the attempt.
+/// A session that owns an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Session {
-    /// Its id.
+pub struct AttemptSession {
+    /// Unique id.
     pub id: SessionId,
-    /// Every command up to this number is dealt with.
+    /// Number of the last command that was handled.
     pub applied_seq: u64,
-    /// Every event up to this number is dealt with.
+    /// Number of the last client event that was handled.
     pub applied_event: u64,
-    /// Whether somebody is connected.
+    /// True if a client of the session is connected.
     pub connected: bool,
 }
 
-impl Session {
-    /// A session that just began.
+impl AttemptSession {
+    /// Returns a session that has just begun.
     pub const fn new(id: SessionId) -> Self {
         Self {
             id,
@@ -227,38 +227,38 @@ impl Session {
 /// A live attempt.
 #[derive(Debug, Clone)]
 pub struct Attempt {
-    identity: Arc<Identity>,
-    plan: Arc<Plan>,
-    allowance: Arc<Allowance>,
-    /// The rules as they are now, which may be newer than the plan's.
-    proctoring: Arc<Proctoring>,
+    identity: Arc<AttemptIdentity>,
+    indexed_exam: Arc<IndexedExam>,
+    allowance: Arc<TimeAllowance>,
+    /// The current rules, which may be newer than the exam version's.
+    proctoring: Arc<ProctoringPolicy>,
     answer_size_max: usize,
-    control: Control,
+    control: AttemptControl,
     version: u64,
-    session: Option<Session>,
-    answers: Answers,
+    session: Option<AttemptSession>,
+    answers: AnswerMap,
 }
 
-/// How many bits of a version count the changes under one owner. The owner's
-/// epoch stands above them, so a version that a dead owner gave and never made
-/// durable is never given again with another meaning.
+/// Bits of a version that count the changes under one owner. The owner's epoch
+/// is above them, so a version that a dead owner assigned and never made durable
+/// is never assigned again with another meaning.
 const VERSION_BITS: u32 = 32;
 
 impl Attempt {
-    /// Brings an attempt to life under an owner's epoch, as it is stored.
-    pub fn load(
-        identity: Identity,
-        plan: Arc<Plan>,
+    /// Restores an attempt from its stored record, under an owner's epoch.
+    pub fn from_record(
+        identity: AttemptIdentity,
+        plan: Arc<IndexedExam>,
         answer_size_max: usize,
         epoch: u64,
-        stored: Stored,
+        stored: AttemptRecord,
     ) -> Self {
         let exam = plan.exam();
-        let allowance = Allowance::new(exam, identity.time_factor, identity.extra_time);
+        let allowance = TimeAllowance::new(exam, identity.time_factor, identity.extra_time);
         let attempt = Self {
             identity: Arc::new(identity),
             proctoring: Arc::clone(plan.proctoring()),
-            plan,
+            indexed_exam: plan,
             allowance: Arc::new(allowance),
             answer_size_max,
             control: stored.control,
@@ -270,47 +270,46 @@ impl Attempt {
         attempt
     }
 
-    /// From now on what is noticed is judged by these rules. What was judged stays as
-    /// it is.
-    pub fn watch_by(&mut self, proctoring: Arc<Proctoring>) {
+    /// Replaces the rules that later events are judged by. Earlier judgements stay.
+    pub fn set_proctoring(&mut self, proctoring: Arc<ProctoringPolicy>) {
         self.proctoring = proctoring;
     }
 
-    /// The rules as they are now.
-    pub const fn proctoring(&self) -> &Arc<Proctoring> {
+    /// Rules that events are judged by.
+    pub const fn proctoring(&self) -> &Arc<ProctoringPolicy> {
         &self.proctoring
     }
 
-    /// Changes the state by one event. The only change there is.
+    /// Changes the state by one event. There is no other way to change it.
     #[expect(
         clippy::too_many_lines,
         reason = "one short arm an event reads best in one place"
     )]
-    pub fn apply(&mut self, event: &Event) {
+    pub fn apply(&mut self, event: &DomainEvent) {
         self.version += 1;
-        let Control { ledger, .. } = &mut self.control;
+        let AttemptControl { ledger, .. } = &mut self.control;
         match event {
-            Event::ClockStarted { at } => {
+            DomainEvent::ClockStarted { at } => {
                 ledger.entered_at = Some(*at);
                 ledger.timing_rev += 1;
-                self.control.phase = Phase::Taking;
+                self.control.phase = AttemptPhase::Taking;
             }
-            Event::SessionOpened { session } => {
-                self.session = Some(Session::new(session.clone()));
+            DomainEvent::SessionOpened { session } => {
+                self.session = Some(AttemptSession::new(session.clone()));
                 self.control.released = false;
                 self.control.ledger.away_since = None;
             }
-            Event::SessionResumed => {
+            DomainEvent::SessionResumed => {
                 self.set_connected(true);
                 self.control.ledger.away_since = None;
             }
-            Event::Left { at } => {
+            DomainEvent::Left { at } => {
                 self.set_connected(false);
-                if !self.allowance.compensate_up_to.is_zero() && self.phase_is_taking() {
+                if !self.allowance.compensate_up_to.is_zero() && self.is_taking() {
                     self.control.ledger.away_since = Some(*at);
                 }
             }
-            Event::Answered {
+            DomainEvent::Answered {
                 seq,
                 question,
                 value,
@@ -319,23 +318,23 @@ impl Attempt {
                 spent,
                 late,
             } => {
-                let answer = self.touch_answer(*seq, *question, *at);
+                let answer = self.answer_to_change(*seq, *question, *at);
                 answer.value.clone_from(value);
                 answer.rev = *rev;
                 answer.answered_at = *at;
                 answer.spent_ms = answer.spent_ms.saturating_add(whole_ms(*spent));
                 self.control.late |= *late;
             }
-            Event::QuestionFlagged {
+            DomainEvent::QuestionFlagged {
                 seq,
                 question,
                 on,
                 at,
             } => {
-                self.touch_answer(*seq, *question, *at).flagged = *on;
+                self.answer_to_change(*seq, *question, *at).flagged = *on;
             }
-            Event::Refused { seq, .. } => self.use_number(*seq),
-            Event::Observed {
+            DomainEvent::Refused { seq, .. } => self.use_seq(*seq),
+            DomainEvent::Observed {
                 n,
                 kind,
                 at,
@@ -347,39 +346,44 @@ impl Attempt {
                     session.applied_event = *n;
                     let integrity = &mut self.control.integrity;
                     if judgement.changes_anything() {
-                        integrity.remember(&session.id, kind, *client_at);
+                        integrity.remember_judged(&session.id, kind, *client_at);
                     } else {
-                        integrity.recognise(&session.id, kind, *client_at);
+                        integrity.move_to_session(&session.id, kind, *client_at);
                     }
                 }
-                self.control.integrity.take(kind, *at, judgement);
+                self.control.integrity.record_event(kind, *at, judgement);
             }
-            Event::Detected {
+            DomainEvent::Detected {
                 what,
                 at,
                 judgement,
                 ..
-            } => self.control.integrity.take(what.as_str(), *at, judgement),
-            Event::Arrived { origin } => self.control.integrity.arrive(origin.clone()),
-            Event::IncidentRaised { raised } => {
+            } => self
+                .control
+                .integrity
+                .record_event(what.as_str(), *at, judgement),
+            DomainEvent::Arrived { origin } => self.control.integrity.set_origin(origin.clone()),
+            DomainEvent::IncidentRaised { raised } => {
                 let id = format!("i{}", self.version);
-                self.control.integrity.raise(id, raised);
+                self.control.integrity.raise_incident(id, raised);
             }
-            Event::IncidentClosed { incident, closed } => {
-                self.control.integrity.close(incident, closed);
+            DomainEvent::IncidentClosed { incident, closed } => {
+                self.control.integrity.close_incident(incident, closed);
             }
-            Event::IncidentAssigned { incident, to } => {
-                self.control.integrity.assign(incident, to.as_deref());
+            DomainEvent::IncidentAssigned { incident, to } => {
+                self.control
+                    .integrity
+                    .assign_incident(incident, to.as_deref());
             }
-            // It takes a number of its own, and changes nothing.
-            Event::Noted => {}
-            Event::Noticed {
+            // It takes a version of its own, and changes nothing.
+            DomainEvent::Noted => {}
+            DomainEvent::Noticed {
                 text,
                 level,
                 ack,
                 from,
                 command,
-            } => self.control.notices.push(Notice {
+            } => self.control.notices.push(PendingNotice {
                 id: format!("n{}", self.version),
                 level: *level,
                 text: text.clone(),
@@ -387,37 +391,37 @@ impl Attempt {
                 ack: *ack,
                 command: command.clone(),
             }),
-            Event::NoticesSent => self.control.notices.retain(|notice| notice.ack),
-            Event::NoticeAcknowledged { id } => {
+            DomainEvent::NoticesSent => self.control.notices.retain(|notice| notice.ack),
+            DomainEvent::NoticeAcknowledged { id } => {
                 self.control.notices.retain(|notice| notice.id != *id);
             }
-            Event::Paused { at, .. } => ledger.paused_since = Some(*at),
-            Event::Resumed { at, .. } => ledger.end_pause(*at),
-            Event::Extended { at, by, .. } => {
-                ledger.adjust(Adjustment::Extended {
+            DomainEvent::Paused { at, .. } => ledger.paused_since = Some(*at),
+            DomainEvent::Resumed { at, .. } => ledger.end_pause(*at),
+            DomainEvent::Extended { at, by, .. } => {
+                ledger.push_adjustment(TimeAdjustment::Extended {
                     at: *at,
                     ms: whole_ms(*by),
                 });
             }
-            Event::Compensated { from, by, cause } => {
+            DomainEvent::Compensated { from, by, cause } => {
                 ledger.give_back(&self.allowance, *from, *by, *cause);
             }
-            Event::SectionChanged { section } => self.control.section = *section,
-            Event::Flagged { .. } => self.control.flagged = true,
-            Event::Unflagged { .. } => {
+            DomainEvent::SectionChanged { section } => self.control.section = *section,
+            DomainEvent::Flagged { .. } => self.control.flagged = true,
+            DomainEvent::Unflagged { .. } => {
                 self.control.flagged = false;
-                if let Phase::HandedIn { at, by, .. } = self.control.phase {
-                    let status = self.status_after(by);
-                    self.control.phase = Phase::HandedIn { at, by, status };
+                if let AttemptPhase::HandedIn { at, by, .. } = self.control.phase {
+                    let status = self.status_after_hand_in(by);
+                    self.control.phase = AttemptPhase::HandedIn { at, by, status };
                 }
             }
-            Event::Released { .. } => self.control.released = true,
-            Event::CommandDone { key } => self.control.commands.push(key.clone()),
-            Event::Cancelled { at, .. } => {
+            DomainEvent::Released { .. } => self.control.released = true,
+            DomainEvent::CommandDone { key } => self.control.commands.push(key.clone()),
+            DomainEvent::Cancelled { at, .. } => {
                 ledger.end_pause(*at);
-                self.control.phase = Phase::Cancelled { at: *at };
+                self.control.phase = AttemptPhase::Cancelled { at: *at };
             }
-            Event::HandedIn {
+            DomainEvent::HandedIn {
                 at,
                 by,
                 seq,
@@ -426,14 +430,14 @@ impl Attempt {
                 ..
             } => {
                 ledger.end_pause(*at);
-                self.control.phase = Phase::HandedIn {
+                self.control.phase = AttemptPhase::HandedIn {
                     at: *at,
                     by: *by,
                     status: *status,
                 };
                 self.control.late = *late;
                 if let Some(seq) = seq {
-                    self.use_number(*seq);
+                    self.use_seq(*seq);
                 }
             }
         }
@@ -442,15 +446,15 @@ impl Attempt {
         }
     }
 
-    /// The answer that a numbered command changes, at the version of the change.
-    fn touch_answer(&mut self, seq: u64, question: u16, at: Timestamp) -> &mut Answer {
-        self.use_number(seq);
-        let answer = self.answers.entry(question, at);
+    /// Returns the answer that a numbered command changes, with the version of the change.
+    fn answer_to_change(&mut self, seq: u64, question: u16, at: Timestamp) -> &mut Answer {
+        self.use_seq(seq);
+        let answer = self.answers.get_or_insert(question, at);
         answer.version = self.version;
         answer
     }
 
-    fn use_number(&mut self, seq: u64) {
+    fn use_seq(&mut self, seq: u64) {
         if let Some(session) = &mut self.session {
             session.applied_seq = seq;
         }
@@ -462,157 +466,159 @@ impl Attempt {
         }
     }
 
-    /// Numbers what is applied next from here on: who replays a timeline meets gaps.
-    pub const fn count_from(&mut self, version: u64) {
+    /// Sets the version after which the next event counts: a replayed timeline has gaps.
+    pub const fn set_version(&mut self, version: u64) {
         self.version = version;
     }
 
-    /// When [`Command::Tick`] is due; none: never, as things stand.
-    pub fn next_deadline(&self) -> Option<Timestamp> {
-        let exam = self.plan.exam();
+    /// Returns when [`AttemptCommand::Tick`] is due; `None` if no tick is needed in
+    /// the current state.
+    pub fn next_tick_at(&self) -> Option<Timestamp> {
+        let exam = self.indexed_exam.exam();
         match self.control.phase {
-            Phase::Waiting => {
-                let opens = exam.available_from.filter(|_| self.connected());
+            AttemptPhase::Waiting => {
+                let opens = exam.available_from.filter(|_| self.is_connected());
                 [opens, exam.available_until].into_iter().flatten().min()
             }
-            Phase::Taking => {
+            AttemptPhase::Taking => {
                 let ledger = &self.control.ledger;
                 let hand_in = ledger.hand_in_at(&self.allowance)?;
                 let section = self.control.section.and_then(|running| {
                     ledger
                         .section_end(&self.allowance, running)
-                        .filter(|_| self.connected())
+                        .filter(|_| self.is_connected())
                 });
                 Some(section.map_or(hand_in, |end| end.min(hand_in)))
             }
-            Phase::HandedIn { .. } | Phase::Cancelled { .. } => None,
+            AttemptPhase::HandedIn { .. } | AttemptPhase::Cancelled { .. } => None,
         }
     }
 
-    /// When the engine must look at the attempt even if nobody is connected.
+    /// Returns when the engine must load the attempt even if no client is connected.
     pub fn close_at(&self) -> Option<Timestamp> {
         match self.control.phase {
-            Phase::Waiting => self.plan.exam().available_until,
-            Phase::Taking => self.control.ledger.hand_in_at(&self.allowance),
-            Phase::HandedIn { .. } | Phase::Cancelled { .. } => None,
+            AttemptPhase::Waiting => self.indexed_exam.exam().available_until,
+            AttemptPhase::Taking => self.control.ledger.hand_in_at(&self.allowance),
+            AttemptPhase::HandedIn { .. } | AttemptPhase::Cancelled { .. } => None,
         }
     }
 
-    /// Where the attempt stands.
-    pub const fn status(&self) -> Status {
+    /// Status of the attempt.
+    pub const fn status(&self) -> LifecycleStatus {
         self.control.status()
     }
 
-    /// What it is.
-    pub const fn identity(&self) -> &Arc<Identity> {
+    /// Fixed properties of the attempt.
+    pub const fn identity(&self) -> &Arc<AttemptIdentity> {
         &self.identity
     }
 
-    /// The exam.
-    pub const fn plan(&self) -> &Arc<Plan> {
-        &self.plan
+    /// The exam with its indexes.
+    pub const fn indexed_exam(&self) -> &Arc<IndexedExam> {
+        &self.indexed_exam
     }
 
-    /// What the exam grants this candidate.
-    pub fn allowance(&self) -> &Allowance {
+    /// Time that the exam grants this candidate.
+    pub fn allowance(&self) -> &TimeAllowance {
         &self.allowance
     }
 
-    /// What staff and time did.
-    pub const fn control(&self) -> &Control {
+    /// State that staff and time change.
+    pub const fn control(&self) -> &AttemptControl {
         &self.control
     }
 
-    /// Counts the changes to the record; only rises.
+    /// Number of changes to the record, with the owner's epoch in its upper bits;
+    /// only rises.
     pub const fn version(&self) -> u64 {
         self.version
     }
 
-    /// The session that owns the attempt.
-    pub const fn session(&self) -> Option<&Session> {
+    /// Session that owns the attempt.
+    pub const fn session(&self) -> Option<&AttemptSession> {
         self.session.as_ref()
     }
 
-    /// Answers and flags by question number.
-    pub const fn answers(&self) -> &Answers {
+    /// Answers and flags, by question number.
+    pub const fn answers(&self) -> &AnswerMap {
         &self.answers
     }
 
-    /// End of the candidate's time. See [`Ledger::deadline`].
+    /// End of the candidate's time. See [`TimeLedger::deadline`].
     pub fn deadline(&self, now: Timestamp) -> Option<Timestamp> {
         self.control.ledger.deadline(&self.allowance, now)
     }
 
-    /// Time left. See [`Ledger::remaining`].
-    pub fn remaining(&self, now: Timestamp) -> Duration {
-        self.control.ledger.remaining(&self.allowance, now)
+    /// Time left. See [`TimeLedger::remaining_time`].
+    pub fn remaining_time(&self, now: Timestamp) -> Duration {
+        self.control.ledger.remaining_time(&self.allowance, now)
     }
 
-    /// The time-limited section that runs, as index in the exam, and what is left of it.
-    pub fn section(&self, now: Timestamp) -> Option<(u16, Duration)> {
-        self.phase_is_taking()
-            .then(|| self.control.ledger.section(&self.allowance, now))?
+    /// The running time-limited section, as its index in the exam, and its time left.
+    pub fn running_section(&self, now: Timestamp) -> Option<(u16, Duration)> {
+        self.is_taking()
+            .then(|| self.control.ledger.running_section(&self.allowance, now))?
     }
 
-    /// Whether nothing changes its answers any more.
+    /// Returns true if the answers are final.
     pub const fn is_over(&self) -> bool {
         matches!(
             self.control.phase,
-            Phase::HandedIn { .. } | Phase::Cancelled { .. }
+            AttemptPhase::HandedIn { .. } | AttemptPhase::Cancelled { .. }
         )
     }
 
-    fn phase_is_taking(&self) -> bool {
-        self.control.phase == Phase::Taking
+    fn is_taking(&self) -> bool {
+        self.control.phase == AttemptPhase::Taking
     }
 
-    fn connected(&self) -> bool {
+    fn is_connected(&self) -> bool {
         self.session
             .as_ref()
             .is_some_and(|session| session.connected)
     }
 
-    /// What must hold after every event and after loading.
+    /// Checks the invariants that hold after every event and after loading.
     fn check_invariants(&self) {
-        let Control { phase, ledger, .. } = &self.control;
-        // The clock has begun exactly when answers may have been given.
+        let AttemptControl { phase, ledger, .. } = &self.control;
+        // An attempt can be taken only once its clock has started.
         assert!(
-            ledger.entered_at.is_some() || *phase != Phase::Taking,
-            "taking without a clock"
+            ledger.entered_at.is_some() || *phase != AttemptPhase::Taking,
+            "an attempt is taken before its clock started"
         );
-        // The clock stands still only while the attempt is being taken.
+        // The clock is paused only while the attempt is being taken.
         assert!(
-            ledger.paused_since.is_none() || *phase == Phase::Taking,
-            "paused outside of taking"
+            ledger.paused_since.is_none() || *phase == AttemptPhase::Taking,
+            "a pause while the attempt is not taken"
         );
         // No answer is newer than the attempt.
         assert!(
             self.answers
                 .iter()
                 .all(|(_, answer)| answer.version <= self.version),
-            "an answer from the future"
+            "an answer is newer than its attempt"
         );
-        // Every answer is to a question of the exam.
+        // Every answer belongs to a question of the exam.
         assert!(
             self.answers
                 .iter()
-                .all(|(number, _)| usize::from(number) < self.plan.question_count()),
-            "an answer to no question"
+                .all(|(number, _)| usize::from(number) < self.indexed_exam.question_count()),
+            "an answer has no question"
         );
     }
 }
 
-/// The part of an attempt that changes, as a store gives it back.
+/// The stored record of an attempt: the part that changes.
 #[derive(Debug, Clone, Default)]
-pub struct Stored {
-    /// What staff and time did.
-    pub control: Control,
-    /// See [`Attempt::version`].
+pub struct AttemptRecord {
+    /// State that staff and time change.
+    pub control: AttemptControl,
+    /// Version of the last change, see [`Attempt::version`].
     pub version: u64,
-    /// The session that owned it.
-    pub session: Option<Session>,
-    /// Answers and flags by question number.
-    pub answers: Answers,
+    /// Session that owned the attempt last.
+    pub session: Option<AttemptSession>,
+    /// Answers and flags, by question number.
+    pub answers: AnswerMap,
 }
 
 #[cfg(test)]

@@ -1,26 +1,26 @@
-//! What may be evidence: the kinds that a proctoring client sends, and the types of their files.
+//! Evidence: the kinds that a proctoring client sends, and the types of their files.
 
 use serde::{Deserialize, Serialize};
 
-/// What a file of evidence shows.
+/// Kind of a file of evidence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum EvidenceKind {
     /// A picture of the candidate.
     Snapshot,
-    /// What was heard.
+    /// Sound from the candidate's microphone.
     Audio,
-    /// A film of the candidate.
+    /// A video of the candidate.
     Video,
-    /// The screen, as a picture or a film.
+    /// The candidate's screen, as a picture or a video.
     Screen,
 }
 
-impl Kind {
-    /// All of them.
+impl EvidenceKind {
+    /// All kinds, in the order of the declaration.
     pub const ALL: [Self; 4] = [Self::Snapshot, Self::Audio, Self::Video, Self::Screen];
 
-    /// Its name on the wire and in the stores.
+    /// Name of the kind on the wire and in the stores.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Snapshot => "snapshot",
@@ -30,12 +30,12 @@ impl Kind {
         }
     }
 
-    /// The kind of this name.
+    /// Returns the kind with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)
     }
 
-    fn takes(self, media_type: &MediaType) -> bool {
+    fn accepts(self, media_type: &MediaType) -> bool {
         let (family, _) = media_type.name.split_once('/').unwrap_or_default();
         match self {
             Self::Snapshot => family == "image",
@@ -49,12 +49,12 @@ impl Kind {
 /// The type of a file of evidence.
 #[derive(Debug, PartialEq, Eq)]
 pub struct MediaType {
-    /// As it is announced and served.
+    /// Name in `Content-Type`, of the upload and of the download.
     pub name: &'static str,
-    /// The ending of the file's name.
-    pub ending: &'static str,
-    /// What its content is taken for: a sound of `audio/webm` looks like a film.
-    pub looks_like: &'static [&'static str],
+    /// Extension of the file's name.
+    pub extension: &'static str,
+    /// Types that a look at the content may find: `audio/webm` is taken for a video.
+    pub detected_as: &'static [&'static str],
 }
 
 const fn media_type(
@@ -64,13 +64,13 @@ const fn media_type(
 ) -> MediaType {
     MediaType {
         name,
-        ending,
-        looks_like,
+        extension: ending,
+        detected_as: looks_like,
     }
 }
 
-/// No SVG and no HTML: they carry programs.
-static TYPES: [MediaType; 9] = [
+/// Accepted types. No SVG and no HTML: they can hold scripts.
+static MEDIA_TYPES: [MediaType; 9] = [
     media_type("image/jpeg", "jpg", &["image/jpeg"]),
     media_type("image/png", "png", &["image/png"]),
     media_type("image/webp", "webp", &["image/webp"]),
@@ -83,17 +83,17 @@ static TYPES: [MediaType; 9] = [
 ];
 
 impl MediaType {
-    /// The type of this name; parameters, as in `audio/webm;codecs=opus`, are left aside.
+    /// Returns the type with this name, without its parameters such as `;codecs=opus`.
     pub fn from_name(name: &str) -> Option<&'static Self> {
         let name = name.split(';').next().unwrap_or_default().trim();
-        TYPES
+        MEDIA_TYPES
             .iter()
             .find(|known| known.name.eq_ignore_ascii_case(name))
     }
 
-    /// The type of this name, where evidence of this kind may have it.
-    pub fn of(kind: Kind, name: &str) -> Option<&'static Self> {
-        Self::from_name(name).filter(|found| kind.takes(found))
+    /// Returns the type with this name, if evidence of this kind may have it.
+    pub fn for_kind(kind: EvidenceKind, name: &str) -> Option<&'static Self> {
+        Self::from_name(name).filter(|found| kind.accepts(found))
     }
 }
 
@@ -105,12 +105,16 @@ mod tests {
 
     #[test]
     fn each_kind_has_its_types() {
-        let list: Vec<String> = Kind::ALL
+        let list: Vec<String> = EvidenceKind::ALL
             .into_iter()
             .map(|kind| {
-                assert_eq!(Kind::from_name(kind.as_str()), Some(kind));
-                let may = |found: &&MediaType| MediaType::of(kind, found.name).is_some();
-                let names: Vec<_> = TYPES.iter().filter(may).map(|found| found.name).collect();
+                assert_eq!(EvidenceKind::from_name(kind.as_str()), Some(kind));
+                let may = |found: &&MediaType| MediaType::for_kind(kind, found.name).is_some();
+                let names: Vec<_> = MEDIA_TYPES
+                    .iter()
+                    .filter(may)
+                    .map(|found| found.name)
+                    .collect();
                 format!("{}: {}", kind.as_str(), names.join(" "))
             })
             .collect();
@@ -120,7 +124,7 @@ mod tests {
             video: video/webm video/mp4
             screen: image/jpeg image/png image/webp video/webm video/mp4"]]
         .assert_eq(&list.join("\n"));
-        assert_eq!(Kind::from_name("diary"), None);
+        assert_eq!(EvidenceKind::from_name("diary"), None);
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! An exam as its author wrote it: the content, the right answers, the rules.
+//! An exam as its author wrote it: the content, the answer keys, the rules.
 //!
-//! These are values that were validated whole (see [`definition`]); nothing
-//! downstream checks them again. They never leave the engine: what candidates
-//! get is a [`crate::domain::paper`], which has no right answers.
+//! These values are validated as a whole (see [`definition`]); no later code
+//! checks them again. They never leave the engine: candidates get a
+//! [`crate::domain::paper`], which has no answer keys.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -27,19 +27,19 @@ mod tree;
 
 pub use self::{limits::*, schema::exam_schema};
 
-/// Whether text has the form of an exam's code.
-pub fn is_code(text: &str) -> bool {
-    (1..=CODE_CHARS_MAX).contains(&text.chars().count()) && (table::CODE_RULE.holds)(text)
+/// Returns true if the text is a valid exam code.
+pub fn is_exam_code(text: &str) -> bool {
+    (1..=CODE_CHARS_MAX).contains(&text.chars().count()) && (table::CODE_RULE.accepts)(text)
 }
 
-/// An exam, validated.
+/// A validated exam.
 #[derive(Debug, Clone, PartialEq)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "independent settings of the exam file"
 )]
 pub struct Exam {
-    /// Hash of the whole definition: two exams with one version are the same.
+    /// Hash of the whole definition: exams with the same version are equal.
     pub version: ExamVersion,
     /// Unique among exams.
     pub code: ExamCode,
@@ -47,66 +47,66 @@ pub struct Exam {
     pub title: String,
     /// Markdown, may be empty.
     pub instructions: String,
-    /// What the exam is for.
+    /// Purpose of the exam.
     pub kind: ExamKind,
-    /// Time that a candidate without accommodations has.
+    /// Time for a candidate without accommodations.
     pub duration: Duration,
     /// Percent of the points, 0 to 100, at which an attempt is passed.
     pub passing_score: Decimal,
-    /// How often one person may take it, 1 to 10.
+    /// Attempts that one person has, 1 to 10.
     pub max_attempts: u16,
-    /// Nobody starts answering before.
+    /// The first instant at which candidates may answer.
     pub available_from: Option<Timestamp>,
-    /// Nobody enters after; see `full_duration_after_close`.
+    /// The end of first entries; see `full_duration_after_close`.
     pub available_until: Option<Timestamp>,
-    /// How long before `available_from` candidates may enter and wait.
+    /// Time before `available_from` in which candidates may enter and wait.
     pub lobby: Duration,
-    /// How long after the deadline answers still count, marked late.
+    /// Time after the deadline in which answers still count, marked late.
     pub grace_period: Duration,
     /// Fraction of the score that a late hand-in loses, 0 to 1.
     pub late_submission_penalty: Decimal,
-    /// Whether a late starter may run past `available_until`.
+    /// True if a late starter may run past `available_until`.
     pub full_duration_after_close: bool,
-    /// Whether each candidate gets the questions of a section in an order of their own.
+    /// True if each candidate gets the questions of a section in a different order.
     pub shuffle_questions: bool,
-    /// Whether each candidate gets the options of a question in an order of their own.
+    /// True if each candidate gets the options of a question in a different order.
     pub shuffle_options: bool,
-    /// Whether the result goes to the candidate with the hand-in.
+    /// True if the candidate gets the result with the hand-in.
     pub show_results_immediately: bool,
-    /// Whether a candidate may see the own result later.
+    /// True if candidates may see their results later.
     pub allow_review: bool,
-    /// Whether the result shows the right answers.
+    /// True if the result shows the right answers.
     pub show_correct_answers: bool,
-    /// Asked for when an attempt is started.
+    /// Password for starting an attempt, as a salted hash.
     pub password: Option<String>,
-    /// Empty: from anywhere.
+    /// Networks that the exam may be taken from; empty allows all.
     pub ip_restrictions: Vec<IpNet>,
-    /// What a second device gets.
+    /// Treatment of a second device.
     pub session_policy: SessionPolicy,
-    /// Whether time without a connection is given back, and up to how much.
+    /// The most time without a connection that is given back; `None` gives back none.
     pub compensate_up_to: Option<Duration>,
     /// Letter grades by percentage, best first.
     pub grade_scale: Vec<(Decimal, String)>,
-    /// How the attempt is watched.
-    pub proctoring: Proctoring,
+    /// Proctoring of the attempts.
+    pub proctoring: ProctoringPolicy,
     /// At least one, each with at least one question.
     pub sections: Vec<Section>,
 }
 
 impl Exam {
-    /// Every question, in the file's order.
+    /// Iterates over the questions, in the file's order.
     pub fn questions(&self) -> impl Iterator<Item = &Question> {
         self.sections.iter().flat_map(|section| &section.questions)
     }
 
-    /// The question of this id. Walks the exam: what looks up often keeps
-    /// [`Exam::index`].
+    /// Returns the question with this id. Walks the whole exam; for many look-ups keep
+    /// [`Exam::question_positions`].
     pub fn question(&self, id: &QuestionId) -> Option<&Question> {
         self.questions().find(|question| question.id == *id)
     }
 
-    /// Where each question stands: (section, position in the section).
-    pub fn index(&self) -> BTreeMap<QuestionId, (usize, usize)> {
+    /// Returns the place of each question: (section, position in the section).
+    pub fn question_positions(&self) -> BTreeMap<QuestionId, (usize, usize)> {
         self.sections
             .iter()
             .enumerate()
@@ -126,7 +126,7 @@ impl Exam {
     }
 }
 
-/// What an exam is for.
+/// Purpose of an exam.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names are the field's own")]
 pub enum ExamKind {
@@ -147,12 +147,12 @@ named!(ExamKind {
     Practice = "practice",
 });
 
-/// What happens when a candidate opens the attempt on a second device.
+/// Treatment of a second device on which a candidate opens the attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SessionPolicy {
-    /// The second takes over, the first is closed.
+    /// The second device takes over, the first is disconnected.
     Takeover,
-    /// The second is refused until a proctor releases the attempt.
+    /// The second device is refused until a proctor releases the attempt.
     Reject,
 }
 
@@ -161,61 +161,61 @@ named!(SessionPolicy {
     Reject = "reject",
 });
 
-/// How attempts of an exam are watched.
+/// Proctoring of an exam's attempts.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Proctoring {
-    /// Whether integrity events are asked for.
+pub struct ProctoringPolicy {
+    /// True if clients report integrity events.
     pub enabled: bool,
-    /// How often a client sends a heartbeat.
+    /// Interval of a client's heartbeats.
     pub heartbeat: Duration,
-    /// How long events are kept; none: as the installation does.
-    pub keep: Option<Duration>,
-    /// What follows from which events.
+    /// Time for which events are kept; `None` uses the installation's setting.
+    pub retention: Option<Duration>,
+    /// Rules that events are judged by.
     pub rules: Vec<IntegrityRule>,
 }
 
-/// `limit` events of a kind within a window have a consequence.
+/// A rule by which `limit` events of a kind within a window have a consequence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IntegrityRule {
     /// Event kind of the protocol.
     pub kind: String,
-    /// How bad one is.
-    pub severity: Severity,
-    /// The event that makes this many acts.
+    /// Severity of each such event.
+    pub severity: EventSeverity,
+    /// Number of events at which the rule acts.
     pub limit: u32,
-    /// Over which time events are counted; none: over the whole attempt.
+    /// Window in which events are counted; `None` for the whole attempt.
     pub within: Option<Duration>,
-    /// What follows.
-    pub then: Consequence,
+    /// Consequence of the rule.
+    pub then: RuleConsequence,
 }
 
-/// How bad an event is.
+/// Severity of an integrity event, mildest first.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
 )]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names are the field's own")]
-pub enum Severity {
+pub enum EventSeverity {
     Low,
     Medium,
     High,
     Critical,
 }
 
-named!(Severity {
+named!(EventSeverity {
     Low = "low",
     Medium = "medium",
     High = "high",
     Critical = "critical",
 });
 
-/// What follows from a rule, mildest first.
+/// Consequence of a rule, mildest first.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
 )]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names are the field's own")]
-pub enum Consequence {
+pub enum RuleConsequence {
     Note,
     Warn,
     Flag,
@@ -223,7 +223,7 @@ pub enum Consequence {
     Cancel,
 }
 
-named!(Consequence {
+named!(RuleConsequence {
     Note = "note",
     Warn = "warn",
     Flag = "flag",
@@ -238,83 +238,83 @@ pub struct Section {
     pub id: SectionId,
     /// Shown to people.
     pub title: String,
-    /// Sections with a limit run one after the other, in the file's order.
+    /// Time limit; sections with one run one after the other, in the file's order.
     pub time_limit: Option<Duration>,
     /// At least one.
     pub questions: Vec<Question>,
 }
 
-/// A question with its key.
+/// A question with its answer key.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Question {
     /// Unique within the exam.
     pub id: QuestionId,
     /// Markdown with LaTeX between `$`.
     pub content: String,
-    /// Over 0.
+    /// Points for a right answer, more than 0.
     pub points: Decimal,
-    /// Whether a partly right answer earns a part of the points.
+    /// True if a partly right answer earns a part of the points.
     pub partial_credit: bool,
-    /// Whether a wrong `single_choice` costs points.
+    /// True if a wrong `single_choice` costs points.
     pub negative_marking: bool,
-    /// Shown with the result where the exam shows right answers.
+    /// Shown with the result if the exam shows the right answers.
     pub explanation: Option<String>,
-    /// Type, content and key.
-    pub body: Body,
+    /// Content and answer key, by type.
+    pub body: QuestionBody,
 }
 
-/// What a question asks, by type, with its key.
+/// Content of a question and its answer key, by type.
 #[derive(Debug, Clone, PartialEq)]
 #[expect(missing_docs, reason = "the names are the exam file's own")]
-pub enum Body {
+pub enum QuestionBody {
     SingleChoice {
-        options: Vec<Choice>,
+        options: Vec<QuestionOption>,
         answer: OptionId,
     },
     MultipleChoice {
-        options: Vec<Choice>,
+        options: Vec<QuestionOption>,
         answer: Vec<OptionId>,
     },
     TrueFalse {
         answer: bool,
     },
     FillBlank {
-        blanks: Vec<Vec<Accepted>>,
+        blanks: Vec<Vec<AcceptedAnswer>>,
         case_sensitive: bool,
     },
-    /// `accepted` is none where a person marks it.
+    /// `accepted` is `None` if a person marks it.
     ShortAnswer {
-        accepted: Option<Vec<Accepted>>,
+        accepted: Option<Vec<AcceptedAnswer>>,
         case_sensitive: bool,
         rubric: Option<String>,
     },
     Essay {
         rubric: Option<String>,
     },
-    /// An empty list of languages: any.
+    /// An empty list of languages allows any language.
     Coding {
         languages: Vec<String>,
         rubric: Option<String>,
     },
     Matching {
-        left: Vec<Choice>,
-        right: Vec<Choice>,
+        left: Vec<QuestionOption>,
+        right: Vec<QuestionOption>,
         answer: BTreeMap<OptionId, OptionId>,
     },
     Ordering {
-        items: Vec<Choice>,
+        items: Vec<QuestionOption>,
         answer: Vec<OptionId>,
     },
     Hotspot {
         image: String,
-        answer: Vec<Region>,
+        answer: Vec<HotspotRegion>,
         multiple: bool,
     },
 }
 
-impl Body {
-    /// Which of the ten types it is.
-    pub const fn kind(&self) -> QuestionType {
+impl QuestionBody {
+    /// Type of the question.
+    pub const fn question_type(&self) -> QuestionType {
         match self {
             Self::SingleChoice { .. } => QuestionType::SingleChoice,
             Self::MultipleChoice { .. } => QuestionType::MultipleChoice,
@@ -359,27 +359,27 @@ named!(QuestionType {
     Hotspot = "hotspot",
 });
 
-/// Something to choose, to match or to order.
+/// An option to choose, to match or to order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Choice {
+pub struct QuestionOption {
     /// Unique within its list.
     pub id: OptionId,
     /// Markdown with LaTeX between `$`.
     pub text: String,
 }
 
-/// One accepted answer to a blank.
+/// An accepted answer to a blank or a short-answer question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names are the exam file's own")]
-pub enum Accepted {
+pub enum AcceptedAnswer {
     Text(String),
     Number { number: Decimal, tolerance: Decimal },
 }
 
-/// A region of a picture, in fractions of its width and height; edges are inside.
+/// A region of a picture, in fractions of its width and height, edges included.
 #[derive(Debug, Clone, PartialEq)]
 #[expect(missing_docs, reason = "the names are the exam file's own")]
-pub enum Region {
+pub enum HotspotRegion {
     Rect { x1: f64, y1: f64, x2: f64, y2: f64 },
     Circle { cx: f64, cy: f64, r: f64 },
     Polygon { points: Vec<(f64, f64)> },

@@ -1,28 +1,28 @@
-//! What is wrong with a file that a person wrote.
+//! Faults of a file that a person wrote.
 //!
-//! Files are validated whole: whoever wrote one gets all its faults at once,
-//! each with its place, in sentences that can be shown as they are.
+//! Files are validated as a whole: the author gets all faults at once, each with
+//! its place, in sentences that can be shown unchanged.
 
 use std::fmt::{self, Write as _};
 
-/// At most this many faults of a file are listed; the last one then says how
-/// many more there are. A person can use no more, and a hostile file of
-/// millions of faults must not take memory.
+/// The most faults of a file that are listed; one more entry then counts the rest.
+/// A person can use no more, and a hostile file with millions of faults must not
+/// take memory.
 pub const FAULTS_MAX: usize = 1_000;
 
-/// One thing that is wrong with a file.
+/// A fault of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    /// Where in the content: `sections[0].questions[3].options[1].id`, or a
-    /// column of a table. Empty for the file as a whole.
+pub struct FileFault {
+    /// Place in the content: `sections[0].questions[3].options[1].id`, or a column of
+    /// a table. Empty for the file as a whole.
     pub path: String,
-    /// What is wrong there.
+    /// Description for people.
     pub message: String,
-    /// The line, from 1, where the format tells it.
+    /// The line, from 1, if the format has lines.
     pub line: Option<u32>,
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for FileFault {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(line) = self.line {
             write!(formatter, "line {line}: ")?;
@@ -34,19 +34,20 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Keys come from the file: a long one is cut, so that its fault stays readable.
+/// Characters of a key in a path. Keys come from the file; longer ones are cut, so
+/// that their faults stay readable.
 pub(crate) const KEY_CHARS_MAX: usize = 64;
 
-/// Collects faults, up to [`FAULTS_MAX`].
+/// A list of up to [`FAULTS_MAX`] faults.
 #[derive(Debug, Default)]
-pub(crate) struct Faults {
-    list: Vec<Fault>,
+pub(crate) struct FaultList {
+    list: Vec<FileFault>,
     more: usize,
 }
 
-impl Faults {
-    /// Adds one.
-    pub(crate) fn push(&mut self, fault: Fault) {
+impl FaultList {
+    /// Adds a fault, or counts it if the list is full.
+    pub(crate) fn push(&mut self, fault: FileFault) {
         if self.list.len() < FAULTS_MAX {
             self.list.push(fault);
         } else {
@@ -54,15 +55,15 @@ impl Faults {
         }
     }
 
-    /// Whether there is none.
+    /// Returns true if there are no faults.
     pub(crate) const fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
-    /// All of them, for people.
-    pub(crate) fn into_list(mut self) -> Vec<Fault> {
+    /// Returns the faults, for people.
+    pub(crate) fn into_list(mut self) -> Vec<FileFault> {
         if self.more > 0 {
-            self.list.push(Fault {
+            self.list.push(FileFault {
                 path: String::new(),
                 message: format!("{} more faults are not listed", self.more),
                 line: None,
@@ -72,25 +73,25 @@ impl Faults {
     }
 }
 
-/// Walks a tree: knows where it is, and collects what is wrong there.
+/// A walk through a tree, with the current path and the faults found so far.
 #[derive(Debug, Default)]
-pub(crate) struct Walk {
+pub(crate) struct TreeWalk {
     path: String,
-    faults: Faults,
+    faults: FaultList,
 }
 
-impl Walk {
-    /// Says that something is wrong here.
-    pub(crate) fn fault(&mut self, message: impl Into<String>) {
-        self.faults.push(Fault {
+impl TreeWalk {
+    /// Reports a fault at the current path.
+    pub(crate) fn report_fault(&mut self, message: impl Into<String>) {
+        self.faults.push(FileFault {
             path: self.path.clone(),
             message: message.into(),
             line: None,
         });
     }
 
-    /// Does something inside the entry `key` of the map here.
-    pub(crate) fn key<T>(&mut self, key: &str, inside: impl FnOnce(&mut Self) -> T) -> T {
+    /// Calls `inside` for the entry `key` of the current map.
+    pub(crate) fn at_key<T>(&mut self, key: &str, inside: impl FnOnce(&mut Self) -> T) -> T {
         let length = self.path.len();
         if length > 0 {
             self.path.push('.');
@@ -101,8 +102,8 @@ impl Walk {
         result
     }
 
-    /// Does something inside the item `index` of the list here.
-    pub(crate) fn item<T>(&mut self, index: usize, inside: impl FnOnce(&mut Self) -> T) -> T {
+    /// Calls `inside` for the item `index` of the current list.
+    pub(crate) fn at_index<T>(&mut self, index: usize, inside: impl FnOnce(&mut Self) -> T) -> T {
         let length = self.path.len();
         write!(self.path, "[{index}]").expect("writing to a String does not fail");
         let result = inside(self);
@@ -110,8 +111,8 @@ impl Walk {
         result
     }
 
-    /// What was found wrong.
-    pub(crate) fn into_faults(self) -> Faults {
+    /// Returns the faults found.
+    pub(crate) fn into_faults(self) -> FaultList {
         self.faults
     }
 }

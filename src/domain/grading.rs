@@ -1,17 +1,16 @@
-//! Grading: what answers are worth, as far as a machine can tell.
+//! Grading: points for the answers that need no person to mark them.
 //!
-//! Arithmetic is exact from the first share to the last sum; a number is
-//! rounded once, where it leaves as [`Totals`] or [`GradeRow`]. So sums never
-//! depend on the order of questions, and a pass is never a matter of rounding:
-//! the exact percentage decides, not the one that is shown.
+//! All arithmetic is exact; a number is rounded once, in [`ScoreTotals`] or
+//! [`GradeRow`]. Therefore sums do not depend on the order of questions, and a pass
+//! does not depend on rounding: the exact percentage decides, not the displayed one.
 //!
-//! Three steps, each usable alone: [`grade_question`] gives a [`Mark`],
-//! [`totals`] adds marks up, and [`grade_attempt`] does both. Whoever marks by
-//! hand puts [`Mark::Graded`] in the place of a [`Mark::Pending`] and asks for
-//! the totals again.
+//! Three functions, each usable alone: [`grade_question`] returns an [`AnswerMark`],
+//! [`sum_marks`] adds marks up, and [`grade_attempt`] does both. Marking by hand
+//! replaces an [`AnswerMark::Pending`] with [`AnswerMark::Graded`] and sums the marks
+//! again.
 //!
-//! Stored values were checked when they were accepted. One that is malformed
-//! all the same is a wrong answer, worth 0, and never a panic.
+//! Stored values were checked when they were accepted. A malformed one nevertheless
+//! counts as a wrong answer, worth 0, and never causes a panic.
 
 mod exact;
 mod hotspot;
@@ -23,86 +22,89 @@ use num_rational::BigRational;
 use num_traits::{Signed, Zero};
 use rust_decimal::Decimal;
 
-use self::exact::{from_decimal, rounded};
+use self::exact::{from_decimal, round_half_up};
 pub use self::{
     question::grade_question,
-    result::{Head, Key, QuestionResult, ResultView, Standing, result_view},
+    result::{
+        AttemptResult, GradedQuestion, KeyVisibility, MarkedAnswer, ResultHeader, build_result,
+    },
 };
 use super::{exam::Exam, id::QuestionId};
 
-/// What one answer is worth.
+/// Exact mark of one answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Mark {
-    /// Points, exact; negative where a wrong choice costs points.
+pub enum AnswerMark {
+    /// Exact points; negative if a wrong choice costs points.
     Graded(BigRational),
-    /// A person has to mark it.
+    /// A person has to mark the answer.
     Pending,
 }
 
-impl Mark {
-    /// Points that a person gave.
-    pub fn given(points: Decimal) -> Self {
+impl AnswerMark {
+    /// Returns the mark with the points that a person gave.
+    pub fn from_points(points: Decimal) -> Self {
         Self::Graded(from_decimal(points))
     }
 
-    /// Points as they are shown and stored, 2 decimals; none where a person
-    /// has to mark.
-    pub fn points(&self) -> Option<Decimal> {
+    /// Returns the points with 2 decimals, as displayed and stored; `None` if a person
+    /// has to mark the answer.
+    pub fn rounded_points(&self) -> Option<Decimal> {
         match self {
-            Self::Graded(points) => Some(rounded(points)),
+            Self::Graded(points) => Some(round_half_up(points)),
             Self::Pending => None,
         }
     }
 }
 
-/// An attempt's sums, rounded as they are shown.
+/// Sums of an attempt, rounded as displayed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Totals {
+pub struct ScoreTotals {
     /// Points after floor and late penalty, 2 decimals.
     pub score: Decimal,
     /// Sum of the questions' points, 2 decimals.
     pub max_score: Decimal,
-    /// 0 to 100, 2 decimals.
+    /// Score in percent, 0 to 100, 2 decimals.
     pub percentage: Decimal,
-    /// Whether the exact percentage reaches the passing score; none while a person has to mark.
+    /// True if the exact percentage reaches the passing score; `None` while a mark is
+    /// pending.
     pub passed: Option<bool>,
-    /// Letter; none while a person has to mark or without a scale.
+    /// Letter; `None` while a mark is pending, or without a scale.
     pub grade: Option<String>,
-    /// Points that the late penalty took, 2 decimals.
+    /// Points lost by the late penalty, 2 decimals.
     pub penalty: Decimal,
-    /// Whether a person has to mark something.
+    /// True if a person has to mark an answer.
     pub needs_marking: bool,
 }
 
-/// The mark of one answer.
+/// The stored mark of one answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GradeRow {
-    /// Which question.
+    /// Id of the question.
     pub question: QuestionId,
-    /// 2 decimals; none where a person has to mark it.
+    /// Points with 2 decimals; `None` if a person has to mark the answer.
     pub points_earned: Option<Decimal>,
-    /// The question's points.
+    /// Points of the question.
     pub points_possible: Decimal,
 }
 
-/// A graded attempt.
+/// Marks and sums of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Grading {
-    /// One for each question, in the exam's order.
-    pub marks: Vec<Mark>,
-    /// One for each question that has an answer, in the exam's order.
+pub struct AttemptGrades {
+    /// The marks of all questions, in the exam's order.
+    pub marks: Vec<AnswerMark>,
+    /// The marks of the questions that have an answer, in the exam's order.
     pub rows: Vec<GradeRow>,
-    /// The sums.
-    pub totals: Totals,
+    /// Sums of the marks.
+    pub totals: ScoreTotals,
 }
 
-/// Grades an attempt. `answer` gives a question's stored value, none where it
-/// is unanswered.
+/// Grades an attempt. `answer` returns a question's stored value, `None` for an
+/// unanswered question.
 pub fn grade_attempt<'a>(
     exam: &Exam,
     answer: impl Fn(&QuestionId) -> Option<&'a str>,
     late: bool,
-) -> Grading {
+) -> AttemptGrades {
     let mut marks = Vec::new();
     let mut rows = Vec::new();
     for question in exam.questions() {
@@ -111,29 +113,29 @@ pub fn grade_attempt<'a>(
         if value.is_some() {
             rows.push(GradeRow {
                 question: question.id.clone(),
-                points_earned: mark.points(),
+                points_earned: mark.rounded_points(),
                 points_possible: question.points,
             });
         }
         marks.push(mark);
     }
-    let totals = totals(exam, &marks, late);
-    Grading {
+    let totals = sum_marks(exam, &marks, late);
+    AttemptGrades {
         marks,
         rows,
         totals,
     }
 }
 
-/// Adds up marks. While one is pending the score is that of the others, and
-/// there is no pass and no grade.
-pub fn totals(exam: &Exam, marks: &[Mark], late: bool) -> Totals {
+/// Adds up marks. While a mark is pending, the score is that of the others, and pass
+/// and grade are open.
+pub fn sum_marks(exam: &Exam, marks: &[AnswerMark], late: bool) -> ScoreTotals {
     let mut sum = BigRational::zero();
     let mut needs_marking = false;
     for mark in marks {
         match mark {
-            Mark::Graded(points) => sum += points,
-            Mark::Pending => needs_marking = true,
+            AnswerMark::Graded(points) => sum += points,
+            AnswerMark::Pending => needs_marking = true,
         }
     }
     let earned = if sum.is_negative() {
@@ -158,15 +160,15 @@ pub fn totals(exam: &Exam, marks: &[Mark], late: bool) -> Totals {
     };
     let reaches = |bound: Decimal| percentage >= from_decimal(bound);
     let grade = exam.grade_scale.iter().find(|(bound, _)| reaches(*bound));
-    Totals {
-        score: rounded(&score),
-        max_score: rounded(&max_score),
-        percentage: rounded(&percentage),
+    ScoreTotals {
+        score: round_half_up(&score),
+        max_score: round_half_up(&max_score),
+        percentage: round_half_up(&percentage),
         passed: (!needs_marking).then(|| reaches(exam.passing_score)),
         grade: grade
             .filter(|_| !needs_marking)
             .map(|(_, letter)| letter.clone()),
-        penalty: rounded(&penalty),
+        penalty: round_half_up(&penalty),
         needs_marking,
     }
 }

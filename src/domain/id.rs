@@ -1,10 +1,10 @@
-//! Identifiers, each a type of its own so that none is taken for another.
+//! Identifiers, each of its own type so that they cannot be confused.
 
 use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-/// An attempt. A decimal number on the wire (as a string) and in the stores.
+/// Id of an attempt. A decimal number on the wire (as a string) and in the stores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct AttemptId(pub i64);
@@ -19,7 +19,7 @@ impl std::str::FromStr for AttemptId {
     type Err = std::num::ParseIntError;
 
     /// # Errors
-    /// Where the text is no decimal 64-bit number.
+    /// If the text is no decimal 64-bit number.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         text.parse().map(Self)
     }
@@ -60,38 +60,38 @@ macro_rules! text_id {
 }
 
 text_id!(
-    /// A person: the roster's `id`.
+    /// Id of a person: the roster's `id`.
     PersonId
 );
 text_id!(
-    /// An exam, by its `code`.
+    /// Code of an exam.
     ExamCode
 );
 text_id!(
-    /// The frozen content of an exam: `sha256:` and the hash of its definition.
+    /// Version of an exam's frozen content: `sha256:` and the hash of its definition.
     ExamVersion
 );
 text_id!(
-    /// A question, unique within its exam.
+    /// Id of a question, unique within its exam.
     QuestionId
 );
 text_id!(
-    /// An option, an item, a left or a right side, unique within its question.
+    /// Id of an option, an item, a left or a right side, unique within its question.
     OptionId
 );
 text_id!(
-    /// A section, unique within its exam.
+    /// Id of a section, unique within its exam.
     SectionId
 );
 text_id!(
-    /// One session of a candidate: the numbers of its commands begin at 1.
+    /// Id of a candidate's session, in which command numbers begin at 1.
     SessionId
 );
 text_id!(
-    /// A file of evidence.
+    /// Id of a file of evidence.
     EvidenceId
 );
 text_id!(
-    /// A node of the engine.
+    /// Id of a node of the engine.
     NodeId
 );

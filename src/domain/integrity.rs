@@ -1,16 +1,15 @@
-//! Integrity: what events say about an attempt, and what the exam's rules make of it.
+//! Integrity of an attempt: events, their judgement by the exam's rules, and the risk.
 //!
-//! Pure, like all of the domain. [`Integrity::judge`] reads the rules and says
-//! what an event means, as a [`Judgement`] that holds everything there is to
-//! change: so the state follows from the events alone, and an attempt that is
-//! replayed under other rules comes out as it was. Three promises are kept here:
-//! a rule voids an attempt only where the exam says `cancel`; a lost heartbeat
-//! never does more than warn; and nothing that a client invents makes the state
-//! grow without bound.
+//! Pure, like the whole domain. [`IntegrityState::judge_event`] applies the rules to
+//! an event and returns an [`EventJudgement`] with all changes to the state. The
+//! state therefore follows from the events alone, and an attempt that is replayed
+//! under other rules is the same again. This module guarantees three things: a rule
+//! voids an attempt only if the exam says `cancel`; a lost heartbeat never does more
+//! than warn; and no input of a client makes the state grow without bound.
 //!
-//! Risk is the sum of what each kind of event added, each part halved every
-//! [`HALF_LIFE`]. Whole thousandths of a point, so that it is the same on every
-//! machine.
+//! The risk is the sum of one share for each kind of event, and each share halves
+//! every [`HALF_LIFE`]. It is computed in whole thousandths of a point, so that all
+//! machines get the same result.
 
 mod incident;
 #[cfg(test)]
@@ -23,119 +22,138 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-pub use self::incident::{Closed, DISMISSED, Incident, Raised};
+pub use self::incident::{DISMISSED, Incident, IncidentClosure, IncidentTrigger};
 use super::{
-    exam::{Consequence, IntegrityRule, Proctoring, Severity},
+    exam::{EventSeverity, IntegrityRule, ProctoringPolicy, RuleConsequence},
     id::SessionId,
     time::{Timestamp, duration_ms},
 };
 
-/// Judged events that are remembered. A session that ends leaves few unconfirmed.
-const JUDGED_MAX: usize = 16;
+/// Judged events that are remembered. A session leaves few unconfirmed ones.
+const REMEMBERED_MAX: usize = 16;
 
-/// After this time an event counts half.
+/// Time after which an event counts half.
 pub const HALF_LIFE: Duration = Duration::from_mins(15);
 
 /// The highest risk.
 pub const RISK_MAX: u8 = 100;
 
 /// Thousandths of a point of risk.
-type Milli = u32;
+type RiskMilli = u32;
 
-/// What the engine itself notices. Rules name them like a client's events.
-pub const DETECTIONS: [(Detection, &str, Severity); 6] = [
-    (Detection::HeartbeatLost, "heartbeat_lost", Severity::Low),
+/// Kinds of detection: event kind, by which rules name it, and usual severity.
+pub const DETECTIONS: [(Detection, &str, EventSeverity); 6] = [
+    (
+        Detection::HeartbeatLost,
+        "heartbeat_lost",
+        EventSeverity::Low,
+    ),
     (
         Detection::SessionTakenOver,
         "session_taken_over",
-        Severity::Medium,
+        EventSeverity::Medium,
     ),
     (
         Detection::AddressChanged,
         "address_changed",
-        Severity::Medium,
+        EventSeverity::Medium,
     ),
-    (Detection::ClockSkewed, "clock_skewed", Severity::Medium),
-    (Detection::AnswerTooFast, "answer_too_fast", Severity::Low),
-    (Detection::DeviceShared, "device_shared", Severity::High),
+    (
+        Detection::ClockSkewed,
+        "clock_skewed",
+        EventSeverity::Medium,
+    ),
+    (
+        Detection::AnswerTooFast,
+        "answer_too_fast",
+        EventSeverity::Low,
+    ),
+    (
+        Detection::DeviceShared,
+        "device_shared",
+        EventSeverity::High,
+    ),
 ];
 
-/// A kind of event that the engine itself notices.
+/// A kind of event that the engine itself detects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Detection {
-    /// The candidate was away for longer than a network needs to come back.
+    /// The candidate was absent for longer than a short network failure lasts.
     HeartbeatLost,
     /// Another device entered while one was connected.
     SessionTakenOver,
-    /// The client's address or device is another than before, in mid-exam.
+    /// The client's address or device changed during the exam.
     AddressChanged,
-    /// The client's clock jumped against the engine's.
+    /// The client's clock jumped relative to the engine's.
     ClockSkewed,
-    /// Answers came faster than their questions can be read.
+    /// Answers came faster than the questions can be read.
     AnswerTooFast,
     /// Another candidate of the exam uses the same device.
     DeviceShared,
 }
 
 impl Detection {
-    /// Its event kind.
+    /// Event kind of the detection.
     pub fn as_str(self) -> &'static str {
         let known = DETECTIONS.iter().find(|(one, ..)| *one == self);
         known.map_or("", |(_, name, _)| name)
     }
 
-    fn from_kind(kind: &str) -> Option<(Self, Severity)> {
+    fn from_kind(kind: &str) -> Option<(Self, EventSeverity)> {
         let known = DETECTIONS.iter().find(|(_, name, _)| *name == kind);
         known.map(|&(detection, _, severity)| (detection, severity))
     }
 }
 
-/// How bad an event is where no rule says it. None: it means nothing by itself.
-pub fn usual_severity(kind: &str) -> Option<Severity> {
+/// Returns the severity of an event without a rule; `None` if it is harmless by
+/// itself.
+pub fn usual_severity(kind: &str) -> Option<EventSeverity> {
     Some(match kind {
         "focus_gained" | "page_visible" | "offline" => return None,
         "focus_lost" | "page_hidden" | "fullscreen_exit" | "copy" | "cut" | "paste"
-        | "context_menu" | "print" | "face_absent" | "voice" => Severity::Low,
-        "screenshot" | "devtools" | "second_screen" | "screen_share_stopped" => Severity::Medium,
-        "face_multiple" | "phone" | "virtual_machine" => Severity::High,
-        "face_mismatch" => Severity::Critical,
+        | "context_menu" | "print" | "face_absent" | "voice" => EventSeverity::Low,
+        "screenshot" | "devtools" | "second_screen" | "screen_share_stopped" => {
+            EventSeverity::Medium
+        }
+        "face_multiple" | "phone" | "virtual_machine" => EventSeverity::High,
+        "face_mismatch" => EventSeverity::Critical,
         other => return Detection::from_kind(other).map(|(_, severity)| severity),
     })
 }
 
-/// What one event of a severity adds to the risk.
-const fn weight(severity: Severity) -> Milli {
+/// Returns the risk that one event of a severity adds.
+const fn risk_weight(severity: EventSeverity) -> RiskMilli {
     match severity {
-        Severity::Low => 2_000,
-        Severity::Medium => 8_000,
-        Severity::High => 25_000,
-        Severity::Critical => 60_000,
+        EventSeverity::Low => 2_000,
+        EventSeverity::Medium => 8_000,
+        EventSeverity::High => 25_000,
+        EventSeverity::Critical => 60_000,
     }
 }
 
-/// What is known of an attempt's integrity. A part of its stored state.
+/// Integrity state of an attempt, stored with its control state.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Integrity {
-    /// What each kind of event added to the risk, as of when it was added last.
+pub struct IntegrityState {
+    /// Share of each kind of event in the risk, at the time of its last event.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    shares: BTreeMap<String, Share>,
-    /// Events that rules count towards their limit.
+    shares: BTreeMap<String, RiskShare>,
+    /// Events that count towards the limits of rules.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    tallies: Vec<Tally>,
-    /// Oldest first.
+    tallies: Vec<RuleTally>,
+    /// Incidents, oldest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     incidents: Vec<Incident>,
-    /// How often a rule acted.
+    /// Number of times that a rule acted.
     #[serde(skip_serializing_if = "is_zero")]
     violations: u32,
-    /// The highest risk that there was.
+    /// The highest risk so far.
     peak: u8,
-    /// Where the candidate was last connected from.
+    /// Origin of the candidate's last connection.
     #[serde(skip_serializing_if = "Option::is_none")]
-    origin: Option<Origin>,
-    /// The newest events that meant something: a client that did not hear of their
-    /// being stored repeats them in its next session, under other numbers.
+    origin: Option<ConnectionOrigin>,
+    /// The newest judged events: a client that got no acknowledgement repeats them in
+    /// its next session, with other numbers.
     #[serde(skip_serializing_if = "VecDeque::is_empty")]
     judged: VecDeque<(SessionId, String, Timestamp)>,
 }
@@ -148,49 +166,50 @@ const fn is_zero(count: &u32) -> bool {
     *count == 0
 }
 
-/// Where a candidate connects from.
+/// Origin of a candidate's connection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Origin {
+pub struct ConnectionOrigin {
     /// The network address.
     pub address: String,
-    /// What the client calls its device; none: it does not say.
+    /// Name that the client gives its device, if any.
     pub device: Option<String>,
 }
 
-/// A part of the risk.
+/// The share of one kind of event in the risk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct Share {
-    milli: Milli,
+struct RiskShare {
+    milli: RiskMilli,
     at: Timestamp,
 }
 
-impl Share {
-    /// What is left of it at `now`.
-    fn at(self, now: Timestamp) -> Milli {
+impl RiskShare {
+    /// Returns the rest of the share at `now`.
+    fn remaining_at(self, now: Timestamp) -> RiskMilli {
         let half = HALF_LIFE.as_millis();
         let elapsed = now.since(self.at).as_millis();
         let Ok(halvings) = u32::try_from(elapsed / half) else {
             return 0;
         };
         let whole = self.milli.checked_shr(halvings).unwrap_or(0);
-        // Between two halvings a straight line: within 6 % of the curve.
+        // Linear between two halvings: within 6 % of the exponential curve.
         let part = u128::from(whole) * (elapsed % half) / (2 * half);
         whole - u32::try_from(part).unwrap_or(whole)
     }
 }
 
-/// Events that one rule has counted since it acted last.
+/// Events that one rule has counted since its last action.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Tally {
+struct RuleTally {
     rule: RuleKey,
-    /// All there were.
+    /// Number of all events.
     count: u32,
-    /// Where the rule has a window: when they were, oldest first.
+    /// Times of the events, oldest first; only for a rule with a window.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     at: Vec<Timestamp>,
 }
 
-/// Which rule: rules have no names, and may be changed during an exam.
+/// Identity of a rule by its content: rules have no names, and may be changed during
+/// an exam.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuleKey {
     kind: String,
@@ -200,7 +219,7 @@ pub struct RuleKey {
 }
 
 impl RuleKey {
-    fn of(rule: &IntegrityRule) -> Self {
+    fn of_rule(rule: &IntegrityRule) -> Self {
         Self {
             kind: rule.kind.clone(),
             limit: rule.limit,
@@ -210,45 +229,50 @@ impl RuleKey {
     }
 }
 
-/// What an event means under the rules as they are. Nothing: the default.
+/// Judgement of an event under the current rules; the default has no effect.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Judgement {
-    /// How bad it is; none: it means nothing.
-    pub severity: Option<Severity>,
-    /// What it adds to the risk.
-    milli: Milli,
-    /// The rules that count it, and whether it makes each act.
+pub struct EventJudgement {
+    /// Severity; `None` for a harmless event.
+    pub severity: Option<EventSeverity>,
+    /// Risk that it adds.
+    milli: RiskMilli,
+    /// The rules that count it, each with true if the event makes it act.
     rules: Vec<(RuleKey, bool)>,
-    /// What the rules that act lead to, mildest first, each once.
-    pub consequences: Vec<Consequence>,
-    /// Events that the rules which act have counted, with this one.
+    /// Consequences of the rules that act, mildest first, each once.
+    pub consequences: Vec<RuleConsequence>,
+    /// Events that the acting rules have counted, with this one.
     pub events: u32,
 }
 
-impl Judgement {
-    /// As bad as such events usually are, and nothing follows.
-    pub fn usual(kind: &str) -> Self {
+impl EventJudgement {
+    /// Returns a judgement with the usual severity and without consequences.
+    pub fn without_rules(kind: &str) -> Self {
         Self {
             severity: usual_severity(kind),
             ..Self::default()
         }
     }
 
-    /// Whether the event changes what is known of the attempt.
+    /// Returns true if the event changes the integrity state.
     pub const fn changes_anything(&self) -> bool {
         self.milli > 0 || !self.rules.is_empty() || !self.consequences.is_empty()
     }
 }
 
-impl Integrity {
-    /// Whether an event was judged in an earlier session.
+impl IntegrityState {
+    /// Returns true if an event was judged in an earlier session.
     pub fn was_judged_before(&self, session: &SessionId, kind: &str, client_at: Timestamp) -> bool {
         let mut judged = self.judged.iter();
         judged.any(|(other, what, at)| other != session && what == kind && *at == client_at)
     }
 
-    /// One that was judged in an earlier session has come in this one.
-    pub(super) fn recognise(&mut self, session: &SessionId, kind: &str, client_at: Timestamp) {
+    /// Moves a remembered event to the session that repeated it.
+    pub(super) fn move_to_session(
+        &mut self,
+        session: &SessionId,
+        kind: &str,
+        client_at: Timestamp,
+    ) {
         let mut judged = self.judged.iter_mut();
         let known = judged.find(|(other, what, at)| {
             other != session && what.as_str() == kind && *at == client_at
@@ -258,45 +282,55 @@ impl Integrity {
         }
     }
 
-    /// Remembers that an event was judged.
-    pub(super) fn remember(&mut self, session: &SessionId, kind: &str, client_at: Timestamp) {
-        if self.judged.len() >= JUDGED_MAX {
+    /// Remembers a judged event.
+    pub(super) fn remember_judged(
+        &mut self,
+        session: &SessionId,
+        kind: &str,
+        client_at: Timestamp,
+    ) {
+        if self.judged.len() >= REMEMBERED_MAX {
             self.judged.pop_front();
         }
         self.judged
             .push_back((session.clone(), kind.to_owned(), client_at));
     }
 
-    /// Whether there is nothing to keep.
+    /// Returns true if there is no state to store.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Says what an event of a kind means at `now`.
-    pub fn judge(&self, proctoring: &Proctoring, kind: &str, now: Timestamp) -> Judgement {
+    /// Judges an event of a kind at `now`.
+    pub fn judge_event(
+        &self,
+        proctoring: &ProctoringPolicy,
+        kind: &str,
+        now: Timestamp,
+    ) -> EventJudgement {
         if !proctoring.enabled {
-            return Judgement::default();
+            return EventJudgement::default();
         }
         let rules = || proctoring.rules.iter().filter(|rule| rule.kind == kind);
         let detected = Detection::from_kind(kind);
         let named = rules().map(|rule| rule.severity).max();
-        let mut judgement = Judgement {
+        let mut judgement = EventJudgement {
             severity: named.or_else(|| usual_severity(kind)),
-            ..Judgement::default()
+            ..EventJudgement::default()
         };
         let harmless = matches!(detected, Some((Detection::HeartbeatLost, _)));
         if let Some(severity) = judgement.severity.filter(|_| !harmless) {
-            judgement.milli = weight(severity);
+            judgement.milli = risk_weight(severity);
         }
         for rule in rules() {
-            let key = RuleKey::of(rule);
-            let counted = self.counted(&key, now) + 1;
+            let key = RuleKey::of_rule(rule);
+            let counted = self.count_in_window(&key, now) + 1;
             let acts = counted >= rule.limit;
             if acts {
                 let most = if harmless {
-                    Consequence::Warn
+                    RuleConsequence::Warn
                 } else {
-                    Consequence::Cancel
+                    RuleConsequence::Cancel
                 };
                 judgement.consequences.push(rule.then.min(most));
                 judgement.events = judgement.events.max(counted);
@@ -304,8 +338,8 @@ impl Integrity {
             judgement.rules.push((key, acts));
         }
         if detected.is_some() && judgement.rules.is_empty() {
-            // What the engine sees itself is shown to people, rule or none.
-            judgement.consequences.push(Consequence::Note);
+            // Detections of the engine are shown to people even without a rule.
+            judgement.consequences.push(RuleConsequence::Note);
             judgement.events = 1;
         }
         judgement.consequences.sort_unstable();
@@ -313,8 +347,8 @@ impl Integrity {
         judgement
     }
 
-    /// Events that a rule has counted and that are still in its window.
-    fn counted(&self, key: &RuleKey, now: Timestamp) -> u32 {
+    /// Returns the number of events that a rule has counted within its window.
+    fn count_in_window(&self, key: &RuleKey, now: Timestamp) -> u32 {
         let Some(tally) = self.tallies.iter().find(|tally| tally.rule == *key) else {
             return 0;
         };
@@ -328,16 +362,19 @@ impl Integrity {
         }
     }
 
-    /// Takes an event in, as it was judged.
-    pub(super) fn take(&mut self, kind: &str, at: Timestamp, judgement: &Judgement) {
+    /// Adds a judged event to the state.
+    pub(super) fn record_event(&mut self, kind: &str, at: Timestamp, judgement: &EventJudgement) {
         if judgement.milli > 0 {
             let share = self
                 .shares
                 .entry(kind.to_owned())
-                .or_insert(Share { milli: 0, at });
+                .or_insert(RiskShare { milli: 0, at });
             let most = u32::from(RISK_MAX) * 1_000;
-            let milli = share.at(at).saturating_add(judgement.milli).min(most);
-            *share = Share {
+            let milli = share
+                .remaining_at(at)
+                .saturating_add(judgement.milli)
+                .min(most);
+            *share = RiskShare {
                 milli,
                 at: share.at.max(at),
             };
@@ -348,7 +385,7 @@ impl Integrity {
                 self.tallies.retain(|tally| tally.rule != *key);
                 self.violations = self.violations.saturating_add(1);
             } else {
-                self.count(key, at);
+                self.count_event(key, at);
             }
         }
         if judgement.changes_anything()
@@ -359,10 +396,10 @@ impl Integrity {
         }
     }
 
-    fn count(&mut self, key: &RuleKey, at: Timestamp) {
+    fn count_event(&mut self, key: &RuleKey, at: Timestamp) {
         let known = self.tallies.iter().position(|tally| tally.rule == *key);
         let index = known.unwrap_or_else(|| {
-            self.tallies.push(Tally {
+            self.tallies.push(RuleTally {
                 rule: key.clone(),
                 count: 0,
                 at: Vec::new(),
@@ -378,13 +415,13 @@ impl Integrity {
         }
     }
 
-    /// Remembers where the candidate is connected from.
-    pub(super) fn arrive(&mut self, origin: Origin) {
+    /// Sets the origin of the candidate's connection.
+    pub(super) fn set_origin(&mut self, origin: ConnectionOrigin) {
         self.origin = Some(origin);
     }
 
-    /// Where the candidate was last connected from.
-    pub const fn origin(&self) -> Option<&Origin> {
+    /// Origin of the candidate's last connection.
+    pub const fn origin(&self) -> Option<&ConnectionOrigin> {
         self.origin.as_ref()
     }
 
@@ -393,26 +430,26 @@ impl Integrity {
         let milli: u64 = self
             .shares
             .values()
-            .map(|share| u64::from(share.at(now)))
+            .map(|share| u64::from(share.remaining_at(now)))
             .sum();
         u8::try_from(milli / 1_000)
             .unwrap_or(RISK_MAX)
             .min(RISK_MAX)
     }
 
-    /// What the risk is made of at `now`: points by kind of event, most first.
-    pub fn explain(&self, now: Timestamp) -> Vec<(&str, u32)> {
+    /// Returns the parts of the risk at `now`: points by kind of event, most first.
+    pub fn risk_by_kind(&self, now: Timestamp) -> Vec<(&str, u32)> {
         let mut parts: Vec<(&str, u32)> = self
             .shares
             .iter()
-            .map(|(kind, share)| (kind.as_str(), share.at(now).div_ceil(1_000)))
+            .map(|(kind, share)| (kind.as_str(), share.remaining_at(now).div_ceil(1_000)))
             .filter(|(_, points)| *points > 0)
             .collect();
         parts.sort_by_key(|(_, points)| std::cmp::Reverse(*points));
         parts
     }
 
-    /// When the risk is next less by a whole point, about.
+    /// Returns about when the risk will be less by a whole point.
     pub fn fades_at(&self, now: Timestamp) -> Option<Timestamp> {
         (self.risk(now) > 0).then(|| {
             let step = duration_ms(HALF_LIFE) / i64::from(self.risk(now)).max(1);
@@ -420,12 +457,12 @@ impl Integrity {
         })
     }
 
-    /// The highest risk that there was.
-    pub const fn peak(&self) -> u8 {
+    /// The highest risk so far.
+    pub const fn peak_risk(&self) -> u8 {
         self.peak
     }
 
-    /// How often a rule acted.
+    /// Number of times that a rule acted.
     pub const fn violations(&self) -> u32 {
         self.violations
     }

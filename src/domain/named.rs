@@ -1,13 +1,13 @@
-//! Enums that have one name each on the wire, in files and in the stores.
+//! Enums whose variants have the same name on the wire, in files and in the stores.
 
-/// Gives an enum of plain variants its names: `ALL`, `NAMES`, `as_str`, `from_name`.
+/// Gives an enum of unit variants `ALL`, `NAMES`, `as_str` and `from_name`.
 macro_rules! named {
     ($type:ident { $($variant:ident = $name:literal),+ $(,)? }) => {
         impl $type {
-            /// Every one, in the order of the declaration.
+            /// All variants, in the order of the declaration.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
-            /// The names of all, in the order of [`Self::ALL`].
+            /// All names, in the order of [`Self::ALL`].
             pub const NAMES: &'static [&'static str] = &[$($name),+];
 
             /// The name in files, on the wire and in the stores.
@@ -17,7 +17,7 @@ macro_rules! named {
                 }
             }
 
-            /// The one of this name.
+            /// Returns the variant with this name.
             pub fn from_name(name: &str) -> Option<Self> {
                 Self::ALL.iter().copied().find(|one| one.as_str() == name)
             }

@@ -1,14 +1,13 @@
-//! What candidates get of an exam, and each one's order of it.
+//! Papers: the public part of an exam, and each candidate's order of it.
 //!
-//! A [`Paper`] is one document for everyone who takes one version of an exam:
-//! immutable, cacheable, named by its hash. It is put together key by key from
-//! what a candidate may see, never by taking away from the exam what they may
-//! not, so a secret cannot slip in with a new field. What stands in the key's
-//! order in the exam file (items to put in order, right sides of a matching) is
-//! in an order of its own here.
+//! A [`Paper`] is one document for all candidates of an exam version: immutable,
+//! cacheable, named by its hash. It is built key by key from the public values,
+//! never by removing secret values from the exam, so a new field cannot reveal a
+//! secret. Items to put in order and right sides of a matching, which the exam file
+//! may list in the order of the key, have another order here.
 //!
-//! Each candidate's [`Order`] comes with `welcome` and is drawn from the
-//! attempt's seed ([`order`]); before the exam opens the document is handed out
+//! Each candidate's [`PaperOrder`] comes with `welcome` and is drawn from the
+//! attempt's seed ([`order`]). Before the exam opens, candidates get the document
 //! encrypted ([`seal`]).
 
 use std::{ops::Range, sync::Arc};
@@ -16,7 +15,7 @@ use std::{ops::Range, sync::Arc};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::exam::{Body, Choice, Exam, Question, Section};
+use super::exam::{Exam, Question, QuestionBody, QuestionOption, Section};
 
 mod draw;
 mod order;
@@ -24,20 +23,20 @@ pub mod seal;
 #[cfg(test)]
 mod tests;
 
-pub use order::{Order, QuestionOrder, SectionOrder, order_for};
+pub use order::{OrderedQuestion, OrderedSection, PaperOrder, draw_order};
 
 /// The public document of an exam version.
 #[derive(Debug, Clone)]
 pub struct Paper {
     version: Arc<str>,
     document: Arc<str>,
-    /// Where in `document` the sections stand.
+    /// Range of the sections in `document`.
     sections: Range<usize>,
 }
 
 impl Paper {
-    /// The paper of an exam.
-    pub fn of(exam: &Exam) -> Self {
+    /// Builds the paper of an exam.
+    pub fn from_exam(exam: &Exam) -> Self {
         let sections: Vec<Value> = exam
             .sections
             .iter()
@@ -59,12 +58,12 @@ impl Paper {
         &self.version
     }
 
-    /// `{version, sections}` as JSON: the body of `GET /papers/{version}`.
+    /// JSON `{version, sections}`: the body of `GET /papers/{version}`.
     pub fn document(&self) -> &Arc<str> {
         &self.document
     }
 
-    /// The sections alone, canonical JSON: what is hashed and sealed.
+    /// Canonical JSON of the sections alone, which is hashed and sealed.
     pub fn sections_json(&self) -> &str {
         &self.document[self.sections.clone()]
     }
@@ -90,26 +89,29 @@ fn public_section(exam: &Exam, section: &Section) -> Value {
 fn public_question(exam: &Exam, question: &Question) -> Value {
     let mut public = json!({
         "id": question.id,
-        "type": question.body.kind().as_str(),
+        "type": question.body.question_type().as_str(),
         "content": question.content,
-        // Text would surprise a client; two decimals survive the trip as a number.
-        "points": points(question),
+        // Not a text: a number keeps two decimals, and clients expect one.
+        "points": json_points(question),
     });
     match &question.body {
-        Body::SingleChoice { options, .. } | Body::MultipleChoice { options, .. } => {
-            public["options"] = choices(options);
+        QuestionBody::SingleChoice { options, .. }
+        | QuestionBody::MultipleChoice { options, .. } => {
+            public["options"] = public_options(options);
         }
-        Body::TrueFalse { .. } | Body::ShortAnswer { .. } | Body::Essay { .. } => {}
-        Body::FillBlank { blanks, .. } => public["blanks"] = blanks.len().into(),
-        Body::Coding { languages, .. } => public["languages"] = languages.as_slice().into(),
-        Body::Matching { left, .. } => {
-            public["left"] = choices(left);
-            public["right"] = choices(draw::document_order(&exam.code, question));
+        QuestionBody::TrueFalse { .. }
+        | QuestionBody::ShortAnswer { .. }
+        | QuestionBody::Essay { .. } => {}
+        QuestionBody::FillBlank { blanks, .. } => public["blanks"] = blanks.len().into(),
+        QuestionBody::Coding { languages, .. } => public["languages"] = languages.as_slice().into(),
+        QuestionBody::Matching { left, .. } => {
+            public["left"] = public_options(left);
+            public["right"] = public_options(draw::document_order(&exam.code, question));
         }
-        Body::Ordering { .. } => {
-            public["items"] = choices(draw::document_order(&exam.code, question));
+        QuestionBody::Ordering { .. } => {
+            public["items"] = public_options(draw::document_order(&exam.code, question));
         }
-        Body::Hotspot {
+        QuestionBody::Hotspot {
             image, multiple, ..
         } => {
             public["image"] = image.as_str().into();
@@ -119,15 +121,15 @@ fn public_question(exam: &Exam, question: &Question) -> Value {
     public
 }
 
-fn choices<'a>(choices: impl IntoIterator<Item = &'a Choice>) -> Value {
+fn public_options<'a>(choices: impl IntoIterator<Item = &'a QuestionOption>) -> Value {
     choices
         .into_iter()
         .map(|choice| json!({"id": choice.id, "text": choice.text}))
         .collect()
 }
 
-/// The points as a JSON number: whole where they are whole.
-fn points(question: &Question) -> Value {
+/// Returns the points as a JSON number, an integer if they are whole.
+fn json_points(question: &Question) -> Value {
     let points = question.points.normalize();
     match i64::try_from(points) {
         Ok(whole) if points.scale() == 0 => whole.into(),

@@ -1,4 +1,4 @@
-//! The people of the roster, and what each may do.
+//! People of the roster, with their roles and scopes.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -10,34 +10,34 @@ use super::{
     named::named,
 };
 
-/// What a person may do.
+/// Role of a person, which determines the permissions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the names are the roster's own")]
-pub enum Role {
+pub enum PersonRole {
     Candidate,
     Proctor,
     Teacher,
     Admin,
 }
 
-named!(Role {
+named!(PersonRole {
     Candidate = "candidate",
     Proctor = "proctor",
     Teacher = "teacher",
     Admin = "admin",
 });
 
-/// Which exams a person reaches.
+/// Exams that a person has access to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ExamScope {
-    /// Every exam, later ones too.
+    /// All exams, later ones too.
     All,
-    /// Those named.
+    /// The named exams.
     Some(Vec<ExamCode>),
 }
 
 impl ExamScope {
-    /// Whether the exam is among them.
+    /// Returns true if the scope contains the exam.
     pub fn contains(&self, exam: &ExamCode) -> bool {
         match self {
             Self::All => true,
@@ -46,54 +46,54 @@ impl ExamScope {
     }
 }
 
-/// Groups of candidates, such as those of one room: their names.
+/// Names of groups of candidates, such as those of one room.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Groups(BTreeSet<Box<str>>);
+pub struct GroupSet(BTreeSet<Box<str>>);
 
-impl Groups {
-    /// Whether there is none.
+impl GroupSet {
+    /// Returns true if there are no groups.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether a group is in both.
-    pub fn overlap(&self, other: &Self) -> bool {
+    /// Returns true if the sets have a group in common.
+    pub fn overlaps(&self, other: &Self) -> bool {
         !self.0.is_disjoint(&other.0)
     }
 
-    /// The names, in order.
+    /// Returns the names, in order.
     pub fn names(&self) -> Vec<&str> {
         self.0.iter().map(AsRef::as_ref).collect()
     }
 }
 
-impl<T: Into<Box<str>>> FromIterator<T> for Groups {
+impl<T: Into<Box<str>>> FromIterator<T> for GroupSet {
     fn from_iter<I: IntoIterator<Item = T>>(names: I) -> Self {
         Self(names.into_iter().map(Into::into).collect())
     }
 }
 
-/// Which candidates of an exam somebody of the staff sees and acts on.
+/// Candidates of an exam whom a member of staff sees and acts on.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum CandidateScope {
-    /// Every candidate, those of no group too.
+    /// All candidates, also those without a group.
     #[default]
     All,
-    /// Those of any of these groups.
-    Of(Groups),
+    /// Candidates in any of these groups.
+    Of(GroupSet),
 }
 
 impl CandidateScope {
-    /// Whether a candidate of these groups is among them.
-    pub fn contains(&self, groups: &Groups) -> bool {
+    /// Returns true if the scope contains a candidate of these groups.
+    pub fn contains(&self, groups: &GroupSet) -> bool {
         match self {
             Self::All => true,
-            Self::Of(own) => own.overlap(groups),
+            Self::Of(own) => own.overlaps(groups),
         }
     }
 
-    /// The groups; none: there is no such limit.
-    pub const fn groups(&self) -> Option<&Groups> {
+    /// Returns the groups; `None` for all candidates.
+    pub const fn groups(&self) -> Option<&GroupSet> {
         match self {
             Self::All => None,
             Self::Of(groups) => Some(groups),
@@ -103,30 +103,30 @@ impl CandidateScope {
 
 /// A person of the roster.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Person {
+pub struct RosterPerson {
     /// Unique.
     pub id: PersonId,
     /// Shown to people.
     pub name: String,
     /// May be empty.
     pub email: String,
-    /// What the person may do.
-    pub role: Role,
-    /// Which exams the person may take or watch.
+    /// Role, which determines the permissions.
+    pub role: PersonRole,
+    /// Exams that the person may take or watch.
     pub exams: ExamScope,
-    /// A candidate's, and of a proctor those that the proctor watches.
-    pub groups: Groups,
-    /// Multiplies the duration, 1 or more.
+    /// The groups that a candidate belongs to, or a proctor watches.
+    pub groups: GroupSet,
+    /// Factor of the duration, 1 or more.
     pub time_factor: Decimal,
-    /// Added to the duration.
+    /// Time added to the duration.
     pub extra_time: Duration,
 }
 
-impl Person {
-    /// Which candidates of an exam the person sees, being its staff: a proctor of
-    /// groups theirs alone.
-    pub fn candidates(&self) -> CandidateScope {
-        if self.role == Role::Proctor && !self.groups.is_empty() {
+impl RosterPerson {
+    /// Returns the candidates of an exam whom the person sees as staff: a proctor with
+    /// groups sees only theirs.
+    pub fn candidate_scope(&self) -> CandidateScope {
+        if self.role == PersonRole::Proctor && !self.groups.is_empty() {
             CandidateScope::Of(self.groups.clone())
         } else {
             CandidateScope::All
@@ -140,11 +140,11 @@ mod tests {
 
     #[test]
     fn who_watches_groups_sees_those_in_any_of_them() {
-        let of = |names: &[&str]| names.iter().copied().collect::<Groups>();
+        let of = |names: &[&str]| names.iter().copied().collect::<GroupSet>();
         let two = CandidateScope::Of(of(&["a", "b"]));
         assert!(two.contains(&of(&["b", "c"])));
         assert!(!two.contains(&of(&["c"])));
-        assert!(!two.contains(&Groups::default()));
-        assert!(CandidateScope::All.contains(&Groups::default()));
+        assert!(!two.contains(&GroupSet::default()));
+        assert!(CandidateScope::All.contains(&GroupSet::default()));
     }
 }

@@ -1,15 +1,14 @@
-//! Hand-in receipts: what was handed in, signed, so that anyone can check it.
+//! Hand-in receipts: the signed content of a hand-in, which anyone can verify.
 //!
 //! The signature covers the canonical JSON of `content`: keys sorted, no blanks,
-//! strings escaped as little as JSON allows, and no numbers but whole ones. That
-//! is RFC 8785 without its hard part, so every language rebuilds the same bytes
-//! with its own JSON library; `docs/receipts.md` shows how. To keep it so, an
-//! answer stands in the content as a text: its JSON, or the hash of that where
-//! it is long.
+//! strings escaped as little as JSON allows, and only whole numbers. This is RFC 8785
+//! without its hard part, so every language rebuilds the same bytes with its own JSON
+//! library; `docs/receipts.md` shows how. For the same reason the content holds an
+//! answer as text: its JSON, or the hash of a long one.
 //!
-//! Nothing here is random: signing the same hand-in again gives the same
-//! receipt. The `public_key` in a receipt says which key to check with, not whose
-//! key it is; only a key that came another way tells that.
+//! Nothing here is random: signing the same hand-in again gives the same receipt. The
+//! `public_key` in a receipt names the key to verify with, but does not prove its
+//! owner; for that, compare it with a key from another source.
 
 use std::sync::Arc;
 
@@ -28,15 +27,15 @@ mod describe;
 mod verify;
 
 pub use self::{
-    describe::describe,
-    verify::{Fault, SIZE_MAX, Verified, parse_key, verify},
+    describe::describe_receipt,
+    verify::{ReceiptError, SIZE_MAX, VerifiedReceipt, parse_public_key, verify_receipt},
 };
 
-/// The only algorithm there is.
+/// The only signature algorithm.
 const ALGORITHM: &str = "Ed25519";
 
-/// Answers whose JSON is longer, in bytes, stand in a receipt as a hash: a
-/// receipt stays small whatever essays and programs it vouches for.
+/// Bytes of an answer's JSON, above which a receipt holds its hash instead: a
+/// receipt stays small even for long essays and programs.
 pub const VALUE_SIZE_MAX: usize = 1_024;
 
 /// A signed receipt. Fields are declared in the order of their names, which
@@ -46,79 +45,79 @@ pub const VALUE_SIZE_MAX: usize = 1_024;
 pub struct Receipt {
     /// `Ed25519`.
     pub alg: String,
-    /// What is signed.
-    pub content: Content,
-    /// 32 bytes, standard base64 with padding.
+    /// The signed content.
+    pub content: ReceiptContent,
+    /// Key to verify with: 32 bytes, standard base64 with padding.
     pub public_key: String,
-    /// Of the content's canonical JSON, hexadecimal.
+    /// SHA-256 of the content's canonical JSON, hexadecimal.
     pub sha256: String,
-    /// 64 bytes over the content's canonical JSON, standard base64 with padding.
+    /// Signature of the content's canonical JSON: 64 bytes, standard base64 with padding.
     pub signature: String,
 }
 
 impl Receipt {
-    /// The receipt as JSON, canonical too.
+    /// Returns the receipt as canonical JSON.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("strings and numbers are JSON")
     }
 }
 
-/// What a receipt says. Fields are declared in the order of their names, which
+/// The content of a receipt. Fields are declared in the order of their names, which
 /// makes the JSON canonical.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Content {
-    /// Every question that was ever answered, in the exam's order.
+pub struct ReceiptContent {
+    /// All questions that were ever answered, in the exam's order.
     pub answers: Vec<FinalAnswer>,
     /// The attempt's id.
     pub attempt: String,
-    /// Whose attempt.
+    /// Id of the candidate.
     pub candidate: PersonId,
-    /// End of the candidate's time; null where nobody entered.
+    /// End of the candidate's time; null if the attempt was never entered.
     pub deadline_at: Option<Timestamp>,
-    /// When the clock began; null where nobody entered.
+    /// Start of the clock; null if the attempt was never entered.
     pub entered_at: Option<Timestamp>,
     /// The exam's code.
     pub exam: ExamCode,
     /// `sha256:` and the hash of the exam's definition.
     pub exam_version: ExamVersion,
-    /// How to read this.
-    pub format: Format,
-    /// Who handed it in.
+    /// Format of this content.
+    pub format: ReceiptFormat,
+    /// Origin of the hand-in.
     pub handed_in: HandedInBy,
-    /// Whether an answer or the hand-in came after the deadline.
+    /// True if an answer or the hand-in came after the deadline.
     pub late: bool,
-    /// `sha256:` and the hash of what the candidate was shown.
+    /// Version of the candidate's paper: `sha256:` and its hash.
     pub paper_version: Arc<str>,
-    /// When the attempt was made.
+    /// Time of the attempt's start.
     pub started_at: Timestamp,
-    /// When it was handed in.
+    /// Time of the hand-in.
     pub submitted_at: Timestamp,
 }
 
-/// The format of a content; it is signed with it.
+/// Format of a receipt's content, which the signature covers too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Format {
-    /// The only one so far.
+pub enum ReceiptFormat {
+    /// The first and only format.
     #[serde(rename = "invigil-receipt-1")]
     V1,
 }
 
-/// One answer as it was handed in.
+/// An answer as it was handed in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FinalAnswer {
-    /// Which question.
+    /// Id of the question.
     q: QuestionId,
-    /// Accepted answers until then.
+    /// Number of accepted answers to it.
     rev: u32,
-    /// The stored JSON as a text; `sha256:` and its hash where it is longer
-    /// than [`VALUE_SIZE_MAX`]; null where the answer was cleared.
+    /// The stored JSON as text; `sha256:` and its hash if it is longer than
+    /// [`VALUE_SIZE_MAX`]; null if the answer was cleared.
     value: Option<String>,
 }
 
 impl FinalAnswer {
-    /// An answer from its stored JSON; none: cleared.
+    /// Returns the answer with this stored JSON; `None` for a cleared one.
     pub fn new(question: QuestionId, rev: u32, value: Option<&str>) -> Self {
         let value = value.map(|json| {
             if json.len() <= VALUE_SIZE_MAX {
@@ -134,15 +133,15 @@ impl FinalAnswer {
         }
     }
 
-    /// Whether a question is answered, rather than cleared.
+    /// Returns true if the question is answered, false if the answer was cleared.
     pub const fn is_given(&self) -> bool {
         self.value.is_some()
     }
 }
 
 /// Signs a hand-in.
-pub fn sign(content: Content, key: &SigningKey) -> Receipt {
-    let signed = canonical(&content);
+pub fn sign_receipt(content: ReceiptContent, key: &SigningKey) -> Receipt {
+    let signed = canonical_json(&content);
     Receipt {
         alg: ALGORITHM.to_owned(),
         public_key: STANDARD.encode(key.verifying_key().as_bytes()),
@@ -152,8 +151,8 @@ pub fn sign(content: Content, key: &SigningKey) -> Receipt {
     }
 }
 
-/// The exact bytes that are signed.
-fn canonical(content: &Content) -> String {
+/// Returns the exact text that is signed.
+fn canonical_json(content: &ReceiptContent) -> String {
     serde_json::to_string(content).expect("strings and numbers are JSON")
 }
 

@@ -1,22 +1,26 @@
-//! When a candidate may see the own result.
+//! Visibility of a result to its candidate.
 
-use super::{attempt::Status, exam::Exam, time::Timestamp};
+use super::{attempt::LifecycleStatus, exam::Exam, time::Timestamp};
 
-/// Whether the exam shows a result to the candidate whose it is: at once where
-/// it shows results immediately; else, where it allows a review, as soon as
-/// nobody can take it any more or a person has looked the attempt over; and
-/// whenever staff `released` it.
-pub fn is_released(exam: &Exam, status: Status, released: bool, now: Timestamp) -> bool {
+/// Returns true if the candidate may see the result: at once if the exam shows
+/// results immediately; if it allows a review, after the exam's window or after
+/// the attempt was reviewed; and whenever staff `released` it.
+pub fn is_result_visible(
+    exam: &Exam,
+    status: LifecycleStatus,
+    released: bool,
+    now: Timestamp,
+) -> bool {
     let is_over = exam.available_until.is_some_and(|until| until <= now);
     match status {
-        // What is flagged is held until a person has looked it over.
-        Status::Started
-        | Status::InProgress
-        | Status::Paused
-        | Status::Cancelled
-        | Status::Flagged => false,
-        Status::Reviewed => released || exam.show_results_immediately || exam.allow_review,
-        Status::Submitted | Status::AutoSubmitted | Status::Graded => {
+        // A flagged attempt is held until a person has reviewed it.
+        LifecycleStatus::Started
+        | LifecycleStatus::InProgress
+        | LifecycleStatus::Paused
+        | LifecycleStatus::Cancelled
+        | LifecycleStatus::Flagged => false,
+        LifecycleStatus::Reviewed => released || exam.show_results_immediately || exam.allow_review,
+        LifecycleStatus::Submitted | LifecycleStatus::AutoSubmitted | LifecycleStatus::Graded => {
             released || exam.show_results_immediately || (exam.allow_review && is_over)
         }
     }

@@ -1,9 +1,9 @@
-//! The roster: who may take and watch which exams, a CSV file with a header.
+//! The roster: a CSV file of the people who may take and watch exams.
 //!
-//! `id,name,email,role,code,exams,time_factor,extra_minutes,groups`, in any order
-//! of columns; `email`, `time_factor`, `extra_minutes` and `groups` may be left
-//! out. Like an exam file it is read to the end, and every fault is reported with
-//! its line and column. Which of the exams exist is for the caller to check.
+//! The header has the columns `id,name,email,role,code,exams,time_factor,`
+//! `extra_minutes,groups` in any order; `email`, `time_factor`, `extra_minutes` and
+//! `groups` are optional. Like an exam file it is read to the end, and every fault is
+//! reported with its line and column. The caller checks that the exams exist.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,22 +15,22 @@ use rust_decimal::Decimal;
 
 use super::{
     exam,
-    fault::{Fault, Faults},
+    fault::{FaultList, FileFault},
     id::{ExamCode, PersonId},
-    person::{ExamScope, Groups, Person, Role},
+    person::{ExamScope, GroupSet, PersonRole, RosterPerson},
 };
 
 /// Bytes of a roster.
 pub const FILE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// People of a roster.
 pub const PEOPLE_MAX: usize = 100_000;
-/// Characters of a field; `exams` and `groups` may have more, see [`SCOPE_CHARS_MAX`].
+/// Characters of a field, except `exams` and `groups`: see [`SCOPE_CHARS_MAX`].
 pub const FIELD_CHARS_MAX: usize = 255;
-/// Characters of the list of exams, and of that of groups.
+/// Characters of `exams`, and of `groups`.
 pub const SCOPE_CHARS_MAX: usize = 20_000;
-/// The most that a candidate's time may be multiplied with.
+/// The highest factor of a candidate's time.
 pub const TIME_FACTOR_MAX: i64 = 10;
-/// The most minutes that may be added: a day.
+/// The most extra minutes: one day.
 pub const EXTRA_MINUTES_MAX: u64 = 1_440;
 
 const COLUMNS: [&str; 9] = [
@@ -50,28 +50,28 @@ const REQUIRED: [&str; 5] = ["id", "name", "role", "code", "exams"];
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RosterEntry {
     /// The person.
-    pub person: Person,
-    /// The access code, in clear: it is hashed before it is kept anywhere.
+    pub person: RosterPerson,
+    /// The access code in clear; it is hashed before it is stored.
     pub code: String,
 }
 
-/// Reads a roster.
+/// Parses a roster.
 ///
 /// # Errors
-/// Everything that is wrong with it, at least one fault.
-pub fn parse(text: &str) -> Result<Vec<RosterEntry>, Vec<Fault>> {
-    let mut faults = Faults::default();
-    let entries = read(text, &mut faults);
+/// All faults of the roster, at least one.
+pub fn parse_roster(text: &str) -> Result<Vec<RosterEntry>, Vec<FileFault>> {
+    let mut faults = FaultList::default();
+    let entries = read_entries(text, &mut faults);
     match entries {
         Some(entries) if faults.is_empty() => Ok(entries),
         _ => Err(faults.into_list()),
     }
 }
 
-fn read(text: &str, faults: &mut Faults) -> Option<Vec<RosterEntry>> {
+fn read_entries(text: &str, faults: &mut FaultList) -> Option<Vec<RosterEntry>> {
     if text.len() > FILE_BYTES_MAX {
         let mebibytes = FILE_BYTES_MAX / (1024 * 1024);
-        fault(
+        push_fault(
             faults,
             None,
             "",
@@ -87,7 +87,7 @@ fn read(text: &str, faults: &mut Faults) -> Option<Vec<RosterEntry>> {
     let columns = match reader.headers() {
         Ok(header) => read_header(header, faults)?,
         Err(error) => {
-            fault(faults, Some(1), "", error.to_string());
+            push_fault(faults, Some(1), "", error.to_string());
             return None;
         }
     };
@@ -97,7 +97,7 @@ fn read(text: &str, faults: &mut Faults) -> Option<Vec<RosterEntry>> {
         let record = match record {
             Ok(record) => record,
             Err(error) => {
-                fault(faults, None, "", error.to_string());
+                push_fault(faults, None, "", error.to_string());
                 return None;
             }
         };
@@ -105,7 +105,7 @@ fn read(text: &str, faults: &mut Faults) -> Option<Vec<RosterEntry>> {
             .position()
             .and_then(|position| line_at(text, position));
         if entries.len() >= PEOPLE_MAX {
-            fault(
+            push_fault(
                 faults,
                 line,
                 "",
@@ -115,7 +115,7 @@ fn read(text: &str, faults: &mut Faults) -> Option<Vec<RosterEntry>> {
         }
         if record.len() != columns.len() {
             let (has, needs) = (record.len(), columns.len());
-            fault(
+            push_fault(
                 faults,
                 line,
                 "",
@@ -123,16 +123,16 @@ fn read(text: &str, faults: &mut Faults) -> Option<Vec<RosterEntry>> {
             );
             continue;
         }
-        let mut row = Row {
+        let mut row = RosterLine {
             columns: &columns,
             record: &record,
             line,
             faults,
         };
-        let entry = row.read();
+        let entry = row.read_entry();
         if let Some(id) = row.id() {
             match lines.get(&id) {
-                Some(first) => row.fault("id", format!("used twice, first in line {first}")),
+                Some(first) => row.report_fault("id", format!("used twice, first in line {first}")),
                 None => drop(lines.insert(id, line.unwrap_or_default())),
             }
         }
@@ -141,31 +141,31 @@ fn read(text: &str, faults: &mut Faults) -> Option<Vec<RosterEntry>> {
     Some(entries)
 }
 
-/// Where each column stands.
-fn read_header(header: &StringRecord, faults: &mut Faults) -> Option<Vec<&'static str>> {
+/// Reads the header: the columns, in the order of the file.
+fn read_header(header: &StringRecord, faults: &mut FaultList) -> Option<Vec<&'static str>> {
     let mut columns = Vec::new();
     for name in header {
         match COLUMNS.into_iter().find(|known| *known == name) {
             Some(column) if columns.contains(&column) => {
-                fault(faults, Some(1), column, "the header names it twice");
+                push_fault(faults, Some(1), column, "the header names it twice");
             }
             Some(column) => columns.push(column),
             None => {
                 let name: String = name.chars().take(64).collect();
-                fault(faults, Some(1), &name, "is not a known column");
+                push_fault(faults, Some(1), &name, "is not a known column");
             }
         }
     }
     for column in REQUIRED {
         if !columns.contains(&column) {
-            fault(faults, Some(1), column, "is missing from the header");
+            push_fault(faults, Some(1), column, "is missing from the header");
         }
     }
     faults.is_empty().then_some(columns)
 }
 
-/// The line that a record starts on. The reader's position is before the ends of
-/// lines that it skips: blank lines, and the second half of `\r\n`.
+/// Returns the line on which a record starts. The reader's position is before the
+/// line ends that it skips: blank lines, and the second half of `\r\n`.
 fn line_at(text: &str, position: &csv::Position) -> Option<u32> {
     let start = usize::try_from(position.byte()).ok()?;
     let rest = text.as_bytes().get(start..)?;
@@ -175,30 +175,30 @@ fn line_at(text: &str, position: &csv::Position) -> Option<u32> {
     u32::try_from(line).ok()
 }
 
-fn fault(faults: &mut Faults, line: Option<u32>, column: &str, message: impl Into<String>) {
-    faults.push(Fault {
+fn push_fault(faults: &mut FaultList, line: Option<u32>, column: &str, message: impl Into<String>) {
+    faults.push(FileFault {
         path: column.to_owned(),
         message: message.into(),
         line,
     });
 }
 
-/// What is listed with semicolons.
-fn listed(text: &str) -> impl Iterator<Item = &str> {
+/// Splits a list at its semicolons.
+fn split_list(text: &str) -> impl Iterator<Item = &str> {
     text.split(';')
         .map(str::trim)
         .filter(|name| !name.is_empty())
 }
 
-/// One person's line.
-struct Row<'a> {
+/// A line of the roster that is being read.
+struct RosterLine<'a> {
     columns: &'a [&'static str],
     record: &'a StringRecord,
     line: Option<u32>,
-    faults: &'a mut Faults,
+    faults: &'a mut FaultList,
 }
 
-impl Row<'_> {
+impl RosterLine<'_> {
     fn field(&self, column: &str) -> &str {
         self.columns
             .iter()
@@ -212,24 +212,27 @@ impl Row<'_> {
         (!id.is_empty()).then(|| id.into())
     }
 
-    fn fault(&mut self, column: &str, message: impl Into<String>) {
-        fault(self.faults, self.line, column, message);
+    fn report_fault(&mut self, column: &str, message: impl Into<String>) {
+        push_fault(self.faults, self.line, column, message);
     }
 
-    fn read(&mut self) -> Option<RosterEntry> {
+    fn read_entry(&mut self) -> Option<RosterEntry> {
         for column in COLUMNS {
             self.check_text(column);
         }
-        let role = Role::from_name(self.field("role"));
+        let role = PersonRole::from_name(self.field("role"));
         if role.is_none() && !self.field("role").is_empty() {
-            self.fault("role", format!("must be one of {}", Role::NAMES.join(", ")));
+            self.report_fault(
+                "role",
+                format!("must be one of {}", PersonRole::NAMES.join(", ")),
+            );
         }
-        let exams = self.exams();
-        let groups = self.groups();
-        let time_factor = self.time_factor();
-        let extra_time = self.extra_time();
+        let exams = self.read_exams();
+        let groups = self.read_groups();
+        let time_factor = self.read_time_factor();
+        let extra_time = self.read_extra_time();
         Some(RosterEntry {
-            person: Person {
+            person: RosterPerson {
                 id: self.id()?,
                 name: self.field("name").to_owned(),
                 email: self.field("email").to_owned(),
@@ -250,40 +253,40 @@ impl Row<'_> {
             _ => FIELD_CHARS_MAX,
         };
         if text.is_empty() && REQUIRED.contains(&column) && column != "exams" {
-            self.fault(column, "must not be empty");
+            self.report_fault(column, "must not be empty");
         } else if text.chars().count() > max {
-            self.fault(column, format!("must have at most {max} characters"));
+            self.report_fault(column, format!("must have at most {max} characters"));
         } else if text.contains(char::is_control) {
-            self.fault(column, "must not hold control characters");
+            self.report_fault(column, "must not hold control characters");
         }
     }
 
-    fn exams(&mut self) -> ExamScope {
+    fn read_exams(&mut self) -> ExamScope {
         let text = self.field("exams");
         if text == "*" {
             return ExamScope::All;
         }
-        let codes: BTreeSet<ExamCode> = listed(text).map(ExamCode::from).collect();
+        let codes: BTreeSet<ExamCode> = split_list(text).map(ExamCode::from).collect();
         for code in &codes {
-            if !exam::is_code(code.as_str()) {
+            if !exam::is_exam_code(code.as_str()) {
                 let code: String = code.as_str().chars().take(64).collect();
-                self.fault("exams", format!("`{code}` is no exam code"));
+                self.report_fault("exams", format!("`{code}` is no exam code"));
             }
         }
         ExamScope::Some(codes.into_iter().collect())
     }
 
-    fn groups(&mut self) -> Groups {
-        let groups: Groups = listed(self.field("groups")).collect();
+    fn read_groups(&mut self) -> GroupSet {
+        let groups: GroupSet = split_list(self.field("groups")).collect();
         let too_long = |name: &&str| name.chars().count() > FIELD_CHARS_MAX;
         if groups.names().iter().any(too_long) {
             let message = format!("each must have at most {FIELD_CHARS_MAX} characters");
-            self.fault("groups", message);
+            self.report_fault("groups", message);
         }
         groups
     }
 
-    fn time_factor(&mut self) -> Option<Decimal> {
+    fn read_time_factor(&mut self) -> Option<Decimal> {
         let text = self.field("time_factor");
         if text.is_empty() {
             return Some(Decimal::ONE);
@@ -295,12 +298,12 @@ impl Row<'_> {
             .filter(|factor| (Decimal::ONE..=TIME_FACTOR_MAX.into()).contains(factor));
         if factor.is_none() {
             let message = format!("must be from 1 to {TIME_FACTOR_MAX}, at most 4 decimals");
-            self.fault("time_factor", message);
+            self.report_fault("time_factor", message);
         }
         factor
     }
 
-    fn extra_time(&mut self) -> Option<Duration> {
+    fn read_extra_time(&mut self) -> Option<Duration> {
         let text = self.field("extra_minutes");
         if text.is_empty() {
             return Some(Duration::ZERO);
@@ -311,7 +314,7 @@ impl Row<'_> {
             .filter(|minutes| *minutes <= EXTRA_MINUTES_MAX);
         if minutes.is_none() {
             let message = format!("must be a whole number from 0 to {EXTRA_MINUTES_MAX}");
-            self.fault("extra_minutes", message);
+            self.report_fault("extra_minutes", message);
         }
         minutes.map(|minutes| Duration::from_secs(60 * minutes))
     }

@@ -1,8 +1,8 @@
-//! Instants, as the whole product counts them.
+//! Instants and durations in whole milliseconds.
 //!
-//! One unit everywhere, on the wire, in the stores and in memory: whole
-//! milliseconds. So nothing is rounded on the way, and an attempt that was
-//! loaded from a store equals the one that was live.
+//! The unit is the same on the wire, in the stores and in memory. Therefore no value
+//! is rounded on the way, and an attempt that is loaded from a store equals the one
+//! that was live.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// The instant that is `ms` milliseconds after the Unix epoch.
+    /// Returns the instant `ms` milliseconds after the Unix epoch.
     pub const fn from_ms(ms: i64) -> Self {
         Self(ms)
     }
@@ -26,7 +26,7 @@ impl Timestamp {
         self.0
     }
 
-    /// The time from `earlier` to this instant, zero where `earlier` is later.
+    /// Returns the time since `earlier`, zero if that is later than this instant.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
@@ -48,7 +48,7 @@ impl std::ops::Sub<Duration> for Timestamp {
     }
 }
 
-/// Whole milliseconds of a duration, saturating.
+/// Returns the whole milliseconds of a duration, saturating.
 pub fn duration_ms(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

@@ -1,13 +1,14 @@
-//! The time ledger: what an attempt's time is made of, and the instants that follow.
+//! The time ledger: the account of an attempt's time, and the instants that follow
+//! from it.
 //!
-//! Every instant here is a pure function of the [`Allowance`] (the exam's rules
-//! for this candidate) and the [`Ledger`] (what happened): nothing is counted
-//! down, so an attempt that was away for an hour, or on another node, has the
-//! same deadline as one that stayed. Two rules that may surprise: the window's
-//! end caps everything that is owed by rule, but not what staff add by
-//! [`Adjustment::Extended`], which is meant to move the deadline; and a
-//! candidate who is away while the exam compensates it is handed in only once
-//! the compensation is used up.
+//! Every instant is a pure function of the [`TimeAllowance`] (the exam's rules for
+//! this candidate) and the [`TimeLedger`] (the past of the attempt). There is no
+//! countdown, so an attempt that was unloaded for an hour, or moved to another
+//! node, keeps its deadline. Two rules may surprise: the window's end limits all
+//! time granted by rule, but not the extra time of [`TimeAdjustment::Extended`],
+//! which is meant to move the deadline; and if the exam compensates absence, the
+//! attempt of an absent candidate is handed in only after the compensation is used
+//! up.
 
 use std::time::Duration;
 
@@ -19,27 +20,28 @@ use super::{
     time::{Timestamp, duration_ms},
 };
 
-/// What the exam grants this candidate.
+/// Time that an exam grants one candidate.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Allowance {
+pub struct TimeAllowance {
     /// The exam's duration times the candidate's factor, plus extra time.
     pub duration: Duration,
-    /// Nothing owed by rule runs past it; none where a full duration is owed.
+    /// Limit of all time granted by rule; `None` if a late starter has the full
+    /// duration.
     pub window_end: Option<Timestamp>,
-    /// After the deadline, answers still count for this long, marked late.
+    /// Time after the deadline in which answers still count, marked late.
     pub grace: Duration,
-    /// The most that time without a connection is given back.
+    /// The most time without a connection that is given back.
     pub compensate_up_to: Duration,
-    /// The sections with a time limit, in order: index in the exam, and the
-    /// limit, stretched as the whole duration is.
+    /// The sections with a time limit, in order: index in the exam, and the limit,
+    /// scaled like the whole duration.
     pub sections: Vec<(u16, Duration)>,
 }
 
-impl Allowance {
-    /// The allowance of a candidate with these accommodations.
+impl TimeAllowance {
+    /// Returns the allowance of a candidate with these accommodations.
     pub fn new(exam: &Exam, time_factor: Decimal, extra_time: Duration) -> Self {
         let sections = (0..).zip(&exam.sections);
-        let duration = stretch(exam.duration, time_factor) + extra_time;
+        let duration = scale_duration(exam.duration, time_factor) + extra_time;
         Self {
             duration,
             window_end: exam
@@ -49,73 +51,77 @@ impl Allowance {
             compensate_up_to: exam.compensate_up_to.unwrap_or_default(),
             sections: sections
                 .filter_map(|(index, section)| {
-                    Some((index, share(section.time_limit?, duration, exam.duration)))
+                    Some((
+                        index,
+                        scale_limit(section.time_limit?, duration, exam.duration),
+                    ))
                 })
                 .collect(),
         }
     }
 }
 
-/// The part of `whole` that `part` is of `of`, rounded up to whole milliseconds.
-/// So extra time helps in an exam that is all sections with limits, too.
-fn share(part: Duration, whole: Duration, of: Duration) -> Duration {
+/// Returns `whole * part / of`, rounded up to whole milliseconds. With it, extra
+/// time also helps in an exam that has only sections with limits.
+fn scale_limit(part: Duration, whole: Duration, of: Duration) -> Duration {
     let product = part.as_millis().saturating_mul(whole.as_millis());
     let ms = product.div_ceil(of.as_millis().max(1));
     Duration::from_millis(ms.try_into().unwrap_or(u64::MAX))
 }
 
-/// A duration times a factor, rounded up to whole milliseconds, in the candidate's favor.
-fn stretch(duration: Duration, factor: Decimal) -> Duration {
+/// Returns a duration times a factor, rounded up to whole milliseconds, in favor
+/// of the candidate.
+fn scale_duration(duration: Duration, factor: Decimal) -> Duration {
     let ms = Decimal::from(duration_ms(duration)).checked_mul(factor);
     let ms = ms.and_then(|ms| ms.ceil().to_u64());
     Duration::from_millis(ms.unwrap_or(u64::MAX))
 }
 
-/// Whole milliseconds of a duration, as the ledger keeps them.
+/// Returns the whole milliseconds of a duration, as the ledger stores them.
 pub fn whole_ms(duration: Duration) -> u64 {
     duration.as_millis().try_into().unwrap_or(u64::MAX)
 }
 
-/// Why time was given back.
+/// Cause of an interruption whose time is given back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Cause {
-    /// The candidate's own connection was away.
+pub enum CompensationCause {
+    /// The candidate's own connection was lost.
     Network,
     /// No node of the engine was alive.
     Outage,
 }
 
-/// One change to an attempt's time.
+/// A change to an attempt's time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
-pub enum Adjustment {
-    /// Staff stopped the clock.
+pub enum TimeAdjustment {
+    /// The clock was paused.
     Paused {
-        /// When it stopped.
+        /// Begin of the pause.
         from: Timestamp,
-        /// When it went on.
+        /// End of the pause.
         until: Timestamp,
     },
     /// Staff moved the deadline.
     Extended {
-        /// When.
+        /// Time of the extension.
         at: Timestamp,
-        /// By how much.
+        /// Extra time in milliseconds.
         ms: u64,
     },
-    /// An interruption was given back.
+    /// The time of an interruption was given back.
     Compensated {
-        /// When the interruption began; an outage is compensated once by it.
+        /// Begin of the interruption, by which an outage is compensated only once.
         from: Timestamp,
-        /// By how much.
+        /// Time given back, in milliseconds.
         ms: u64,
-        /// Why.
-        cause: Cause,
+        /// Cause of the interruption.
+        cause: CompensationCause,
     },
 }
 
-impl Adjustment {
+impl TimeAdjustment {
     const fn begins_at(self) -> Timestamp {
         match self {
             Self::Paused { from, .. } | Self::Compensated { from, .. } => from,
@@ -126,12 +132,12 @@ impl Adjustment {
     const fn stops_the_clock(self) -> bool {
         match self {
             Self::Paused { .. } => true,
-            Self::Compensated { cause, .. } => matches!(cause, Cause::Outage),
+            Self::Compensated { cause, .. } => matches!(cause, CompensationCause::Outage),
             Self::Extended { .. } => false,
         }
     }
 
-    fn length(self) -> Duration {
+    fn time_added(self) -> Duration {
         match self {
             Self::Paused { from, until } => until.since(from),
             Self::Extended { ms, .. } | Self::Compensated { ms, .. } => Duration::from_millis(ms),
@@ -139,72 +145,71 @@ impl Adjustment {
     }
 }
 
-/// Later than every instant of an attempt.
+/// An instant later than all instants of an attempt.
 const NEVER: Timestamp = Timestamp::from_ms(i64::MAX);
 
-/// When a section with a time limit may be worked on.
+/// Times of a section with a time limit.
 struct LimitedSection {
-    /// Its index in the exam.
+    /// Index of the section in the exam.
     index: u16,
     begin: Timestamp,
     /// The end of its time.
     end: Timestamp,
-    /// The end of its answers; [`NEVER`] where the hand-in ends them.
+    /// The end of its answers; [`NEVER`] if the hand-in ends them.
     closes: Timestamp,
 }
 
-/// What happened to an attempt's time.
+/// Account of an attempt's time.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Ledger {
-    /// When the clock began.
+pub struct TimeLedger {
+    /// Start of the clock.
     pub entered_at: Option<Timestamp>,
-    /// In the order in which they were made.
+    /// All adjustments, in the order in which they were made.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub adjustments: Vec<Adjustment>,
-    /// Since when the clock stands still.
+    pub adjustments: Vec<TimeAdjustment>,
+    /// Begin of the current pause.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused_since: Option<Timestamp>,
-    /// Since when the candidate is not connected; kept only where the exam
-    /// compensates it.
+    /// Begin of the candidate's current absence; stored only if the exam compensates
+    /// absence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub away_since: Option<Timestamp>,
-    /// Rises with every change of the deadline, so that clients can tell the
-    /// newer of two.
+    /// Revision of the deadline, from which clients can tell the newer of two.
     pub timing_rev: u64,
 }
 
-impl Ledger {
-    /// Adds a change that moves the deadline.
-    pub fn adjust(&mut self, adjustment: Adjustment) {
+impl TimeLedger {
+    /// Adds an adjustment, which moves the deadline.
+    pub fn push_adjustment(&mut self, adjustment: TimeAdjustment) {
         self.adjustments.push(adjustment);
         self.timing_rev += 1;
     }
 
-    /// Gives an interruption back. The candidate's own in one section become one
-    /// entry: whoever comes and goes all the time does not make the ledger grow.
+    /// Gives back the time of an interruption. The candidate's own interruptions in
+    /// one section become one entry, so a bad connection does not make the ledger grow.
     pub fn give_back(
         &mut self,
-        allowance: &Allowance,
+        allowance: &TimeAllowance,
         from: Timestamp,
         by: Duration,
-        cause: Cause,
+        cause: CompensationCause,
     ) {
         let new = whole_ms(by);
         let index = |at| self.section_at(allowance, at).map(|section| section.index);
         let joins = match self.adjustments.last() {
-            Some(Adjustment::Compensated {
+            Some(TimeAdjustment::Compensated {
                 from: first,
-                cause: Cause::Network,
+                cause: CompensationCause::Network,
                 ..
-            }) => cause == Cause::Network && index(*first) == index(from),
+            }) => cause == CompensationCause::Network && index(*first) == index(from),
             Some(_) | None => false,
         };
         match self.adjustments.last_mut() {
-            Some(Adjustment::Compensated { ms, .. }) if joins => {
+            Some(TimeAdjustment::Compensated { ms, .. }) if joins => {
                 *ms = ms.saturating_add(new);
                 self.timing_rev += 1;
             }
-            Some(_) | None => self.adjust(Adjustment::Compensated {
+            Some(_) | None => self.push_adjustment(TimeAdjustment::Compensated {
                 from,
                 ms: new,
                 cause,
@@ -212,27 +217,27 @@ impl Ledger {
         }
     }
 
-    /// Lets a stopped clock go on: the time that it stood is given back.
+    /// Starts a paused clock again and gives back the time of the pause.
     pub fn end_pause(&mut self, until: Timestamp) {
         if let Some(from) = self.paused_since.take() {
-            self.adjust(Adjustment::Paused { from, until });
+            self.push_adjustment(TimeAdjustment::Paused { from, until });
         }
     }
 
-    /// End of the candidate's time, as it would be if a stopped clock went on
-    /// at `now`. None while nobody has entered.
-    pub fn deadline(&self, allowance: &Allowance, now: Timestamp) -> Option<Timestamp> {
+    /// Returns the end of the candidate's time, as if a paused clock started again at
+    /// `now`. `None` before the first entry.
+    pub fn deadline(&self, allowance: &TimeAllowance, now: Timestamp) -> Option<Timestamp> {
         self.deadline_with(allowance, now, Duration::ZERO)
     }
 
-    /// Time left at `now`; the whole allowance while nobody has entered.
-    pub fn remaining(&self, allowance: &Allowance, now: Timestamp) -> Duration {
+    /// Returns the time left at `now`; the whole allowance before the first entry.
+    pub fn remaining_time(&self, allowance: &TimeAllowance, now: Timestamp) -> Duration {
         self.deadline(allowance, now)
             .map_or(allowance.duration, |deadline| deadline.since(now))
     }
 
-    /// When the engine hands in by itself; none while the clock does not run.
-    pub fn hand_in_at(&self, allowance: &Allowance) -> Option<Timestamp> {
+    /// Returns when the engine hands in by itself; `None` while the clock does not run.
+    pub fn hand_in_at(&self, allowance: &TimeAllowance) -> Option<Timestamp> {
         if self.paused_since.is_some() {
             return None;
         }
@@ -245,8 +250,8 @@ impl Ledger {
         Some(deadline + allowance.grace)
     }
 
-    /// What is given back to a candidate who returns at `now`.
-    pub fn absence_credit(&self, allowance: &Allowance, now: Timestamp) -> Duration {
+    /// Returns the time given back to a candidate who returns at `now`.
+    pub fn absence_credit(&self, allowance: &TimeAllowance, now: Timestamp) -> Duration {
         match (self.away_since, self.deadline(allowance, now)) {
             (Some(since), Some(deadline)) if since < deadline => {
                 let until = self.paused_since.map_or(now, |paused| paused.min(now));
@@ -257,11 +262,11 @@ impl Ledger {
         }
     }
 
-    /// What is given back for an interval in which no node was alive: the part
-    /// of it in which this clock ran. Zero where it was given back before.
+    /// Returns the time given back for an interval in which no node was alive: the
+    /// part in which this clock ran. Zero if it was already given back.
     pub fn outage_credit(
         &self,
-        allowance: &Allowance,
+        allowance: &TimeAllowance,
         from: Timestamp,
         until: Timestamp,
     ) -> Duration {
@@ -272,7 +277,7 @@ impl Ledger {
         let ran = self.hand_in_at(allowance).is_some_and(|end| begins < end);
         let known = self.adjustments.iter().any(|adjustment| {
             matches!(adjustment,
-                Adjustment::Compensated { from, cause: Cause::Outage, .. } if *from == begins)
+                TimeAdjustment::Compensated { from, cause: CompensationCause::Outage, .. } if *from == begins)
         });
         if ran && !known {
             self.ran_between(begins, until)
@@ -281,7 +286,8 @@ impl Ledger {
         }
     }
 
-    /// How much of an interval was neither paused nor given back as an outage.
+    /// Returns the part of an interval that was neither paused nor given back as an
+    /// outage.
     fn ran_between(&self, from: Timestamp, until: Timestamp) -> Duration {
         let stood: Duration = self
             .adjustments
@@ -289,52 +295,56 @@ impl Ledger {
             .filter(|adjustment| adjustment.stops_the_clock())
             .map(|adjustment| {
                 let begin = adjustment.begins_at();
-                let end = begin + adjustment.length();
+                let end = begin + adjustment.time_added();
                 end.min(until).since(begin.max(from))
             })
             .sum();
         until.since(from).saturating_sub(stood)
     }
 
-    /// The time-limited section that runs at `now`, and what is left of it.
-    pub fn section(&self, allowance: &Allowance, now: Timestamp) -> Option<(u16, Duration)> {
+    /// Returns the time-limited section that runs at `now`, and its time left.
+    pub fn running_section(
+        &self,
+        allowance: &TimeAllowance,
+        now: Timestamp,
+    ) -> Option<(u16, Duration)> {
         let at = self.paused_since.unwrap_or(now);
         self.section_at(allowance, at)
             .map(|section| (section.index, section.end.since(at)))
     }
 
-    fn section_at(&self, allowance: &Allowance, at: Timestamp) -> Option<LimitedSection> {
-        self.sections(allowance)
+    fn section_at(&self, allowance: &TimeAllowance, at: Timestamp) -> Option<LimitedSection> {
+        self.limited_sections(allowance)
             .into_iter()
             .find(|section| at < section.closes)
     }
 
-    /// Whether answers to a section count at `now`: always, where it has no limit.
-    pub fn section_is_open(&self, allowance: &Allowance, section: u16, now: Timestamp) -> bool {
+    /// Returns true if answers to a section count at `now`: always, if it has no limit.
+    pub fn section_is_open(&self, allowance: &TimeAllowance, section: u16, now: Timestamp) -> bool {
         let at = self.paused_since.unwrap_or(now);
-        self.sections(allowance)
+        self.limited_sections(allowance)
             .into_iter()
             .find(|limited| limited.index == section)
             .is_none_or(|limited| limited.begin <= at && at < limited.closes)
     }
 
-    /// When a time-limited section ends; none while the clock does not run, and
-    /// where only the hand-in ends it.
-    pub fn section_end(&self, allowance: &Allowance, section: u16) -> Option<Timestamp> {
+    /// Returns when a time-limited section ends; `None` while the clock does not run,
+    /// or if only the hand-in ends it.
+    pub fn section_end(&self, allowance: &TimeAllowance, section: u16) -> Option<Timestamp> {
         if self.paused_since.is_some() {
             return None;
         }
-        self.sections(allowance)
+        self.limited_sections(allowance)
             .into_iter()
             .find(|limited| limited.index == section)
             .map(|limited| limited.closes)
             .filter(|closes| *closes < NEVER)
     }
 
-    /// The time-limited sections. Time given back while a section ran belongs to
-    /// it, and moves those after it. The section in which the deadline falls is
-    /// the last one: it stays open in the grace.
-    fn sections(&self, allowance: &Allowance) -> Vec<LimitedSection> {
+    /// Returns the time-limited sections. Time given back while a section ran extends
+    /// that section, and moves the later ones. The section in which the deadline falls
+    /// is the last one: it stays open in the grace.
+    fn limited_sections(&self, allowance: &TimeAllowance) -> Vec<LimitedSection> {
         let mut adjustments = self.adjustments.clone();
         adjustments.sort_by_key(|adjustment| adjustment.begins_at());
         let mut adjustments = adjustments.into_iter().peekable();
@@ -350,7 +360,7 @@ impl Ledger {
             while let Some(adjustment) =
                 adjustments.next_if(|next| deadline <= end || next.begins_at() < end)
             {
-                end = end + adjustment.length();
+                end = end + adjustment.time_added();
                 so_far.adjustments.push(adjustment);
                 deadline = so_far.deadline(allowance, begin).unwrap_or_default();
             }
@@ -368,7 +378,7 @@ impl Ledger {
 
     fn deadline_with(
         &self,
-        allowance: &Allowance,
+        allowance: &TimeAllowance,
         now: Timestamp,
         credit: Duration,
     ) -> Option<Timestamp> {
@@ -376,9 +386,9 @@ impl Ledger {
         let mut extended = Duration::ZERO;
         for adjustment in &self.adjustments {
             match adjustment {
-                Adjustment::Extended { .. } => extended += adjustment.length(),
-                Adjustment::Paused { .. } | Adjustment::Compensated { .. } => {
-                    owed += adjustment.length();
+                TimeAdjustment::Extended { .. } => extended += adjustment.time_added(),
+                TimeAdjustment::Paused { .. } | TimeAdjustment::Compensated { .. } => {
+                    owed += adjustment.time_added();
                 }
             }
         }
@@ -389,20 +399,20 @@ impl Ledger {
         Some(allowance.window_end.map_or(owed, |end| end.min(owed)) + extended)
     }
 
-    fn compensation_left(&self, allowance: &Allowance) -> Duration {
+    fn compensation_left(&self, allowance: &TimeAllowance) -> Duration {
         let used: Duration = self
             .adjustments
             .iter()
             .filter(|adjustment| {
                 matches!(
                     adjustment,
-                    Adjustment::Compensated {
-                        cause: Cause::Network,
+                    TimeAdjustment::Compensated {
+                        cause: CompensationCause::Network,
                         ..
                     }
                 )
             })
-            .map(|adjustment| adjustment.length())
+            .map(|adjustment| adjustment.time_added())
             .sum();
         allowance.compensate_up_to.saturating_sub(used)
     }

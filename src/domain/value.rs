@@ -1,24 +1,24 @@
-//! Answer values: what a client may send for a question, checked against it.
+//! Answer values of clients, and their check against the question.
 //!
-//! What is checked is whether a value can be an answer at all; whether it is the
-//! right one is grading's business. Missing parts (an unmatched left side, a
-//! blank not reached) are allowed, parts that the question does not have are not.
+//! The check covers the form of a value; grading decides if it is right. Missing
+//! parts (an unmatched left side, a blank not reached) are allowed, parts that the
+//! question does not have are not.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 use smol_str::SmolStr;
 
-use super::exam::{Body, Choice, Question};
+use super::exam::{Question, QuestionBody, QuestionOption};
 
-/// Points of one hotspot answer; more than this nobody sets by hand.
+/// Points of one hotspot answer; no person sets more by hand.
 pub const POINTS_COUNT_MAX: usize = 1_000;
 
-/// A checked value as compact JSON. Most are as short as `"a"`, which takes no
-/// memory of its own; a long one is shared, not copied.
-pub type Canonical = SmolStr;
+/// A checked value as compact JSON. Short values such as `"a"` need no allocation;
+/// long ones are shared, not copied.
+pub type CanonicalValue = SmolStr;
 
-/// Why a value cannot be an answer to its question.
+/// The reason for which a value cannot be an answer to its question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct BadValue(&'static str);
@@ -30,12 +30,15 @@ impl BadValue {
     }
 }
 
-/// Checks a value against its question. `null` clears the answer and gives
-/// nothing, all else its compact JSON, as it is stored.
+/// Checks a value against its question. Returns `None` for `null`, which clears the
+/// answer, and otherwise the compact JSON that is stored.
 ///
 /// # Errors
-/// Where the value cannot be an answer to this question.
-pub fn check(question: &Question, value: &Value) -> Result<Option<Canonical>, BadValue> {
+/// If the value cannot be an answer to this question.
+pub fn check_answer(
+    question: &Question,
+    value: &Value,
+) -> Result<Option<CanonicalValue>, BadValue> {
     if value.is_null() {
         return Ok(None);
     }
@@ -43,41 +46,49 @@ pub fn check(question: &Question, value: &Value) -> Result<Option<Canonical>, Ba
     Ok(Some(value.to_string().into()))
 }
 
-fn check_body(body: &Body, value: &Value) -> Result<(), BadValue> {
+fn check_body(body: &QuestionBody, value: &Value) -> Result<(), BadValue> {
     match body {
-        Body::SingleChoice { options, .. } => {
-            let id = text(value, "must be an option id")?;
-            known(id, options)
+        QuestionBody::SingleChoice { options, .. } => {
+            let id = expect_text(value, "must be an option id")?;
+            expect_known_id(id, options)
         }
-        Body::MultipleChoice { options, .. } => {
+        QuestionBody::MultipleChoice { options, .. } => {
             check_ids(value, options, "must be a list of option ids")
         }
-        Body::TrueFalse { .. } => value
+        QuestionBody::TrueFalse { .. } => value
             .as_bool()
             .map(drop)
             .ok_or(BadValue("must be true or false")),
-        Body::FillBlank { blanks, .. } => {
-            let entries = list(value, "must be a list of texts, one a blank")?;
+        QuestionBody::FillBlank { blanks, .. } => {
+            let entries = expect_list(value, "must be a list of texts, one a blank")?;
             if entries.len() > blanks.len() {
                 return Err(BadValue("has more entries than there are blanks"));
             }
             entries
                 .iter()
-                .try_for_each(|entry| text(entry, "must be a list of texts").map(drop))
+                .try_for_each(|entry| expect_text(entry, "must be a list of texts").map(drop))
         }
-        Body::ShortAnswer { .. } | Body::Essay { .. } => text(value, "must be a text").map(drop),
-        Body::Coding { languages, .. } => check_coding(value, languages),
-        Body::Matching { left, right, .. } => check_matching(value, left, right),
-        Body::Ordering { items, .. } => check_ids(value, items, "must be a list of item ids"),
-        Body::Hotspot { .. } => check_points(value),
+        QuestionBody::ShortAnswer { .. } | QuestionBody::Essay { .. } => {
+            expect_text(value, "must be a text").map(drop)
+        }
+        QuestionBody::Coding { languages, .. } => check_coding(value, languages),
+        QuestionBody::Matching { left, right, .. } => check_matching(value, left, right),
+        QuestionBody::Ordering { items, .. } => {
+            check_ids(value, items, "must be a list of item ids")
+        }
+        QuestionBody::Hotspot { .. } => check_points(value),
     }
 }
 
-fn check_ids(value: &Value, options: &[Choice], what: &'static str) -> Result<(), BadValue> {
+fn check_ids(
+    value: &Value,
+    options: &[QuestionOption],
+    what: &'static str,
+) -> Result<(), BadValue> {
     let mut seen = BTreeSet::new();
-    for entry in list(value, what)? {
-        let id = text(entry, what)?;
-        known(id, options)?;
+    for entry in expect_list(value, what)? {
+        let id = expect_text(entry, what)?;
+        expect_known_id(id, options)?;
         if !seen.insert(id) {
             return Err(BadValue("names an id twice"));
         }
@@ -89,7 +100,7 @@ fn check_coding(value: &Value, languages: &[String]) -> Result<(), BadValue> {
     const WHAT: &str = "must be a map of language and source";
     let map = value.as_object().ok_or(BadValue(WHAT))?;
     for (key, entry) in map {
-        let entry = text(entry, WHAT)?;
+        let entry = expect_text(entry, WHAT)?;
         match key.as_str() {
             "source" => {}
             "language" if languages.is_empty() || languages.iter().any(|one| one == entry) => {}
@@ -97,7 +108,7 @@ fn check_coding(value: &Value, languages: &[String]) -> Result<(), BadValue> {
             _ => return Err(BadValue(WHAT)),
         }
     }
-    // Two keys, and none but these: both are there.
+    // With two keys, and no others allowed, both are present.
     if map.len() == 2 {
         Ok(())
     } else {
@@ -105,23 +116,27 @@ fn check_coding(value: &Value, languages: &[String]) -> Result<(), BadValue> {
     }
 }
 
-fn check_matching(value: &Value, left: &[Choice], right: &[Choice]) -> Result<(), BadValue> {
+fn check_matching(
+    value: &Value,
+    left: &[QuestionOption],
+    right: &[QuestionOption],
+) -> Result<(), BadValue> {
     const WHAT: &str = "must be a map from left ids to right ids";
     for (key, entry) in value.as_object().ok_or(BadValue(WHAT))? {
-        known(key, left)?;
-        known(text(entry, WHAT)?, right)?;
+        expect_known_id(key, left)?;
+        expect_known_id(expect_text(entry, WHAT)?, right)?;
     }
     Ok(())
 }
 
 fn check_points(value: &Value) -> Result<(), BadValue> {
     const WHAT: &str = "must be a list of [x, y] points";
-    let points = list(value, WHAT)?;
+    let points = expect_list(value, WHAT)?;
     if points.len() > POINTS_COUNT_MAX {
         return Err(BadValue("has too many points"));
     }
     for point in points {
-        let [x, y] = list(point, WHAT)? else {
+        let [x, y] = expect_list(point, WHAT)? else {
             return Err(BadValue(WHAT));
         };
         for fraction in [x, y] {
@@ -134,11 +149,11 @@ fn check_points(value: &Value) -> Result<(), BadValue> {
     Ok(())
 }
 
-fn list<'a>(value: &'a Value, what: &'static str) -> Result<&'a [Value], BadValue> {
+fn expect_list<'a>(value: &'a Value, what: &'static str) -> Result<&'a [Value], BadValue> {
     value.as_array().map(Vec::as_slice).ok_or(BadValue(what))
 }
 
-fn text<'a>(value: &'a Value, what: &'static str) -> Result<&'a str, BadValue> {
+fn expect_text<'a>(value: &'a Value, what: &'static str) -> Result<&'a str, BadValue> {
     match value.as_str() {
         Some(text) if text.contains('\0') => Err(BadValue("holds the NUL character")),
         Some(text) => Ok(text),
@@ -146,7 +161,7 @@ fn text<'a>(value: &'a Value, what: &'static str) -> Result<&'a str, BadValue> {
     }
 }
 
-fn known(id: &str, options: &[Choice]) -> Result<(), BadValue> {
+fn expect_known_id(id: &str, options: &[QuestionOption]) -> Result<(), BadValue> {
     if options.iter().any(|option| option.id.as_str() == id) {
         Ok(())
     } else {

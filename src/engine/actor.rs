@@ -1,13 +1,12 @@
 //! The actor of one live attempt: a thin shell around the pure state machine.
 //!
-//! It receives, decides, applies, and carries the effects out. Nothing outside
-//! this folder sees its mailbox. Two edges could close a cycle of waiting, and
-//! neither does: the actor never waits for the writer (a [`Slot`] takes changes
-//! without waiting) nor for a connection (an [`Outbox`] closes who is slow).
+//! It receives, decides, applies, and carries out the effects. Its mailbox is private to
+//! this folder. Two edges could close a cycle of waiting, and neither does: the actor
+//! waits neither for the writer (a [`WriteBuffer`] takes changes at once) nor for a
+//! connection (an [`Outbox`] closes slow readers).
 //!
-//! An attempt without a connection leaves memory after a while, once all of it
-//! is durable; whoever needs it again loads it. Its deadline is then the
-//! sweeper's.
+//! An attempt without a connection leaves memory after a while, once all of it is
+//! durable; the next request loads it again. Meanwhile its deadline is the sweeper's.
 
 mod client;
 mod exchange;
@@ -25,193 +24,195 @@ use tokio::{
     time::Instant,
 };
 
-use self::message::{ConnectionId, Message, Release, Reply};
-pub use self::message::{ExchangeRefusal, Handle, Opened, Opening, OpeningRefusal, StaffRefusal};
+pub use self::message::{
+    ActorHandle, ConnectRefusal, ConnectRequest, Connected, ExchangeRefusal, StaffRefusal,
+};
+use self::message::{ActorMessage, ConnectionId, ReleaseOutcome, ReplySender};
 use super::{
-    board::Seat,
+    board::BoardRow,
     entropy::drain_retry_ms,
-    outbox::{Closing, Outbox},
-    shared::Shared,
-    slot::{Change, Durable, Fate, Slot},
+    outbox::{CloseReason, Outbox},
+    shared::NodeContext,
+    slot::{AttemptChanges, BufferState, DurableProgress, WriteBuffer},
 };
 use crate::{
     domain::{
-        attempt::{Attempt, Command, Event, Refusal, command::CommandKey},
+        attempt::{Attempt, AttemptCommand, DecideError, DomainEvent, command::CommandKey},
         id::AttemptId,
         time::Timestamp,
     },
-    engine::content::{Content, Rules},
+    engine::content::{ExamContent, LiveRules},
 };
 use invigil_protocol::{
-    candidate::{Refused, TimingReason},
+    candidate::{CommandRefused, TimingReason},
     code::CloseCode,
 };
 
-/// An attempt that is over stays long enough for a client that lost its
+/// Time that an attempt stays in memory after its end: enough for a client that lost its
 /// connection at the hand-in to come back for the receipt.
-const OVER_STOP: Duration = Duration::from_secs(5);
+const OVER_STOP_AFTER: Duration = Duration::from_secs(5);
 
-/// What may wait for a commit where somebody is to be refused: the rest of the room is
-/// for those who are not.
-const REFUSALS_MAX: usize = 16;
+/// Most deferred effects with which a refusal still joins them: the rest of the room is
+/// for accepted requests.
+const DEFERRED_REFUSALS_MAX: usize = 16;
 
-/// Messages that may wait for an actor. One connection sends one at a time and
-/// REST calls are few, so a full mailbox means a stuck actor; senders wait.
-const MAILBOX: usize = 16;
+/// Capacity of a mailbox. One connection sends one message at a time and REST calls are
+/// few, so a full mailbox means a stuck actor; senders wait.
+const MAILBOX_MESSAGES: usize = 16;
 
-/// The actor. Built by the registry, which also spawns [`Actor::run`].
-pub(super) struct Actor {
-    shared: Arc<Shared>,
-    content: Arc<Content>,
-    rules: Arc<Rules>,
+/// Actor of one attempt. The registry builds it and spawns [`AttemptActor::run`].
+pub(super) struct AttemptActor {
+    shared: Arc<NodeContext>,
+    content: Arc<ExamContent>,
+    rules: Arc<LiveRules>,
     attempt: Attempt,
-    slot: Arc<Slot>,
-    mailbox: mpsc::Receiver<Message>,
-    connection: Option<Connection>,
-    connections: u64,
-    /// What follows a commit, in the order of the versions that it waits for.
-    waiting: VecDeque<(u64, After)>,
+    buffer: Arc<WriteBuffer>,
+    mailbox: mpsc::Receiver<ActorMessage>,
+    connection: Option<CandidateConnection>,
+    connection_count: u64,
+    /// Effects that wait for a commit, in the order of their versions.
+    deferred_effects: VecDeque<(u64, DeferredEffect)>,
     idle_since: Instant,
-    events: client::EventBudget,
-    /// What proctors see of it.
-    seat: Arc<Seat>,
-    sight: sight::Sight,
-    /// Who waits for the attempt to be let go.
-    leaving: Vec<oneshot::Sender<Release>>,
-    /// From when to when time is to be given back for the death of the node that had
-    /// the attempt before.
-    lost: Option<(Timestamp, Timestamp)>,
-    /// The refusal of the last command, where no connection waits for it.
-    refusal: Option<Refused>,
+    event_budget: client::EventBudget,
+    /// The attempt's row on the proctors' board.
+    board_row: Arc<BoardRow>,
+    monitor: sight::Monitor,
+    /// Nodes that wait for the attempt's release.
+    release_waiters: Vec<oneshot::Sender<ReleaseOutcome>>,
+    /// Interval still to be given back for the death of the attempt's previous node.
+    owed_outage: Option<(Timestamp, Timestamp)>,
+    /// Refusal of the last command, if no connection waits for it.
+    last_refusal: Option<CommandRefused>,
 }
 
-/// What follows once a version is durable.
-enum After {
+/// Effect that runs once a version is durable.
+enum DeferredEffect {
     /// The deadline moved.
     Timing(TimingReason),
     /// The status changed.
     Status(Option<String>),
     /// A notice for the candidate.
-    Notice(crate::domain::attempt::Notice),
+    Notice(crate::domain::attempt::PendingNotice),
     /// The attempt is handed in.
     Finish(Option<String>),
-    /// The attempt is void.
-    Void(Option<String>),
+    /// The attempt is cancelled.
+    Cancelled(Option<String>),
     /// A staff command is done.
-    Staff(CommandKey, Reply<(), StaffRefusal>),
-    /// Somebody is refused something.
+    Staff(CommandKey, ReplySender<(), StaffRefusal>),
+    /// A caller is refused.
     Refuse(Box<dyn FnOnce() + Send>),
     /// An exchange is done.
-    Exchange(Box<exchange::Exchanged>),
+    Exchange(Box<exchange::PendingExchange>),
 }
 
-/// The one connection that a candidate has.
-struct Connection {
+/// The candidate's only connection.
+struct CandidateConnection {
     id: ConnectionId,
     outbox: Arc<Outbox>,
     last_pulse: Option<Instant>,
-    /// When its client asked for it.
+    /// Time of the client's request.
     asked_at: Option<Timestamp>,
 }
 
-impl Drop for Connection {
-    /// Whatever ends the actor, a panic too, no socket is left without one. The
-    /// first closing counts, so this is the last word only.
+impl Drop for CandidateConnection {
+    /// Closes the socket however the actor ends, even by a panic. The first closing
+    /// counts, so this one is the fallback.
     fn drop(&mut self) {
-        self.outbox.close(Closing::new(CloseCode::InternalError));
+        self.outbox
+            .close(CloseReason::new(CloseCode::InternalError));
     }
 }
 
-impl Actor {
-    /// An actor for an attempt that was just taken, and the way to reach it.
+impl AttemptActor {
+    /// An actor for an attempt that was just acquired, and its handle.
     pub(super) fn new(
-        shared: Arc<Shared>,
-        content: Arc<Content>,
-        rules: Arc<Rules>,
+        shared: Arc<NodeContext>,
+        content: Arc<ExamContent>,
+        rules: Arc<LiveRules>,
         attempt: Attempt,
-        seat: Arc<Seat>,
+        board_row: Arc<BoardRow>,
         (epoch, lost_at): (u64, Option<Timestamp>),
-    ) -> (Self, Handle) {
-        let (sender, mailbox) = mpsc::channel(MAILBOX);
-        let durable = Durable {
+    ) -> (Self, ActorHandle) {
+        let (sender, mailbox) = mpsc::channel(MAILBOX_MESSAGES);
+        let durable = DurableProgress {
             version: attempt.version(),
             session: attempt.session().map(|session| session.id.clone()),
             seq: attempt.session().map_or(0, |session| session.applied_seq),
         };
-        let lost = lost_at.map(|at| (at, Self::back_by(attempt.plan(), at)));
+        let owed_outage = lost_at.map(|at| (at, Self::owed_until(attempt.indexed_exam(), at)));
         let identity = attempt.identity();
-        let slot = Slot::new(identity, epoch, durable, shared.recorder.clone());
+        let buffer = WriteBuffer::new(identity, epoch, durable, shared.recorder.clone());
         let actor = Self {
             shared,
             content,
             rules,
             attempt,
-            slot: Arc::new(slot),
+            buffer: Arc::new(buffer),
             mailbox,
             connection: None,
-            connections: 0,
-            waiting: VecDeque::new(),
+            connection_count: 0,
+            deferred_effects: VecDeque::new(),
             idle_since: Instant::now(),
-            events: client::EventBudget::new(),
-            seat,
-            sight: sight::Sight::default(),
-            leaving: Vec::new(),
-            lost,
-            refusal: None,
+            event_budget: client::EventBudget::new(),
+            board_row,
+            monitor: sight::Monitor::default(),
+            release_waiters: Vec::new(),
+            owed_outage,
+            last_refusal: None,
         };
-        (actor, Handle::new(sender))
+        (actor, ActorHandle::new(sender))
     }
 
-    /// The number of the taking that it lives by.
+    /// Epoch of the actor's lease.
     pub(super) fn epoch(&self) -> u64 {
-        self.slot.epoch()
+        self.buffer.epoch()
     }
 
-    /// Which attempt.
+    /// Id of the attempt.
     pub(super) fn attempt_id(&self) -> AttemptId {
         self.attempt.identity().id
     }
 
-    /// Lives until the attempt may leave memory. Returns messages that came too
-    /// late: they are for the next actor of this attempt.
-    pub(super) async fn run(&mut self) -> Vec<Message> {
+    /// Runs until the attempt may leave memory. Returns messages that arrived too late:
+    /// they are for the attempt's next actor.
+    pub(super) async fn run(&mut self) -> Vec<ActorMessage> {
         self.count_answers();
-        self.give_back_outages();
-        self.give_back_lost_node();
+        self.compensate_outages();
+        self.compensate_lost_node();
         self.catch_up();
         let timer = tokio::time::sleep_until(self.wake_at());
         tokio::pin!(timer);
-        // All branches are cancel-safe: a message and a permit of the slot are
-        // taken only when their branch wins.
+        // All branches are cancel-safe: a message and a permit of the buffer are consumed
+        // only when their branch wins.
         loop {
             timer.as_mut().reset(self.wake_at());
-            self.show();
+            self.update_board_row();
             tokio::select! {
                 biased;
-                () = self.slot.settled() => {
-                    if self.slot.fate() != Fate::Live {
+                () = self.buffer.wait_settled() => {
+                    if self.buffer.state() != BufferState::Live {
                         self.give_up();
                         break;
                     }
-                    self.after_commit();
+                    self.run_durable_effects();
                 }
                 message = self.mailbox.recv() => match message {
                     Some(message) => {
                         self.catch_up();
-                        self.handle(message);
+                        self.handle_message(message);
                     }
                     None => break,
                 },
                 () = &mut timer => {
                     self.catch_up();
-                    self.look_for_absence();
-                    self.keep_number();
+                    self.inspect_absence();
+                    self.flush_idle_version();
                     if self.may_stop() {
                         break;
                     }
                 }
             }
-            if self.may_go() {
+            if self.may_release() {
                 break;
             }
         }
@@ -220,208 +221,219 @@ impl Actor {
         while let Ok(message) = self.mailbox.try_recv() {
             unread.push(message);
         }
-        // Whoever waits for a fenced attempt takes it without a word of this one.
-        if self.slot.fate() == Fate::Live {
-            for reply in self.leaving.drain(..) {
-                reply.send(Release::Done).ok();
+        // A node that waits for a fenced attempt acquires it without this reply.
+        if self.buffer.state() == BufferState::Live {
+            for reply in self.release_waiters.drain(..) {
+                reply.send(ReleaseOutcome::Released).ok();
             }
         }
         unread
     }
 
-    fn handle(&mut self, message: Message) {
+    fn handle_message(&mut self, message: ActorMessage) {
         match message {
-            Message::Open(message) => {
-                let (opening, reply) = *message;
-                self.open_for(opening, reply);
+            ActorMessage::Connect(message) => {
+                let (request, reply) = *message;
+                self.handle_connect(request, reply);
             }
-            Message::Gone(connection) => self.gone(connection),
-            Message::Client(message) => {
+            ActorMessage::Disconnected(connection) => self.handle_disconnect(connection),
+            ActorMessage::Client(message) => {
                 let (connection, message) = *message;
-                self.client(connection, message);
+                self.handle_client_message(connection, message);
             }
-            Message::Exchange(message) => {
+            ActorMessage::Exchange(message) => {
                 let (exchange, reply) = *message;
-                self.exchange(exchange, reply);
+                self.handle_exchange(exchange, reply);
             }
-            Message::Staff(message) => {
+            ActorMessage::Staff(message) => {
                 let (key, action, reply) = *message;
-                self.staff(key, action, reply);
+                self.handle_staff_command(key, action, reply);
             }
-            Message::Look(reply) => {
-                reply.send(self.look()).ok();
+            ActorMessage::Snapshot(reply) => {
+                reply.send(self.build_snapshot()).ok();
             }
-            Message::Health => self.tell_health(),
-            Message::Drain => self.drain(),
-            Message::Release(message) => {
-                let (epoch, entry, reply) = *message;
-                // Who wants it of an earlier taking has given up long ago.
+            ActorMessage::HealthChanged => self.send_health(),
+            ActorMessage::Drain => self.drain(),
+            ActorMessage::Release(message) => {
+                let (epoch, join, reply) = *message;
+                // The node that asked about an earlier lease has given up long ago.
                 if epoch.is_none_or(|epoch| epoch == self.epoch()) {
-                    self.release(&entry, reply);
+                    self.begin_release(&join, reply);
                 }
             }
-            Message::Lost { epoch } => self.lose(epoch),
+            ActorMessage::Lost { epoch } => self.lose_ownership(epoch),
         }
     }
 
     /// Gives back the time in which no node was alive.
-    fn give_back_outages(&mut self) {
+    fn compensate_outages(&mut self) {
         let now = self.shared.clock.now();
         for (from, until) in Arc::clone(&self.shared.outages).iter().copied() {
-            // Already given back, or not in this attempt's time: no events.
-            self.perform(now, &Command::Outage { from, until }, Change::default())
-                .ok();
+            // No events if given back already, or outside this attempt's time.
+            self.perform_command(
+                now,
+                &AttemptCommand::Outage { from, until },
+                AttemptChanges::default(),
+            )
+            .ok();
         }
     }
 
-    /// Does what time asks for, before anything else is looked at: a slow timer
-    /// lends nobody time.
+    /// Applies all due ticks before anything else: a slow timer must not lend time.
     fn catch_up(&mut self) {
         let now = self.shared.clock.now();
-        // One tick may lead to the next: the exam opens, a section ends.
-        while self.attempt.next_deadline().is_some_and(|at| at <= now) {
+        // A tick may lead to the next: the exam opens, a section ends.
+        while self.attempt.next_tick_at().is_some_and(|at| at <= now) {
             let before = self.attempt.version();
-            self.perform(now, &Command::Tick, Change::default()).ok();
+            self.perform_command(now, &AttemptCommand::Tick, AttemptChanges::default())
+                .ok();
             if self.attempt.version() == before {
                 break;
             }
         }
     }
 
-    /// Decides, applies, and puts what changed on its way to the store.
-    fn perform(
+    /// Decides a command, applies its events, and buffers their changes.
+    fn perform_command(
         &mut self,
         now: Timestamp,
-        command: &Command,
-        mut change: Change,
-    ) -> Result<(), Refusal> {
-        self.attempt.watch_by(self.rules.current());
+        command: &AttemptCommand,
+        mut changes: AttemptChanges,
+    ) -> Result<(), DecideError> {
+        self.attempt.set_proctoring(self.rules.current_rules());
         let events = self.attempt.decide(now, command)?;
         if events.is_empty() {
             return Ok(());
         }
         for event in &events {
             self.attempt.apply(event);
-            self.record(now, event, &mut change);
-            self.follow(now, event, &mut change);
+            self.add_event_changes(now, event, &mut changes);
+            self.plan_effects(now, event, &mut changes);
         }
-        self.put(now, change);
-        self.look_into_suspicions(now);
+        self.buffer_changes(now, changes);
+        self.judge_detections(now);
         Ok(())
     }
 
-    fn put(&mut self, now: Timestamp, mut change: Change) {
-        change.progress = self.progress(now);
-        // Whoever waits, or wants the attempt, waits for the last commit.
-        change.wakes_actor |= !(self.waiting.is_empty() && self.leaving.is_empty());
-        if self.slot.put(change, Instant::now()) {
-            self.shared.writer.enqueue(Arc::clone(&self.slot));
+    fn buffer_changes(&mut self, now: Timestamp, mut changes: AttemptChanges) {
+        changes.progress = self.current_progress(now);
+        // Deferred effects and releases wait for the last commit.
+        changes.wakes_actor |=
+            !(self.deferred_effects.is_empty() && self.release_waiters.is_empty());
+        if self.buffer.add_changes(changes, Instant::now()) {
+            self.shared.writer.enqueue(Arc::clone(&self.buffer));
         }
     }
 
-    /// Plans what an event leads to besides being stored. What depends on the
-    /// store waits for the commit; what time alone decides does not, so that an
-    /// exam opens while the store is away.
-    fn follow(&mut self, now: Timestamp, event: &Event, change: &mut Change) {
-        let after = match event {
-            Event::ClockStarted { .. } => return self.tell_open(now),
-            Event::SectionChanged { .. } => return self.tell_section(now),
-            Event::Answered { .. } => return self.look_at_answer(event),
-            Event::IncidentRaised { raised } => return self.tell_incident_of(&raised.kind),
-            Event::IncidentClosed { incident, .. } | Event::IncidentAssigned { incident, .. } => {
-                return self.tell_incident(incident);
+    /// Plans the effects of an event besides being stored. Effects that depend on the
+    /// store wait for the commit; effects that time alone decides do not, so that an exam
+    /// opens while the store is away.
+    fn plan_effects(&mut self, now: Timestamp, event: &DomainEvent, changes: &mut AttemptChanges) {
+        let effect = match event {
+            DomainEvent::ClockStarted { .. } => return self.send_open(now),
+            DomainEvent::SectionChanged { .. } => return self.send_section(now),
+            DomainEvent::Answered { .. } => return self.inspect_answer(event),
+            DomainEvent::IncidentRaised { raised } => {
+                return self.publish_incident_of_kind(&raised.kind);
             }
-            Event::Compensated { .. } => After::Timing(TimingReason::Compensated),
-            Event::Extended { .. } => After::Timing(TimingReason::Extended),
-            Event::Paused { reason, .. } => After::Status(reason.clone()),
-            Event::Resumed { reason, .. } => {
-                self.after_this(After::Timing(TimingReason::Resumed));
-                After::Status(reason.clone())
+            DomainEvent::IncidentClosed { incident, .. }
+            | DomainEvent::IncidentAssigned { incident, .. } => {
+                return self.publish_incident(incident);
             }
-            Event::Noticed { .. } => match self.attempt.control().notices.last() {
-                Some(notice) => After::Notice(notice.clone()),
+            DomainEvent::Compensated { .. } => DeferredEffect::Timing(TimingReason::Compensated),
+            DomainEvent::Extended { .. } => DeferredEffect::Timing(TimingReason::Extended),
+            DomainEvent::Paused { reason, .. } => DeferredEffect::Status(reason.clone()),
+            DomainEvent::Resumed { reason, .. } => {
+                self.defer_effect(DeferredEffect::Timing(TimingReason::Resumed));
+                DeferredEffect::Status(reason.clone())
+            }
+            DomainEvent::Noticed { .. } => match self.attempt.control().notices.last() {
+                Some(notice) => DeferredEffect::Notice(notice.clone()),
                 None => return,
             },
-            Event::HandedIn { reason, by, .. } => {
-                self.shared.metrics.handed_in(by.as_str());
-                change.hand_in = self.hand_in_row().map(Box::new);
-                After::Finish(reason.clone())
+            DomainEvent::HandedIn { reason, by, .. } => {
+                self.shared.metrics.count_hand_in(by.as_str());
+                changes.hand_in = self.hand_in_row().map(Box::new);
+                DeferredEffect::Finish(reason.clone())
             }
-            Event::Cancelled { reason, .. } => After::Void(reason.clone()),
-            Event::Refused { code, .. } => return self.shared.metrics.refused(code.as_str()),
-            Event::SessionOpened { .. }
-            | Event::SessionResumed
-            | Event::Left { .. }
-            | Event::QuestionFlagged { .. }
-            | Event::Observed { .. }
-            | Event::Detected { .. }
-            | Event::Arrived { .. }
-            | Event::Noted
-            | Event::NoticesSent
-            | Event::NoticeAcknowledged { .. }
-            | Event::Flagged { .. }
-            | Event::Unflagged { .. }
-            | Event::Released { .. }
-            | Event::CommandDone { .. } => return,
+            DomainEvent::Cancelled { reason, .. } => DeferredEffect::Cancelled(reason.clone()),
+            DomainEvent::Refused { code, .. } => {
+                return self.shared.metrics.count_refusal(code.as_str());
+            }
+            DomainEvent::SessionOpened { .. }
+            | DomainEvent::SessionResumed
+            | DomainEvent::Left { .. }
+            | DomainEvent::QuestionFlagged { .. }
+            | DomainEvent::Observed { .. }
+            | DomainEvent::Detected { .. }
+            | DomainEvent::Arrived { .. }
+            | DomainEvent::Noted
+            | DomainEvent::NoticesSent
+            | DomainEvent::NoticeAcknowledged { .. }
+            | DomainEvent::Flagged { .. }
+            | DomainEvent::Unflagged { .. }
+            | DomainEvent::Released { .. }
+            | DomainEvent::CommandDone { .. } => return,
         };
-        self.after_this(after);
-        change.wakes_actor = true;
+        self.defer_effect(effect);
+        changes.wakes_actor = true;
     }
 
-    /// Plans something for when the present version is durable.
-    fn after_this(&mut self, after: After) {
-        self.waiting.push_back((self.attempt.version(), after));
+    /// Defers an effect until the present version is durable.
+    fn defer_effect(&mut self, effect: DeferredEffect) {
+        self.deferred_effects
+            .push_back((self.attempt.version(), effect));
     }
 
-    /// Waits for everything so far, though nothing changed: a repeat must not be
-    /// confirmed before the first one is durable.
-    fn after_all(&mut self, now: Timestamp, after: After) {
-        self.after_this(after);
-        if self.slot.is_clean(self.attempt.version()) {
-            self.after_commit();
+    /// Defers an effect until everything so far is durable, even if nothing changed: a
+    /// repeat must not be confirmed before the original is durable.
+    fn defer_until_durable(&mut self, now: Timestamp, effect: DeferredEffect) {
+        self.defer_effect(effect);
+        if self.buffer.is_clean(self.attempt.version()) {
+            self.run_durable_effects();
         } else {
-            self.put(
+            self.buffer_changes(
                 now,
-                Change {
+                AttemptChanges {
                     wakes_actor: true,
-                    ..Change::default()
+                    ..AttemptChanges::default()
                 },
             );
         }
     }
 
-    /// Refuses somebody something once a commit has shown that the attempt is still this
-    /// node's. A node that was replaced may not know it yet, and would refuse by what is
-    /// no longer so; whoever asks such a one gets no answer, and comes to the owner.
-    fn refuse<T, E>(&mut self, now: Timestamp, reply: Reply<T, E>, refusal: E)
+    /// Refuses a request once a commit has shown that the attempt is still this node's. A
+    /// node that was replaced may not know it yet and would refuse by stale state; its
+    /// callers get no answer, and go to the owner.
+    fn refuse_after_commit<T, E>(&mut self, now: Timestamp, reply: ReplySender<T, E>, refusal: E)
     where
         T: Send + 'static,
         E: Send + 'static,
     {
-        if self.waiting.len() >= REFUSALS_MAX {
+        if self.deferred_effects.len() >= DEFERRED_REFUSALS_MAX {
             return;
         }
-        self.attempt.apply(&Event::Noted);
-        self.after_this(After::Refuse(Box::new(|| {
+        self.attempt.apply(&DomainEvent::Noted);
+        self.defer_effect(DeferredEffect::Refuse(Box::new(|| {
             reply.send(Err(refusal)).ok();
         })));
-        self.put(now, Change::default());
+        self.buffer_changes(now, AttemptChanges::default());
     }
 
-    fn after_commit(&mut self) {
-        let durable = self.slot.durable();
-        while let Some((version, _)) = self.waiting.front()
+    fn run_durable_effects(&mut self) {
+        let durable = self.buffer.durable_progress();
+        while let Some((version, _)) = self.deferred_effects.front()
             && *version <= durable.version
         {
-            if let Some((_, after)) = self.waiting.pop_front() {
-                self.carry_out(after);
+            if let Some((_, effect)) = self.deferred_effects.pop_front() {
+                self.run_effect(effect);
             }
         }
     }
 
-    /// Commands of the present session that are durable.
+    /// Highest durable command number of the present session.
     fn saved_seq(&self) -> u64 {
-        let durable = self.slot.durable();
+        let durable = self.buffer.durable_progress();
         match self.attempt.session() {
             Some(session) if durable.session.as_ref() == Some(&session.id) => durable.seq,
             Some(_) | None => 0,
@@ -431,8 +443,8 @@ impl Actor {
     fn wake_at(&self) -> Instant {
         let deadline = self
             .attempt
-            .next_deadline()
-            .map(|at| self.shared.clock.instant(at));
+            .next_tick_at()
+            .map(|at| self.shared.clock.instant_at(at));
         let idle = self.connection.is_none().then(|| self.stop_at());
         // With a connection and nothing due, the next message wakes the actor.
         let never = Instant::now() + Duration::from_hours(1);
@@ -447,7 +459,7 @@ impl Actor {
         let grace = if self.shared.is_draining() {
             Duration::ZERO
         } else if self.attempt.is_over() {
-            OVER_STOP
+            OVER_STOP_AFTER
         } else {
             self.shared.idle_stop
         };
@@ -455,17 +467,17 @@ impl Actor {
         if self.is_settled() {
             earliest
         } else {
-            // Nothing says when the store comes back; look again.
+            // No event announces that the store is back: check again.
             earliest.max(Instant::now() + Duration::from_secs(1))
         }
     }
 
-    /// Numbers of records that changed nothing wait for the next save. Whoever is
-    /// about to leave memory has none, and makes one.
-    fn keep_number(&mut self) {
-        if self.connection.is_none() && self.slot.is_idle_behind(self.attempt.version()) {
+    /// Commits a version that has no changes to save: numbers given to records alone wait
+    /// for the next commit, and an attempt about to leave memory has none coming.
+    fn flush_idle_version(&mut self) {
+        if self.connection.is_none() && self.buffer.is_idle_behind(self.attempt.version()) {
             let now = self.shared.clock.now();
-            self.put(now, Change::default());
+            self.buffer_changes(now, AttemptChanges::default());
         }
     }
 
@@ -473,44 +485,44 @@ impl Actor {
         self.connection.is_none() && self.is_settled() && self.stop_at() <= Instant::now()
     }
 
-    /// Whether everything is durable, and nobody waits to hear so. The first alone is not
-    /// enough: who asks again for what was done waits for one more commit.
+    /// True if everything is durable and no effect is deferred. The first alone is not
+    /// enough: a repeated request waits for one more commit.
     fn is_settled(&self) -> bool {
-        self.waiting.is_empty() && self.slot.is_clean(self.attempt.version())
+        self.deferred_effects.is_empty() && self.buffer.is_clean(self.attempt.version())
     }
 
-    /// Another owner has the attempt, or the store refuses it: what is in memory
-    /// is worth nothing any more.
+    /// Closes the connection after another owner has acquired the attempt or the store
+    /// has rejected it: the state in memory is worthless.
     fn give_up(&mut self) {
-        let code = match self.slot.fate() {
-            Fate::Fenced => CloseCode::Moved,
-            Fate::Rejected | Fate::Live => CloseCode::InternalError,
+        let code = match self.buffer.state() {
+            BufferState::Fenced => CloseCode::Moved,
+            BufferState::Rejected | BufferState::Live => CloseCode::InternalError,
         };
         tracing::warn!(attempt.id = %self.attempt.identity().id, ?code, "the attempt is given up");
-        self.close_connection(Closing::new(code));
+        self.close_connection(CloseReason::new(code));
     }
 
     fn drain(&mut self) {
         self.idle_since = Instant::now();
         let retry_ms = drain_retry_ms(&*self.shared.entropy);
-        self.close_connection(Closing {
+        self.close_connection(CloseReason {
             code: CloseCode::Draining,
             detail: None,
             retry_ms: Some(retry_ms),
         });
-        if !self.slot.is_clean(self.attempt.version()) {
+        if !self.buffer.is_clean(self.attempt.version()) {
             let (now, wakes_actor) = (self.shared.clock.now(), true);
-            self.put(
+            self.buffer_changes(
                 now,
-                Change {
+                AttemptChanges {
                     wakes_actor,
-                    ..Change::default()
+                    ..AttemptChanges::default()
                 },
             );
         }
     }
 
-    fn close_connection(&mut self, closing: Closing) {
+    fn close_connection(&mut self, closing: CloseReason) {
         if let Some(connection) = self.connection.take() {
             connection.outbox.close(closing);
             self.idle_since = Instant::now();

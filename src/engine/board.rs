@@ -1,14 +1,14 @@
-//! Boards: what proctors see of an exam, live.
+//! Boards: the live view of an exam that proctors have.
 //!
-//! Every attempt in memory has a [`Seat`] on its exam's board, where its actor
-//! shows what changed. While somebody watches, a task publishes the seats that
-//! changed, four times a second, the newest state winning: one message, encoded
-//! once for each encoding, however many consoles there are. Who watches groups of
-//! candidates gets rows and sums of those alone: there is one message for each
-//! [`CandidateScope`] that somebody watches with. A console that does not keep up
-//! misses messages, is told so by the channel, and asks for the whole board again.
+//! Every attempt in memory has a [`BoardRow`] on its exam's board, which its actor
+//! keeps up to date. While a console watches, a task publishes the changed rows four
+//! times a second, the newest state winning: one message, encoded once for each
+//! encoding, however many consoles there are. A console for some groups of candidates
+//! gets only their rows and totals: there is one message for each [`CandidateScope`] in
+//! use. A console that falls behind misses messages, learns of it from the channel, and
+//! asks for the whole board again.
 //!
-//! Nothing here is durable: what a board shows is in the store, or in an actor.
+//! Nothing here is durable: the content of a board is in the store, or in an actor.
 
 mod frame;
 mod others;
@@ -27,409 +27,415 @@ use std::{
 
 use dashmap::DashMap;
 use invigil_protocol::proctor::{
-    Action, Board as BoardPart, ConsoleMessage, Delta, Row, Target, Totals,
+    BoardDelta, BoardPart, BoardTotals, CommandTarget, ConsoleRow, ProctorAction,
+    ProctorServerMessage,
 };
 use tokio::{sync::broadcast, time::MissedTickBehavior};
 
-pub use self::frame::{Frame, News, Topic};
-pub(super) use self::others::{Rows, Told, Watched};
-pub(super) use self::seat::{Seat, Shown, incident_counts, incident_info, timeline_entry};
+pub use self::frame::{BoardMessage, ConsoleAudience, ConsoleFrame};
+pub(super) use self::others::{BoardUpdate, ConsoleNotice, WatchedExam};
+pub(super) use self::seat::{BoardRow, RowState, incident_counts, incident_info, timeline_entry};
 use self::{
-    others::{Others, SeatRow},
-    receipts::Receipts,
-    watchers::Watchers,
+    others::{PeerBoards, PeerRow},
+    receipts::CommandReceipts,
+    watchers::BoardWatchers,
 };
-use super::{clock::Clock, nodes::Talk};
-use crate::cluster::Link;
+use super::{clock::EngineClock, nodes::PeerProtocol};
+use crate::cluster::PeerLink;
 use crate::domain::{
-    attempt::{Identity, command::CommandKey},
+    attempt::{AttemptIdentity, command::CommandKey},
     id::{AttemptId, ExamCode, NodeId},
-    person::{CandidateScope, Person},
+    person::{CandidateScope, RosterPerson},
 };
 
-/// How often a board says what changed.
-const TICK: Duration = Duration::from_millis(250);
+/// Interval at which a board publishes its changes.
+const PUBLISH_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Messages that a console may be behind before it needs the whole board: some
-/// seconds' worth.
-const BEHIND_MAX: usize = 256;
+/// Messages by which a console may lag before it needs the whole board: a few seconds' worth.
+const MESSAGES_BEHIND_MAX: usize = 256;
 
-/// Bytes of rows in one frame, by an estimate that is never too low for JSON: the
-/// whole stays under the 64 KiB of a frame.
+/// Bytes of rows in one frame, by an estimate that is never too low for JSON: the whole
+/// frame stays under 64 KiB.
 const ROWS_BYTES_MAX: usize = 60 * 1024;
 
 /// The boards of this node.
 #[derive(Debug)]
-pub(super) struct Boards {
-    exams: DashMap<ExamCode, Arc<Board>>,
+pub(super) struct BoardRegistry {
+    exams: DashMap<ExamCode, Arc<ExamBoard>>,
     node: NodeId,
-    nodes: Arc<Link<Talk>>,
-    clock: Clock,
+    link: Arc<PeerLink<PeerProtocol>>,
+    clock: EngineClock,
 }
 
-/// One exam's board.
+/// The board of one exam.
 #[derive(Debug)]
-pub struct Board {
+pub struct ExamBoard {
     exam: ExamCode,
     node: NodeId,
-    nodes: Arc<Link<Talk>>,
-    clock: Clock,
-    state: Mutex<State>,
-    news: broadcast::Sender<Arc<News>>,
-    /// Actors that show something here.
-    live: AtomicUsize,
-    ticking: AtomicBool,
-    /// Whether somebody watches on another node.
-    elsewhere: AtomicBool,
+    link: Arc<PeerLink<PeerProtocol>>,
+    clock: EngineClock,
+    state: Mutex<BoardState>,
+    messages: broadcast::Sender<Arc<BoardMessage>>,
+    /// Actors with a row on this board.
+    live_attempts: AtomicUsize,
+    publishing: AtomicBool,
+    /// True if a console of another node watches.
+    watched_by_peers: AtomicBool,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    seats: HashMap<AttemptId, Arc<Seat>>,
-    changed: Vec<Arc<Seat>>,
-    watchers: Watchers,
-    receipts: Receipts,
-    others: Others,
-    /// Sums over what was published, for everyone who watches.
-    totals: BTreeMap<CandidateScope, Totals>,
-    /// Whether the attempts are on it that are in the store only.
-    stored: bool,
+struct BoardState {
+    rows: HashMap<AttemptId, Arc<BoardRow>>,
+    changed_rows: Vec<Arc<BoardRow>>,
+    watchers: BoardWatchers,
+    receipts: CommandReceipts,
+    peers: PeerBoards,
+    /// Totals over the published rows, for each scope in use.
+    totals: BTreeMap<CandidateScope, BoardTotals>,
+    /// True if the attempts that are only in the store have rows.
+    has_stored_rows: bool,
 }
 
-impl State {
-    /// Nobody watched so far: what changes from here on is news.
-    fn begin(&mut self) {
-        self.stored = false;
+impl BoardState {
+    /// Starts anew for the first watcher, which gets only later changes as deltas.
+    fn reset_published(&mut self) {
+        self.has_stored_rows = false;
         self.totals.clear();
-        for seat in self.seats.values() {
+        for seat in self.rows.values() {
             seat.mark_published();
         }
     }
 
-    /// Somebody watches these candidates.
-    fn sum_up(&mut self, scope: &CandidateScope) {
+    /// Starts the totals of a scope, unless it has some.
+    fn track_totals(&mut self, scope: &CandidateScope) {
         if self.totals.contains_key(scope) {
             return;
         }
-        let mut totals = Totals::default();
-        let seats = self.seats.values();
+        let mut totals = BoardTotals::default();
+        let seats = self.rows.values();
         for seat in seats.filter(|seat| scope.contains(seat.groups())) {
-            if let Some(published) = seat.published() {
-                published.count(&mut totals, true);
+            if let Some(published) = seat.published_state() {
+                published.adjust_totals(&mut totals, true);
             }
         }
         self.totals.insert(scope.clone(), totals);
     }
 
-    /// Sums are kept only for who watches.
-    fn forget_sums(&mut self) {
+    /// Drops the totals of scopes that are no longer in use.
+    fn forget_unwatched_totals(&mut self) {
         let watchers = &self.watchers;
-        self.totals.retain(|scope, _| watchers.watch_with(scope));
+        self.totals.retain(|scope, _| watchers.has_scope(scope));
     }
 
-    /// What who sees `scope` may know of the target of somebody who acts on `own`;
-    /// none: it is nothing to them.
-    fn within(
+    /// Returns the part of an action's target that a console with `scope` may see,
+    /// where the action covers the candidates of `own`; none if that is nothing.
+    fn visible_target(
         &self,
         scope: &CandidateScope,
         own: &CandidateScope,
-        target: &Target,
-    ) -> Option<Target> {
+        target: &CommandTarget,
+    ) -> Option<CommandTarget> {
         let is_shared =
-            |seat: &Arc<Seat>| scope.contains(seat.groups()) && own.contains(seat.groups());
+            |seat: &Arc<BoardRow>| scope.contains(seat.groups()) && own.contains(seat.groups());
         let is_within = |attempt: &&String| {
             let attempt = attempt.parse().ok();
             attempt
-                .and_then(|attempt| self.seats.get(&attempt))
+                .and_then(|attempt| self.rows.get(&attempt))
                 .is_some_and(is_shared)
         };
         match target {
             _ if *scope == CandidateScope::All && scope == own => Some(target.clone()),
-            Target::Exam(_) => self.seats.values().any(is_shared).then(|| target.clone()),
-            Target::Attempt(attempt) => is_within(&attempt).then(|| target.clone()),
-            Target::Attempts(attempts) => {
+            CommandTarget::Exam(_) => self.rows.values().any(is_shared).then(|| target.clone()),
+            CommandTarget::Attempt(attempt) => is_within(&attempt).then(|| target.clone()),
+            CommandTarget::Attempts(attempts) => {
                 let own: Vec<_> = attempts.iter().filter(is_within).cloned().collect();
-                (!own.is_empty()).then_some(Target::Attempts(own))
+                (!own.is_empty()).then_some(CommandTarget::Attempts(own))
             }
         }
     }
 }
 
-impl Boards {
-    /// No boards yet.
-    pub(super) fn new(nodes: Arc<Link<Talk>>, clock: Clock) -> Self {
+impl BoardRegistry {
+    /// Creates a registry without boards.
+    pub(super) fn new(link: Arc<PeerLink<PeerProtocol>>, clock: EngineClock) -> Self {
         Self {
             exams: DashMap::new(),
-            node: nodes.node().clone(),
-            nodes,
+            node: link.node().clone(),
+            link,
             clock,
         }
     }
 
-    /// The seat of an attempt that comes into memory; [`Boards::leave`] ends it.
-    pub(super) fn seat(&self, identity: &Identity, name: &str, questions: u32) -> Arc<Seat> {
+    /// Opens the row of an attempt that comes into memory; [`BoardRegistry::close_row`] ends it.
+    pub(super) fn open_row(
+        &self,
+        identity: &AttemptIdentity,
+        name: &str,
+        questions: u32,
+    ) -> Arc<BoardRow> {
         let entry = self.exams.entry(identity.exam.clone());
-        let board = entry.or_insert_with(|| self.board(&identity.exam));
-        board.live.fetch_add(1, Ordering::AcqRel);
-        board.place(identity, name, questions)
+        let board = entry.or_insert_with(|| self.new_board(&identity.exam));
+        board.live_attempts.fetch_add(1, Ordering::AcqRel);
+        board.ensure_row(identity, name, questions)
     }
 
-    /// An actor has ended; a board that nobody needs any more is forgotten.
-    pub(super) fn leave(&self, seat: &Seat) {
+    /// Notes that an actor has ended, and forgets its board if it has no further use.
+    pub(super) fn close_row(&self, seat: &BoardRow) {
         let board = seat.board();
-        board.live.fetch_sub(1, Ordering::AcqRel);
-        self.forget(board.exam());
+        board.live_attempts.fetch_sub(1, Ordering::AcqRel);
+        self.forget_unused(board.exam());
     }
 
-    /// A person begins to watch an exam.
-    pub(super) fn watch(&self, exam: &ExamCode, person: &Person) -> Watching {
+    /// Subscribes a person's console to an exam.
+    pub(super) fn watch_exam(&self, exam: &ExamCode, person: &RosterPerson) -> BoardSubscription {
         let entry = self.exams.entry(exam.clone());
-        let held = entry.or_insert_with(|| self.board(exam));
+        let held = entry.or_insert_with(|| self.new_board(exam));
         let board = Arc::clone(&held);
         // Subscribed while the entry is held: the board cannot be forgotten.
-        let news = board.news.subscribe();
+        let news = board.messages.subscribe();
         drop(held);
         if !board.has_watchers() {
-            board.forget_others();
+            board.forget_peers();
         }
-        let mut state = board.lock();
+        let mut state = board.lock_state();
         if state.watchers.is_empty() {
-            state.begin();
+            state.reset_published();
         }
-        let scope = person.candidates();
-        state.sum_up(&scope);
-        let console = state.watchers.add(person);
+        let scope = person.candidate_scope();
+        state.track_totals(&scope);
+        let console = state.watchers.add_console(person);
         drop(state);
-        Watching {
+        BoardSubscription {
             board,
             console,
             scope,
-            news: Some(news),
+            messages: Some(news),
         }
     }
 
-    /// A console has gone.
-    pub(super) fn unwatch(&self, watching: Watching) {
-        let Watching {
+    /// Ends the subscription of a console.
+    pub(super) fn end_watch(&self, watching: BoardSubscription) {
+        let BoardSubscription {
             board,
             console,
-            news,
+            messages: news,
             ..
         } = watching;
         drop(news);
         board.remove_watcher(console);
-        self.forget(board.exam());
+        self.forget_unused(board.exam());
     }
 
-    /// The board of an exam, where there is one.
-    pub(super) fn find(&self, exam: &ExamCode) -> Option<Arc<Board>> {
+    /// Returns the board of an exam, if there is one.
+    pub(super) fn find_board(&self, exam: &ExamCode) -> Option<Arc<ExamBoard>> {
         self.exams.get(exam).map(|board| Arc::clone(&*board))
     }
 
-    fn board(&self, exam: &ExamCode) -> Arc<Board> {
-        Arc::new(Board {
+    fn new_board(&self, exam: &ExamCode) -> Arc<ExamBoard> {
+        Arc::new(ExamBoard {
             exam: exam.clone(),
             node: self.node.clone(),
-            nodes: Arc::clone(&self.nodes),
+            link: Arc::clone(&self.link),
             clock: self.clock,
-            state: Mutex::new(State {
-                others: Others::new(self.clock.now()),
-                ..State::default()
+            state: Mutex::new(BoardState {
+                peers: PeerBoards::new(self.clock.now()),
+                ..BoardState::default()
             }),
-            news: broadcast::Sender::new(BEHIND_MAX),
-            live: AtomicUsize::new(0),
-            ticking: AtomicBool::new(false),
-            elsewhere: AtomicBool::new(false),
+            messages: broadcast::Sender::new(MESSAGES_BEHIND_MAX),
+            live_attempts: AtomicUsize::new(0),
+            publishing: AtomicBool::new(false),
+            watched_by_peers: AtomicBool::new(false),
         })
     }
 
-    /// Forgets the board of an exam that nobody takes or watches.
-    pub(super) fn forget(&self, exam: &ExamCode) {
+    /// Forgets the board of an exam without live attempts or watchers.
+    pub(super) fn forget_unused(&self, exam: &ExamCode) {
         let forgotten = self.exams.remove_if(exam, |_, board| {
-            board.live.load(Ordering::Acquire) == 0 && !board.is_shown()
+            board.live_attempts.load(Ordering::Acquire) == 0 && !board.is_watched_anywhere()
         });
         if let Some((_, board)) = forgotten {
-            // Seats and board hold each other.
-            *board.lock() = State::default();
+            // Rows and board hold each other.
+            *board.lock_state() = BoardState::default();
         }
     }
 }
 
-/// One console on one board.
+/// The subscription of one console to one board.
 #[derive(Debug)]
-pub struct Watching {
-    board: Arc<Board>,
+pub struct BoardSubscription {
+    board: Arc<ExamBoard>,
     console: u64,
     scope: CandidateScope,
-    /// What happens on the board from here on.
-    news: Option<broadcast::Receiver<Arc<News>>>,
+    /// Messages published since the subscription began.
+    messages: Option<broadcast::Receiver<Arc<BoardMessage>>>,
 }
 
-impl Watching {
-    /// What happens on the board from here on: for one to take, once.
-    pub fn news(&mut self) -> Option<broadcast::Receiver<Arc<News>>> {
-        self.news.take()
+impl BoardSubscription {
+    /// Returns the receiver of the board's messages, to its first caller only.
+    pub fn take_messages(&mut self) -> Option<broadcast::Receiver<Arc<BoardMessage>>> {
+        self.messages.take()
     }
 
     /// The board.
-    pub const fn board(&self) -> &Arc<Board> {
+    pub const fn board(&self) -> &Arc<ExamBoard> {
         &self.board
     }
 
-    /// Which candidates the console sees.
+    /// The candidates that the console sees.
     pub const fn scope(&self) -> &CandidateScope {
         &self.scope
     }
 
-    /// The console sees other candidates from here on.
+    /// Changes which candidates the console sees.
     pub fn set_scope(&mut self, scope: CandidateScope) {
         self.board.set_scope(self.console, &scope);
         self.scope = scope;
     }
 
-    /// The whole board, in parts that fit a frame each.
-    pub fn snapshot(&self) -> Vec<Arc<Frame>> {
-        self.board.snapshot(&self.scope)
+    /// Returns the whole board, in parts that fit a frame each.
+    pub fn snapshot_frames(&self) -> Vec<Arc<ConsoleFrame>> {
+        self.board.snapshot_frames(&self.scope)
     }
 
-    /// Whether the console sees the attempt.
-    pub fn shows(&self, attempt: AttemptId) -> bool {
-        self.board.seat(attempt, &self.scope).is_some()
+    /// Returns true if the console sees the attempt.
+    pub fn sees_attempt(&self, attempt: AttemptId) -> bool {
+        self.board.find_row(attempt, &self.scope).is_some()
     }
 
-    /// The row of one attempt.
-    pub(super) fn row(&self, attempt: AttemptId) -> Option<Row> {
-        let seat = self.board.seat(attempt, &self.scope)?;
-        let shown = seat.shown()?;
-        Some(seat.row(&shown, None))
+    /// Returns the row of one attempt, if the console sees it.
+    pub(super) fn wire_row(&self, attempt: AttemptId) -> Option<ConsoleRow> {
+        let seat = self.board.find_row(attempt, &self.scope)?;
+        let shown = seat.current_state()?;
+        Some(seat.to_wire(&shown, None))
     }
 
-    /// Begins or ends to look at one attempt. None: it is not on the board.
-    pub fn inspect(&self, attempt: AttemptId, on: bool) -> Option<()> {
-        let seat = self.board.seat(attempt, &self.scope)?;
-        self.board.inspect(self.console, &seat, on);
+    /// Begins or ends the inspection of one attempt; none if the console does not see it.
+    pub fn set_inspecting(&self, attempt: AttemptId, on: bool) -> Option<()> {
+        let seat = self.board.find_row(attempt, &self.scope)?;
+        self.board.set_inspecting(self.console, &seat, on);
         Some(())
     }
 }
 
-impl Board {
-    /// Which exam.
+impl ExamBoard {
+    /// The exam.
     pub const fn exam(&self) -> &ExamCode {
         &self.exam
     }
 
-    /// How many attempts are in this node's memory.
-    pub(super) fn live(&self, scope: &CandidateScope) -> u32 {
+    /// Counts the attempts in this node's memory that are within a scope.
+    pub(super) fn live_count(&self, scope: &CandidateScope) -> u32 {
         let live = match scope {
-            CandidateScope::All => self.live.load(Ordering::Acquire),
+            CandidateScope::All => self.live_attempts.load(Ordering::Acquire),
             CandidateScope::Of(_) => {
-                let state = self.lock();
-                let seats = state.seats.values();
+                let state = self.lock_state();
+                let seats = state.rows.values();
                 let own = seats.filter(|seat| scope.contains(seat.groups()));
-                own.filter(|seat| seat.is_at(|at| *at == self.node)).count()
+                own.filter(|seat| seat.is_on_node(|at| *at == self.node))
+                    .count()
             }
         };
         u32::try_from(live).unwrap_or(u32::MAX)
     }
 
-    /// The seat of an attempt that is within reach.
-    fn seat(&self, attempt: AttemptId, scope: &CandidateScope) -> Option<Arc<Seat>> {
-        let state = self.lock();
-        let seat = state.seats.get(&attempt)?;
+    /// Returns the row of an attempt within a scope.
+    fn find_row(&self, attempt: AttemptId, scope: &CandidateScope) -> Option<Arc<BoardRow>> {
+        let state = self.lock_state();
+        let seat = state.rows.get(&attempt)?;
         scope.contains(seat.groups()).then(|| Arc::clone(seat))
     }
 
-    /// Whether somebody watches.
+    /// Returns true if a console of this node receives messages.
     pub(super) fn is_watched(&self) -> bool {
-        self.news.receiver_count() > 0
+        self.messages.receiver_count() > 0
     }
 
-    /// Whether somebody watches, here or on another node.
-    pub(super) fn is_shown(&self) -> bool {
-        self.is_watched() || self.is_watched_elsewhere()
+    /// Returns true if a console watches, on this node or another.
+    pub(super) fn is_watched_anywhere(&self) -> bool {
+        self.is_watched() || self.is_watched_by_peers()
     }
 
-    /// Whether a console is here.
+    /// Returns true if a console of this node is registered.
     fn has_watchers(&self) -> bool {
-        !self.lock().watchers.is_empty()
+        !self.lock_state().watchers.is_empty()
     }
 
-    /// The seat of an attempt, found or made.
-    pub(super) fn place(
+    /// Returns the row of an attempt, made if it is missing.
+    pub(super) fn ensure_row(
         self: &Arc<Self>,
-        identity: &Identity,
+        identity: &AttemptIdentity,
         name: &str,
         questions: u32,
-    ) -> Arc<Seat> {
-        let mut state = self.lock();
+    ) -> Arc<BoardRow> {
+        let mut state = self.lock_state();
         let seat = state
-            .seats
+            .rows
             .entry(identity.id)
-            .or_insert_with(|| Seat::new(identity, name, questions, self));
+            .or_insert_with(|| BoardRow::new(identity, name, questions, self));
         Arc::clone(seat)
     }
 
-    /// Shows an attempt that is in the store only. One in memory knows better.
-    pub(super) fn place_stored(
+    /// Adds an attempt that is only in the store. A row from a node's memory is newer, and stays.
+    pub(super) fn add_stored_row(
         self: &Arc<Self>,
-        identity: &Identity,
+        identity: &AttemptIdentity,
         name: &str,
         questions: u32,
-        shown: Shown,
+        shown: RowState,
     ) {
-        let seat = self.place(identity, name, questions);
-        seat.show_stored(shown);
+        let seat = self.ensure_row(identity, name, questions);
+        seat.update_from_store(shown);
     }
 
-    /// Shows an attempt that was started just now, and is in no memory yet.
-    pub(super) fn place_started(
+    /// Adds an attempt that was started just now and is in no node's memory yet.
+    pub(super) fn add_started_row(
         self: &Arc<Self>,
-        identity: &Identity,
+        identity: &AttemptIdentity,
         name: &str,
         questions: u32,
-        shown: Shown,
+        shown: RowState,
     ) {
-        let seat = self.place(identity, name, questions);
-        seat.show_started(shown);
+        let seat = self.ensure_row(identity, name, questions);
+        seat.update_started(shown);
     }
 
-    /// Whether the attempts are on it that are in the store only.
-    pub(super) fn has_stored(&self) -> bool {
-        self.lock().stored
+    /// Returns true if the attempts that are only in the store have rows.
+    pub(super) fn has_stored_rows(&self) -> bool {
+        self.lock_state().has_stored_rows
     }
 
-    /// They are.
-    pub(super) fn note_stored(&self) {
-        self.lock().stored = true;
+    /// Notes that the attempts in the store have rows.
+    pub(super) fn mark_stored_rows(&self) {
+        self.lock_state().has_stored_rows = true;
     }
 
-    /// Queues a seat whose row changed. A board that nobody watches keeps none.
-    fn enqueue(&self, seat: &Arc<Seat>) {
-        self.lock().changed.push(Arc::clone(seat));
+    /// Queues a changed row of a watched board for its next publication.
+    fn enqueue_row(&self, seat: &Arc<BoardRow>) {
+        self.lock_state().changed_rows.push(Arc::clone(seat));
     }
 
-    fn snapshot(&self, scope: &CandidateScope) -> Vec<Arc<Frame>> {
-        let state = self.lock();
-        let mut totals = Totals::default();
-        let rows: Vec<Row> = state
-            .seats
+    fn snapshot_frames(&self, scope: &CandidateScope) -> Vec<Arc<ConsoleFrame>> {
+        let state = self.lock_state();
+        let mut totals = BoardTotals::default();
+        let rows: Vec<ConsoleRow> = state
+            .rows
             .values()
             .filter(|seat| scope.contains(seat.groups()))
             .filter_map(|seat| {
-                let shown = seat.handed_out()?;
-                shown.count(&mut totals, true);
-                Some(seat.row(&shown, None))
+                let shown = seat.snapshot_state()?;
+                shown.adjust_totals(&mut totals, true);
+                Some(seat.to_wire(&shown, None))
             })
             .collect();
         let partial = self.is_partial(&state);
         drop(state);
-        let parts = chunks(rows);
+        let parts = chunk_rows(rows);
         let count = u32::try_from(parts.len()).unwrap_or(u32::MAX);
         let now_at = self.clock.now().as_ms();
         (1..)
             .zip(parts)
             .map(|(part, rows)| {
-                Arc::new(Frame::new(ConsoleMessage::Board(BoardPart {
+                Arc::new(ConsoleFrame::new(ProctorServerMessage::Board(BoardPart {
                     exam: self.exam.to_string(),
                     now_at,
                     part,
@@ -442,66 +448,71 @@ impl Board {
             .collect()
     }
 
-    /// Publishes what changed until nobody watches. The first watcher starts it.
+    /// Publishes changes until the last watcher leaves. The first watcher starts it.
     pub(super) async fn publish_changes(self: Arc<Self>) {
-        if self.ticking.swap(true, Ordering::AcqRel) {
+        if self.publishing.swap(true, Ordering::AcqRel) {
             return;
         }
-        let mut interval = tokio::time::interval(TICK);
+        let mut interval = tokio::time::interval(PUBLISH_INTERVAL);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             interval.tick().await;
-            self.publish();
-            if !self.is_shown() {
-                self.ticking.store(false, Ordering::Release);
-                // A watcher who came in between found it ticking.
-                if !self.is_shown() || self.ticking.swap(true, Ordering::AcqRel) {
+            self.publish_pending();
+            if !self.is_watched_anywhere() {
+                self.publishing.store(false, Ordering::Release);
+                // A watcher that came in between found the task running.
+                if !self.is_watched_anywhere() || self.publishing.swap(true, Ordering::AcqRel) {
                     return;
                 }
             }
         }
     }
 
-    /// Publishes what changed.
-    pub(super) fn publish(&self) {
-        let (deltas, rows) = self.deltas();
+    /// Publishes the pending changes once.
+    pub(super) fn publish_pending(&self) {
+        let (deltas, rows) = self.take_deltas();
         for (scope, delta) in deltas {
-            self.tell(Topic::Scope(scope), ConsoleMessage::Delta(delta));
+            self.send_message(
+                ConsoleAudience::Scope(scope),
+                ProctorServerMessage::Delta(delta),
+            );
         }
-        self.tell_rows(rows);
-        let receipts = self.lock().receipts.take_changed();
+        self.send_rows(rows);
+        let receipts = self.lock_state().receipts.take_changed();
         for (person, receipt) in receipts {
-            self.tell(Topic::Person(person), ConsoleMessage::Receipt(receipt));
+            self.send_message(
+                ConsoleAudience::Person(person),
+                ProctorServerMessage::Receipt(receipt),
+            );
         }
     }
 
-    /// What changed since the last time, for everyone who watches here, and for other
-    /// nodes.
-    fn deltas(&self) -> (Vec<(CandidateScope, Delta)>, Vec<SeatRow>) {
-        let mut state = self.lock();
-        let changed = std::mem::take(&mut state.changed);
+    /// Takes the pending changes: a delta for each scope watched here, and rows for other nodes.
+    fn take_deltas(&self) -> (Vec<(CandidateScope, BoardDelta)>, Vec<PeerRow>) {
+        let mut state = self.lock_state();
+        let changed = std::mem::take(&mut state.changed_rows);
         let (mut rows, mut told) = (Vec::with_capacity(changed.len()), Vec::new());
         for seat in changed {
-            if self.is_watched_elsewhere() {
-                told.extend(seat.told(|_| true));
+            if self.is_watched_by_peers() {
+                told.extend(seat.peer_row(|_| true));
             }
-            let Some((before, shown)) = seat.publish() else {
+            let Some((before, shown)) = seat.publish_state() else {
                 continue;
             };
             for (scope, totals) in &mut state.totals {
                 if scope.contains(seat.groups()) {
                     if let Some(before) = &before {
-                        before.count(totals, false);
+                        before.adjust_totals(totals, false);
                     }
-                    shown.count(totals, true);
+                    shown.adjust_totals(totals, true);
                 }
             }
-            let row = seat.row(&shown, before.as_ref());
+            let row = seat.to_wire(&shown, before.as_ref());
             if before.is_none() || row.changes_anything() {
                 rows.push((seat, row));
             }
         }
-        let changes = self.take_partial(&mut state).is_some();
+        let changes = self.take_partial_change(&mut state).is_some();
         let partial = self.is_partial(&state);
         let watched = state.totals.clone();
         drop(state);
@@ -511,12 +522,12 @@ impl Board {
             let within = rows
                 .iter()
                 .filter(|(seat, _)| scope.contains(seat.groups()));
-            let own: Vec<Row> = within.map(|(_, row)| row.clone()).collect();
+            let own: Vec<ConsoleRow> = within.map(|(_, row)| row.clone()).collect();
             if own.is_empty() && !changes {
                 continue;
             }
-            deltas.extend(chunks(own).into_iter().map(|rows| {
-                let delta = Delta {
+            deltas.extend(chunk_rows(own).into_iter().map(|rows| {
+                let delta = BoardDelta {
                     exam: self.exam.to_string(),
                     now_at,
                     rows,
@@ -529,126 +540,141 @@ impl Board {
         (deltas, told)
     }
 
-    /// Tells the consoles something at once.
-    pub(super) fn tell(&self, topic: Topic, message: ConsoleMessage) {
-        let frame = Arc::new(Frame::new(message));
-        // Nobody watches: nobody needs to know.
-        self.news.send(Arc::new(News { topic, frame })).ok();
+    /// Sends a message to consoles at once.
+    pub(super) fn send_message(&self, topic: ConsoleAudience, message: ProctorServerMessage) {
+        let frame = Arc::new(ConsoleFrame::new(message));
+        // Without receivers, the message is of no use.
+        self.messages
+            .send(Arc::new(BoardMessage {
+                audience: topic,
+                frame,
+            }))
+            .ok();
     }
 
-    /// A command to so many attempts begins: who gets it is counted.
-    pub(super) fn expect_receipts(&self, key: &CommandKey, total: u32) {
-        self.lock().receipts.expect(key, total);
+    /// Starts to count the deliveries of a command to `total` attempts.
+    pub(super) fn track_command(&self, key: &CommandKey, total: u32) {
+        self.lock_state().receipts.track_command(key, total);
     }
 
-    /// A candidate's device has what a command led to.
-    pub(super) fn delivered(&self, key: &CommandKey, attempt: AttemptId) {
-        self.lock().receipts.delivered(key, attempt);
-        self.note_reached(key, attempt, false);
+    /// Notes that a candidate's device has received a command's effect.
+    pub(super) fn note_delivered(&self, key: &CommandKey, attempt: AttemptId) {
+        self.lock_state().receipts.note_delivered(key, attempt);
+        self.note_peer_delivery(key, attempt, false);
     }
 
-    /// A person has acknowledged what a command led to.
-    pub(super) fn acknowledged(&self, key: &CommandKey, attempt: AttemptId) {
-        self.lock().receipts.acknowledged(key, attempt);
-        self.note_reached(key, attempt, true);
+    /// Notes that a candidate has acknowledged a command's effect.
+    pub(super) fn note_acknowledged(&self, key: &CommandKey, attempt: AttemptId) {
+        self.lock_state().receipts.note_acknowledged(key, attempt);
+        self.note_peer_delivery(key, attempt, true);
     }
 
-    /// Tells the consoles what somebody does who acts on the candidates of `own`, as
-    /// far as theirs are among the targets.
-    pub(super) fn tell_action(&self, action: &Action, own: &CandidateScope) {
-        self.tell_others(Told::Action {
+    /// Shows an action on the candidates of `own` to each console that sees any of its targets.
+    pub(super) fn send_action(&self, action: &ProctorAction, own: &CandidateScope) {
+        self.notify_peers(ConsoleNotice::Action {
             own: own.clone(),
             action: action.clone(),
         });
-        self.tell_action_here(action, own);
+        self.send_action_locally(action, own);
     }
 
-    fn tell_action_here(&self, action: &Action, own: &CandidateScope) {
-        let state = self.lock();
+    fn send_action_locally(&self, action: &ProctorAction, own: &CandidateScope) {
+        let state = self.lock_state();
         let scopes = state.totals.keys();
         let seen: Vec<_> = scopes
             .filter_map(|scope| {
-                let target = state.within(scope, own, &action.target)?;
+                let target = state.visible_target(scope, own, &action.target)?;
                 Some((scope.clone(), target))
             })
             .collect();
         drop(state);
         for (scope, target) in seen {
-            let action = Action {
+            let action = ProctorAction {
                 target,
                 ..action.clone()
             };
-            self.tell(Topic::Scope(scope), ConsoleMessage::Action(action));
+            self.send_message(
+                ConsoleAudience::Scope(scope),
+                ProctorServerMessage::Action(action),
+            );
         }
     }
 
-    /// Tells everybody here who watches, and whom of those that they see.
-    pub(in crate::engine) fn tell_presence_here(&self) {
-        let state = self.lock();
+    /// Sends each console of this node the list of watchers, with the attempts they
+    /// inspect among those that it sees.
+    pub(in crate::engine) fn send_presence_locally(&self) {
+        let state = self.lock_state();
         let scopes = state.totals.keys();
         let told: Vec<_> = scopes
             .map(|scope| {
-                let elsewhere = state.others.consoles();
-                let presence = state.watchers.presence(elsewhere, &self.exam, |attempt| {
-                    let seat = state.seats.get(&attempt);
-                    seat.is_some_and(|seat| scope.contains(seat.groups()))
-                });
+                let elsewhere = state.peers.consoles();
+                let presence = state
+                    .watchers
+                    .presence_message(elsewhere, &self.exam, |attempt| {
+                        let seat = state.rows.get(&attempt);
+                        seat.is_some_and(|seat| scope.contains(seat.groups()))
+                    });
                 (scope.clone(), presence)
             })
             .collect();
         drop(state);
         for (scope, presence) in told {
-            self.tell(Topic::Scope(scope), ConsoleMessage::Presence(presence));
+            self.send_message(
+                ConsoleAudience::Scope(scope),
+                ProctorServerMessage::Presence(presence),
+            );
         }
     }
 
-    fn inspect(&self, console: u64, seat: &Seat, on: bool) {
-        let mut state = self.lock();
-        if state.watchers.inspect(console, seat.attempt(), on) {
-            seat.inspected(on);
+    fn set_inspecting(&self, console: u64, seat: &BoardRow, on: bool) {
+        let mut state = self.lock_state();
+        if state.watchers.set_inspecting(console, seat.attempt(), on) {
+            seat.set_inspected(on);
         }
         drop(state);
-        self.tell_presence();
+        self.send_presence();
     }
 
-    /// A console sees other candidates from here on, and looks at no others.
+    /// Changes the scope of a console, and ends its inspections outside of it.
     fn set_scope(&self, console: u64, scope: &CandidateScope) {
-        let mut guard = self.lock();
+        let mut guard = self.lock_state();
         let state = &mut *guard;
-        state.sum_up(scope);
+        state.track_totals(scope);
         for attempt in state.watchers.set_scope(console, scope) {
-            let Some(seat) = state.seats.get(&attempt) else {
+            let Some(seat) = state.rows.get(&attempt) else {
                 continue;
             };
-            if !scope.contains(seat.groups()) && state.watchers.inspect(console, attempt, false) {
-                seat.inspected(false);
+            if !scope.contains(seat.groups())
+                && state.watchers.set_inspecting(console, attempt, false)
+            {
+                seat.set_inspected(false);
             }
         }
-        state.forget_sums();
+        state.forget_unwatched_totals();
         drop(guard);
-        self.tell_presence();
+        self.send_presence();
     }
 
     fn remove_watcher(&self, console: u64) {
-        let mut state = self.lock();
-        for attempt in state.watchers.remove(console) {
-            if let Some(seat) = state.seats.get(&attempt) {
-                seat.inspected(false);
+        let mut state = self.lock_state();
+        for attempt in state.watchers.remove_console(console) {
+            if let Some(seat) = state.rows.get(&attempt) {
+                seat.set_inspected(false);
             }
         }
-        state.forget_sums();
+        state.forget_unwatched_totals();
         drop(state);
-        self.tell_presence();
+        self.send_presence();
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock_state(&self) -> MutexGuard<'_, BoardState> {
         // No holder of this lock can panic half-way through a change.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Rows in portions that fit a frame each; at least one, though it be empty.
-fn chunks(rows: Vec<Row>) -> Vec<Vec<Row>> {
+/// Splits rows into portions that fit a frame each; at least one portion, possibly empty.
+fn chunk_rows(rows: Vec<ConsoleRow>) -> Vec<Vec<ConsoleRow>> {
     let mut chunks = vec![Vec::new()];
     let mut bytes = 0;
     for row in rows {

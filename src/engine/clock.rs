@@ -1,10 +1,9 @@
 //! The engine's clock, the only one that decides anything.
 //!
-//! It reads the wall clock once, at the start, and from then on counts with the
-//! monotonic clock: a step of the wall clock (an operator, a bad time server)
-//! neither takes time from anyone nor gives any. Both clocks are disciplined
-//! by the kernel at the same rate, so they differ only by such steps, which
-//! [`Clock::watch`] reports.
+//! It reads the wall clock once, at the start, and from then on counts with the monotonic
+//! clock: a step of the wall clock (an operator, a bad time server) neither takes time
+//! from a candidate nor gives any. The kernel disciplines both clocks at the same rate,
+//! so they differ only by such steps, which [`EngineClock::report_steps`] logs.
 
 use std::time::Duration;
 
@@ -13,45 +12,45 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::time::{Timestamp, duration_ms};
 
-/// A step of the wall clock that is worth a sentence in the log.
+/// Smallest step of the wall clock that is logged.
 const STEP_MIN: Duration = Duration::from_secs(2);
 
-/// How often the wall clock is compared.
+/// Interval between comparisons with the wall clock.
 const WATCH_INTERVAL: Duration = Duration::from_secs(10);
 
 /// A clock that never steps.
 #[derive(Debug, Clone, Copy)]
-pub struct Clock {
+pub struct EngineClock {
     anchor: Timestamp,
     started: Instant,
 }
 
-impl Clock {
+impl EngineClock {
     /// A clock that agrees with the wall clock.
     pub fn system() -> Self {
-        Self::at(wall_clock())
+        Self::starting_at(wall_clock())
     }
 
     /// A clock that shows `anchor` and goes on from there.
-    pub fn at(anchor: Timestamp) -> Self {
+    pub fn starting_at(anchor: Timestamp) -> Self {
         Self {
             anchor,
             started: Instant::now(),
         }
     }
 
-    /// The instant that it is.
+    /// The current time.
     pub fn now(&self) -> Timestamp {
         self.anchor + self.started.elapsed()
     }
 
-    /// When tokio's clock will show `at`; a past instant is already there.
-    pub fn instant(&self, at: Timestamp) -> Instant {
+    /// Tokio's instant at which this clock shows `at`.
+    pub fn instant_at(&self, at: Timestamp) -> Instant {
         self.started + at.since(self.anchor)
     }
 
-    /// Reports every step of the wall clock until `stop`.
-    pub async fn watch(self, stop: CancellationToken) {
+    /// Logs every step of the wall clock until `stop`.
+    pub async fn report_steps(self, stop: CancellationToken) {
         let mut reported = 0;
         let mut interval = tokio::time::interval(WATCH_INTERVAL);
         loop {
@@ -73,7 +72,7 @@ impl Clock {
     }
 }
 
-/// What the wall clock shows.
+/// Time of the wall clock.
 #[expect(
     clippy::disallowed_methods,
     reason = "this is the clock that the others are given"

@@ -1,43 +1,44 @@
-//! Staff commands: found, done once, and answered when they are durable.
+//! Staff commands: resolved, applied once, and answered when they are durable.
 //!
-//! A command's id belongs to the person who gave it. The store knows which ids
-//! were used and for what; each attempt knows which commands it has done. So a
-//! command that is repeated, also after a crash half-way, reaches every attempt
-//! exactly once.
+//! A command's id belongs to the person who gave it. The store knows which ids were used,
+//! and for which command; each attempt knows which commands it has applied. A repeated
+//! command, even after a crash half-way, reaches every attempt exactly once.
 
 use std::{collections::BTreeSet, num::ParseIntError, time::Duration};
 
 use futures_util::{StreamExt, stream};
 use invigil_protocol::{
-    candidate::NoticeLevel as WireLevel,
-    proctor::{self, ActionName, Args, Command, CommandResult, Failed, Target},
+    candidate::NoticePriority as WireLevel,
+    proctor::{
+        self, ActionName, CommandArgs, CommandFailure, CommandResult, CommandTarget, ProctorCommand,
+    },
 };
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
 use super::{
     Engine, Error, StaffRefusal,
-    actor::message::Message,
-    nodes::{Answer, Question},
-    routing::Done,
+    actor::message::ActorMessage,
+    nodes::{PeerRequest, PeerResponse},
+    routing::Dispatched,
 };
 use crate::{
     domain::{
         attempt::{
-            Identity,
-            command::{Action, CommandKey, NoticeLevel},
+            AttemptIdentity,
+            command::{CommandKey, NoticeUrgency, StaffAction},
         },
         id::{AttemptId, ExamCode},
-        person::Person,
+        person::RosterPerson,
     },
     store::CommandState,
-    telemetry::chain,
+    telemetry::error_chain,
 };
 
-/// Attempts that one command works on at once.
+/// Attempts that one command handles at once.
 const ATTEMPTS_AT_ONCE: usize = 256;
 
-/// How often a command on many attempts says how far it is.
+/// Interval between progress reports of a command on many attempts.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The most attempts that a command may name one by one.
@@ -52,55 +53,57 @@ const COMMAND_ID_BYTES_MAX: usize = 128;
 /// The furthest that one command moves a deadline: a day.
 const EXTEND_MS_MAX: i64 = 24 * 60 * 60 * 1_000;
 
-/// Why a command was not even begun.
+/// Reason why a command was not begun.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
     /// The id was used for another command.
     #[error("this command id was used for another command")]
     Conflict,
-    /// Something about it makes no sense. The text is for the client.
+    /// The command is not valid. The text is for the client.
     #[error("{0}")]
     BadRequest(&'static str),
     /// The target is not in this exam.
     #[error("the target is not within reach")]
     Forbidden,
-    /// The engine.
+    /// The engine failed.
     #[error(transparent)]
     Failed(#[from] Error),
 }
 
 impl Engine {
-    /// Does a staff command on attempts of exams that are within `reach`, of the
-    /// candidates that the person sees, and says now and then how far it is.
+    /// Applies a staff command to attempts of exams within `reach`, of the candidates
+    /// that the person sees, and reports its progress.
     ///
     /// # Errors
-    /// Where it was not begun; what failed later is in the result.
-    pub async fn command(
+    /// If the command was not begun; later failures are in the result.
+    pub async fn run_command(
         &self,
-        person: &Person,
+        person: &RosterPerson,
         reach: &(dyn Fn(&ExamCode) -> bool + Sync),
-        command: Command,
+        command: ProctorCommand,
         progress: &(dyn Fn(CommandResult) + Sync),
     ) -> Result<CommandResult, CommandError> {
         if command.id.is_empty() || command.id.len() > COMMAND_ID_BYTES_MAX {
             return Err(CommandError::BadRequest("`id` must have 1 to 128 bytes"));
         }
-        let action = action(command.action, &command.args, person)?;
+        let action = parse_action(command.action, &command.args, person)?;
         let body = serde_json::to_vec(&command).expect("a command is plain JSON");
         let body: [u8; 32] = Sha256::digest(body).into();
         let (exam, named) = match &command.target {
-            Target::Exam(code) => (Some(ExamCode::from(code.as_str())), Vec::new()),
-            Target::Attempts(attempts) => (None, attempts.clone()),
-            Target::Attempt(attempt) => (None, vec![attempt.clone()]),
+            CommandTarget::Exam(code) => (Some(ExamCode::from(code.as_str())), Vec::new()),
+            CommandTarget::Attempts(attempts) => (None, attempts.clone()),
+            CommandTarget::Attempt(attempt) => (None, vec![attempt.clone()]),
         };
         if named.len() > TARGETS_MAX {
-            return Err(CommandError::BadRequest("too many attempts in `target`"));
+            return Err(CommandError::BadRequest(
+                "`target` must name at most 20000 attempts",
+            ));
         }
         if exam.as_ref().is_some_and(|exam| !reach(exam)) {
             return Err(CommandError::Forbidden);
         }
         let store = &self.inner.attempts;
-        let candidates = person.candidates();
+        let candidates = person.candidate_scope();
         let whole = exam.as_ref().map(|exam| (exam, &candidates));
         let begun = store.begin_command(&person.id, &command.id, &body, whole);
         let open = match begun.await.map_err(Error::from)? {
@@ -114,22 +117,24 @@ impl Engine {
         self.inner
             .shared
             .metrics
-            .staff_command(name(command.action));
+            .count_staff_command(action_name(command.action));
         let targets = if let Some(exam) = exam {
-            of_exam(open, &exam)
+            exam_targets(open, &exam)
         } else {
-            let reach = |identity: &Identity| {
+            let reach = |identity: &AttemptIdentity| {
                 reach(&identity.exam) && candidates.contains(&identity.groups)
             };
-            self.named(&reach, named).await
+            self.resolve_named(&reach, named).await
         };
         let key = CommandKey {
             person: person.id.to_string(),
             command: command.id.clone(),
         };
-        self.announce(person, &command, &key, &targets);
-        let result = self.carry_out(targets, &action, &key, progress).await;
-        // What could not be reached may be reached by the same command again.
+        self.announce_command(person, &command, &key, &targets);
+        let result = self
+            .apply_to_targets(targets, &action, &key, progress)
+            .await;
+        // A repeat of the command may reach attempts that are unavailable now.
         if result
             .failed
             .iter()
@@ -142,33 +147,33 @@ impl Engine {
         Ok(result)
     }
 
-    /// The attempts that are named one by one.
-    async fn named(
+    /// Resolves attempts that are named one by one.
+    async fn resolve_named(
         &self,
-        reach: &(dyn Fn(&Identity) -> bool + Sync),
+        reach: &(dyn Fn(&AttemptIdentity) -> bool + Sync),
         names: Vec<String>,
-    ) -> Vec<Targeted> {
+    ) -> Vec<ResolvedTarget> {
         stream::iter(names)
             .map(|text| async move {
-                let found = self.within(reach, &text).await;
-                Targeted { text, found }
+                let found = self.resolve_in_reach(reach, &text).await;
+                ResolvedTarget { text, found }
             })
             .buffered(ATTEMPTS_AT_ONCE)
             .collect()
             .await
     }
 
-    /// The attempt that is named so, where it is within reach.
-    async fn within(
+    /// Resolves the name of an attempt within reach.
+    async fn resolve_in_reach(
         &self,
-        reach: &(dyn Fn(&Identity) -> bool + Sync),
+        reach: &(dyn Fn(&AttemptIdentity) -> bool + Sync),
         text: &str,
     ) -> Result<(AttemptId, ExamCode), &'static str> {
         let attempt = text
             .parse()
             .map_err(|_not_a_number: ParseIntError| FORBIDDEN)?;
         let summary = self.summary(attempt).await.map_err(|error| {
-            tracing::warn!(attempt.id = %attempt, error = chain(&error), "a command cannot reach");
+            tracing::warn!(attempt.id = %attempt, error = error_chain(&error), "cannot read a target");
             UNAVAILABLE
         })?;
         let identity = summary.map(|summary| summary.identity);
@@ -178,19 +183,25 @@ impl Engine {
             .ok_or(FORBIDDEN)
     }
 
-    /// Tells the consoles of every exam that is touched what is done there.
-    fn announce(&self, person: &Person, command: &Command, key: &CommandKey, targets: &[Targeted]) {
+    /// Announces the command on the boards of all exams that it touches.
+    fn announce_command(
+        &self,
+        person: &RosterPerson,
+        command: &ProctorCommand,
+        key: &CommandKey,
+        targets: &[ResolvedTarget],
+    ) {
         let exams: BTreeSet<&ExamCode> = targets
             .iter()
             .filter_map(|target| Some(&target.found.as_ref().ok()?.1))
             .collect();
         for exam in exams {
-            let Some(board) = self.inner.shared.boards.find(exam) else {
+            let Some(board) = self.inner.shared.boards.find_board(exam) else {
                 continue;
             };
             let total = u32::try_from(targets.len()).unwrap_or(u32::MAX);
-            board.expect_receipts(key, total);
-            let action = proctor::Action {
+            board.track_command(key, total);
+            let action = proctor::ProctorAction {
                 exam: exam.to_string(),
                 by: person.id.to_string(),
                 name: person.name.clone(),
@@ -199,14 +210,14 @@ impl Engine {
                 at: self.now().as_ms(),
                 reason: command.args.reason.clone(),
             };
-            board.tell_action(&action, &person.candidates());
+            board.send_action(&action, &person.candidate_scope());
         }
     }
 
-    async fn carry_out(
+    async fn apply_to_targets(
         &self,
-        targets: Vec<Targeted>,
-        action: &Action,
+        targets: Vec<ResolvedTarget>,
+        action: &StaffAction,
         key: &CommandKey,
         progress: &(dyn Fn(CommandResult) + Sync),
     ) -> CommandResult {
@@ -220,7 +231,7 @@ impl Engine {
         let mut outcomes = stream::iter(targets)
             .map(|target| async move {
                 let done = match target.found {
-                    Ok((attempt, _)) => self.act(attempt, action, key).await,
+                    Ok((attempt, _)) => self.apply_to_attempt(attempt, action, key).await,
                     Err(code) => Err(code),
                 };
                 (target.text, done)
@@ -229,7 +240,7 @@ impl Engine {
         while let Some((attempt, outcome)) = outcomes.next().await {
             match outcome {
                 Ok(()) => result.done += 1,
-                Err(code) => result.failed.push(Failed {
+                Err(code) => result.failed.push(CommandFailure {
                     attempt,
                     code: code.to_owned(),
                     detail: None,
@@ -237,7 +248,8 @@ impl Engine {
             }
             if told.elapsed() >= PROGRESS_INTERVAL {
                 told = Instant::now();
-                // Who failed is in the last one: there may be too many for every frame.
+                // Failures are in the last report only: there may be too many for every
+                // frame.
                 progress(CommandResult {
                     id: result.id.clone(),
                     failed: Vec::new(),
@@ -248,53 +260,53 @@ impl Engine {
         result
     }
 
-    async fn act(
+    async fn apply_to_attempt(
         &self,
         attempt: AttemptId,
-        action: &Action,
+        action: &StaffAction,
         key: &CommandKey,
     ) -> Result<(), &'static str> {
-        // A repeat is told by its key.
-        let question = |_again| Question::Staff {
+        // The key identifies a repeat.
+        let request = |_again| PeerRequest::Staff {
             attempt,
             key: key.clone(),
             action: action.clone(),
         };
         let message =
-            |reply, _again| Message::Staff(Box::new((key.clone(), action.clone(), reply)));
-        let done = match self.have_done(attempt, question, message).await {
-            Done::Here(done) | Done::There(Answer::Staffed(done)) => done,
-            Done::NoSuchAttempt => return Err(FORBIDDEN),
-            Done::There(_) | Done::Not => Err(StaffRefusal::Unavailable),
+            |reply, _again| ActorMessage::Staff(Box::new((key.clone(), action.clone(), reply)));
+        let done = match self.dispatch_to_owner(attempt, request, message).await {
+            Dispatched::Here(done) | Dispatched::There(PeerResponse::Staffed(done)) => done,
+            Dispatched::NoSuchAttempt => return Err(FORBIDDEN),
+            Dispatched::There(_) | Dispatched::Unknown => Err(StaffRefusal::Unavailable),
         };
         done.map_err(StaffRefusal::as_str)
     }
 }
 
-/// An attempt that a command is for.
-struct Targeted {
-    /// As it was named.
+/// A resolved target of a command.
+struct ResolvedTarget {
+    /// The attempt as the command names it.
     text: String,
-    /// The attempt and its exam, or why it is not for this person.
+    /// The attempt and its exam, or the code of the failure.
     found: Result<(AttemptId, ExamCode), &'static str>,
 }
 
-fn of_exam(attempts: Vec<AttemptId>, exam: &ExamCode) -> Vec<Targeted> {
+fn exam_targets(attempts: Vec<AttemptId>, exam: &ExamCode) -> Vec<ResolvedTarget> {
     attempts
         .into_iter()
-        .map(|attempt| Targeted {
+        .map(|attempt| ResolvedTarget {
             text: attempt.to_string(),
             found: Ok((attempt, exam.clone())),
         })
         .collect()
 }
 
-/// What is not in the exam, or does not exist: the one is not told from the other.
+/// Code for attempts outside the exam, and for unknown ones: the two must look alike.
 const FORBIDDEN: &str = "forbidden";
 
 const UNAVAILABLE: &str = StaffRefusal::Unavailable.as_str();
 
-const fn name(action: ActionName) -> &'static str {
+const fn action_name(action: ActionName) -> &'static str {
     match action {
         ActionName::Message => "message",
         ActionName::Pause => "pause",
@@ -310,8 +322,12 @@ const fn name(action: ActionName) -> &'static str {
     }
 }
 
-/// The action in the domain's terms.
-fn action(name: ActionName, args: &Args, person: &Person) -> Result<Action, CommandError> {
+/// Converts a command's action to the domain's.
+fn parse_action(
+    name: ActionName,
+    args: &CommandArgs,
+    person: &RosterPerson,
+) -> Result<StaffAction, CommandError> {
     let texts = [
         &args.text,
         &args.reason,
@@ -322,52 +338,52 @@ fn action(name: ActionName, args: &Args, person: &Person) -> Result<Action, Comm
     for text in texts.into_iter().flatten() {
         if text.chars().count() > TEXT_CHARS_MAX || text.contains('\0') {
             return Err(CommandError::BadRequest(
-                "a text is too long or has a NUL in it",
+                "a text in `args` has over 2000 characters or a NUL",
             ));
         }
     }
     let reason = args.reason.clone();
     Ok(match name {
-        ActionName::Message => Action::Message {
-            text: required(args.text.as_ref(), "`args.text` is missing")?,
+        ActionName::Message => StaffAction::Message {
+            text: require_text(args.text.as_ref(), "`args.text` is missing")?,
             level: match args.level {
-                Some(WireLevel::Info) | None => NoticeLevel::Info,
-                Some(WireLevel::Warning) => NoticeLevel::Warning,
-                Some(WireLevel::Urgent) => NoticeLevel::Urgent,
+                Some(WireLevel::Info) | None => NoticeUrgency::Info,
+                Some(WireLevel::Warning) => NoticeUrgency::Warning,
+                Some(WireLevel::Urgent) => NoticeUrgency::Urgent,
             },
             ack: args.ack.unwrap_or(false),
             from: person.name.clone(),
         },
-        ActionName::Pause => Action::Pause { reason },
-        ActionName::Resume => Action::Resume { reason },
-        ActionName::Extend => Action::Extend {
-            by: extension(args.ms)?,
+        ActionName::Pause => StaffAction::Pause { reason },
+        ActionName::Resume => StaffAction::Resume { reason },
+        ActionName::Extend => StaffAction::Extend {
+            by: parse_extension(args.ms)?,
             reason,
         },
-        ActionName::Submit => Action::Submit { reason },
-        ActionName::Cancel => Action::Cancel { reason },
-        ActionName::Flag => Action::Flag { reason },
-        ActionName::Unflag => Action::Unflag { reason },
-        ActionName::Release => Action::Release { reason },
-        ActionName::Resolve => Action::Resolve {
-            incident: required(args.incident.as_ref(), "`args.incident` is missing")?,
-            verdict: required(args.verdict.as_ref(), "`args.verdict` is missing")?,
+        ActionName::Submit => StaffAction::Submit { reason },
+        ActionName::Cancel => StaffAction::Cancel { reason },
+        ActionName::Flag => StaffAction::Flag { reason },
+        ActionName::Unflag => StaffAction::Unflag { reason },
+        ActionName::Release => StaffAction::Release { reason },
+        ActionName::Resolve => StaffAction::Resolve {
+            incident: require_text(args.incident.as_ref(), "`args.incident` is missing")?,
+            verdict: require_text(args.verdict.as_ref(), "`args.verdict` is missing")?,
             note: args.note.clone(),
         },
-        ActionName::Assign => Action::Assign {
-            incident: required(args.incident.as_ref(), "`args.incident` is missing")?,
+        ActionName::Assign => StaffAction::Assign {
+            incident: require_text(args.incident.as_ref(), "`args.incident` is missing")?,
             to: args.to.clone(),
         },
     })
 }
 
-fn required(text: Option<&String>, missing: &'static str) -> Result<String, CommandError> {
+fn require_text(text: Option<&String>, missing: &'static str) -> Result<String, CommandError> {
     text.filter(|text| !text.trim().is_empty())
         .cloned()
         .ok_or(CommandError::BadRequest(missing))
 }
 
-fn extension(ms: Option<i64>) -> Result<Duration, CommandError> {
+fn parse_extension(ms: Option<i64>) -> Result<Duration, CommandError> {
     ms.filter(|ms| (1..=EXTEND_MS_MAX).contains(ms))
         .and_then(|ms| u64::try_from(ms).ok())
         .map(Duration::from_millis)

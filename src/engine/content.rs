@@ -1,9 +1,8 @@
-//! Exams as attempts use them: parsed, indexed, with the paper made once.
+//! Exams as attempts use them: parsed, indexed, with the paper built once.
 //!
-//! A frozen version is loaded on demand and kept: there are few, and every
-//! attempt shares one. The list of the newest exams is asked of the store at
-//! most every [`LIST_FRESH`], so that ten thousand people who look at their
-//! exams cost it nothing.
+//! A frozen version is loaded on demand and kept: there are few, and every attempt shares
+//! one. The list of the newest exams is read at most every [`LIST_FRESH`], so that ten
+//! thousand people who look at their exams cost the store nothing.
 
 use std::{
     sync::{Arc, Mutex, PoisonError, RwLock},
@@ -14,7 +13,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use dashmap::DashMap;
 use invigil_protocol::{
     candidate::PaperRef,
-    paper::{QuestionOrder, SectionOrder},
+    paper::{PaperQuestionOrder, PaperSectionOrder},
 };
 use tokio::{
     sync::watch,
@@ -22,58 +21,58 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Error, hand_in::Keys};
+use super::{Error, hand_in::InstallationKeys};
 use crate::{
     domain::{
-        attempt::{Identity, Plan},
-        exam::{Exam, Proctoring, definition},
+        attempt::{AttemptIdentity, IndexedExam},
+        exam::{Exam, ProctoringPolicy, definition},
         id::{ExamCode, ExamVersion},
-        paper::{Order, Paper, order_for, seal},
+        paper::{Paper, PaperOrder, draw_order, seal},
         time::Timestamp,
     },
-    store::{Catalog, StoredExam},
-    telemetry::chain,
+    store::{CatalogStore, StoredExam},
+    telemetry::error_chain,
 };
 
-/// How old the list of exams may be: how long a new exam takes to show.
+/// Longest age of the list of exams: a new exam shows up after at most this time.
 const LIST_FRESH: Duration = Duration::from_secs(2);
 
-/// How often changed rules are looked for.
+/// Interval between checks for changed rules.
 const RULES_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The largest order that goes into `welcome`, bytes of JSON: with the rest it
 /// must stay under the 64 KiB of a frame. A larger one comes with the paper.
 const ORDER_INLINE_MAX: usize = 20 * 1024;
 
-/// One frozen exam and everything that is derived from it.
+/// A frozen exam and everything that is derived from it.
 #[derive(Debug)]
-pub struct Content {
+pub struct ExamContent {
     /// The exam, indexed.
-    pub plan: Arc<Plan>,
+    pub plan: Arc<IndexedExam>,
     paper: Paper,
     sealed: Arc<str>,
     seal_key: [u8; 32],
-    /// How many of its keys were corrected when it was read.
+    /// Number of the exam's answer keys that were corrected when it was read.
     corrections: usize,
 }
 
-/// A paper's body.
+/// Body of a paper.
 #[derive(Debug, Clone)]
 pub struct PaperBody {
     /// JSON.
     pub json: Arc<str>,
-    /// Whether it is encrypted, because the exam has not opened.
+    /// True if encrypted, because the exam has not opened.
     pub sealed: bool,
 }
 
-impl Content {
-    fn new(exam: Arc<Exam>, corrections: usize, keys: &Keys) -> Self {
-        let paper = Paper::of(&exam);
+impl ExamContent {
+    fn new(exam: Arc<Exam>, corrections: usize, keys: &InstallationKeys) -> Self {
+        let paper = Paper::from_exam(&exam);
         let secret = &keys.paper;
         Self {
             sealed: seal::sealed_document(&paper, secret, &exam.code).into(),
             seal_key: seal::seal_key(secret, &exam.code, paper.version()),
-            plan: Arc::new(Plan::new(exam)),
+            plan: Arc::new(IndexedExam::new(exam)),
             paper,
             corrections,
         }
@@ -95,7 +94,7 @@ impl Content {
     }
 
     /// The paper as it may be seen at `now`.
-    pub fn paper(&self, now: Timestamp) -> PaperBody {
+    pub fn paper_at(&self, now: Timestamp) -> PaperBody {
         let sealed = self.is_sealed(now);
         let json = if sealed {
             &self.sealed
@@ -109,9 +108,9 @@ impl Content {
     }
 
     /// The paper with a candidate's own order in it.
-    pub fn own_paper(&self, identity: &Identity, now: Timestamp) -> PaperBody {
-        let PaperBody { json, sealed } = self.paper(now);
-        let order = serde_json::to_string(&order_for(self.exam(), identity.seed))
+    pub fn own_paper(&self, identity: &AttemptIdentity, now: Timestamp) -> PaperBody {
+        let PaperBody { json, sealed } = self.paper_at(now);
+        let order = serde_json::to_string(&draw_order(self.exam(), identity.seed))
             .expect("an order is plain JSON");
         // Both documents are objects with at least one member.
         let body = json.strip_suffix('}').unwrap_or(&json);
@@ -121,10 +120,10 @@ impl Content {
         }
     }
 
-    /// What `welcome` says of the paper.
-    pub fn paper_ref(&self, identity: &Identity, now: Timestamp) -> PaperRef {
+    /// Reference to the paper, for `welcome`.
+    pub fn paper_ref(&self, identity: &AttemptIdentity, now: Timestamp) -> PaperRef {
         let version = self.paper.version();
-        let order = wire_order(order_for(self.exam(), identity.seed));
+        let order = wire_order(draw_order(self.exam(), identity.seed));
         let size = serde_json::to_string(&order).map_or(usize::MAX, |json| json.len());
         let inline = size <= ORDER_INLINE_MAX;
         PaperRef {
@@ -144,15 +143,15 @@ impl Content {
     }
 }
 
-fn wire_order(order: Order) -> Vec<SectionOrder> {
+fn wire_order(order: PaperOrder) -> Vec<PaperSectionOrder> {
     let sections = order.sections.into_iter();
     sections
-        .map(|section| SectionOrder {
+        .map(|section| PaperSectionOrder {
             section: section.section.to_string(),
             questions: section
                 .questions
                 .into_iter()
-                .map(|question| QuestionOrder {
+                .map(|question| PaperQuestionOrder {
                     q: question.q.to_string(),
                     options: question.options.iter().map(ToString::to_string).collect(),
                 })
@@ -161,20 +160,20 @@ fn wire_order(order: Order) -> Vec<SectionOrder> {
         .collect()
 }
 
-/// How an exam's attempts are watched, for all of them at once: a rule that is
-/// changed while they are taken holds from then on.
+/// Proctoring rules of an exam, shared by all its attempts: a rule that is changed during
+/// the exam applies from then on.
 #[derive(Debug)]
-pub(super) struct Rules(RwLock<Arc<Proctoring>>);
+pub(super) struct LiveRules(RwLock<Arc<ProctoringPolicy>>);
 
-impl Rules {
-    /// As they are now.
-    pub(super) fn current(&self) -> Arc<Proctoring> {
+impl LiveRules {
+    /// The present rules.
+    pub(super) fn current_rules(&self) -> Arc<ProctoringPolicy> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// True: they are others than before.
-    fn replace(&self, proctoring: &Proctoring) -> bool {
-        let changed = *self.current() != *proctoring;
+    /// Replaces the rules. Returns true if they changed.
+    fn replace_if_changed(&self, proctoring: &ProctoringPolicy) -> bool {
+        let changed = *self.current_rules() != *proctoring;
         if changed {
             let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
             *current = Arc::new(proctoring.clone());
@@ -186,18 +185,18 @@ impl Rules {
 /// Exams by code.
 type ExamList = Arc<[Arc<Exam>]>;
 
-/// The contents that this node has seen.
-pub(super) struct Contents {
-    store: Arc<dyn Catalog>,
-    keys: Arc<Keys>,
-    versions: DashMap<ExamVersion, Arc<Content>>,
-    rules: DashMap<ExamCode, Arc<Rules>>,
+/// Exam contents that this node has loaded.
+pub(super) struct ContentCache {
+    store: Arc<dyn CatalogStore>,
+    keys: Arc<InstallationKeys>,
+    versions: DashMap<ExamVersion, Arc<ExamContent>>,
+    rules: DashMap<ExamCode, Arc<LiveRules>>,
     list: Mutex<Option<(Instant, ExamList)>>,
 }
 
-impl Contents {
-    /// Nothing seen yet.
-    pub(super) fn new(store: Arc<dyn Catalog>, keys: Arc<Keys>) -> Self {
+impl ContentCache {
+    /// An empty cache.
+    pub(super) fn new(store: Arc<dyn CatalogStore>, keys: Arc<InstallationKeys>) -> Self {
         Self {
             store,
             keys,
@@ -207,33 +206,40 @@ impl Contents {
         }
     }
 
-    /// A frozen version.
+    /// A frozen exam version, loaded if needed.
     ///
     /// # Errors
-    /// [`Error::Content`] where the store does not have it or it is not valid.
-    pub(super) async fn version(&self, version: &ExamVersion) -> Result<Arc<Content>, Error> {
+    /// [`Error::Content`] if the store does not have it or it is not valid.
+    pub(super) async fn load_version(
+        &self,
+        version: &ExamVersion,
+    ) -> Result<Arc<ExamContent>, Error> {
         if let Some(content) = self.versions.get(version) {
             return Ok(Arc::clone(&*content));
         }
-        let stored = self.store.exam_version(version).await?;
+        let stored = self.store.read_exam_version(version).await?;
         let stored = stored.ok_or_else(|| Error::Content(version.to_string()))?;
-        let exam = Arc::new(parse(&stored)?);
+        let exam = Arc::new(parse_exam(&stored)?);
         // Two loads at once make the same content; either may stay.
-        let content = Arc::new(Content::new(exam, stored.corrections.len(), &self.keys));
+        let content = Arc::new(ExamContent::new(exam, stored.corrections.len(), &self.keys));
         self.versions.insert(version.clone(), Arc::clone(&content));
         Ok(content)
     }
 
-    /// The rules of an exam, for an attempt that has `content`. Until the newest
-    /// version was looked at, they are the content's.
-    pub(super) fn rules(&self, content: &Content) -> Arc<Rules> {
+    /// The rules of the exam of `content`. Until the newest version is read, they are the
+    /// content's.
+    pub(super) fn rules_for(&self, content: &ExamContent) -> Arc<LiveRules> {
         let rules = self.rules.entry(content.exam().code.clone());
-        let own = || Arc::new(Rules(RwLock::new(Arc::clone(content.plan.proctoring()))));
+        let own = || {
+            Arc::new(LiveRules(RwLock::new(Arc::clone(
+                content.plan.proctoring(),
+            ))))
+        };
         Arc::clone(&rules.or_insert_with(own))
     }
 
-    /// Looks for changed rules of exams that are taken, until `stop`.
-    pub(super) async fn follow_rules(
+    /// Refreshes the rules of exams in use, until `stop`.
+    pub(super) async fn watch_rules(
         &self,
         mut changes: watch::Receiver<u64>,
         stop: CancellationToken,
@@ -247,20 +253,23 @@ impl Contents {
                 Ok(()) = changes.changed() => self.forget_list(),
                 _ = interval.tick() => {}
             }
-            // One that nobody holds is of no attempt in memory.
+            // Rules without another holder belong to no attempt in memory.
             self.rules.retain(|_, rules| Arc::strong_count(rules) > 1);
             if !self.rules.is_empty()
                 && let Err(error) = self.renew_rules().await
             {
-                tracing::debug!(error = chain(&error), "rules of exams stay as they are");
+                tracing::debug!(
+                    error = error_chain(&error),
+                    "cannot refresh the rules of exams"
+                );
             }
         }
     }
 
     async fn renew_rules(&self) -> Result<(), Error> {
-        for exam in &*self.exams().await? {
+        for exam in &*self.newest_exams().await? {
             let rules = self.rules.get(&exam.code).map(|rules| Arc::clone(&rules));
-            if rules.is_some_and(|rules| rules.replace(&exam.proctoring)) {
+            if rules.is_some_and(|rules| rules.replace_if_changed(&exam.proctoring)) {
                 tracing::info!(exam = %exam.code, "other rules hold from now on");
             }
         }
@@ -270,8 +279,8 @@ impl Contents {
     /// The newest version of every exam, by code.
     ///
     /// # Errors
-    /// Where the store fails.
-    pub(super) async fn exams(&self) -> Result<Arc<[Arc<Exam>]>, Error> {
+    /// If the store fails.
+    pub(super) async fn newest_exams(&self) -> Result<Arc<[Arc<Exam>]>, Error> {
         let now = Instant::now();
         let known = self
             .list
@@ -284,14 +293,15 @@ impl Contents {
             return Ok(list);
         }
         let mut exams = Vec::new();
-        for stored in self.store.exams().await? {
+        for stored in self.store.list_exams().await? {
             let known = self.versions.get(&stored.version);
             let known = known.filter(|known| known.corrections == stored.corrections.len());
             let exam = if let Some(content) = known {
                 Arc::clone(content.exam())
             } else {
-                let exam = Arc::new(parse(&stored)?);
-                let content = Content::new(Arc::clone(&exam), stored.corrections.len(), &self.keys);
+                let exam = Arc::new(parse_exam(&stored)?);
+                let content =
+                    ExamContent::new(Arc::clone(&exam), stored.corrections.len(), &self.keys);
                 self.versions.insert(stored.version, Arc::new(content));
                 exam
             };
@@ -302,7 +312,7 @@ impl Contents {
         Ok(list)
     }
 
-    /// Asks the store again at the next look at the list.
+    /// Makes the next read of the list ask the store.
     pub(super) fn forget_list(&self) {
         *self.list.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
@@ -310,10 +320,10 @@ impl Contents {
     /// The newest version of one exam.
     ///
     /// # Errors
-    /// Where the store fails.
-    pub(super) async fn exam(&self, code: &ExamCode) -> Result<Option<Arc<Exam>>, Error> {
+    /// If the store fails.
+    pub(super) async fn newest_exam(&self, code: &ExamCode) -> Result<Option<Arc<Exam>>, Error> {
         Ok(self
-            .exams()
+            .newest_exams()
             .await?
             .iter()
             .find(|exam| exam.code == *code)
@@ -321,9 +331,9 @@ impl Contents {
     }
 }
 
-fn parse(stored: &StoredExam) -> Result<Exam, Error> {
+fn parse_exam(stored: &StoredExam) -> Result<Exam, Error> {
     let version = &stored.version;
-    definition::corrected(&stored.definition, &stored.corrections).map_err(|faults| {
+    definition::with_corrected_keys(&stored.definition, &stored.corrections).map_err(|faults| {
         for fault in &faults {
             tracing::error!(exam.version = %version, %fault, "a stored exam is not valid");
         }

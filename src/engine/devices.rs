@@ -1,4 +1,4 @@
-//! Which attempt was last seen on which device.
+//! Last uses of devices by attempts.
 
 use std::{
     collections::HashMap,
@@ -11,31 +11,31 @@ use crate::domain::{
     time::Timestamp,
 };
 
-/// A device is a candidate's for this long after it was last seen: computer
-/// rooms are used by one group after the other.
+/// Time that a device counts as its last candidate's: computer rooms are used by one
+/// group after the other.
 const KEPT: Duration = Duration::from_mins(30);
 
-/// Entries before old ones are looked for.
-const MANY: usize = 20_000;
+/// Number of entries from which on old ones are removed.
+const PRUNE_ABOVE: usize = 20_000;
 
 /// The devices of a node's candidates.
 #[derive(Debug, Default)]
-pub(super) struct Devices {
-    seen: Mutex<HashMap<(ExamCode, String), Seen>>,
+pub(super) struct KnownDevices {
+    seen: Mutex<HashMap<(ExamCode, String), DeviceUse>>,
 }
 
-/// Whose attempt was on a device, and when.
+/// Last use of a device.
 #[derive(Debug)]
-struct Seen {
+struct DeviceUse {
     candidate: PersonId,
     attempt: AttemptId,
     at: Timestamp,
 }
 
-impl Devices {
-    /// Notes that an attempt is taken on a device, and names the attempt of another
-    /// candidate at the same exam that was there a moment ago.
-    pub(super) fn note(
+impl KnownDevices {
+    /// Records that an attempt uses a device. Returns the attempt of another candidate at
+    /// the same exam that used it a moment ago.
+    pub(super) fn record_use(
         &self,
         exam: &ExamCode,
         device: &str,
@@ -45,11 +45,11 @@ impl Devices {
     ) -> Option<AttemptId> {
         // No holder of this lock can panic half-way through a change.
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.len() >= MANY {
+        if seen.len() >= PRUNE_ABOVE {
             seen.retain(|_, seen| now.since(seen.at) < KEPT);
         }
         let key = (exam.clone(), device.to_owned());
-        let here = Seen {
+        let here = DeviceUse {
             candidate: candidate.clone(),
             attempt,
             at: now,
@@ -66,11 +66,11 @@ mod tests {
 
     #[test]
     fn a_device_is_shared_where_another_candidate_was_just_there() {
-        let devices = Devices::default();
+        let devices = KnownDevices::default();
         let note = |exam: &str, device: &str, attempt, minute: i64| {
             let at = Timestamp::from_ms(60_000 * minute);
             let candidate = format!("c{}", attempt % 100).as_str().into();
-            devices.note(&exam.into(), device, &candidate, AttemptId(attempt), at)
+            devices.record_use(&exam.into(), device, &candidate, AttemptId(attempt), at)
         };
         assert_eq!(note("E1", "laptop", 1, 0), None);
         assert_eq!(note("E1", "laptop", 1, 1), None);

@@ -1,65 +1,67 @@
-//! From stored rows to a live attempt.
+//! Live attempts from stored rows.
 
 use std::sync::Arc;
 
-use super::{Error, content::Content};
+use super::{Error, content::ExamContent};
 use crate::{
-    domain::attempt::{Answer, Answers, Attempt, Control, Plan, Session, Stored},
-    store::{AnswerRow, Taken},
+    domain::attempt::{
+        Answer, AnswerMap, Attempt, AttemptControl, AttemptRecord, AttemptSession, IndexedExam,
+    },
+    store::{Acquired, AnswerRow},
 };
 
-/// Brings a taken attempt to life.
+/// Restores an acquired attempt.
 ///
 /// # Errors
-/// [`Error::Damaged`] where what is stored is not what this program writes.
-pub(super) fn attempt(
-    taken: Taken,
-    content: &Content,
+/// [`Error::Damaged`] if stored data is not what this program writes.
+pub(super) fn restore_attempt(
+    acquired: Acquired,
+    content: &ExamContent,
     answer_size_max: usize,
 ) -> Result<Attempt, Error> {
-    let attempt = taken.identity.id;
+    let attempt = acquired.identity.id;
     let damaged = |what: &'static str| Error::Damaged { attempt, what };
-    let control = control(&taken.control).ok_or_else(|| damaged("control state"))?;
+    let control = parse_control(&acquired.control).ok_or_else(|| damaged("control state"))?;
     let plan = Arc::clone(&content.plan);
-    let answers = answers(&plan, taken.answers).ok_or_else(|| damaged("answers"))?;
-    let progress = taken.progress;
-    let stored = Stored {
+    let answers = restore_answers(&plan, acquired.answers).ok_or_else(|| damaged("answers"))?;
+    let progress = acquired.progress;
+    let stored = AttemptRecord {
         control,
         version: progress.version,
-        session: progress.session.map(|id| Session {
+        session: progress.session.map(|id| AttemptSession {
             applied_seq: progress.last_seq,
             applied_event: progress.last_event,
             connected: false,
-            ..Session::new(id)
+            ..AttemptSession::new(id)
         }),
         answers,
     };
-    Ok(Attempt::load(
-        taken.identity,
+    Ok(Attempt::from_record(
+        acquired.identity,
         plan,
         answer_size_max,
-        taken.epoch,
+        acquired.epoch,
         stored,
     ))
 }
 
-/// Reads a control state.
-pub(super) fn control(state: &str) -> Option<Control> {
+/// Parses a control state.
+pub(super) fn parse_control(state: &str) -> Option<AttemptControl> {
     serde_json::from_str(state).ok()
 }
 
-/// Answers by question number; none where one is to no question of the exam.
-fn answers(plan: &Plan, rows: Vec<AnswerRow>) -> Option<Answers> {
+/// Answers by question number; `None` if one is to no question of the exam.
+fn restore_answers(plan: &IndexedExam, rows: Vec<AnswerRow>) -> Option<AnswerMap> {
     rows.into_iter()
         .map(|row| {
-            let number = plan.number(&row.question)?;
-            Some((number, answer(row)))
+            let number = plan.question_number(&row.question)?;
+            Some((number, restore_answer(row)))
         })
         .collect()
 }
 
-/// An answer as it is stored.
-pub(super) fn answer(row: AnswerRow) -> Answer {
+/// Restores an answer from its row.
+pub(super) fn restore_answer(row: AnswerRow) -> Answer {
     Answer {
         value: row.value,
         flagged: row.flagged,

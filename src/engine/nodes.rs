@@ -1,7 +1,7 @@
-//! This node among the others: what they ask each other, and which has an attempt.
+//! This node among its peers: their requests to each other, and the owners of attempts.
 //!
-//! The store decides who has an attempt; what is known here only saves the way to it.
-//! A node that is wrong about an owner gets no answer, and asks the store.
+//! The store decides which node owns an attempt; the owners cached here only shorten the way
+//! to it. A request to a node that is not the owner gets no response, and the store is asked.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -13,75 +13,76 @@ use tokio::{sync::oneshot, time::timeout};
 use tokio_util::task::TaskTracker;
 
 use super::{
-    COMMIT_PATIENCE, ExchangeRefusal, StaffRefusal,
-    actor::message::{Exchange, Look, Message, Release},
-    board::{Rows, Told, Watched},
+    COMMIT_TIMEOUT, ExchangeRefusal, StaffRefusal,
+    actor::message::{ActorMessage, AttemptSnapshot, ExchangeInput, ReleaseOutcome},
+    board::{BoardUpdate, ConsoleNotice, WatchedExam},
     entropy::fresh_session,
-    registry::Registry,
-    shared::Shared,
+    registry::ActorRegistry,
+    shared::NodeContext,
 };
 use crate::{
-    cluster::{Change, Language, Patience, Service},
+    cluster::{LinkProtocol, PeerChange, PeerHandler, PeerTimeouts},
     domain::{
-        attempt::command::{Action, CommandKey},
+        attempt::command::{CommandKey, StaffAction},
         id::{AttemptId, ExamCode, NodeId, SessionId},
         person::CandidateScope,
         time::Timestamp,
     },
 };
 
-/// How long the node that has an attempt may take to write what waits and let it go.
-/// Then the attempt is taken all the same, which epochs make safe.
+/// Limit for an attempt's owner to save pending changes and release it. After that the
+/// attempt is acquired anyway, which epochs make safe.
 pub(super) const HAND_OVER_MAX: Duration = Duration::from_millis(250);
 
-/// How long is waited for what an attempt's owner does, or shows.
-pub(super) const DOING: Patience = Patience {
-    first: HAND_OVER_MAX,
-    // Longer than the owner waits for its commit: what it says then is heard.
-    whole: COMMIT_PATIENCE.saturating_add(Duration::from_secs(2)),
+/// Timeouts of a request that changes an attempt, and of one that only reads.
+pub(super) const ACTION_TIMEOUTS: PeerTimeouts = PeerTimeouts {
+    first_reply: HAND_OVER_MAX,
+    // Longer than the owner waits for its commit, so that its response still arrives.
+    total: COMMIT_TIMEOUT.saturating_add(Duration::from_secs(2)),
 };
-pub(super) const LOOKING: Patience = Patience::short(HAND_OVER_MAX);
+pub(super) const QUERY_TIMEOUTS: PeerTimeouts = PeerTimeouts::uniform(HAND_OVER_MAX);
 
-/// Owners that are remembered. What is beyond is asked of the store.
+/// Owners that are cached. Above that the cache starts anew, and the store is asked.
 const OWNERS_MAX: usize = 200_000;
 
-/// What the nodes of the engine say to each other.
-pub(super) struct Talk;
+/// The messages between nodes of the engine.
+pub(super) struct PeerProtocol;
 
-impl Language for Talk {
-    type Question = Question;
-    type Answer = Answer;
-    type News = News;
+impl LinkProtocol for PeerProtocol {
+    type Request = PeerRequest;
+    type Response = PeerResponse;
+    type Event = PeerEvent;
 }
 
-/// Who comes in, as far as whoever has the attempt must know to let it go.
+/// A candidate's request to connect, as far as the attempt's
+/// owner must know it to release the attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
-    /// The session to go on with, and the number of its next command.
+pub struct JoinRequest {
+    /// The session to resume, and the number of its next command.
     pub resume: Option<(SessionId, u64)>,
-    /// Where the client is.
+    /// The client's address.
     pub address: IpAddr,
-    /// When it asked, by the clock of the node that it asked.
-    // Optional, as nodes of an earlier release do not say it.
+    /// Time of the request, by the clock of the node that received it.
+    // Optional, as nodes of an earlier release do not send it.
     #[serde(default)]
     pub asked_at: Option<Timestamp>,
 }
 
-/// What one node asks of another that has an attempt.
+/// A request to another node.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Question {
-    /// Write what waits, and let the attempt, taken under this number, go to where its
-    /// candidate is now.
+pub(super) enum PeerRequest {
+    /// Save pending changes and release the attempt, held under this epoch, to the node
+    /// that its candidate is connected to.
     Release {
         attempt: AttemptId,
-        // Optional, as nodes of an earlier release do not name it.
+        // Optional, as nodes of an earlier release do not send it.
         #[serde(default)]
         epoch: Option<u64>,
-        entry: Entry,
+        entry: JoinRequest,
     },
-    /// Do what a candidate sends without a socket: the request's JSON, and the session
-    /// that it begins where it has none.
+    /// Run an exchange that a candidate sent without a socket: the request as JSON, and
+    /// the session that begins if it names none.
     Exchange {
         attempt: AttemptId,
         request: String,
@@ -89,73 +90,76 @@ pub(super) enum Question {
         #[serde(default)]
         fresh: Option<SessionId>,
         address: IpAddr,
-        /// Whether a node may have done it before, whose answer was lost.
+        /// True if another node may have run it already, and its response was lost.
         #[serde(default)]
         again: bool,
     },
-    /// Do what staff want.
+    /// Run a staff command.
     Staff {
         attempt: AttemptId,
         key: CommandKey,
-        action: Action,
+        action: StaffAction,
     },
-    /// Show the attempt.
+    /// Return a snapshot of the attempt.
     Look { attempt: AttemptId },
-    /// Show every attempt of an exam that is in memory.
+    /// Return the rows of an exam's attempts in memory.
     Board { exam: ExamCode },
-    /// How many attempts of exams are in memory, of these candidates.
+    /// Count the attempts of exams in memory that are within a scope.
     Live {
         exams: Vec<ExamCode>,
         candidates: CandidateScope,
     },
 }
 
-/// Answers to these.
+/// The response to a [`PeerRequest`].
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Answer {
-    /// Everything is written, and nothing more will be.
+pub(super) enum PeerResponse {
+    /// Everything is saved, and this node writes no more.
     Released,
-    /// Whoever wants to come in may not.
+    /// The candidate may not connect.
     Refused {
         code: CloseCode,
         detail: Option<String>,
     },
-    /// What became of an exchange.
-    Exchanged(Result<Box<exchange::Reply>, ExchangeRefusal>),
-    /// What became of a staff command.
+    /// The result of an exchange.
+    Exchanged(Result<Box<exchange::ExchangeResponse>, ExchangeRefusal>),
+    /// The result of a staff command.
     Staffed(Result<(), StaffRefusal>),
-    /// The attempt as it is in memory.
-    Look(Box<Look>),
-    /// What a node has of an exam.
-    Board(Rows),
-    /// In the order of the exams.
+    /// A snapshot of the attempt in memory.
+    Look(Box<AttemptSnapshot>),
+    /// The node's rows of an exam.
+    Board(BoardUpdate),
+    /// Counts, in the order of the exams.
     Live(Vec<u32>),
 }
 
-/// What nodes tell each other.
+/// An event that a node announces to others.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum News {
-    /// The sender has taken an attempt.
+pub(super) enum PeerEvent {
+    /// The sender has acquired an attempt.
     Taken { attempt: AttemptId, epoch: u64 },
-    /// What is watched at the sender: all of it, or what changed.
-    Watching { watched: Vec<Watched>, all: bool },
-    /// What changed on the sender's board of an exam.
-    Rows(ExamCode, Rows),
+    /// Exams watched at the sender: all of them, or those that changed.
+    Watching {
+        watched: Vec<WatchedExam>,
+        all: bool,
+    },
+    /// Changed rows of the sender's board of an exam.
+    Rows(ExamCode, BoardUpdate),
     /// People, their rights or exams were changed.
     Changed,
-    /// Something for the consoles of an exam.
-    Told(ExamCode, Box<Told>),
+    /// A notice for the consoles of an exam.
+    Told(ExamCode, Box<ConsoleNotice>),
 }
 
-/// Which other node has an attempt, as far as this one has heard.
+/// The owners of attempts among the other nodes, as far as this one has heard.
 #[derive(Debug, Default)]
-pub(super) struct Owners(DashMap<AttemptId, (NodeId, u64)>);
+pub(super) struct AttemptOwners(DashMap<AttemptId, (NodeId, u64)>);
 
-impl Owners {
-    /// A node has taken an attempt.
-    pub(super) fn note(&self, attempt: AttemptId, node: NodeId, epoch: u64) {
+impl AttemptOwners {
+    /// Notes that a node has acquired an attempt.
+    pub(super) fn note_owner(&self, attempt: AttemptId, node: NodeId, epoch: u64) {
         if self.0.len() >= OWNERS_MAX {
             self.0.clear();
         }
@@ -168,44 +172,44 @@ impl Owners {
         }
     }
 
-    /// The node that has an attempt.
-    pub(super) fn find(&self, attempt: AttemptId) -> Option<NodeId> {
+    /// Returns the node that owns an attempt, if it is known.
+    pub(super) fn find_owner(&self, attempt: AttemptId) -> Option<NodeId> {
         self.0.get(&attempt).map(|known| known.0.clone())
     }
 
-    /// What was known of an attempt is wrong.
-    pub(super) fn forget(&self, attempt: AttemptId) {
+    /// Forgets an owner that proved wrong.
+    pub(super) fn forget_attempt(&self, attempt: AttemptId) {
         self.0.remove(&attempt);
     }
 
-    /// Takings may have been missed.
+    /// Forgets all owners, as events may have been missed.
     fn forget_all(&self) {
         self.0.clear();
     }
 
-    /// A node has no attempts any more.
+    /// Forgets the attempts of a node that is gone.
     fn forget_node(&self, node: &NodeId) {
         self.0.retain(|_, (owner, _)| owner != node);
     }
 }
 
-/// What this node does for the others.
-pub(super) struct Desk {
-    pub(super) registry: Arc<Registry>,
-    pub(super) shared: Arc<Shared>,
+/// The service of this node to its peers.
+pub(super) struct PeerService {
+    pub(super) registry: Arc<ActorRegistry>,
+    pub(super) shared: Arc<NodeContext>,
     pub(super) tasks: TaskTracker,
 }
 
 #[async_trait]
-impl Service<Talk> for Desk {
-    async fn answer(&self, _from: NodeId, question: Question) -> Option<Answer> {
+impl PeerHandler<PeerProtocol> for PeerService {
+    async fn handle_request(&self, _from: NodeId, question: PeerRequest) -> Option<PeerResponse> {
         match question {
-            Question::Release {
+            PeerRequest::Release {
                 attempt,
                 epoch,
                 entry,
-            } => self.release(attempt, epoch, entry).await,
-            Question::Exchange {
+            } => self.release_attempt(attempt, epoch, entry).await,
+            PeerRequest::Exchange {
                 attempt,
                 request,
                 fresh,
@@ -216,138 +220,150 @@ impl Service<Talk> for Desk {
                     Some(fresh) => fresh,
                     None => fresh_session(&*self.shared.entropy).ok()?,
                 };
-                let exchange = Exchange {
+                let exchange = ExchangeInput {
                     request: codec::decode_exchange(request.as_bytes()).ok()?,
                     fresh,
                     address,
                     again,
                 };
-                self.exchange(attempt, exchange).await
+                self.run_exchange(attempt, exchange).await
             }
-            Question::Staff {
+            PeerRequest::Staff {
                 attempt,
                 key,
                 action,
-            } => self.staff(attempt, key, action).await,
-            Question::Look { attempt } => {
-                let look = self.registry.look(attempt).await?;
-                Some(Answer::Look(Box::new(look)))
+            } => self.run_staff_action(attempt, key, action).await,
+            PeerRequest::Look { attempt } => {
+                let look = self.registry.local_snapshot(attempt).await?;
+                Some(PeerResponse::Look(Box::new(look)))
             }
-            Question::Board { exam } => {
-                let board = self.shared.boards.find(&exam);
-                Some(Answer::Board(
-                    board.map(|board| board.rows()).unwrap_or_default(),
+            PeerRequest::Board { exam } => {
+                let board = self.shared.boards.find_board(&exam);
+                Some(PeerResponse::Board(
+                    board.map(|board| board.full_update()).unwrap_or_default(),
                 ))
             }
-            Question::Live { exams, candidates } => {
+            PeerRequest::Live { exams, candidates } => {
                 let boards = &self.shared.boards;
-                let live = |exam| Some(boards.find(exam)?.live(&candidates));
+                let live = |exam| Some(boards.find_board(exam)?.live_count(&candidates));
                 let live = exams.iter().map(|exam| live(exam).unwrap_or_default());
-                Some(Answer::Live(live.collect()))
+                Some(PeerResponse::Live(live.collect()))
             }
         }
     }
 
-    fn hear(&self, from: NodeId, news: News) {
+    fn handle_event(&self, from: NodeId, news: PeerEvent) {
         match news {
-            News::Taken { attempt, epoch } => {
-                self.registry.owners().note(attempt, from, epoch);
-                if let Some(handle) = self.registry.find(attempt) {
+            PeerEvent::Taken { attempt, epoch } => {
+                self.registry.owners().note_owner(attempt, from, epoch);
+                if let Some(handle) = self.registry.find_actor(attempt) {
                     self.tasks.spawn(async move {
-                        // One that has ended needs to hear nothing.
-                        handle.deliver(Message::Lost { epoch }).await.ok();
+                        // An actor that has ended needs no message.
+                        handle
+                            .deliver_message(ActorMessage::Lost { epoch })
+                            .await
+                            .ok();
                     });
                 }
             }
-            News::Watching { watched, all } => {
+            PeerEvent::Watching { watched, all } => {
                 let boards = &self.shared.boards;
-                for board in boards.note_watched(&from, watched, all) {
+                for board in boards.apply_watched(&from, watched, all) {
                     let (shared, exam) = (Arc::clone(&self.shared), board.exam().clone());
                     self.tasks.spawn(async move {
                         board.publish_changes().await;
-                        shared.boards.forget(&exam);
+                        shared.boards.forget_unused(&exam);
                     });
                 }
             }
-            News::Changed => self.shared.note_changed(),
-            News::Rows(exam, rows) => {
-                if let Some(board) = self.shared.boards.find(&exam) {
-                    board.take_rows(&from, rows, false);
+            PeerEvent::Changed => self.shared.note_changed(),
+            PeerEvent::Rows(exam, rows) => {
+                if let Some(board) = self.shared.boards.find_board(&exam) {
+                    board.apply_update(&from, rows, false);
                 }
             }
-            News::Told(exam, told) => {
-                if let Some(board) = self.shared.boards.find(&exam) {
-                    board.pass_on(*told);
+            PeerEvent::Told(exam, told) => {
+                if let Some(board) = self.shared.boards.find_board(&exam) {
+                    board.forward_notice(*told);
                 }
             }
         }
     }
 
-    fn change(&self, change: Change) {
+    fn handle_change(&self, change: PeerChange) {
         match change {
-            Change::Joined(node) => tracing::info!(%node, "another node is there"),
-            Change::Gone(node) => {
-                tracing::warn!(%node, "another node is gone");
+            PeerChange::Joined(node) => tracing::info!(%node, "a node has joined"),
+            PeerChange::Gone(node) => {
+                tracing::warn!(%node, "a node is gone");
                 self.registry.owners().forget_node(&node);
-                self.shared.boards.lose(Some(&node));
+                self.shared.boards.lose_node(Some(&node));
             }
-            Change::Cut => {
-                tracing::warn!("other nodes are not heard any more");
+            PeerChange::Isolated => {
+                tracing::warn!("this node no longer hears the others");
                 self.registry.owners().forget_all();
-                self.shared.boards.lose(None);
+                self.shared.boards.lose_node(None);
             }
-            Change::Gap => {
+            PeerChange::Gap => {
                 self.registry.owners().forget_all();
-                self.registry.doubt();
-                self.shared.boards.doubt();
+                self.registry.request_ownership_check();
+                self.shared.boards.mark_unsynced();
             }
         }
     }
 }
 
-impl Desk {
-    async fn release(
+impl PeerService {
+    async fn release_attempt(
         &self,
         attempt: AttemptId,
         epoch: Option<u64>,
-        entry: Entry,
-    ) -> Option<Answer> {
-        let handle = self.registry.find_soon(attempt).await?;
+        entry: JoinRequest,
+    ) -> Option<PeerResponse> {
+        let handle = self.registry.find_actor_soon(attempt).await?;
         let (reply, released) = oneshot::channel();
-        let message = Message::Release(Box::new((epoch, entry, reply)));
-        handle.deliver(message).await.ok()?;
+        let message = ActorMessage::Release(Box::new((epoch, entry, reply)));
+        handle.deliver_message(message).await.ok()?;
         Some(match released.await.ok()? {
-            Release::Done => Answer::Released,
-            Release::Refused(closing) => Answer::Refused {
+            ReleaseOutcome::Released => PeerResponse::Released,
+            ReleaseOutcome::Refused(closing) => PeerResponse::Refused {
                 code: closing.code,
                 detail: closing.detail,
             },
         })
     }
 
-    async fn exchange(&self, attempt: AttemptId, exchange: Exchange) -> Option<Answer> {
-        let handle = self.registry.find_soon(attempt).await?;
+    async fn run_exchange(
+        &self,
+        attempt: AttemptId,
+        exchange: ExchangeInput,
+    ) -> Option<PeerResponse> {
+        let handle = self.registry.find_actor_soon(attempt).await?;
         let (reply, answer) = oneshot::channel();
-        let message = Message::Exchange(Box::new((exchange, reply)));
-        handle.deliver(message).await.ok()?;
-        let answer = timeout(COMMIT_PATIENCE, answer).await;
+        let message = ActorMessage::Exchange(Box::new((exchange, reply)));
+        handle.deliver_message(message).await.ok()?;
+        let answer = timeout(COMMIT_TIMEOUT, answer).await;
         match answer {
-            Ok(Ok(answer)) => Some(Answer::Exchanged(answer)),
-            // It was let go meanwhile.
+            Ok(Ok(answer)) => Some(PeerResponse::Exchanged(answer)),
+            // The attempt was released meanwhile.
             Ok(Err(_)) => None,
-            Err(_) => Some(Answer::Exchanged(Err(ExchangeRefusal::Unavailable))),
+            Err(_) => Some(PeerResponse::Exchanged(Err(ExchangeRefusal::Unavailable))),
         }
     }
 
-    async fn staff(&self, attempt: AttemptId, key: CommandKey, action: Action) -> Option<Answer> {
-        let handle = self.registry.find_soon(attempt).await?;
+    async fn run_staff_action(
+        &self,
+        attempt: AttemptId,
+        key: CommandKey,
+        action: StaffAction,
+    ) -> Option<PeerResponse> {
+        let handle = self.registry.find_actor_soon(attempt).await?;
         let (reply, done) = oneshot::channel();
-        let message = Message::Staff(Box::new((key, action, reply)));
-        handle.deliver(message).await.ok()?;
-        match timeout(COMMIT_PATIENCE, done).await {
-            Ok(Ok(done)) => Some(Answer::Staffed(done)),
+        let message = ActorMessage::Staff(Box::new((key, action, reply)));
+        handle.deliver_message(message).await.ok()?;
+        match timeout(COMMIT_TIMEOUT, done).await {
+            Ok(Ok(done)) => Some(PeerResponse::Staffed(done)),
             Ok(Err(_)) => None,
-            Err(_) => Some(Answer::Staffed(Err(StaffRefusal::Unavailable))),
+            Err(_) => Some(PeerResponse::Staffed(Err(StaffRefusal::Unavailable))),
         }
     }
 }

@@ -1,72 +1,75 @@
-//! Looks whether the attempts in memory are still this node's, whenever it may have
-//! missed that another one took them: after a gap on the bus, while it does not hear it,
-//! and after it stood still.
+//! Checks that the attempts in memory are still this node's, whenever it may have missed
+//! that another one acquired them: after a gap on the bus, while the bus is down, and
+//! after this node stood still.
 //!
-//! Nothing depends on it but how soon: what a node writes of an attempt that is not its
-//! own is refused by the store in any case.
+//! Only speed depends on it: the store refuses every write of an attempt that another
+//! node owns.
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{actor::message::Message, registry::Registry, shared::Shared};
+use super::{actor::message::ActorMessage, registry::ActorRegistry, shared::NodeContext};
 use crate::{
     store::{self, AttemptStore},
-    telemetry::chain,
+    telemetry::error_chain,
 };
 
-/// How often it is looked whether this node stood still.
+/// Interval between checks for a standstill of this node.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// A node that stood still for so long may be thought dead.
-const STILL_MAX: Duration = Duration::from_secs(2);
+/// Standstill after which other nodes may think this one dead.
+const STALL_MAX: Duration = Duration::from_secs(2);
 
-/// Attempts that the store is asked about at once.
+/// Attempts in one query of the store.
 const PORTION: usize = 1_000;
 
-/// Looks at every doubt, until `stop`.
+/// Checks ownership whenever it is in doubt, until `stop`.
 pub(super) async fn run(
-    registry: Arc<Registry>,
+    registry: Arc<ActorRegistry>,
     store: Arc<dyn AttemptStore>,
-    shared: Arc<Shared>,
-    doubts: Arc<Notify>,
+    shared: Arc<NodeContext>,
+    ownership_checks: Arc<Notify>,
     stop: CancellationToken,
 ) {
     let mut looked_at = Instant::now();
-    let mut doubtful = false;
+    let mut check_due = false;
     loop {
         tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            () = doubts.notified() => doubtful = true,
+            () = ownership_checks.notified() => check_due = true,
             () = tokio::time::sleep(INTERVAL) => {}
         }
-        doubtful |= looked_at.elapsed() > INTERVAL + STILL_MAX || !shared.nodes.is_up();
+        check_due |= looked_at.elapsed() > INTERVAL + STALL_MAX || !shared.peers.is_up();
         looked_at = Instant::now();
-        if doubtful {
-            match look(&registry, &*store, &shared).await {
-                Ok(()) => doubtful = false,
+        if check_due {
+            match check_owners(&registry, &*store, &shared).await {
+                Ok(()) => check_due = false,
                 Err(error) => {
-                    tracing::debug!(error = chain(&error), "owners cannot be looked up");
+                    tracing::debug!(
+                        error = error_chain(&error),
+                        "cannot read the owners of attempts"
+                    );
                 }
             }
         }
     }
 }
 
-async fn look(
-    registry: &Registry,
+async fn check_owners(
+    registry: &ActorRegistry,
     store: &dyn AttemptStore,
-    shared: &Shared,
+    shared: &NodeContext,
 ) -> Result<(), store::Error> {
-    for attempts in registry.live().chunks(PORTION) {
-        for owner in store.owners(attempts).await? {
+    for attempts in registry.live_attempts().chunks(PORTION) {
+        for owner in store.read_owners(attempts).await? {
             let other = owner.node.is_some_and(|node| node != shared.node);
-            if let Some(handle) = registry.find(owner.attempt).filter(|_| other) {
-                let message = Message::Lost { epoch: owner.epoch };
-                // One that has ended needs to hear nothing.
-                handle.deliver(message).await.ok();
+            if let Some(handle) = registry.find_actor(owner.attempt).filter(|_| other) {
+                let message = ActorMessage::Lost { epoch: owner.epoch };
+                // An actor that has ended needs no message.
+                handle.deliver_message(message).await.ok();
             }
         }
     }

@@ -1,87 +1,87 @@
-//! Looking at attempts: live state where one is live, the store otherwise.
-//! Nothing here takes an attempt or changes it.
+//! Reads of attempts: from memory where an attempt is live, else from the store. Nothing
+//! here acquires an attempt or changes it.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use invigil_protocol::{
     candidate::AttemptStatus,
-    paper::{StoredAnswer, StoredAnswers},
+    paper::{RecordedAnswer, RecordedAnswers},
     rest::AttemptView,
 };
 
 use super::{
     Engine, Error,
-    content::{Content, PaperBody},
+    content::{ExamContent, PaperBody},
     load,
     shared::wire_status,
 };
 use crate::{
     domain::{
-        attempt::{Answer, Control, Status},
+        attempt::{Answer, AttemptControl, LifecycleStatus},
         exam::Exam,
-        grading::{Head, Key, ResultView, Standing, result_view},
+        grading::{AttemptResult, KeyVisibility, MarkedAnswer, ResultHeader, build_result},
         id::{AttemptId, ExamCode, ExamVersion, PersonId},
         time::{Timestamp, duration_ms},
-        timing::Allowance,
+        timing::TimeAllowance,
     },
-    store::{ResultLine, Summary, TimelineRow},
+    store::{AttemptSummary, ResultLine, TimelineRow},
 };
 
 impl Engine {
     /// The newest version of every exam, by code.
     ///
     /// # Errors
-    /// Where the store fails.
-    pub async fn exams(&self) -> Result<Arc<[Arc<Exam>]>, Error> {
-        self.inner.contents.exams().await
+    /// If the store fails.
+    pub async fn newest_exams(&self) -> Result<Arc<[Arc<Exam>]>, Error> {
+        self.inner.contents.newest_exams().await
     }
 
     /// The newest version of one exam.
     ///
     /// # Errors
-    /// Where the store fails.
-    pub async fn exam(&self, code: &ExamCode) -> Result<Option<Arc<Exam>>, Error> {
-        self.inner.contents.exam(code).await
+    /// If the store fails.
+    pub async fn newest_exam(&self, code: &ExamCode) -> Result<Option<Arc<Exam>>, Error> {
+        self.inner.contents.newest_exam(code).await
     }
 
-    /// A frozen version.
+    /// A frozen exam version.
     ///
     /// # Errors
-    /// Where the store fails or does not have it.
+    /// If the store fails or does not have it.
     pub async fn exam_version(&self, version: &ExamVersion) -> Result<Arc<Exam>, Error> {
         Ok(Arc::clone(
-            self.inner.contents.version(version).await?.exam(),
+            self.inner.contents.load_version(version).await?.exam(),
         ))
     }
 
-    /// An attempt seen from outside. None where there is no such attempt.
+    /// Stored summary of an attempt; `None` if there is no such attempt.
     ///
     /// # Errors
-    /// Where the store fails.
-    pub async fn summary(&self, attempt: AttemptId) -> Result<Option<Summary>, Error> {
-        Ok(self.inner.attempts.summary(attempt).await?)
+    /// If the store fails.
+    pub async fn summary(&self, attempt: AttemptId) -> Result<Option<AttemptSummary>, Error> {
+        Ok(self.inner.attempts.read_summary(attempt).await?)
     }
 
     /// All attempts of a person, oldest first.
     ///
     /// # Errors
-    /// Where the store fails.
-    pub async fn attempts_of(&self, person: &PersonId) -> Result<Vec<Summary>, Error> {
-        Ok(self.inner.attempts.attempts_of(person).await?)
+    /// If the store fails.
+    pub async fn attempts_of(&self, person: &PersonId) -> Result<Vec<AttemptSummary>, Error> {
+        Ok(self.inner.attempts.list_attempts_of(person).await?)
     }
 
-    /// Where an attempt stands.
+    /// Status, times and number of answers of an attempt.
     ///
     /// # Errors
-    /// Where the store fails.
-    pub async fn view(&self, attempt: AttemptId) -> Result<Option<AttemptView>, Error> {
-        if let Some(look) = self.look(attempt).await {
+    /// If the store fails.
+    pub async fn attempt_view(&self, attempt: AttemptId) -> Result<Option<AttemptView>, Error> {
+        if let Some(look) = self.attempt_snapshot(attempt).await {
             let content = self
                 .inner
                 .contents
-                .version(&look.identity.exam_version)
+                .load_version(&look.identity.exam_version)
                 .await?;
-            let allowance = allowance(&content, &look.identity);
+            let allowance = allowance_of(&content, &look.identity);
             let answered = look
                 .answers
                 .iter()
@@ -102,10 +102,10 @@ impl Engine {
         let content = self
             .inner
             .contents
-            .version(&summary.identity.exam_version)
+            .load_version(&summary.identity.exam_version)
             .await?;
-        let allowance = allowance(&content, &summary.identity);
-        let control = load::control(&summary.control.state).ok_or(Error::Damaged {
+        let allowance = allowance_of(&content, &summary.identity);
+        let control = load::parse_control(&summary.control.state).ok_or(Error::Damaged {
             attempt,
             what: "control state",
         })?;
@@ -121,17 +121,17 @@ impl Engine {
 
     fn build_view(
         &self,
-        content: &Content,
-        allowance: &Allowance,
-        control: &Control,
-        (attempt, started_at, status, answered): (AttemptId, Timestamp, Status, u32),
+        content: &ExamContent,
+        allowance: &TimeAllowance,
+        control: &AttemptControl,
+        (attempt, started_at, status, answered): (AttemptId, Timestamp, LifecycleStatus, u32),
     ) -> AttemptView {
         let now = self.now();
         let status: AttemptStatus = wire_status(status);
         let remaining = if status.is_over() {
             0
         } else {
-            duration_ms(control.ledger.remaining(allowance, now))
+            duration_ms(control.ledger.remaining_time(allowance, now))
         };
         AttemptView {
             id: attempt.to_string(),
@@ -148,15 +148,19 @@ impl Engine {
         }
     }
 
-    /// The answers as they stand, those not yet durable too.
+    /// Current answers, including those not yet durable.
     ///
     /// # Errors
-    /// Where the store fails.
-    pub async fn answers(&self, attempt: AttemptId) -> Result<Option<StoredAnswers>, Error> {
-        if let Some(look) = self.look(attempt).await {
+    /// If the store fails.
+    pub async fn current_answers(
+        &self,
+        attempt: AttemptId,
+    ) -> Result<Option<RecordedAnswers>, Error> {
+        if let Some(look) = self.attempt_snapshot(attempt).await {
             let answers = look.answers.into_iter();
-            let answers = answers.map(|(question, answer)| (question.to_string(), wire(&answer)));
-            return Ok(Some(StoredAnswers {
+            let answers =
+                answers.map(|(question, answer)| (question.to_string(), wire_answer(&answer)));
+            return Ok(Some(RecordedAnswers {
                 session: look.session.map(|session| session.to_string()),
                 saved_seq: look.saved_seq,
                 answers: answers.collect(),
@@ -165,23 +169,23 @@ impl Engine {
         let Some(summary) = self.summary(attempt).await? else {
             return Ok(None);
         };
-        let rows = self.inner.attempts.graded_answers(attempt).await?;
+        let rows = self.inner.attempts.read_graded_answers(attempt).await?;
         let answers = rows.into_iter().map(|(row, _)| {
             let question = row.question.to_string();
-            (question, wire(&load::answer(row)))
+            (question, wire_answer(&load::restore_answer(row)))
         });
-        Ok(Some(StoredAnswers {
+        Ok(Some(RecordedAnswers {
             session: summary.progress.session.map(|session| session.to_string()),
             saved_seq: summary.progress.last_seq,
             answers: answers.collect(),
         }))
     }
 
-    /// A paper by its version, where the attempt is about it.
+    /// A paper by its version, if the attempt uses it.
     ///
     /// # Errors
-    /// Where the store fails.
-    pub async fn paper(
+    /// If the store fails.
+    pub async fn paper_by_version(
         &self,
         version: &str,
         attempt: AttemptId,
@@ -192,16 +196,16 @@ impl Engine {
         let content = self
             .inner
             .contents
-            .version(&summary.identity.exam_version)
+            .load_version(&summary.identity.exam_version)
             .await?;
-        let body = (content.paper_version() == version).then(|| content.paper(self.now()));
+        let body = (content.paper_version() == version).then(|| content.paper_at(self.now()));
         Ok(body)
     }
 
-    /// An attempt's paper, with its own order in it.
+    /// An attempt's paper, with the candidate's own order.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn own_paper(&self, attempt: AttemptId) -> Result<Option<PaperBody>, Error> {
         let Some(summary) = self.summary(attempt).await? else {
             return Ok(None);
@@ -209,16 +213,20 @@ impl Engine {
         let content = self
             .inner
             .contents
-            .version(&summary.identity.exam_version)
+            .load_version(&summary.identity.exam_version)
             .await?;
         Ok(Some(content.own_paper(&summary.identity, self.now())))
     }
 
-    /// The result of an attempt that is handed in, as far as it is marked.
+    /// The result of a handed-in attempt, as far as it is marked.
     ///
     /// # Errors
-    /// Where the store fails.
-    pub async fn result(&self, attempt: AttemptId, key: Key) -> Result<Option<ResultView>, Error> {
+    /// If the store fails.
+    pub async fn attempt_result(
+        &self,
+        attempt: AttemptId,
+        key: KeyVisibility,
+    ) -> Result<Option<AttemptResult>, Error> {
         let Some(summary) = self.summary(attempt).await? else {
             return Ok(None);
         };
@@ -226,25 +234,25 @@ impl Engine {
             return Ok(None);
         };
         let exam = self.exam_version(&summary.identity.exam_version).await?;
-        let rows = self.inner.attempts.graded_answers(attempt).await?;
+        let rows = self.inner.attempts.read_graded_answers(attempt).await?;
         let marked: BTreeMap<_, _> = rows
             .iter()
             .filter_map(|(row, grade)| {
                 let points_earned = grade.as_ref().and_then(|grade| grade.points_earned);
-                let standing = Standing {
+                let standing = MarkedAnswer {
                     value: row.value.as_deref()?,
                     points_earned,
                 };
                 Some((&row.question, standing))
             })
             .collect();
-        let head = Head {
+        let head = ResultHeader {
             attempt,
             status: summary.control.status,
             late: summary.late,
             totals,
         };
-        Ok(Some(result_view(
+        Ok(Some(build_result(
             &exam,
             head,
             |question| marked.get(question).copied(),
@@ -252,35 +260,39 @@ impl Engine {
         )))
     }
 
-    /// The signed receipt of an attempt that is handed in, JSON.
+    /// The signed receipt of a handed-in attempt, JSON.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn receipt(&self, attempt: AttemptId) -> Result<Option<Arc<str>>, Error> {
-        Ok(self.inner.attempts.receipt(attempt).await?)
+        Ok(self.inner.attempts.read_receipt(attempt).await?)
     }
 
     /// The public key of receipts, standard base64 with padding.
     pub fn receipt_key(&self) -> String {
-        self.inner.shared.keys.public_base64()
+        self.inner.shared.keys.receipt_key_base64()
     }
 
-    /// What happened in an attempt after a cursor, oldest first.
+    /// Timeline entries after a cursor, oldest first.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn timeline(
         &self,
         attempt: AttemptId,
         after: u64,
         limit: u32,
     ) -> Result<Vec<TimelineRow>, Error> {
-        let kept = self.inner.attempts.timeline(attempt, after, limit).await?;
+        let kept = self
+            .inner
+            .attempts
+            .read_timeline(attempt, after, limit)
+            .await?;
         let Some(recorder) = &self.inner.shared.recorder else {
             return Ok(kept);
         };
-        // What is not recorded yet is still with the attempts.
-        let recorded = recorder.store().timeline(attempt, after, limit).await?;
+        // Entries that are not recorded yet are still with the attempts.
+        let recorded = recorder.store().read_records(attempt, after, limit).await?;
         let mut entries: BTreeMap<u64, TimelineRow> = recorded
             .into_iter()
             .map(|record| (record.number, record.into()))
@@ -289,22 +301,25 @@ impl Engine {
         Ok(entries.into_values().take(limit as usize).collect())
     }
 
-    /// All attempts of an exam.
+    /// Result lines of all attempts of an exam.
     ///
     /// # Errors
-    /// Where the store fails.
-    pub async fn results(&self, exam: &ExamCode) -> Result<Vec<ResultLine>, Error> {
-        Ok(self.inner.attempts.results(exam).await?)
+    /// If the store fails.
+    pub async fn exam_results(&self, exam: &ExamCode) -> Result<Vec<ResultLine>, Error> {
+        Ok(self.inner.attempts.list_results(exam).await?)
     }
 }
 
-fn allowance(content: &Content, identity: &crate::domain::attempt::Identity) -> Allowance {
-    Allowance::new(content.exam(), identity.time_factor, identity.extra_time)
+fn allowance_of(
+    content: &ExamContent,
+    identity: &crate::domain::attempt::AttemptIdentity,
+) -> TimeAllowance {
+    TimeAllowance::new(content.exam(), identity.time_factor, identity.extra_time)
 }
 
-fn wire(answer: &Answer) -> StoredAnswer {
+fn wire_answer(answer: &Answer) -> RecordedAnswer {
     let value = answer.value.as_deref();
-    StoredAnswer {
+    RecordedAnswer {
         value: value
             .and_then(|text| serde_json::from_str(text).ok())
             .unwrap_or_default(),

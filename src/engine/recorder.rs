@@ -1,15 +1,14 @@
-//! The recorder: the way of records to their store.
+//! The recorder, which moves records to their store.
 //!
-//! Actors hand records over without ever waiting. One task writes them, batch
-//! after batch; the next one fills meanwhile. When the store fails or is too slow,
-//! what waits goes to the [`spool`] on local disk, and everything after it goes
-//! behind it, so that order holds; when the store is back, the spool drains by
-//! itself. A record is in the *durable path* once the store has acknowledged it
-//! or the disk has it: then, and not before, a client hears `event_ack`.
+//! Actors submit records without ever waiting. One task writes them in batches, while
+//! the next batch fills. When the store fails or is too slow, waiting records go to the
+//! [`spool`] on local disk, and all later ones go behind them, which keeps their order;
+//! once the store is back, the spool drains by itself. A record is in the *durable
+//! path* once the store has acknowledged it or the disk has it: then, and not before, a
+//! client gets `event_ack`.
 //!
-//! What the attempt's own store keeps until it is recorded (the history, see
-//! docs/decisions) is not spooled: it is safe where it is, and is fetched from
-//! there once the store of records is back.
+//! History, which the attempts' store keeps until it is recorded (see docs/decisions),
+//! is not spooled: it is fetched from there once the store of records is back.
 
 mod frame;
 mod queue;
@@ -34,102 +33,101 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
-    frame::Entry,
-    queue::{Queue, Taken},
+    frame::RecorderEntry,
+    queue::{QueueBatch, RecorderQueue},
     spool::Spool,
 };
 use super::{
     outbox::Outbox,
-    strain::{Level, Strain},
+    strain::{LoadLevel, Overload},
 };
 use crate::{
     domain::id::AttemptId,
     store::{
         self, AttemptStore,
-        records::{Class, IncidentRow, Record, RecordStore},
+        records::{IncidentRow, RecordClass, RecordStore, TimelineRecord},
     },
     telemetry::{
-        chain,
-        metrics::{ClassOutcome, Metrics},
+        error_chain,
+        metrics::{ClassLabels, Metrics},
     },
 };
 
 /// Records in one batch.
-const BATCH: usize = 500;
+const BATCH_RECORDS: usize = 500;
 
-/// Records that go to local disk together.
+/// Records in one write to local disk.
 const SPOOL_BATCH: usize = 5_000;
 
-/// When so many records wait, the store is too slow for them: they go to local disk,
-/// which is quick, and from there to the store as fast as it takes them.
-const BEHIND: usize = 2 * BATCH;
+/// Waiting records at which the store counts as too slow: they go to local disk, which
+/// is quick, and from there to the store as fast as it takes them.
+const BEHIND_RECORDS: usize = 2 * BATCH_RECORDS;
 
 /// Bytes of frames that are read from the spool at once.
 const DRAIN_BYTES: usize = 4 * 1024 * 1024;
 
 /// Pause before a store that failed is tried again.
-const RETRY: Duration = Duration::from_millis(500);
+const RETRY_DELAY: Duration = Duration::from_millis(500);
 
-/// How long preparing may take: an index of a full collection is not made soon.
-const PREPARE_PATIENCE: Duration = Duration::from_mins(10);
+/// Limit for preparing the store: an index on a full collection takes minutes.
+const PREPARE_TIMEOUT: Duration = Duration::from_mins(10);
 
-/// Pause before the store is prepared once more.
+/// Pause before preparing is tried again.
 const PREPARE_RETRY: Duration = Duration::from_secs(5);
 
-/// How long the reply of an exchange may wait for its events.
-const DURABLE_PATIENCE: Duration = Duration::from_secs(5);
+/// Limit for which the reply of an exchange waits for its events.
+const DURABLE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Incidents that are written together.
-const INCIDENTS: usize = 100;
+/// Incidents in one call of the store.
+const INCIDENTS_PER_CALL: usize = 100;
 
-/// How often drops are told in the log.
-const TELL_INTERVAL: Duration = Duration::from_mins(1);
+/// Interval at which dropped records are logged.
+const LOG_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Settings of the recorder.
 #[derive(Debug, Clone)]
 pub struct RecorderSettings {
-    /// Where records wait while their store is away.
+    /// Folder of the spool, for records while their store is away.
     pub spool_dir: PathBuf,
-    /// The most that may wait there, bytes.
+    /// Limit of the spool, bytes.
     pub spool_bytes: u64,
-    /// After which a write to the store counts as failed.
-    pub patience: Duration,
-    /// How long events, navigation and heartbeats are kept where the exam does
-    /// not say it.
+    /// Time after which a write to the store counts as failed.
+    pub write_timeout: Duration,
+    /// Retention of events, navigation and heartbeats where the exam does not set it.
     pub events_kept: Duration,
-    /// How long the history of attempts is kept.
+    /// Retention of the history of attempts.
     pub history_kept: Duration,
 }
 
-/// The recorder's end for actors.
+/// The recorder, as actors use it.
 pub(super) struct Recorder {
-    queue: Mutex<Queue>,
+    queue: Mutex<RecorderQueue>,
     filled: Notify,
     /// Every ticket up to this one is in the durable path.
     durable: watch::Sender<u64>,
     stopping: AtomicBool,
     spooled: AtomicU64,
-    /// Whether history waits in the attempts' store.
+    /// True if history waits in the attempts' store.
     backlog: AtomicBool,
-    /// Whether the store has what it needs. Nothing is written before: a first
-    /// record would make collections that are not as they should be.
+    /// True once the store is prepared. Nothing is written before: a first record would
+    /// create collections with wrong options.
     prepared: AtomicBool,
     store: Arc<dyn RecordStore>,
     attempts: Arc<dyn AttemptStore>,
     metrics: Arc<Metrics>,
-    strain: Arc<Strain>,
+    strain: Arc<Overload>,
     settings: RecorderSettings,
     waiters: TaskTracker,
 }
 
-/// What a client is told once its events are in the durable path.
+/// An `event_ack` that waits until its events are in the durable path.
 #[derive(Debug)]
-pub(super) struct Acknowledgement {
+pub(super) struct PendingAck {
     /// The client's connection.
     pub outbox: Arc<Outbox>,
-    /// Every event up to this number.
+    /// Number of the last event that it acknowledges.
     pub n: u64,
-    /// Besides these many.
+    /// Events up to that number that were dropped.
     pub dropped: u64,
 }
 
@@ -144,7 +142,7 @@ impl Recorder {
         store: Arc<dyn RecordStore>,
         attempts: Arc<dyn AttemptStore>,
         metrics: Arc<Metrics>,
-        strain: Arc<Strain>,
+        strain: Arc<Overload>,
         settings: RecorderSettings,
     ) -> Self {
         Self {
@@ -153,7 +151,7 @@ impl Recorder {
             durable: watch::Sender::new(0),
             stopping: AtomicBool::new(false),
             spooled: AtomicU64::new(0),
-            // Whatever a node left behind that died.
+            // A node that died may have left history behind.
             backlog: AtomicBool::new(true),
             prepared: AtomicBool::new(false),
             store,
@@ -170,126 +168,126 @@ impl Recorder {
         &self.settings
     }
 
-    /// Where records last.
+    /// The store of records.
     pub(super) fn store(&self) -> &dyn RecordStore {
         &*self.store
     }
 
-    /// Takes records, and what is to be said once they are in the durable path.
-    /// Never waits. Events that there is no room for are counted in the
-    /// acknowledgement, and returned.
-    pub(super) fn submit(
+    /// Submits records, and an acknowledgement to send once they are in the durable
+    /// path. Never waits. Returns how many events were dropped for lack of room; the
+    /// acknowledgement counts them, too.
+    pub(super) fn submit_records(
         &self,
-        records: Vec<Record>,
+        records: Vec<TimelineRecord>,
         incidents: Vec<IncidentRow>,
-        acknowledgement: Option<Acknowledgement>,
+        acknowledgement: Option<PendingAck>,
     ) -> u64 {
-        let room = self.room();
-        let mut queue = self.lock();
+        let room = self.queue_room();
+        let mut queue = self.lock_queue();
         let mut dropped = 0;
         for record in records {
             let class = record.class;
-            if queue.len() < room.of(class) {
-                queue.push(Entry::Record(record), true);
+            if queue.len() < room.limit_for(class) {
+                queue.push_entry(RecorderEntry::Record(record), true);
             } else {
-                dropped += u64::from(class == Class::Event);
-                self.count(class, "dropped", 1);
+                dropped += u64::from(class == RecordClass::Event);
+                self.count_records(class, "dropped", 1);
             }
         }
         for incident in incidents {
-            // The attempt has it anyway, and its next version comes here, too.
+            // The attempt keeps the incident, and its next version is submitted, too.
             if queue.len() < 2 * WAITING_MAX {
-                queue.push(Entry::Incident(Box::new(incident)), true);
+                queue.push_entry(RecorderEntry::Incident(Box::new(incident)), true);
             } else {
-                self.count(Class::History, "dropped", 1);
+                self.count_records(RecordClass::History, "dropped", 1);
             }
         }
         if let Some(mut acknowledgement) = acknowledgement {
             acknowledgement.dropped += dropped;
-            queue.acknowledge(acknowledgement, WAITING_MAX);
+            queue.push_acknowledgement(acknowledgement, WAITING_MAX);
         }
         drop(queue);
         self.filled.notify_one();
         dropped
     }
 
-    /// Takes history that the attempts' store has, too, until it is recorded.
-    pub(super) fn submit_history(&self, records: Vec<Record>) {
-        let room = self.room().of(Class::History);
-        let mut queue = self.lock();
+    /// Submits history, which the attempts' store keeps until it is recorded.
+    pub(super) fn submit_history(&self, records: Vec<TimelineRecord>) {
+        let room = self.queue_room().limit_for(RecordClass::History);
+        let mut queue = self.lock_queue();
         if queue.len() + records.len() > room {
             self.backlog.store(true, Ordering::Release);
             return;
         }
         for record in records {
-            queue.push(Entry::Record(record), false);
+            queue.push_entry(RecorderEntry::Record(record), false);
         }
         drop(queue);
         self.filled.notify_one();
     }
 
-    /// Does something once everything that was submitted so far is in the durable
-    /// path, or, with a no, where that takes too long.
+    /// Calls `then` with true once everything submitted so far is in the durable path,
+    /// or with false if that takes too long.
     pub(super) fn when_durable(&self, then: impl FnOnce(bool) + Send + 'static) {
-        let last = self.lock().last_ticket();
+        let last = self.lock_queue().last_ticket();
         let mut durable = self.durable.subscribe();
         self.waiters.spawn(async move {
             let all = durable.wait_for(|ticket| *ticket >= last);
-            let waited = tokio::time::timeout(DURABLE_PATIENCE, all).await;
+            let waited = tokio::time::timeout(DURABLE_TIMEOUT, all).await;
             then(waited.is_ok_and(|ticket| ticket.is_ok()));
         });
     }
 
-    /// How long the oldest record has been waiting in memory.
+    /// Returns the age of the oldest record in memory.
     pub(super) fn lag(&self) -> Duration {
-        let oldest = self.lock().oldest();
+        let oldest = self.lock_queue().oldest_since();
         oldest.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
-    /// How full the spool is, 0 to 1 and over.
-    pub(super) fn fullness(&self) -> f64 {
+    /// Returns the used share of the spool, 0 to 1 and above.
+    pub(super) fn spool_fullness(&self) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "a share")]
         let share =
             self.spooled.load(Ordering::Relaxed) as f64 / self.settings.spool_bytes.max(1) as f64;
         share
     }
 
-    fn room(&self) -> Room {
-        // A machine that has it too hard takes samples no more.
+    fn queue_room(&self) -> QueueRoom {
+        // An overloaded machine takes no more samples.
         let strained = match self.strain.level() {
-            Level::None | Level::Hard => 0.0,
-            Level::TooHard => SAMPLES_FULL_AT,
+            LoadLevel::Normal | LoadLevel::Degraded => 0.0,
+            LoadLevel::Overloaded => SAMPLES_FULL_AT,
         };
-        Room {
-            fullness: self.fullness().max(strained),
+        QueueRoom {
+            fullness: self.spool_fullness().max(strained),
         }
     }
 
-    /// Lets the task end once nothing waits in memory.
-    pub(super) fn stop(&self) {
+    /// Asks the task to end once nothing waits in memory.
+    pub(super) fn request_stop(&self) {
         self.stopping.store(true, Ordering::Release);
         self.filled.notify_one();
     }
 
-    /// Opens what waits on disk.
+    /// Opens the spool.
     ///
     /// # Errors
-    /// Where the folder cannot be used.
+    /// Fails if the folder cannot be used.
     pub(super) fn open_spool(&self) -> io::Result<Spool> {
         let opened = Spool::open(&self.settings.spool_dir, SEGMENT_BYTES)?;
         if opened.damaged > 0 {
             self.metrics.spool_damaged.inc_by(opened.damaged);
         }
-        self.note_spool(&opened.spool);
+        self.note_spool_size(&opened.spool);
         Ok(opened.spool)
     }
 
-    /// Writes until [`Recorder::stop`] and an empty queue.
+    /// Writes until [`Recorder::request_stop`] and an empty queue.
     pub(super) async fn run(&self, mut spool: Spool) {
-        let mut state = Health::new();
+        let mut state = StoreHealth::new();
         loop {
             let filled = self.filled.notified();
-            if self.lock().is_empty() {
+            if self.lock_queue().is_empty() {
                 if self.stopping.load(Ordering::Acquire) {
                     return;
                 }
@@ -297,8 +295,8 @@ impl Recorder {
                     tokio::select! {
                         biased;
                         () = filled => {}
-                        // The store is asked now and then, and drops are told.
-                        () = tokio::time::sleep(TELL_INTERVAL) => {}
+                        // Dropped records are logged now and then.
+                        () = tokio::time::sleep(LOG_INTERVAL) => {}
                     }
                 } else {
                     tokio::select! {
@@ -308,26 +306,28 @@ impl Recorder {
                     }
                 }
             }
-            let behind = !spool.is_empty() || self.lock().len() >= BEHIND;
-            let taken = self.lock().take(if behind { SPOOL_BATCH } else { BATCH });
-            spool = self.write(taken, behind, spool, &mut state).await;
-            spool = self.drain(spool, &mut state).await;
-            self.tell_drops(&mut state);
+            let behind = !spool.is_empty() || self.lock_queue().len() >= BEHIND_RECORDS;
+            let taken =
+                self.lock_queue()
+                    .take_batch(if behind { SPOOL_BATCH } else { BATCH_RECORDS });
+            spool = self.write_batch(taken, behind, spool, &mut state).await;
+            spool = self.drain_spool(spool, &mut state).await;
+            self.log_drops(&mut state);
         }
     }
 
-    /// Makes what the store needs, as soon as it is there.
-    pub(super) async fn prepare(&self, stop: CancellationToken) {
+    /// Prepares the store as soon as it is available.
+    pub(super) async fn prepare_store(&self, stop: CancellationToken) {
         loop {
             let prepared = tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                prepared = within(PREPARE_PATIENCE, "prepare", self.store.prepare()) => prepared,
+                prepared = with_timeout(PREPARE_TIMEOUT, "prepare", self.store.ensure_schema()) => prepared,
             };
             match prepared {
                 Ok(()) => break,
                 Err(error) => tracing::warn!(
-                    error = chain(&error),
+                    error = error_chain(&error),
                     "the store of records is not ready yet"
                 ),
             }
@@ -341,17 +341,23 @@ impl Recorder {
         self.filled.notify_one();
     }
 
-    /// Whether the store is worth a try.
-    fn may_try(&self, state: &mut Health) -> bool {
+    /// Returns true if the store is worth a try.
+    fn may_try(&self, state: &mut StoreHealth) -> bool {
         if !self.prepared.load(Ordering::Acquire) {
-            state.wait();
+            state.delay_retry();
             return false;
         }
         state.may_try()
     }
 
     /// Brings a batch into the durable path, or puts it back.
-    async fn write(&self, taken: Taken, behind: bool, spool: Spool, state: &mut Health) -> Spool {
+    async fn write_batch(
+        &self,
+        taken: QueueBatch,
+        behind: bool,
+        spool: Spool,
+        state: &mut StoreHealth,
+    ) -> Spool {
         if taken.is_empty() {
             return spool;
         }
@@ -365,7 +371,7 @@ impl Recorder {
         }
         let (spool, kept) = self.spool_batch(&taken, spool).await;
         if kept {
-            self.settle(taken, "spooled", &[]);
+            self.settle_batch(taken, "spooled", &[]);
         } else if direct
             && behind
             && let Some(refused) = self.store_batch(&taken, state).await
@@ -373,103 +379,122 @@ impl Recorder {
             self.settle_stored(taken, &refused).await;
         } else {
             // Neither the store nor the disk has it: nothing is acknowledged, and
-            // memory is bounded by what is taken from clients.
-            self.lock().put_back(taken);
-            tokio::time::sleep(RETRY).await;
+            // [`QueueRoom`] bounds what waits in memory.
+            self.lock_queue().put_back(taken);
+            tokio::time::sleep(RETRY_DELAY).await;
         }
         spool
     }
 
-    async fn settle_stored(&self, taken: Taken, refused: &[Refused]) {
+    async fn settle_stored(&self, taken: QueueBatch, refused: &[RefusedRecord]) {
         let safe: Vec<(AttemptId, u64)> = taken
-            .kept_elsewhere()
+            .kept_history()
             .filter(|kept| !refused.iter().any(|refused| refused.kept == Some(*kept)))
             .collect();
-        self.settle(taken, "stored", refused);
-        self.forget_kept(&safe).await;
+        self.settle_batch(taken, "stored", refused);
+        self.mark_recorded(&safe).await;
     }
 
-    /// The store has all of it that it will ever take. None: it failed.
-    async fn store_batch(&self, taken: &Taken, state: &mut Health) -> Option<Vec<Refused>> {
-        let (records, incidents) = taken.parts();
-        let written = self.append(&records, &incidents).await;
+    /// Writes a batch to the store. Returns what the store refuses for good; none if it failed.
+    async fn store_batch(
+        &self,
+        taken: &QueueBatch,
+        state: &mut StoreHealth,
+    ) -> Option<Vec<RefusedRecord>> {
+        let (records, incidents) = taken.split_by_kind();
+        let written = self.append_to_store(&records, &incidents).await;
         match written {
             Ok(refused) => {
-                state.worked();
+                state.note_success();
                 Some(refused)
             }
             Err(error) => {
-                state.failed(&error);
+                state.note_failure(&error);
                 None
             }
         }
     }
 
-    /// Writes to the store, with patience for each call. What the store refuses for
-    /// good is logged, counted, left out and returned. Incidents go first, and heartbeats last:
-    /// only those may be there twice where a part fails and all is written again.
-    async fn append(
+    /// Writes to the store, with a time limit for each call. Entries that the store refuses
+    /// for good are logged, counted, left out and returned. Incidents go first and heartbeats
+    /// last: only these may be stored twice where a part fails and all is written again.
+    async fn append_to_store(
         &self,
-        records: &[Record],
+        records: &[TimelineRecord],
         incidents: &[IncidentRow],
-    ) -> Result<Vec<Refused>, store::Error> {
-        let patience = self.settings.patience;
+    ) -> Result<Vec<RefusedRecord>, store::Error> {
+        let patience = self.settings.write_timeout;
         let mut refused = Vec::new();
-        let incidents = newest(incidents);
-        let mut parts: Vec<&[IncidentRow]> = incidents.chunks(INCIDENTS).collect();
+        let incidents = newest_versions(incidents);
+        let mut parts: Vec<&[IncidentRow]> = incidents.chunks(INCIDENTS_PER_CALL).collect();
         while let Some(part) = parts.pop() {
-            let written = within(patience, "put incidents", self.store.put_incidents(part)).await;
+            let written =
+                with_timeout(patience, "put incidents", self.store.upsert_incidents(part)).await;
             match (written, part) {
                 (Err(error @ store::Error::Rejected { .. }), [incident]) => {
-                    tracing::error!(incident.id, error = chain(&error), "an incident is refused");
-                    self.count(Class::History, "refused", 1);
-                    refused.push(Refused::INCIDENT);
+                    tracing::error!(
+                        incident.id,
+                        error = error_chain(&error),
+                        "the store of records refuses an incident"
+                    );
+                    self.count_records(RecordClass::History, "refused", 1);
+                    refused.push(RefusedRecord::INCIDENT);
                 }
-                (Err(store::Error::Rejected { .. }), _) => parts.extend(halves(part)),
+                (Err(store::Error::Rejected { .. }), _) => parts.extend(split_halves(part)),
                 (other, _) => other?,
             }
         }
         let mut parts = vec![records];
         while let Some(part) = parts.pop() {
-            let written = within(patience, "record", self.store.append(part)).await;
+            let written = with_timeout(patience, "record", self.store.append_records(part)).await;
             match (written, part) {
                 (Err(error @ store::Error::Rejected { .. }), [record]) => {
-                    tracing::error!(record.id, error = chain(&error), "a record is refused");
-                    self.count(record.class, "refused", 1);
-                    refused.push(Refused::from(record));
+                    tracing::error!(
+                        record.id,
+                        error = error_chain(&error),
+                        "the store of records refuses a record"
+                    );
+                    self.count_records(record.class, "refused", 1);
+                    refused.push(RefusedRecord::from(record));
                 }
-                // Nobody waits behind a poisoned record: halves find it soon.
-                (Err(store::Error::Rejected { .. }), _) => parts.extend(halves(part)),
+                // Halving isolates a poisoned record soon, so
+                // that the others need not wait behind it.
+                (Err(store::Error::Rejected { .. }), _) => parts.extend(split_halves(part)),
                 (other, _) => other?,
             }
         }
         Ok(refused)
     }
 
-    /// The attempts' store need not keep these any longer. If that fails, they
-    /// are recorded again later, which changes nothing.
-    async fn forget_kept(&self, safe: &[(AttemptId, u64)]) {
+    /// Tells the attempts' store which history is recorded. If that fails, it is
+    /// recorded again later, which changes nothing.
+    async fn mark_recorded(&self, safe: &[(AttemptId, u64)]) {
         if safe.is_empty() {
             return;
         }
-        let forgotten = self.attempts.recorded(safe);
-        if let Err(error) = within(self.settings.patience, "forget history", forgotten).await {
-            tracing::debug!(error = chain(&error), "recorded history is kept for now");
+        let forgotten = self.attempts.delete_recorded(safe);
+        if let Err(error) =
+            with_timeout(self.settings.write_timeout, "forget history", forgotten).await
+        {
+            tracing::debug!(
+                error = error_chain(&error),
+                "recorded history is kept for now"
+            );
             self.backlog.store(true, Ordering::Release);
         }
     }
 
-    /// Writes to the disk. True: the disk has all that must not be lost.
-    async fn spool_batch(&self, taken: &Taken, spool: Spool) -> (Spool, bool) {
-        let frames: Vec<Vec<u8>> = taken.to_spool().map(Entry::to_frame).collect();
-        if taken.has_kept() {
+    /// Writes to the disk. Returns true if it has all entries that must not be lost.
+    async fn spool_batch(&self, taken: &QueueBatch, spool: Spool) -> (Spool, bool) {
+        let frames: Vec<Vec<u8>> = taken.to_spool().map(RecorderEntry::to_frame).collect();
+        if taken.has_kept_history() {
             self.backlog.store(true, Ordering::Release);
         }
         if frames.is_empty() {
             return (spool, true);
         }
-        let (spool, written) = on_disk(spool, move |spool| spool.append(&frames)).await;
-        self.note_spool(&spool);
+        let (spool, written) = on_disk(spool, move |spool| spool.append_frames(&frames)).await;
+        self.note_spool_size(&spool);
         match written {
             Ok(()) => (spool, true),
             Err(error) => {
@@ -479,65 +504,69 @@ impl Recorder {
         }
     }
 
-    /// Copies what is spooled to the store, as far as it takes it.
-    async fn drain(&self, mut spool: Spool, state: &mut Health) -> Spool {
+    /// Moves spooled records to the store, as far as it takes them.
+    async fn drain_spool(&self, mut spool: Spool, state: &mut StoreHealth) -> Spool {
         while !spool.is_empty() && self.may_try(state) {
-            let (back, peeked) = on_disk(spool, |spool| spool.peek(BATCH, DRAIN_BYTES)).await;
+            let (back, peeked) =
+                on_disk(spool, |spool| spool.peek_batch(BATCH_RECORDS, DRAIN_BYTES)).await;
             spool = back;
             let batch = match peeked {
                 Ok(Some(batch)) => batch,
                 Ok(None) => break,
                 Err(error) => {
-                    tracing::error!(%error, "what was spooled cannot be read");
-                    state.wait();
+                    tracing::error!(%error, "the spool cannot be read");
+                    state.delay_retry();
                     break;
                 }
             };
             let (records, incidents) = self.read_frames(&batch.frames);
             let strange = records.len() + incidents.len() < batch.frames.len();
-            let refused = match self.append(&records, &incidents).await {
+            let refused = match self.append_to_store(&records, &incidents).await {
                 Ok(refused) => refused,
                 Err(error) => {
-                    state.failed(&error);
+                    state.note_failure(&error);
                     break;
                 }
             };
-            state.worked();
+            state.note_success();
             let mut drained = BTreeMap::new();
             for record in &records {
                 *drained.entry(record.class).or_default() += 1;
             }
-            self.count_all(drained, "drained", &refused);
+            self.count_classes(drained, "drained", &refused);
             let forget = move |spool: &mut Spool| {
                 if strange {
                     spool.set_aside(&batch);
                 }
-                spool.forget(&batch)
+                spool.forget_batch(&batch)
             };
             let (back, forgotten) = on_disk(spool, forget).await;
             spool = back;
             if let Err(error) = forgotten {
-                tracing::error!(%error, "what was spooled cannot be removed");
-                state.wait();
+                tracing::error!(%error, "a segment of the spool cannot be removed");
+                state.delay_retry();
             }
-            self.note_spool(&spool);
-            if !self.lock().is_empty() {
-                // New records get behind the backlog before it grows old.
+            self.note_spool_size(&spool);
+            if !self.lock_queue().is_empty() {
+                // New records are spooled behind the backlog before it grows.
                 break;
             }
         }
         spool
     }
 
-    fn read_frames(&self, frames: &[Vec<u8>]) -> (Vec<Record>, Vec<IncidentRow>) {
+    fn read_frames(&self, frames: &[Vec<u8>]) -> (Vec<TimelineRecord>, Vec<IncidentRow>) {
         let (mut records, mut incidents) = (Vec::new(), Vec::new());
         for frame in frames {
-            match Entry::from_frame(frame) {
-                Some(Entry::Record(record)) => records.push(record),
-                Some(Entry::Incident(incident)) => incidents.push(*incident),
+            match RecorderEntry::from_frame(frame) {
+                Some(RecorderEntry::Record(record)) => records.push(record),
+                Some(RecorderEntry::Incident(incident)) => incidents.push(*incident),
                 None => {
-                    // Its checksum is right: a newer program wrote it.
-                    tracing::error!(bytes = frame.len(), "a spooled record is not understood");
+                    // Its checksum is right: a newer release wrote it.
+                    tracing::error!(
+                        bytes = frame.len(),
+                        "a spooled record has an unknown format"
+                    );
                     self.metrics.spool_damaged.inc();
                 }
             }
@@ -545,90 +574,99 @@ impl Recorder {
         (records, incidents)
     }
 
-    /// A batch is in the durable path.
-    fn settle(&self, taken: Taken, outcome: &'static str, refused: &[Refused]) {
-        self.count_all(taken.counts(), outcome, refused);
-        self.lock().settled();
-        self.durable.send_replace(taken.ticket());
+    /// Ends a batch that is in the durable path, and sends its acknowledgements.
+    fn settle_batch(&self, taken: QueueBatch, outcome: &'static str, refused: &[RefusedRecord]) {
+        self.count_classes(taken.counts_by_class(), outcome, refused);
+        self.lock_queue().end_batch();
+        self.durable.send_replace(taken.last_ticket());
         for done in taken.into_acknowledgements() {
-            done.outbox.events_stored(done.n, done.dropped);
+            done.outbox.report_events_stored(done.n, done.dropped);
         }
     }
 
-    /// Counts all that was not refused: that is counted already.
-    fn count_all(&self, counts: BTreeMap<Class, u64>, outcome: &'static str, refused: &[Refused]) {
+    /// Counts all entries but the refused ones, which are counted already.
+    fn count_classes(
+        &self,
+        counts: BTreeMap<RecordClass, u64>,
+        outcome: &'static str,
+        refused: &[RefusedRecord],
+    ) {
         for (class, count) in counts {
             let refused = refused.iter().filter(|refused| refused.class == class);
             let refused = u64::try_from(refused.count()).unwrap_or(u64::MAX);
-            self.count(class, outcome, count.saturating_sub(refused));
+            self.count_records(class, outcome, count.saturating_sub(refused));
         }
     }
 
-    fn count(&self, class: Class, outcome: &'static str, count: u64) {
-        let labels = ClassOutcome {
+    fn count_records(&self, class: RecordClass, outcome: &'static str, count: u64) {
+        let labels = ClassLabels {
             class: class.as_str(),
             outcome,
         };
         self.metrics.records.get_or_create(&labels).inc_by(count);
     }
 
-    fn note_spool(&self, spool: &Spool) {
-        let bytes = spool.bytes();
+    fn note_spool_size(&self, spool: &Spool) {
+        let bytes = spool.disk_bytes();
         self.spooled.store(bytes, Ordering::Relaxed);
         self.metrics
             .spool_bytes
             .set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
-    fn tell_drops(&self, state: &mut Health) {
+    fn log_drops(&self, state: &mut StoreHealth) {
         let lag = self.lag();
         self.metrics.recorder_lag.set(lag.as_secs_f64());
-        if state.told.elapsed() < TELL_INTERVAL {
+        if state.logged_at.elapsed() < LOG_INTERVAL {
             return;
         }
-        state.told = Instant::now();
-        let all = [Class::Heartbeat, Class::Navigation, Class::Event];
+        state.logged_at = Instant::now();
+        let all = [
+            RecordClass::Heartbeat,
+            RecordClass::Navigation,
+            RecordClass::Event,
+        ];
         let dropped: u64 = all
             .iter()
             .map(|class| {
-                let labels = ClassOutcome {
+                let labels = ClassLabels {
                     class: class.as_str(),
                     outcome: "dropped",
                 };
                 self.metrics.records.get_or_create(&labels).get()
             })
             .sum();
-        if dropped > state.dropped_told {
-            let count = dropped - state.dropped_told;
-            tracing::warn!(count, "there is no room for records, some are dropped");
-            state.dropped_told = dropped;
+        if dropped > state.dropped_logged {
+            let count = dropped - state.dropped_logged;
+            tracing::warn!(count, "some records are dropped for lack of room");
+            state.dropped_logged = dropped;
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Queue> {
+    fn lock_queue(&self) -> MutexGuard<'_, RecorderQueue> {
         // No holder of this lock can panic half-way through a change.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What the store of records will never take.
+/// An entry that the store of records refuses for good.
 #[derive(Debug)]
-struct Refused {
-    class: Class,
-    /// History, which stays where it is: in the attempts' store.
+struct RefusedRecord {
+    class: RecordClass,
+    /// Key of a history entry, which stays in the attempts' store.
     kept: Option<(AttemptId, u64)>,
 }
 
-impl Refused {
+impl RefusedRecord {
     const INCIDENT: Self = Self {
-        class: Class::History,
+        class: RecordClass::History,
         kept: None,
     };
 }
 
-impl From<&Record> for Refused {
-    fn from(record: &Record) -> Self {
-        let history = record.class == Class::History;
+impl From<&TimelineRecord> for RefusedRecord {
+    fn from(record: &TimelineRecord) -> Self {
+        let history = record.class == RecordClass::History;
         Self {
             class: record.class,
             kept: history.then_some((record.attempt, record.number)),
@@ -636,8 +674,8 @@ impl From<&Record> for Refused {
     }
 }
 
-/// Of each incident the newest version: one that many events belong to comes often.
-fn newest(rows: &[IncidentRow]) -> Vec<IncidentRow> {
+/// Returns the newest version of each incident: an incident of many events comes often.
+fn newest_versions(rows: &[IncidentRow]) -> Vec<IncidentRow> {
     let mut newest: BTreeMap<&str, &IncidentRow> = BTreeMap::new();
     for row in rows {
         let known = newest.entry(&row.id).or_insert(row);
@@ -648,14 +686,14 @@ fn newest(rows: &[IncidentRow]) -> Vec<IncidentRow> {
     newest.into_values().cloned().collect()
 }
 
-/// Both, the first one last.
-fn halves<T>(whole: &[T]) -> [&[T]; 2] {
+/// Splits a slice into halves, the first one last, as it is written next.
+fn split_halves<T>(whole: &[T]) -> [&[T]; 2] {
     let (left, right) = whole.split_at(whole.len() / 2);
     [right, left]
 }
 
-/// A call of a store that takes too long has failed.
-async fn within<T>(
+/// Limits the time of a store call: one that takes too long has failed.
+async fn with_timeout<T>(
     patience: Duration,
     operation: &'static str,
     call: impl Future<Output = Result<T, store::Error>>,
@@ -668,7 +706,7 @@ async fn within<T>(
     done.map_err(late).flatten()
 }
 
-/// Uses the spool on a thread that may block.
+/// Runs work on the spool on a thread that may block.
 async fn on_disk<T: Send + 'static>(
     mut spool: Spool,
     work: impl FnOnce(&mut Spool) -> T + Send + 'static,
@@ -687,25 +725,25 @@ async fn on_disk<T: Send + 'static>(
 /// Bytes after which a segment of the spool ends.
 const SEGMENT_BYTES: u64 = 8 * 1024 * 1024;
 
-/// Entries that may wait in memory, by how dear they are. They wait there only
-/// while one batch is under way, or while the disk takes nothing.
+/// Limit of entries in memory, shared by the classes according to their value. Entries
+/// wait there only while one batch is under way, or while the disk takes nothing.
 const WAITING_MAX: usize = 20_000;
 
-/// How full the spool is where only events and history are still taken.
+/// Fullness of the spool from which only events and history are taken.
 const SAMPLES_FULL_AT: f64 = 0.9;
 
-/// For whom there is room.
-struct Room {
+/// The room that each class of records has in the queue.
+struct QueueRoom {
     fullness: f64,
 }
 
-impl Room {
-    /// How long the queue may be for one more of a class.
-    fn of(&self, class: Class) -> usize {
+impl QueueRoom {
+    /// Returns the length of the queue up to which a class is taken.
+    fn limit_for(&self, class: RecordClass) -> usize {
         let (full_at, share) = match class {
-            Class::Heartbeat => (0.8, 2),
-            Class::Navigation => (SAMPLES_FULL_AT, 3),
-            Class::Event | Class::History => (1.0, 4),
+            RecordClass::Heartbeat => (0.8, 2),
+            RecordClass::Navigation => (SAMPLES_FULL_AT, 3),
+            RecordClass::Event | RecordClass::History => (1.0, 4),
         };
         if self.fullness >= full_at {
             0
@@ -715,46 +753,46 @@ impl Room {
     }
 }
 
-/// How the store is doing.
-struct Health {
-    well: bool,
+/// The availability of the store, as far as it is known and logged.
+struct StoreHealth {
+    is_up: bool,
     retry_at: Instant,
-    told: Instant,
-    dropped_told: u64,
+    logged_at: Instant,
+    dropped_logged: u64,
 }
 
-impl Health {
+impl StoreHealth {
     fn new() -> Self {
         let now = Instant::now();
         Self {
-            well: true,
+            is_up: true,
             retry_at: now,
-            told: now,
-            dropped_told: 0,
+            logged_at: now,
+            dropped_logged: 0,
         }
     }
 
     fn may_try(&self) -> bool {
-        self.well || self.retry_at <= Instant::now()
+        self.is_up || self.retry_at <= Instant::now()
     }
 
-    fn worked(&mut self) {
-        if !std::mem::replace(&mut self.well, true) {
+    fn note_success(&mut self) {
+        if !std::mem::replace(&mut self.is_up, true) {
             tracing::info!("the store of records is back");
         }
     }
 
-    fn failed(&mut self, error: &store::Error) {
-        self.wait();
-        if std::mem::replace(&mut self.well, false) {
+    fn note_failure(&mut self, error: &store::Error) {
+        self.delay_retry();
+        if std::mem::replace(&mut self.is_up, false) {
             tracing::error!(
-                error = chain(error),
-                "the store of records is not available, they wait on local disk"
+                error = error_chain(error),
+                "the store of records is unavailable, records wait on local disk"
             );
         }
     }
 
-    fn wait(&mut self) {
-        self.retry_at = Instant::now() + RETRY;
+    fn delay_retry(&mut self) {
+        self.retry_at = Instant::now() + RETRY_DELAY;
     }
 }

@@ -1,12 +1,12 @@
-//! Which attempts are in memory, and the one place where they come and go.
+//! Attempts in memory, and the only place where they come and go.
 //!
-//! Getting an attempt's actor and starting it are one operation: two callers at
-//! once wait for one load. An actor that stops closes its mailbox first; what
-//! came too late goes to its successor, so that no message is lost to the race
-//! between a visitor and an idle stop.
+//! Finding an attempt's actor and starting it are one operation: concurrent callers wait
+//! for one load. An actor that stops closes its mailbox first; messages that came too
+//! late go to its successor, so that none is lost to the race between a caller and an
+//! idle stop.
 //!
-//! An attempt that another living node has is not simply taken: a candidate who comes
-//! here has that node let it go first, everybody else turns to that node.
+//! An attempt that another living node has is not simply acquired: for a candidate who
+//! joins here, that node releases it first; every other caller turns to that node.
 
 use std::{
     panic::AssertUnwindSafe,
@@ -25,60 +25,60 @@ use tokio_util::task::TaskTracker;
 use super::{
     Error,
     actor::{
-        Actor, Handle, Opening,
-        message::{Look, Message},
+        ActorHandle, AttemptActor, ConnectRequest,
+        message::{ActorMessage, AttemptSnapshot},
     },
-    board::Seat,
-    content::Contents,
+    board::BoardRow,
+    content::ContentCache,
     load,
-    nodes::{self, Answer, HAND_OVER_MAX, News, Owners, Question},
-    outbox::Closing,
-    shared::Shared,
+    nodes::{self, AttemptOwners, HAND_OVER_MAX, PeerEvent, PeerRequest, PeerResponse},
+    outbox::CloseReason,
+    shared::NodeContext,
 };
 use crate::{
-    cluster::Patience,
+    cluster::PeerTimeouts,
     domain::id::{AttemptId, NodeId},
-    store::{self, AttemptStore, Take, Taken},
+    store::{self, AcquireOutcome, Acquired, AttemptStore},
 };
 
-/// Attempts that are loaded at once. More would only wait for the store's few
-/// connections, and thousands of waiters end in connection storms.
-const LOADS_AT_ONCE: usize = 32;
+/// Attempts loaded at once. More would only wait for the store's few connections, and
+/// thousands of waiters end in connection storms.
+const LOADS_MAX: usize = 32;
 
-/// How often an attempt is asked for that others take meanwhile.
-const TRIES: usize = 3;
+/// Tries to acquire an attempt that other nodes acquire meanwhile.
+const ACQUIRE_TRIES: usize = 3;
 
-/// An attempt that is live, or on its way.
-type Entry = Arc<OnceCell<Handle>>;
+/// Actor of an attempt that is live, or being loaded.
+type ActorCell = Arc<OnceCell<ActorHandle>>;
 
 /// The live attempts of this node.
-pub(super) struct Registry {
-    /// For the tasks, which outlive no registry.
-    own: Weak<Self>,
-    live: DashMap<AttemptId, Entry>,
+pub(super) struct ActorRegistry {
+    /// For the tasks, which must not keep the registry alive.
+    weak_self: Weak<Self>,
+    live: DashMap<AttemptId, ActorCell>,
     loads: Semaphore,
     /// See [`super::ownership`].
-    doubts: Arc<Notify>,
+    ownership_checks: Arc<Notify>,
     tasks: TaskTracker,
-    shared: Arc<Shared>,
-    contents: Arc<Contents>,
+    shared: Arc<NodeContext>,
+    contents: Arc<ContentCache>,
     store: Arc<dyn AttemptStore>,
 }
 
-impl Registry {
+impl ActorRegistry {
     /// A registry without attempts.
     pub(super) fn new(
-        shared: Arc<Shared>,
-        contents: Arc<Contents>,
+        shared: Arc<NodeContext>,
+        contents: Arc<ContentCache>,
         store: Arc<dyn AttemptStore>,
-        doubts: Arc<Notify>,
+        ownership_checks: Arc<Notify>,
         tasks: TaskTracker,
     ) -> Arc<Self> {
         Arc::new_cyclic(|own| Self {
-            own: Weak::clone(own),
+            weak_self: Weak::clone(own),
             live: DashMap::new(),
-            loads: Semaphore::new(LOADS_AT_ONCE),
-            doubts,
+            loads: Semaphore::new(LOADS_MAX),
+            ownership_checks,
             tasks,
             shared,
             contents,
@@ -86,260 +86,286 @@ impl Registry {
         })
     }
 
-    /// The attempt's actor, where it is in memory.
-    pub(super) fn find(&self, attempt: AttemptId) -> Option<Handle> {
-        let entry = Arc::clone(&*self.live.get(&attempt)?);
-        entry.get().filter(|handle| !handle.is_closed()).cloned()
+    /// The attempt's actor, if it is in memory.
+    pub(super) fn find_actor(&self, attempt: AttemptId) -> Option<ActorHandle> {
+        let cell = Arc::clone(&*self.live.get(&attempt)?);
+        cell.get().filter(|handle| !handle.is_closed()).cloned()
     }
 
-    /// The same, after the end of whatever is about to bring it there.
-    pub(super) async fn find_soon(&self, attempt: AttemptId) -> Option<Handle> {
-        let entry = Arc::clone(&*self.live.get(&attempt)?);
-        let Ok(handle) = entry.get_or_try_init(async || Err(())).await else {
-            self.forget(attempt, &entry);
+    /// The same, after waiting for a load that is under way.
+    pub(super) async fn find_actor_soon(&self, attempt: AttemptId) -> Option<ActorHandle> {
+        let cell = Arc::clone(&*self.live.get(&attempt)?);
+        let Ok(handle) = cell.get_or_try_init(async || Err(())).await else {
+            self.remove_cell(attempt, &cell);
             return None;
         };
         Some(handle.clone()).filter(|handle| !handle.is_closed())
     }
 
-    /// The attempt's actor, loading it where it is not in memory. None where
-    /// there is no such attempt.
+    /// The attempt's actor, loaded if it is not in memory. Returns `None` if there is no
+    /// such attempt.
     ///
     /// # Errors
-    /// Why it cannot be here.
-    pub(super) async fn get(
+    /// The reason why it cannot be here.
+    pub(super) async fn get_or_load(
         &self,
         attempt: AttemptId,
-        why: &Why,
-    ) -> Result<Option<Handle>, Missing> {
+        reason: &LoadReason,
+    ) -> Result<Option<ActorHandle>, LoadError> {
         loop {
-            let entry = Arc::clone(&*self.live.entry(attempt).or_default());
-            let started = entry.get_or_try_init(|| self.start(attempt, &entry, why));
+            let cell = Arc::clone(&*self.live.entry(attempt).or_default());
+            let started = cell.get_or_try_init(|| self.start_actor(attempt, &cell, reason));
             match started.await {
-                Ok(handle) if handle.is_closed() => self.forget(attempt, &entry),
+                Ok(handle) if handle.is_closed() => self.remove_cell(attempt, &cell),
                 Ok(handle) => return Ok(Some(handle.clone())),
                 Err(missing) => {
-                    self.forget(attempt, &entry);
+                    self.remove_cell(attempt, &cell);
                     return missing.map_or(Ok(None), Err);
                 }
             }
         }
     }
 
-    /// Delivers a message to the attempt's actor, loading it where needed.
-    /// False where there is no such attempt.
+    /// Delivers a message to the attempt's actor, loading it if needed. Returns false if
+    /// there is no such attempt.
     ///
     /// # Errors
-    /// Why it cannot be here.
-    pub(super) async fn deliver(
+    /// The reason why it cannot be here.
+    pub(super) async fn deliver_message(
         &self,
         attempt: AttemptId,
-        mut message: Message,
-        why: &Why,
-    ) -> Result<bool, Missing> {
+        mut message: ActorMessage,
+        reason: &LoadReason,
+    ) -> Result<bool, LoadError> {
         loop {
-            let Some(handle) = self.get(attempt, why).await? else {
+            let Some(handle) = self.get_or_load(attempt, reason).await? else {
                 return Ok(false);
             };
-            match handle.deliver(message).await {
+            match handle.deliver_message(message).await {
                 Ok(()) => return Ok(true),
                 Err(returned) => message = returned,
             }
         }
     }
 
-    /// The attempt as it is in this node's memory; none where it is not.
-    pub(super) async fn look(&self, attempt: AttemptId) -> Option<Look> {
+    /// Snapshot of the attempt, if it is in this node's memory.
+    pub(super) async fn local_snapshot(&self, attempt: AttemptId) -> Option<AttemptSnapshot> {
         let (reply, look) = oneshot::channel();
-        let handle = self.find(attempt)?;
-        handle.deliver(Message::Look(reply)).await.ok()?;
+        let handle = self.find_actor(attempt)?;
+        handle
+            .deliver_message(ActorMessage::Snapshot(reply))
+            .await
+            .ok()?;
         look.await.ok()
     }
 
-    /// Every attempt in memory, in order.
-    pub(super) fn live(&self) -> Vec<AttemptId> {
+    /// All attempts in memory, sorted.
+    pub(super) fn live_attempts(&self) -> Vec<AttemptId> {
         let mut live: Vec<AttemptId> = self.live.iter().map(|entry| *entry.key()).collect();
         live.sort_unstable();
         live
     }
 
-    /// This node may have missed that others took its attempts.
-    pub(super) fn doubt(&self) {
-        self.doubts.notify_one();
+    /// Requests a check of ownership: others may have acquired attempts unnoticed.
+    pub(super) fn request_ownership_check(&self) {
+        self.ownership_checks.notify_one();
     }
 
-    /// Which other node has an attempt, as far as it is known here.
-    pub(super) fn owners(&self) -> &Owners {
+    /// Owners of attempts at other nodes, as far as known here.
+    pub(super) fn owners(&self) -> &AttemptOwners {
         &self.shared.owners
     }
 
-    /// This node is about to end: nothing is taken any more, and every actor is told.
+    /// Begins the shutdown: acquires no attempt any more, and tells every actor.
     pub(super) async fn drain(&self) {
         self.shared.begin_drain();
-        self.tell_all(|| Message::Drain).await;
+        self.broadcast_message(|| ActorMessage::Drain).await;
     }
 
-    /// Tells every actor something.
-    pub(super) async fn tell_all(&self, message: impl Fn() -> Message) {
+    /// Delivers a message to every actor.
+    pub(super) async fn broadcast_message(&self, message: impl Fn() -> ActorMessage) {
         let live = self.live.iter();
-        let mut handles: Vec<(AttemptId, Handle)> = live
+        let mut handles: Vec<(AttemptId, ActorHandle)> = live
             .filter_map(|entry| Some((*entry.key(), entry.value().get()?.clone())))
             .collect();
-        // In the same order every time, for simulations.
+        // In a fixed order, for simulations.
         handles.sort_unstable_by_key(|(attempt, _)| *attempt);
         for (_, handle) in handles {
-            // One that has ended meanwhile needs to hear nothing.
-            handle.deliver(message()).await.ok();
+            // An actor that has ended meanwhile needs no message.
+            handle.deliver_message(message()).await.ok();
         }
     }
 
-    /// Takes an attempt, as far as it may be taken.
-    async fn take(&self, attempt: AttemptId, why: &Why) -> Result<Taken, Option<Missing>> {
+    /// Acquires an attempt, or tells why not.
+    async fn acquire_attempt(
+        &self,
+        attempt: AttemptId,
+        reason: &LoadReason,
+    ) -> Result<Acquired, Option<LoadError>> {
         let shared = &*self.shared;
         let begun = Instant::now();
         let (mut from, mut outcome) = (None, None);
-        if let Why::Owed { epoch } = why {
+        if let LoadReason::Reclaim { epoch } = reason {
             from = Some(*epoch);
         }
-        for _ in 0..TRIES {
-            let living = shared.nodes.others();
-            self.still_wanted(attempt, why, &living).await?;
-            let taking = self.store.take(attempt, &shared.node, &living, from);
-            let (node, epoch) = match self.loading(taking).await? {
+        for _ in 0..ACQUIRE_TRIES {
+            let living = shared.peers.peers();
+            self.still_wanted(attempt, reason, &living).await?;
+            let acquiring = self
+                .store
+                .acquire_attempt(attempt, &shared.node, &living, from);
+            let (node, epoch) = match self.with_load_permit(acquiring).await? {
                 None => return Err(None),
-                Some(Take::Taken(taken)) => {
+                Some(AcquireOutcome::Acquired(taken)) => {
                     if let Some(outcome) = outcome {
-                        shared.metrics.taken_over(outcome, begun.elapsed());
+                        shared.metrics.record_takeover(outcome, begun.elapsed());
                     }
                     return Ok(*taken);
                 }
-                Some(Take::Held { node, epoch }) => (node, epoch),
+                Some(AcquireOutcome::Held { node, epoch }) => (node, epoch),
             };
-            let Why::Entry { entry, .. } = why else {
-                return Err(Some(Missing::Elsewhere { node, epoch }));
+            let LoadReason::Join { join, .. } = reason else {
+                return Err(Some(LoadError::Elsewhere { node, epoch }));
             };
-            // A node that stood still must not ask for what its client has given up.
-            self.still_wanted(attempt, why, &living).await?;
-            let question = Question::Release {
+            // A node that stood still must not ask for a release that its client has
+            // given up.
+            self.still_wanted(attempt, reason, &living).await?;
+            let question = PeerRequest::Release {
                 attempt,
                 epoch: Some(epoch),
-                entry: entry.clone(),
+                entry: join.clone(),
             };
-            let patience = Patience::short(HAND_OVER_MAX);
-            outcome = Some(match shared.nodes.ask(&node, &question, patience).await {
-                Ok(Answer::Refused { code, detail }) => {
-                    let retry_ms = None;
-                    return Err(Some(Missing::Refused(Closing {
-                        code,
-                        detail,
-                        retry_ms,
-                    })));
-                }
-                Ok(_) => "handed_over",
-                Err(_) => "taken",
-            });
+            let patience = PeerTimeouts::uniform(HAND_OVER_MAX);
+            outcome = Some(
+                match shared.peers.send_request(&node, &question, patience).await {
+                    Ok(PeerResponse::Refused { code, detail }) => {
+                        let retry_ms = None;
+                        return Err(Some(LoadError::Refused(CloseReason {
+                            code,
+                            detail,
+                            retry_ms,
+                        })));
+                    }
+                    Ok(_) => "handed_over",
+                    Err(_) => "taken",
+                },
+            );
             from = Some(epoch);
         }
-        // It goes from one to the other.
-        Err(Some(Missing::Refused(Closing::new(CloseCode::Overloaded))))
+        // The attempt moves from one node to the next.
+        Err(Some(LoadError::Refused(CloseReason::new(
+            CloseCode::Overloaded,
+        ))))
     }
 
-    /// Whether anything is to be taken still, for this reason.
+    /// Checks that the attempt is still wanted for this reason.
     async fn still_wanted(
         &self,
         attempt: AttemptId,
-        why: &Why,
+        reason: &LoadReason,
         living: &[NodeId],
-    ) -> Result<(), Option<Missing>> {
-        let refused = |code| Err(Some(Missing::Refused(Closing::new(code))));
+    ) -> Result<(), Option<LoadError>> {
+        let refused = |code| Err(Some(LoadError::Refused(CloseReason::new(code))));
         if self.shared.is_draining() {
-            // What another node can do is passed on to the end.
-            if matches!(why, Why::Unowned)
-                && let Some(owner) = self.loading(self.store.owners(&[attempt])).await?.pop()
+            // Work for another node is passed on to the end.
+            if matches!(reason, LoadReason::Unowned)
+                && let Some(owner) = self
+                    .with_load_permit(self.store.read_owners(&[attempt]))
+                    .await?
+                    .pop()
                 && let Some(node) = owner.node.filter(|node| living.contains(node))
             {
                 let epoch = owner.epoch;
-                return Err(Some(Missing::Elsewhere { node, epoch }));
+                return Err(Some(LoadError::Elsewhere { node, epoch }));
             }
             return refused(CloseCode::Draining);
         }
-        match why {
-            Why::Entry { until, .. } if Instant::now() >= *until => refused(CloseCode::Overloaded),
-            Why::Entry { .. } | Why::Unowned | Why::Owed { .. } => Ok(()),
+        match reason {
+            LoadReason::Join { until, .. } if Instant::now() >= *until => {
+                refused(CloseCode::Overloaded)
+            }
+            LoadReason::Join { .. } | LoadReason::Unowned | LoadReason::Reclaim { .. } => Ok(()),
         }
     }
 
-    /// Waits for a call of the store that loads something, when it is its turn.
-    async fn loading<T>(
+    /// Waits for a permit, then for a loading call of the store.
+    async fn with_load_permit<T>(
         &self,
         call: impl Future<Output = Result<T, store::Error>>,
-    ) -> Result<T, Option<Missing>> {
+    ) -> Result<T, Option<LoadError>> {
         let _permit = self
             .loads
             .acquire()
             .await
             .expect("the semaphore is never closed");
         let loaded = call.await;
-        loaded.map_err(|error| Some(Missing::Failed(error.into())))
+        loaded.map_err(|error| Some(LoadError::Failed(error.into())))
     }
 
-    async fn start(
+    async fn start_actor(
         &self,
         attempt: AttemptId,
-        entry: &Entry,
-        why: &Why,
-    ) -> Result<Handle, Option<Missing>> {
-        let taken = self.take(attempt, why).await?;
-        let failed = |error| Some(Missing::Failed(error));
+        cell: &ActorCell,
+        reason: &LoadReason,
+    ) -> Result<ActorHandle, Option<LoadError>> {
+        let acquired = self.acquire_attempt(attempt, reason).await?;
+        let failed = |error| Some(LoadError::Failed(error));
         let content = self
             .contents
-            .version(&taken.identity.exam_version)
+            .load_version(&acquired.identity.exam_version)
             .await
             .map_err(failed)?;
-        let (epoch, lost_at) = (taken.epoch, taken.lost_at);
-        self.shared.owners.forget(attempt);
-        self.shared.nodes.tell(&News::Taken { attempt, epoch });
-        let name = taken.candidate_name.clone();
-        let attempt =
-            load::attempt(taken, &content, self.shared.limits.answer_bytes).map_err(failed)?;
+        let (epoch, lost_at) = (acquired.epoch, acquired.lost_at);
+        self.shared.owners.forget_attempt(attempt);
+        self.shared
+            .peers
+            .broadcast_event(&PeerEvent::Taken { attempt, epoch });
+        let name = acquired.candidate_name.clone();
+        let attempt = load::restore_attempt(acquired, &content, self.shared.limits.answer_bytes)
+            .map_err(failed)?;
         let shared = Arc::clone(&self.shared);
         let questions = content.plan.question_count();
         let questions = u32::try_from(questions).unwrap_or(u32::MAX);
-        let seat = self
+        let board_row = self
             .shared
             .boards
-            .seat(attempt.identity(), &name, questions);
-        let rules = self.contents.rules(&content);
-        let own = Arc::clone(&seat);
-        let (actor, handle) = Actor::new(shared, content, rules, attempt, own, (epoch, lost_at));
-        self.spawn(actor, seat, Arc::downgrade(entry));
+            .open_row(attempt.identity(), &name, questions);
+        let rules = self.contents.rules_for(&content);
+        let own = Arc::clone(&board_row);
+        let (actor, handle) =
+            AttemptActor::new(shared, content, rules, attempt, own, (epoch, lost_at));
+        self.spawn_actor(actor, board_row, Arc::downgrade(cell));
         Ok(handle)
     }
 
-    fn spawn(&self, mut actor: Actor, seat: Arc<Seat>, entry: Weak<OnceCell<Handle>>) {
+    fn spawn_actor(
+        &self,
+        mut actor: AttemptActor,
+        board_row: Arc<BoardRow>,
+        cell: Weak<OnceCell<ActorHandle>>,
+    ) {
         let attempt = actor.attempt_id();
-        let registry = Weak::clone(&self.own);
+        let registry = Weak::clone(&self.weak_self);
         self.shared.metrics.live_attempts.inc();
-        let live = Live {
+        let live = LiveGuard {
             shared: Arc::clone(&self.shared),
-            seat,
+            board_row,
             epoch: actor.epoch(),
         };
         self.tasks.spawn(async move {
             let ended = AssertUnwindSafe(actor.run()).catch_unwind().await;
-            // It closes its connection; what follows may take long.
+            // Dropping it closes its connection; the rest may take long.
             drop(actor);
             drop(live);
             let Some(registry) = registry.upgrade() else {
                 return;
             };
             registry.live.remove_if(&attempt, |_, current| {
-                entry
-                    .upgrade()
-                    .is_some_and(|entry| Arc::ptr_eq(&entry, current))
+                cell.upgrade()
+                    .is_some_and(|cell| Arc::ptr_eq(&cell, current))
             });
             if let Ok(unread) = ended {
-                Box::pin(registry.forward(attempt, unread)).await;
+                Box::pin(registry.forward_unread(attempt, unread)).await;
             } else {
                 registry.shared.metrics.actor_panics.inc();
                 tracing::error!(attempt.id = %attempt,
@@ -348,37 +374,37 @@ impl Registry {
         });
     }
 
-    /// Messages that came while the actor stopped are for the next one. Whoever opens a
-    /// connection asks again by itself, as it must know which actor took it.
-    async fn forward(&self, attempt: AttemptId, unread: Vec<Message>) {
+    /// Forwards messages that came while the actor stopped to the next one. Connecting
+    /// callers ask again by themselves, as they must know which actor accepted them.
+    async fn forward_unread(&self, attempt: AttemptId, unread: Vec<ActorMessage>) {
         for message in unread {
-            let why = match &message {
-                Message::Exchange(_) | Message::Staff(_) => Why::Unowned,
-                // What was for that actor alone ends with it.
-                Message::Open(_)
-                | Message::Gone(_)
-                | Message::Client(_)
-                | Message::Look(_)
-                | Message::Health
-                | Message::Drain
-                | Message::Release(_)
-                | Message::Lost { .. } => continue,
+            let reason = match &message {
+                ActorMessage::Exchange(_) | ActorMessage::Staff(_) => LoadReason::Unowned,
+                // Messages for that actor alone end with it.
+                ActorMessage::Connect(_)
+                | ActorMessage::Disconnected(_)
+                | ActorMessage::Client(_)
+                | ActorMessage::Snapshot(_)
+                | ActorMessage::HealthChanged
+                | ActorMessage::Drain
+                | ActorMessage::Release(_)
+                | ActorMessage::Lost { .. } => continue,
             };
-            if let Err(missing) = self.deliver(attempt, message, &why).await {
-                // Whoever waits for an answer learns it by the dropped reply.
+            if let Err(missing) = self.deliver_message(attempt, message, &reason).await {
+                // The caller learns it by the dropped reply.
                 tracing::debug!(attempt.id = %attempt, ?missing,
                     "a message for a stopped attempt is lost");
             }
         }
     }
 
-    fn forget(&self, attempt: AttemptId, entry: &Entry) {
-        // Whoever else waits for the entry is about to fill it: then it stays, or the
-        // attempt would live where nobody finds it. Entries are shared under the lock
-        // that this holds, so nobody joins meanwhile.
-        let is_unwanted = |current: &Entry| {
+    fn remove_cell(&self, attempt: AttemptId, cell: &ActorCell) {
+        // A caller that waits for the cell is about to fill it: then it stays, or the
+        // attempt would live where no caller finds it. Cells are shared under the lock
+        // that this holds, so no caller joins meanwhile.
+        let is_unwanted = |current: &ActorCell| {
             let waiting = Arc::strong_count(current) > 2;
-            Arc::ptr_eq(entry, current) && (!waiting || current.initialized())
+            Arc::ptr_eq(cell, current) && (!waiting || current.initialized())
         };
         self.live
             .remove_if(&attempt, |_, current| is_unwanted(current));
@@ -386,53 +412,52 @@ impl Registry {
 }
 
 /// Counts an attempt in memory for as long as it lives.
-struct Live {
-    shared: Arc<Shared>,
-    seat: Arc<Seat>,
+struct LiveGuard {
+    shared: Arc<NodeContext>,
+    board_row: Arc<BoardRow>,
     epoch: u64,
 }
 
-impl Drop for Live {
+impl Drop for LiveGuard {
     fn drop(&mut self) {
         self.shared.metrics.live_attempts.dec();
-        self.seat.show_gone(self.epoch);
-        self.shared.boards.leave(&self.seat);
+        self.board_row.mark_unloaded(self.epoch);
+        self.shared.boards.close_row(&self.board_row);
     }
 }
 
-/// Why an attempt is wanted here.
+/// Reason for loading an attempt.
 #[derive(Debug, Clone)]
-pub(super) enum Why {
-    /// A candidate's socket is here: whoever has it is to let it go.
-    Entry {
-        entry: nodes::Entry,
-        /// See [`Opening::until`].
+pub(super) enum LoadReason {
+    /// A candidate's socket is here: the present owner is to release the attempt.
+    Join {
+        join: nodes::JoinRequest,
+        /// See [`ConnectRequest::until`].
         until: Instant,
     },
-    /// There is something to do, which another node does if it has the attempt.
+    /// Work that another node does if it has the attempt.
     Unowned,
-    /// There is something to do, and whoever has the attempt by this taking does not do
-    /// it.
-    Owed { epoch: u64 },
+    /// Work that the owner by this lease does not do.
+    Reclaim { epoch: u64 },
 }
 
-impl Why {
-    /// Somebody opens a connection.
-    pub(super) fn entry(opening: &Opening) -> Self {
-        Self::Entry {
-            entry: opening.entry.clone(),
-            until: opening.until,
+impl LoadReason {
+    /// The reason of a connect request.
+    pub(super) fn from_connect(request: &ConnectRequest) -> Self {
+        Self::Join {
+            join: request.join.clone(),
+            until: request.until,
         }
     }
 }
 
-/// Why an attempt cannot be here.
+/// Reason why an attempt cannot be here.
 #[derive(Debug)]
-pub(super) enum Missing {
-    /// Another node has it, by this taking.
+pub(super) enum LoadError {
+    /// Another node has it, by this lease.
     Elsewhere { node: NodeId, epoch: u64 },
-    /// The node that has it does not let the candidate in.
-    Refused(Closing),
-    /// It could not be loaded.
+    /// The owner does not let the candidate join.
+    Refused(CloseReason),
+    /// The attempt could not be loaded.
     Failed(Error),
 }

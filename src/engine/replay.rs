@@ -1,9 +1,8 @@
-//! An attempt as it was: its timeline taken in again, through the same `apply`
-//! that the live attempt goes through.
+//! Replay of an attempt: its timeline applied again, through the same `apply` as the live
+//! attempt.
 //!
-//! What a commit did not need is not in a timeline: values that were overwritten
-//! before they were saved, and where a session's numbers stood. Everything else
-//! comes out as it was.
+//! A timeline lacks the data that no commit needed: values that were overwritten before
+//! they were saved, and the numbers of sessions. Everything else is restored.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,33 +12,34 @@ use serde_json::{Value, value::RawValue};
 use crate::{
     domain::{
         attempt::{
-            Attempt, Event, HandedInBy, Identity, Plan, Status, Stored,
-            command::{CommandKey, NoticeLevel},
+            Attempt, AttemptIdentity, AttemptRecord, DomainEvent, HandedInBy, IndexedExam,
+            LifecycleStatus,
+            command::{CommandKey, NoticeUrgency},
         },
-        exam::{Consequence, Exam, Severity},
-        integrity::{Closed, DETECTIONS, Origin, Raised},
+        exam::{EventSeverity, Exam, RuleConsequence},
+        integrity::{ConnectionOrigin, DETECTIONS, IncidentClosure, IncidentTrigger},
         time::Timestamp,
-        timing::Cause,
+        timing::CompensationCause,
     },
     store::TimelineRow,
 };
 
-/// The attempt after its entries up to an instant, oldest first.
-pub fn replay(
-    identity: Identity,
+/// Replays an attempt's entries, oldest first, up to an instant.
+pub fn replay_timeline(
+    identity: AttemptIdentity,
     exam: Arc<Exam>,
     entries: &[TimelineRow],
     until: Option<Timestamp>,
 ) -> Attempt {
-    let plan = Arc::new(Plan::new(exam));
-    let mut attempt = Attempt::load(identity, plan, usize::MAX, 0, Stored::default());
+    let plan = Arc::new(IndexedExam::new(exam));
+    let mut attempt = Attempt::from_record(identity, plan, usize::MAX, 0, AttemptRecord::default());
     let wanted = entries
         .iter()
         .filter(|entry| until.is_none_or(|until| entry.at <= until));
     for entry in wanted {
-        let events = events(&attempt, entry);
-        // The last of them is what the entry's number was given to.
-        attempt.count_from(entry.number.saturating_sub(events.len() as u64));
+        let events = events_of_entry(&attempt, entry);
+        // The last of them has the entry's number.
+        attempt.set_version(entry.number.saturating_sub(events.len() as u64));
         for event in events {
             attempt.apply(&event);
         }
@@ -47,9 +47,9 @@ pub fn replay(
     attempt
 }
 
-/// What an entry says of a question, whole.
+/// Complete entry of a question.
 #[derive(Deserialize)]
-struct AnswerEntry<'a> {
+struct ReplayedAnswer<'a> {
     seq: u64,
     q: String,
     rev: u32,
@@ -60,33 +60,33 @@ struct AnswerEntry<'a> {
     late: bool,
 }
 
-/// The fields of the other entries; each kind has some of them.
+/// Fields of the other entries; each kind has some of them.
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Fields {
+struct EntryFields {
     reason: Option<String>,
     session: Option<String>,
     entered_at: Option<Timestamp>,
     submitted_at: Option<Timestamp>,
     handed_in: Option<HandedInBy>,
-    status: Option<Status>,
+    status: Option<LifecycleStatus>,
     late: bool,
     ms: u64,
     from: Value,
-    cause: Option<Cause>,
+    cause: Option<CompensationCause>,
     section: Option<String>,
     person: Option<String>,
     id: Option<String>,
     text: Option<String>,
-    level: Option<NoticeLevel>,
+    level: Option<NoticeUrgency>,
     ack: bool,
     n: Option<u64>,
     client_at: i64,
     data: Value,
     incident: Option<String>,
     kind: Option<String>,
-    severity: Option<Severity>,
-    then: Option<Consequence>,
+    severity: Option<EventSeverity>,
+    then: Option<RuleConsequence>,
     events: u32,
     by: Option<String>,
     note: Option<String>,
@@ -94,31 +94,31 @@ struct Fields {
     verdict: Option<String>,
 }
 
-fn events(attempt: &Attempt, entry: &TimelineRow) -> Vec<Event> {
+fn events_of_entry(attempt: &Attempt, entry: &TimelineRow) -> Vec<DomainEvent> {
     match entry.kind.as_str() {
-        "answer" | "question_flagged" => answered(attempt, entry).unwrap_or_default(),
+        "answer" | "question_flagged" => answer_events(attempt, entry).unwrap_or_default(),
         _ => {
             let fields = serde_json::from_str(&entry.data).unwrap_or_default();
-            one(attempt, entry, fields).into_iter().collect()
+            event_of_entry(attempt, entry, fields).into_iter().collect()
         }
     }
 }
 
-/// What made an answer what the entry says: one change, or a mark besides that
-/// waited for the same commit.
-fn answered(attempt: &Attempt, entry: &TimelineRow) -> Option<Vec<Event>> {
-    let fields: AnswerEntry<'_> = serde_json::from_str(&entry.data).ok()?;
-    let question = attempt.plan().number(&fields.q.into())?;
+/// Events that lead to the answer of an entry: one change, or a flag besides that waited
+/// for the same commit.
+fn answer_events(attempt: &Attempt, entry: &TimelineRow) -> Option<Vec<DomainEvent>> {
+    let fields: ReplayedAnswer<'_> = serde_json::from_str(&entry.data).ok()?;
+    let question = attempt.indexed_exam().question_number(&fields.q.into())?;
     let known = attempt.answers().get(question);
     let (rev, flagged) = known.map_or((0, false), |answer| (answer.rev, answer.flagged));
     let seq = fields.seq;
-    let marked = (flagged != fields.flagged).then_some(Event::QuestionFlagged {
+    let marked = (flagged != fields.flagged).then_some(DomainEvent::QuestionFlagged {
         seq,
         question,
         on: fields.flagged,
         at: entry.at,
     });
-    let answered = (rev != fields.rev).then(|| Event::Answered {
+    let answered = (rev != fields.rev).then(|| DomainEvent::Answered {
         seq,
         question,
         value: fields.value.map(|value| value.get().into()),
@@ -134,57 +134,61 @@ fn answered(attempt: &Attempt, entry: &TimelineRow) -> Option<Vec<Event>> {
     clippy::too_many_lines,
     reason = "one short arm a kind reads best in one place"
 )]
-fn one(attempt: &Attempt, entry: &TimelineRow, fields: Fields) -> Option<Event> {
+fn event_of_entry(
+    attempt: &Attempt,
+    entry: &TimelineRow,
+    fields: EntryFields,
+) -> Option<DomainEvent> {
     let at = entry.at;
     let reason = fields.reason;
     Some(match entry.kind.as_str() {
-        "clock_started" => Event::ClockStarted {
+        "clock_started" => DomainEvent::ClockStarted {
             at: fields.entered_at?,
         },
-        "session_opened" => Event::SessionOpened {
+        "session_opened" => DomainEvent::SessionOpened {
             session: fields.session?.into(),
         },
-        "session_resumed" => Event::SessionResumed,
-        "disconnected" => Event::Left { at },
-        "paused" => Event::Paused { at, reason },
-        "resumed" => Event::Resumed { at, reason },
-        "extended" => Event::Extended {
+        "session_resumed" => DomainEvent::SessionResumed,
+        "disconnected" => DomainEvent::Left { at },
+        "paused" => DomainEvent::Paused { at, reason },
+        "resumed" => DomainEvent::Resumed { at, reason },
+        "extended" => DomainEvent::Extended {
             at,
             by: Duration::from_millis(fields.ms),
             reason,
         },
-        "compensated" => Event::Compensated {
+        "compensated" => DomainEvent::Compensated {
             from: serde_json::from_value(fields.from).ok()?,
             by: Duration::from_millis(fields.ms),
             cause: fields.cause?,
         },
         "section" => {
-            let sections = &attempt.plan().exam().sections;
+            let sections = &attempt.indexed_exam().exam().sections;
             let index = fields.section.and_then(|id| {
                 let mut ids = sections.iter().map(|section| section.id.as_str());
                 u16::try_from(ids.position(|one| one == id)?).ok()
             });
-            Event::SectionChanged { section: index }
+            DomainEvent::SectionChanged { section: index }
         }
-        "flagged" => Event::Flagged { reason },
-        "unflagged" => Event::Unflagged { reason },
-        "released" => Event::Released { reason },
-        "cancelled" => Event::Cancelled { at, reason },
-        "command" => Event::CommandDone {
+        "flagged" => DomainEvent::Flagged { reason },
+        "unflagged" => DomainEvent::Unflagged { reason },
+        "released" => DomainEvent::Released { reason },
+        "cancelled" => DomainEvent::Cancelled { at, reason },
+        "command" => DomainEvent::CommandDone {
             key: CommandKey {
                 person: fields.person?,
                 command: fields.id?,
             },
         },
-        "notice" => Event::Noticed {
+        "notice" => DomainEvent::Noticed {
             text: fields.text?,
             level: fields.level?,
             ack: fields.ack,
             from: fields.from.as_str()?.to_owned(),
             command: None,
         },
-        "notice_acknowledged" => Event::NoticeAcknowledged { id: fields.id? },
-        "handed_in" => Event::HandedIn {
+        "notice_acknowledged" => DomainEvent::NoticeAcknowledged { id: fields.id? },
+        "handed_in" => DomainEvent::HandedIn {
             at: fields.submitted_at?,
             by: fields.handed_in?,
             seq: None,
@@ -192,11 +196,11 @@ fn one(attempt: &Attempt, entry: &TimelineRow, fields: Fields) -> Option<Event> 
             late: fields.late,
             reason,
         },
-        "connected_from" => Event::Arrived {
-            origin: serde_json::from_str::<Origin>(&entry.data).ok()?,
+        "connected_from" => DomainEvent::Arrived {
+            origin: serde_json::from_str::<ConnectionOrigin>(&entry.data).ok()?,
         },
-        "incident" => Event::IncidentRaised {
-            raised: Raised {
+        "incident" => DomainEvent::IncidentRaised {
+            raised: IncidentTrigger {
                 kind: fields.kind?,
                 severity: fields.severity?,
                 at,
@@ -206,24 +210,24 @@ fn one(attempt: &Attempt, entry: &TimelineRow, fields: Fields) -> Option<Event> 
                 by: fields.by,
             },
         },
-        "incident_closed" => Event::IncidentClosed {
+        "incident_closed" => DomainEvent::IncidentClosed {
             incident: fields.incident?,
-            closed: Closed {
+            closed: IncidentClosure {
                 at,
                 by: fields.by?,
                 verdict: fields.verdict?,
                 note: fields.note,
             },
         },
-        "incident_assigned" => Event::IncidentAssigned {
+        "incident_assigned" => DomainEvent::IncidentAssigned {
             incident: fields.incident?,
             to: fields.to,
         },
         kind => {
-            let judgement = attempt.judge(at, kind);
+            let judgement = attempt.judge_event(at, kind);
             let detected = DETECTIONS.iter().find(|(_, name, _)| *name == kind);
             match (fields.n, detected) {
-                (Some(n), _) => Event::Observed {
+                (Some(n), _) => DomainEvent::Observed {
                     n,
                     kind: kind.to_owned(),
                     client_at: Timestamp::from_ms(fields.client_at),
@@ -231,14 +235,14 @@ fn one(attempt: &Attempt, entry: &TimelineRow, fields: Fields) -> Option<Event> 
                     at,
                     judgement,
                 },
-                (None, Some((what, ..))) => Event::Detected {
+                (None, Some((what, ..))) => DomainEvent::Detected {
                     what: *what,
                     at,
                     data: fields.data,
                     judgement,
                 },
-                // A refusal, a sample: it changes nothing that lasts.
-                (None, None) => Event::Noted,
+                // A refusal or a sample changes nothing that lasts.
+                (None, None) => DomainEvent::Noted,
             }
         }
     })

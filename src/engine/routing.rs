@@ -1,114 +1,121 @@
-//! The way to an attempt, whichever node has it.
+//! Routing of work to the node that has an attempt.
 
 use tokio::sync::oneshot;
 
 use super::{
-    COMMIT_PATIENCE, Engine, Inner,
-    actor::message::{Look, Message, Reply},
-    nodes::{Answer, DOING, LOOKING, Question},
-    registry::{Missing, Why},
+    COMMIT_TIMEOUT, Engine, EngineInner,
+    actor::message::{ActorMessage, AttemptSnapshot, ReplySender},
+    nodes::{ACTION_TIMEOUTS, PeerRequest, PeerResponse, QUERY_TIMEOUTS},
+    registry::{LoadError, LoadReason},
 };
-use crate::{cluster::Unanswered, domain::id::AttemptId};
+use crate::{cluster::PeerError, domain::id::AttemptId};
 
-/// How often a way to an attempt is looked for, which may be on its way itself.
-const TRIES: usize = 4;
+/// Tries to reach an attempt, which may itself be moving.
+const ROUTE_TRIES: usize = 4;
 
-/// What became of something that was to be done to an attempt.
-pub(super) enum Done<T, E> {
-    /// By this node.
+/// Outcome of work on an attempt.
+pub(super) enum Dispatched<T, E> {
+    /// Done by this node.
     Here(Result<T, E>),
-    /// By another.
-    There(Answer),
+    /// Done by another node.
+    There(PeerResponse),
     /// There is no such attempt.
     NoSuchAttempt,
-    /// It is not known to be done.
-    Not,
+    /// Not known to be done.
+    Unknown,
 }
 
 impl Engine {
-    /// Has something done by whichever node has the attempt, or else does it here.
-    /// It may be done twice: whoever asks has numbered it, and the second time is told
-    /// that it is one.
-    pub(super) async fn have_done<T, E>(
+    /// Has work done by the node that has the attempt, or else does it here. It may be
+    /// done twice: callers number their work, and the second time is recognized.
+    pub(super) async fn dispatch_to_owner<T, E>(
         &self,
         attempt: AttemptId,
-        question: impl Fn(bool) -> Question,
-        message: impl Fn(Reply<T, E>, bool) -> Message,
-    ) -> Done<T, E> {
-        let Inner {
+        request: impl Fn(bool) -> PeerRequest,
+        message: impl Fn(ReplySender<T, E>, bool) -> ActorMessage,
+    ) -> Dispatched<T, E> {
+        let EngineInner {
             shared, registry, ..
         } = &*self.inner;
-        let (mut why, mut again) = (Why::Unowned, false);
-        for _ in 0..TRIES {
-            let heard = shared.owners.find(attempt);
-            let heard = heard.filter(|_| registry.find(attempt).is_none());
+        let (mut why, mut again) = (LoadReason::Unowned, false);
+        for _ in 0..ROUTE_TRIES {
+            let heard = shared.owners.find_owner(attempt);
+            let heard = heard.filter(|_| registry.find_actor(attempt).is_none());
             let (reply, done) = oneshot::channel();
-            let (holder, taking) = match (heard, &why) {
-                (Some(holder), Why::Unowned) => (holder, None),
+            let (holder, lease) = match (heard, &why) {
+                (Some(holder), LoadReason::Unowned) => (holder, None),
                 (_, reason) => match registry
-                    .deliver(attempt, message(reply, again), reason)
+                    .deliver_message(attempt, message(reply, again), reason)
                     .await
                 {
-                    Ok(true) => match tokio::time::timeout(COMMIT_PATIENCE, done).await {
-                        Ok(Ok(done)) => return Done::Here(done),
+                    Ok(true) => match tokio::time::timeout(COMMIT_TIMEOUT, done).await {
+                        Ok(Ok(done)) => return Dispatched::Here(done),
                         Ok(Err(_)) => {
-                            // It was let go meanwhile, to whoever has it now.
-                            (why, again) = (Why::Unowned, true);
+                            // Released meanwhile, to the present owner.
+                            (why, again) = (LoadReason::Unowned, true);
                             continue;
                         }
-                        Err(_) => return Done::Not,
+                        Err(_) => return Dispatched::Unknown,
                     },
-                    Ok(false) => return Done::NoSuchAttempt,
-                    Err(Missing::Elsewhere { node, epoch }) => (node, Some(epoch)),
+                    Ok(false) => return Dispatched::NoSuchAttempt,
+                    Err(LoadError::Elsewhere { node, epoch }) => (node, Some(epoch)),
                     Err(missing) => {
                         tracing::warn!(attempt.id = %attempt, ?missing, "cannot load");
-                        return Done::Not;
+                        return Dispatched::Unknown;
                     }
                 },
             };
-            match shared.nodes.ask(&holder, &question(again), DOING).await {
-                Ok(answer) => return Done::There(answer),
-                // Whoever asks may do so again, and finds it done.
-                Err(Unanswered::Working) => return Done::Not,
-                Err(Unanswered::Nothing | Unanswered::Silent) => again = true,
+            match shared
+                .peers
+                .send_request(&holder, &request(again), ACTION_TIMEOUTS)
+                .await
+            {
+                Ok(answer) => return Dispatched::There(answer),
+                // The caller may repeat it, and finds it done.
+                Err(PeerError::TimedOut) => return Dispatched::Unknown,
+                Err(PeerError::Declined | PeerError::Unreachable) => again = true,
             }
-            // It was only heard to have it, and the store knows; or it does not have it in
-            // memory, or is dead, or hangs.
-            shared.owners.forget(attempt);
-            why = taking.map_or(Why::Unowned, |epoch| Why::Owed { epoch });
+            // The owner was only hearsay, and the store knows; or it does not have the
+            // attempt in memory, or is dead, or hangs.
+            shared.owners.forget_attempt(attempt);
+            why = lease.map_or(LoadReason::Unowned, |epoch| LoadReason::Reclaim { epoch });
         }
-        Done::Not
+        Dispatched::Unknown
     }
 
-    /// The attempt as it is in the memory of whichever node has it; none where it is
-    /// in none's.
-    pub(super) async fn look(&self, attempt: AttemptId) -> Option<Look> {
-        let Inner {
+    /// Snapshot of the attempt from the memory of the node that has it, if any.
+    pub(super) async fn attempt_snapshot(&self, attempt: AttemptId) -> Option<AttemptSnapshot> {
+        let EngineInner {
             shared,
             registry,
             attempts,
             ..
         } = &*self.inner;
-        if let Some(look) = registry.look(attempt).await {
+        if let Some(look) = registry.local_snapshot(attempt).await {
             return Some(look);
         }
-        let others = shared.nodes.others();
+        let others = shared.peers.peers();
         if others.is_empty() {
             return None;
         }
-        let holder = match shared.owners.find(attempt) {
+        let holder = match shared.owners.find_owner(attempt) {
             Some(holder) => holder,
-            None => attempts.owners(&[attempt]).await.ok()?.pop()?.node?,
+            None => attempts.read_owners(&[attempt]).await.ok()?.pop()?.node?,
         };
-        let question = Question::Look { attempt };
-        match shared.nodes.ask(&holder, &question, LOOKING).await.ok()? {
-            Answer::Look(look) => Some(*look),
-            Answer::Released
-            | Answer::Refused { .. }
-            | Answer::Exchanged(_)
-            | Answer::Staffed(_)
-            | Answer::Board(_)
-            | Answer::Live(_) => None,
+        let request = PeerRequest::Look { attempt };
+        match shared
+            .peers
+            .send_request(&holder, &request, QUERY_TIMEOUTS)
+            .await
+            .ok()?
+        {
+            PeerResponse::Look(look) => Some(*look),
+            PeerResponse::Released
+            | PeerResponse::Refused { .. }
+            | PeerResponse::Exchanged(_)
+            | PeerResponse::Staffed(_)
+            | PeerResponse::Board(_)
+            | PeerResponse::Live(_) => None,
         }
     }
 }

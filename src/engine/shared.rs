@@ -1,4 +1,4 @@
-//! What every actor of a node shares.
+//! State that all actors of a node share.
 
 use std::{
     sync::{
@@ -9,66 +9,68 @@ use std::{
 };
 
 use invigil_protocol::{
-    candidate::{self, AttemptStatus, HandedIn, Health},
+    candidate::{self, AttemptStatus, EngineHealth, SubmittedBy},
     code::RefusalCode,
 };
 
 use tokio::sync::watch;
 
 use super::{
-    board::Boards,
-    clock::Clock,
-    devices::Devices,
-    entropy::Entropy,
-    hand_in::Keys,
-    nodes::{Owners, Talk},
+    board::BoardRegistry,
+    clock::EngineClock,
+    devices::KnownDevices,
+    entropy::EntropySource,
+    hand_in::InstallationKeys,
+    nodes::{AttemptOwners, PeerProtocol},
     recorder::Recorder,
-    strain::{Level, Strain},
-    writer::Writer,
+    strain::{LoadLevel, Overload},
+    writer::BatchWriter,
 };
 use crate::{
-    cluster::Link,
+    cluster::PeerLink,
     domain::{
-        attempt::{HandedInBy, Notice, Status, Void, command::NoticeLevel},
+        attempt::{
+            CommandRefusal, HandedInBy, LifecycleStatus, PendingNotice, command::NoticeUrgency,
+        },
         id::NodeId,
         time::{Timestamp, duration_ms},
     },
     telemetry::metrics::Metrics,
 };
 
-/// The health that clients are told while the store takes what it is given.
+/// Health while the store takes batches.
 const HEALTH_FULL: u8 = 10;
 
-/// The health while it does not: low enough that clients hold back events.
+/// Health while it does not: low enough that clients hold back events.
 const HEALTH_STORE_AWAY: u8 = 3;
 
-/// The health while something is behind: events cannot be recorded or wait for
-/// long, the writer has too much to do, the machine is short of time or memory.
+/// Health while a part is behind: events cannot be recorded or wait for long, the writer
+/// has too much to do, the machine is short of time or memory.
 const HEALTH_BEHIND: u8 = 4;
 
-/// The health while all is taken, and not as usual: records wait on local disk,
-/// or the machine has it hard.
-const HEALTH_STRAINED: u8 = 7;
+/// Health in degraded operation: records wait on local disk, or the machine is under
+/// load.
+const HEALTH_DEGRADED: u8 = 7;
 
-/// Attempts with something to save, of which a healthy store makes some tenths of
-/// a second.
+/// Depth of the queue of a writer that is behind. A healthy store needs some tenths of a
+/// second for so many attempts.
 const WRITER_DEPTH_MAX: usize = 5_000;
 
-/// Records that wait in memory for so long say that disk and store are slow.
+/// Age of the oldest record in memory that shows a slow disk and store.
 const LAG_MAX: Duration = Duration::from_secs(5);
 
-/// A spool so full is about to drop what it is given.
+/// Fill level of a spool that is about to drop records.
 const SPOOL_NEARLY_FULL: f64 = 0.8;
 
-/// Clients hold back events under this level.
-pub(super) const HEALTH_EVENTS: u8 = 5;
+/// Clients hold back events under this health.
+pub(super) const HEALTH_EVENTS_MIN: u8 = 5;
 
-/// How much heartbeats are stretched while something is short.
+/// Factor that stretches heartbeats under that health.
 const HEARTBEAT_STRETCH: u32 = 3;
 
-/// What a connection may ask of the engine.
+/// Limits of a candidate's connection.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct ConnectionLimits {
     /// The largest frame from a client, bytes.
     pub frame_bytes: usize,
     /// The largest answer, bytes of JSON.
@@ -81,10 +83,10 @@ pub struct Limits {
     pub unsaved: u32,
 }
 
-impl Limits {
-    /// As `welcome` tells them.
-    pub fn on_the_wire(&self, heartbeat: Duration) -> candidate::Limits {
-        candidate::Limits {
+impl ConnectionLimits {
+    /// The limits as `welcome` sends them.
+    pub fn to_wire(&self, heartbeat: Duration) -> candidate::CandidateLimits {
+        candidate::CandidateLimits {
             heartbeat_ms: duration_ms(heartbeat),
             frame_bytes: self.frame_bytes as u64,
             answer_bytes: self.answer_bytes as u64,
@@ -95,99 +97,99 @@ impl Limits {
     }
 }
 
-/// What every actor of a node shares.
-pub(super) struct Shared {
+/// State that all actors of a node share.
+pub(super) struct NodeContext {
     /// This node.
     pub node: NodeId,
-    /// Its link to the others.
-    pub nodes: Arc<Link<Talk>>,
-    /// Which of them has an attempt.
-    pub owners: Owners,
-    /// Random numbers.
-    pub entropy: Arc<dyn Entropy>,
+    /// Link to the other nodes.
+    pub peers: Arc<PeerLink<PeerProtocol>>,
+    /// Owners of attempts at other nodes.
+    pub owners: AttemptOwners,
+    /// Source of random numbers.
+    pub entropy: Arc<dyn EntropySource>,
     /// The only clock that decides anything.
-    pub clock: Clock,
+    pub clock: EngineClock,
     /// Makes changes durable.
-    pub writer: Writer,
-    /// Counts.
+    pub writer: BatchWriter,
+    /// Metrics of this node.
     pub metrics: Arc<Metrics>,
-    /// What a connection may ask.
-    pub limits: Limits,
-    /// How long an attempt without a connection stays in memory.
+    /// Limits of a candidate's connection.
+    pub limits: ConnectionLimits,
+    /// Time that an attempt without a connection stays in memory.
     pub idle_stop: Duration,
-    /// An interruption of the engine shorter than this is bridged by clients.
+    /// Shortest interruption of the engine that is given back.
     pub outage_min: Duration,
-    /// Signs receipts, seals papers.
-    pub keys: Arc<Keys>,
-    /// Takes records; none: they are part of every commit.
+    /// Keys that sign receipts and seal papers.
+    pub keys: Arc<InstallationKeys>,
+    /// Recorder; without one, records are part of every commit.
     pub recorder: Option<Arc<Recorder>>,
-    /// Counts changes of people, their rights and exams.
+    /// Counter of changes to people, their rights and exams.
     pub changes: watch::Sender<u64>,
-    /// What proctors see.
-    pub boards: Boards,
-    /// Which attempt is taken on which device.
-    pub devices: Devices,
-    /// How hard the machine has it.
-    pub strain: Arc<Strain>,
+    /// Boards of the proctors.
+    pub boards: BoardRegistry,
+    /// Devices of the candidates.
+    pub devices: KnownDevices,
+    /// Load of the machine.
+    pub overload: Arc<Overload>,
     /// Intervals in which no node was alive, before this one started.
     pub outages: Arc<[(Timestamp, Timestamp)]>,
-    /// This node is about to end.
+    /// True once this node is about to end.
     pub draining: AtomicBool,
 }
 
-impl Shared {
-    /// How well the engine is, and how often it wants to hear from clients.
-    pub(super) fn health(&self, heartbeat: Duration) -> Health {
+impl NodeContext {
+    /// Health of the engine, and the heartbeat interval it asks for.
+    pub(super) fn wire_health(&self, heartbeat: Duration) -> EngineHealth {
         let level = self.health_level();
-        let heartbeat = if level < HEALTH_EVENTS {
+        let heartbeat = if level < HEALTH_EVENTS_MIN {
             heartbeat * HEARTBEAT_STRETCH
         } else {
             heartbeat
         };
-        Health {
+        EngineHealth {
             level,
             heartbeat_ms: duration_ms(heartbeat),
         }
     }
 }
 
-impl Shared {
-    /// This node is about to end: no attempt is taken, and nobody let in any more.
+impl NodeContext {
+    /// Begins the drain: no attempt is acquired and no candidate let in any more.
     pub(super) fn begin_drain(&self) {
         self.draining.store(true, Ordering::SeqCst);
     }
 
-    /// Whether this node is about to end.
+    /// True if this node is about to end.
     pub(super) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::SeqCst)
     }
 
-    /// People, their rights or exams were changed.
+    /// Counts a change of people, their rights or exams.
     pub(super) fn note_changed(&self) {
         self.changes.send_modify(|count| *count += 1);
     }
 
-    /// 10: as it should be; under 5 clients hold back what is not an answer.
+    /// Health from 0 to 10, the normal one; under 5 clients send nothing but answers.
     pub(super) fn health_level(&self) -> u8 {
-        if !*self.writer.available().borrow() {
+        if !*self.writer.subscribe_available().borrow() {
             return HEALTH_STORE_AWAY;
         }
-        let machine = match self.strain.level() {
-            Level::None => HEALTH_FULL,
-            Level::Hard => HEALTH_STRAINED,
-            Level::TooHard => HEALTH_BEHIND,
+        let machine = match self.overload.level() {
+            LoadLevel::Normal => HEALTH_FULL,
+            LoadLevel::Degraded => HEALTH_DEGRADED,
+            LoadLevel::Overloaded => HEALTH_BEHIND,
         };
-        let writer = if self.writer.depth() >= WRITER_DEPTH_MAX {
+        let writer = if self.writer.queue_depth() >= WRITER_DEPTH_MAX {
             HEALTH_BEHIND
         } else {
             HEALTH_FULL
         };
         let recorder = self.recorder.as_ref().map_or(HEALTH_FULL, |recorder| {
-            let fullness = recorder.fullness();
+            let fullness = recorder.spool_fullness();
             if fullness >= SPOOL_NEARLY_FULL || recorder.lag() >= LAG_MAX {
                 HEALTH_BEHIND
             } else if fullness > 0.0 {
-                HEALTH_STRAINED
+                HEALTH_DEGRADED
             } else {
                 HEALTH_FULL
             }
@@ -196,29 +198,29 @@ impl Shared {
     }
 }
 
-/// A refusal as the protocol has it.
-pub(super) const fn wire_refusal(void: Void) -> RefusalCode {
+/// Converts a refusal to the protocol's code.
+pub(super) const fn wire_refusal(void: CommandRefusal) -> RefusalCode {
     match void {
-        Void::NotOpen => RefusalCode::NotOpen,
-        Void::Conflict => RefusalCode::Conflict,
-        Void::UnknownQuestion => RefusalCode::UnknownQuestion,
-        Void::BadValue => RefusalCode::BadValue,
-        Void::TooLarge => RefusalCode::TooLarge,
-        Void::Paused => RefusalCode::Paused,
-        Void::TimeOver => RefusalCode::TimeOver,
-        Void::Closed => RefusalCode::Closed,
-        Void::Locked => RefusalCode::Locked,
+        CommandRefusal::NotOpen => RefusalCode::NotOpen,
+        CommandRefusal::Conflict => RefusalCode::Conflict,
+        CommandRefusal::UnknownQuestion => RefusalCode::UnknownQuestion,
+        CommandRefusal::BadValue => RefusalCode::BadValue,
+        CommandRefusal::TooLarge => RefusalCode::TooLarge,
+        CommandRefusal::Paused => RefusalCode::Paused,
+        CommandRefusal::TimeOver => RefusalCode::TimeOver,
+        CommandRefusal::Closed => RefusalCode::Closed,
+        CommandRefusal::Locked => RefusalCode::Locked,
     }
 }
 
-/// A notice as the protocol has it.
-pub(super) fn wire_notice(notice: &Notice) -> candidate::Notice {
-    candidate::Notice {
+/// Converts a notice to the protocol's.
+pub(super) fn wire_notice(notice: &PendingNotice) -> candidate::CandidateNotice {
+    candidate::CandidateNotice {
         id: notice.id.clone(),
         level: match notice.level {
-            NoticeLevel::Info => candidate::NoticeLevel::Info,
-            NoticeLevel::Warning => candidate::NoticeLevel::Warning,
-            NoticeLevel::Urgent => candidate::NoticeLevel::Urgent,
+            NoticeUrgency::Info => candidate::NoticePriority::Info,
+            NoticeUrgency::Warning => candidate::NoticePriority::Warning,
+            NoticeUrgency::Urgent => candidate::NoticePriority::Urgent,
         },
         text: notice.text.clone(),
         from: Some(notice.from.clone()),
@@ -226,26 +228,26 @@ pub(super) fn wire_notice(notice: &Notice) -> candidate::Notice {
     }
 }
 
-/// A status as the protocol has it.
-pub(super) const fn wire_status(status: Status) -> AttemptStatus {
+/// Converts a status to the protocol's.
+pub(super) const fn wire_status(status: LifecycleStatus) -> AttemptStatus {
     match status {
-        Status::Started => AttemptStatus::Started,
-        Status::InProgress => AttemptStatus::InProgress,
-        Status::Paused => AttemptStatus::Paused,
-        Status::Submitted => AttemptStatus::Submitted,
-        Status::AutoSubmitted => AttemptStatus::AutoSubmitted,
-        Status::Graded => AttemptStatus::Graded,
-        Status::Reviewed => AttemptStatus::Reviewed,
-        Status::Cancelled => AttemptStatus::Cancelled,
-        Status::Flagged => AttemptStatus::Flagged,
+        LifecycleStatus::Started => AttemptStatus::Started,
+        LifecycleStatus::InProgress => AttemptStatus::InProgress,
+        LifecycleStatus::Paused => AttemptStatus::Paused,
+        LifecycleStatus::Submitted => AttemptStatus::Submitted,
+        LifecycleStatus::AutoSubmitted => AttemptStatus::AutoSubmitted,
+        LifecycleStatus::Graded => AttemptStatus::Graded,
+        LifecycleStatus::Reviewed => AttemptStatus::Reviewed,
+        LifecycleStatus::Cancelled => AttemptStatus::Cancelled,
+        LifecycleStatus::Flagged => AttemptStatus::Flagged,
     }
 }
 
-/// Who handed in, as the protocol has it.
-pub(super) const fn wire_handed_in(by: HandedInBy) -> HandedIn {
+/// Converts the cause of a hand-in to the protocol's.
+pub(super) const fn wire_handed_in(by: HandedInBy) -> SubmittedBy {
     match by {
-        HandedInBy::Candidate => HandedIn::Candidate,
-        HandedInBy::Time => HandedIn::Time,
-        HandedInBy::Staff => HandedIn::Staff,
+        HandedInBy::Candidate => SubmittedBy::Candidate,
+        HandedInBy::Time => SubmittedBy::Time,
+        HandedInBy::Staff => SubmittedBy::Staff,
     }
 }

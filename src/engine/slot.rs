@@ -1,99 +1,98 @@
-//! What one attempt has changed and not yet made durable, and how far it is.
+//! Changes of one attempt that are not yet durable, and its durable progress.
 //!
-//! A slot lies between an actor, which puts changes in, and the writer, which
-//! takes them out whole. Changes coalesce: of each question only the newest
-//! answer waits, so a slot is bounded by the attempt's paper however long the
-//! store is away. The writer acknowledges straight to the connection's outbox,
-//! without waking the actor; only where something else hangs on the commit
-//! (a hand-in, a staff command, an exchange) is the actor woken.
+//! A write buffer lies between an actor, which adds changes, and the writer, which takes
+//! them out whole. Changes coalesce: only the newest answer to each question waits, so
+//! the paper bounds the buffer however long the store is away. The writer acknowledges
+//! straight to the connection's outbox, without waking the actor; the actor is woken only
+//! where an effect depends on the commit (a hand-in, a staff command, an exchange).
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use invigil_protocol::candidate::{Refused, ServerMessage};
+use invigil_protocol::candidate::{CommandRefused, ServerMessage};
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
     outbox::Outbox,
-    recorder::{Acknowledgement, Recorder},
+    recorder::{PendingAck, Recorder},
 };
 use crate::{
     domain::{
-        attempt::Identity,
+        attempt::AttemptIdentity,
         id::{AttemptId, ExamCode, ExamVersion, SessionId},
     },
     store::{
-        AnswerRow, AttemptWrite, ControlRow, HandInRow, Progress, TimelineRow,
-        records::{IncidentRow, Record},
+        AnswerRow, AttemptWrite, ControlRow, HandInRow, ProgressRow, TimelineRow,
+        records::{IncidentRow, TimelineRecord},
     },
 };
 
-/// Timeline entries that may wait besides those of answers, which coalesce.
-/// Beyond it integrity events are dropped and counted; at the allowed 50 a
-/// second this is some seconds of a client that floods while the store is away.
+/// Timeline entries that may wait besides those of answers, which coalesce. Further
+/// integrity events are dropped and counted; at the allowed 50 a second, this is ten
+/// seconds of a client that floods while the store is away.
 pub(super) const TIMELINE_PENDING_MAX: usize = 512;
 
-/// The place where an attempt's changes wait.
+/// Buffer for an attempt's changes on their way to the store.
 #[derive(Debug)]
-pub(super) struct Slot {
+pub(super) struct WriteBuffer {
     attempt: AttemptId,
     exam: ExamCode,
-    /// Where records go after the commit; none: they are in it.
+    /// Recorder that gets records after the commit; without one, they are part of it.
     recorder: Option<Arc<Recorder>>,
     epoch: u64,
     exam_version: ExamVersion,
-    state: Mutex<State>,
+    inner: Mutex<BufferInner>,
     settled: Notify,
 }
 
 #[derive(Debug)]
-struct State {
-    pending: Option<Box<Pending>>,
-    /// Whether the writer has the slot in its queue.
+struct BufferInner {
+    pending: Option<Box<PendingWrites>>,
+    /// True if the buffer is in the writer's queue.
     queued: bool,
-    /// Whether changes are on their way to the store.
+    /// True if changes are on their way to the store.
     in_flight: bool,
-    durable: Durable,
-    fate: Fate,
-    /// Events that there was no room to record, and that nobody was told of.
+    durable: DurableProgress,
+    state: BufferState,
+    /// Events dropped for lack of room and not yet reported to the client.
     unrecorded: u64,
 }
 
-/// Whether the slot's changes can still become durable.
+/// Prospects of a buffer's changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
-    /// Yes.
+pub(super) enum BufferState {
+    /// They can become durable.
     Live,
-    /// No: another owner has the attempt.
+    /// They are lost: another owner has the attempt.
     Fenced,
-    /// No: the store refuses the data.
+    /// They are lost: the store rejects the data.
     Rejected,
 }
 
-/// What is durable of an attempt.
+/// Durable progress of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Durable {
+pub(super) struct DurableProgress {
     /// The attempt's version.
     pub version: u64,
-    /// The session that the numbers below are of.
+    /// The session that `seq` belongs to.
     pub session: Option<SessionId>,
-    /// Every command of it up to this number.
+    /// Every command of the session up to this number is durable.
     pub seq: u64,
 }
 
-/// Changes that wait.
+/// Changes that wait for the writer.
 #[derive(Debug)]
-pub(super) struct Pending {
-    progress: Progress,
+pub(super) struct PendingWrites {
+    progress: ProgressRow,
     control: Option<Box<ControlRow>>,
-    /// Sorted by question. Mostly one: a tree's node would hold eleven.
+    /// Sorted by question. Usually one: a tree's node would hold eleven.
     answers: Vec<(u16, PendingAnswer)>,
     timeline: Vec<TimelineRow>,
     hand_in: Option<Box<HandInRow>>,
-    records: Vec<Record>,
+    records: Vec<TimelineRecord>,
     incidents: Vec<IncidentRow>,
     wakes_actor: bool,
     since: Instant,
-    reply: Reply,
+    reply: PendingReply,
 }
 
 /// The newest answer to a question, and the newest timeline entry about it.
@@ -103,22 +102,22 @@ struct PendingAnswer {
     entry: TimelineRow,
 }
 
-/// What the client is told once the changes are durable.
+/// Messages to the client once the changes are durable.
 #[derive(Debug, Default)]
-struct Reply {
+struct PendingReply {
     outbox: Option<Arc<Outbox>>,
-    refused: Vec<Refused>,
+    refused: Vec<CommandRefused>,
     saved: bool,
-    /// The highest event that is to be acknowledged.
+    /// The highest event to acknowledge.
     events: Option<u64>,
     dropped: u64,
 }
 
-/// What one command changed. See [`Slot::put`].
+/// Changes by one command. See [`WriteBuffer::add_changes`].
 #[derive(Debug, Default)]
-pub(super) struct Change {
-    /// How far the session is with it.
-    pub progress: Progress,
+pub(super) struct AttemptChanges {
+    /// Progress of the session after the command.
+    pub progress: ProgressRow,
     /// The new control state, where it changed.
     pub control: Option<Box<ControlRow>>,
     /// The answer that changed, by question number, and its timeline entry.
@@ -126,44 +125,44 @@ pub(super) struct Change {
     /// Other timeline entries.
     pub timeline: Vec<TimelineRow>,
     /// Events for the recorder, once the rest is committed.
-    pub records: Vec<Record>,
+    pub records: Vec<TimelineRecord>,
     /// Incidents for the recorder, likewise.
     pub incidents: Vec<IncidentRow>,
     /// The hand-in.
     pub hand_in: Option<Box<HandInRow>>,
-    /// Whether the actor waits for the commit.
+    /// True if the actor waits for the commit.
     pub wakes_actor: bool,
     /// The connection to acknowledge to.
     pub outbox: Option<Arc<Outbox>>,
     /// A refusal to send with the acknowledgement.
-    pub refused: Option<Refused>,
-    /// Whether a numbered command is to be acknowledged.
+    pub refused: Option<CommandRefused>,
+    /// True if a numbered command is to be acknowledged.
     pub saved: bool,
-    /// The event that is to be acknowledged. Not how far the session is: what a dead
-    /// node counted and did not record is still to come once more.
+    /// The event to acknowledge. Not the session's progress: events that a dead node
+    /// counted and did not record are still to come again.
     pub event: Option<u64>,
     /// Events dropped since the last acknowledgement of events.
     pub dropped: u64,
 }
 
-/// What follows the commit of a slot's changes.
+/// Acknowledgements and records that follow the commit of a buffer's changes.
 #[derive(Debug)]
-pub(super) struct Settlement {
-    slot: Arc<Slot>,
-    durable: Durable,
+pub(super) struct CommitAck {
+    buffer: Arc<WriteBuffer>,
+    durable: DurableProgress,
     since: Instant,
     wakes_actor: bool,
-    reply: Reply,
-    records: Vec<Record>,
+    reply: PendingReply,
+    records: Vec<TimelineRecord>,
     incidents: Vec<IncidentRow>,
 }
 
-impl Slot {
-    /// The slot of an attempt that was just taken under an epoch.
+impl WriteBuffer {
+    /// A buffer for an attempt that was just acquired under an epoch.
     pub(super) fn new(
-        identity: &Identity,
+        identity: &AttemptIdentity,
         epoch: u64,
-        durable: Durable,
+        durable: DurableProgress,
         recorder: Option<Arc<Recorder>>,
     ) -> Self {
         Self {
@@ -172,81 +171,81 @@ impl Slot {
             recorder,
             epoch,
             exam_version: identity.exam_version.clone(),
-            state: Mutex::new(State {
+            inner: Mutex::new(BufferInner {
                 pending: None,
                 queued: false,
                 in_flight: false,
                 unrecorded: 0,
                 durable,
-                fate: Fate::Live,
+                state: BufferState::Live,
             }),
             settled: Notify::new(),
         }
     }
 
-    /// The number of the taking that it belongs to.
+    /// Epoch of the lease that the buffer belongs to.
     pub(super) const fn epoch(&self) -> u64 {
         self.epoch
     }
 
-    /// Which attempt.
+    /// Id of the attempt.
     pub(super) const fn attempt(&self) -> AttemptId {
         self.attempt
     }
 
-    /// Adds a change. True: the slot must now be queued with the writer.
+    /// Adds changes. Returns true if the buffer must now be queued with the writer.
     #[must_use]
-    pub(super) fn put(&self, change: Change, now: Instant) -> bool {
-        let mut state = self.lock();
-        let pending = state
+    pub(super) fn add_changes(&self, changes: AttemptChanges, now: Instant) -> bool {
+        let mut inner = self.lock();
+        let pending = inner
             .pending
-            .get_or_insert_with(|| Box::new(Pending::new(now)));
-        pending.add(change);
-        !std::mem::replace(&mut state.queued, true)
+            .get_or_insert_with(|| Box::new(PendingWrites::new(now)));
+        pending.merge_changes(changes);
+        !std::mem::replace(&mut inner.queued, true)
     }
 
-    /// Takes everything that waits, for a batch.
-    pub(super) fn take(self: &Arc<Self>) -> Option<(AttemptWrite, Settlement)> {
-        let mut state = self.lock();
-        state.queued = false;
-        let pending = state.pending.take()?;
-        if state.fate != Fate::Live {
+    /// Takes all pending changes, for a batch.
+    pub(super) fn take_pending(self: &Arc<Self>) -> Option<(AttemptWrite, CommitAck)> {
+        let mut inner = self.lock();
+        inner.queued = false;
+        let pending = inner.pending.take()?;
+        if inner.state != BufferState::Live {
             return None;
         }
-        state.in_flight = true;
-        drop(state);
-        Some(pending.into_flight(self))
+        inner.in_flight = true;
+        drop(inner);
+        Some(pending.into_write(self))
     }
 
-    /// What is durable.
-    pub(super) fn durable(&self) -> Durable {
+    /// Progress that is durable.
+    pub(super) fn durable_progress(&self) -> DurableProgress {
         self.lock().durable.clone()
     }
 
-    /// Whether changes can still become durable.
-    pub(super) fn fate(&self) -> Fate {
-        self.lock().fate
+    /// Prospects of the changes.
+    pub(super) fn state(&self) -> BufferState {
+        self.lock().state
     }
 
-    /// Whether nothing waits and nothing is on its way.
+    /// True if nothing is pending and `version` is durable.
     pub(super) fn is_clean(&self, version: u64) -> bool {
-        let state = self.lock();
-        state.pending.is_none() && state.durable.version >= version
+        let inner = self.lock();
+        inner.pending.is_none() && inner.durable.version >= version
     }
 
-    /// How many events were not recorded since this was asked for.
+    /// Returns the number of unrecorded events since the last call.
     pub(super) fn take_unrecorded(&self) -> u64 {
         std::mem::take(&mut self.lock().unrecorded)
     }
 
-    /// Whether nothing waits or is on its way, and yet a version is not durable.
+    /// True if nothing is pending or in flight, and yet `version` is not durable.
     pub(super) fn is_idle_behind(&self, version: u64) -> bool {
-        let state = self.lock();
-        let idle = state.pending.is_none() && !state.queued && !state.in_flight;
-        idle && state.durable.version < version
+        let inner = self.lock();
+        let idle = inner.pending.is_none() && !inner.queued && !inner.in_flight;
+        idle && inner.durable.version < version
     }
 
-    /// How many timeline entries wait.
+    /// Number of timeline entries and records that wait.
     pub(super) fn timeline_pending(&self) -> usize {
         self.lock()
             .pending
@@ -254,34 +253,33 @@ impl Slot {
             .map_or(0, |pending| pending.timeline.len() + pending.records.len())
     }
 
-    /// Resolves after a commit that the actor waits for, and when the slot's
-    /// fate is sealed.
+    /// Resolves after a commit that the actor waits for, and when the buffer is sealed.
     ///
     /// # Cancel safety
     /// A notification that was not received is kept for the next call.
-    pub(super) async fn settled(&self) {
+    pub(super) async fn wait_settled(&self) {
         self.settled.notified().await;
     }
 
-    /// Nothing of this slot can become durable any more.
-    pub(super) fn seal(&self, fate: Fate) {
-        let mut state = self.lock();
-        state.fate = fate;
-        state.pending = None;
-        drop(state);
+    /// Drops the changes and lets no more become durable.
+    pub(super) fn seal(&self, state: BufferState) {
+        let mut inner = self.lock();
+        inner.state = state;
+        inner.pending = None;
+        drop(inner);
         self.settled.notify_one();
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, BufferInner> {
         // No holder of this lock can panic half-way through a change.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Pending {
+impl PendingWrites {
     fn new(since: Instant) -> Self {
         Self {
-            progress: Progress::default(),
+            progress: ProgressRow::default(),
             control: None,
             answers: Vec::new(),
             timeline: Vec::new(),
@@ -290,68 +288,68 @@ impl Pending {
             incidents: Vec::new(),
             wakes_actor: false,
             since,
-            reply: Reply::default(),
+            reply: PendingReply::default(),
         }
     }
 
-    fn add(&mut self, change: Change) {
-        self.progress = change.progress;
-        self.control = change.control.or_else(|| self.control.take());
-        self.hand_in = change.hand_in.or_else(|| self.hand_in.take());
-        if let Some((question, row, entry)) = change.answer {
+    fn merge_changes(&mut self, changes: AttemptChanges) {
+        self.progress = changes.progress;
+        self.control = changes.control.or_else(|| self.control.take());
+        self.hand_in = changes.hand_in.or_else(|| self.hand_in.take());
+        if let Some((question, row, entry)) = changes.answer {
             let answer = PendingAnswer { row, entry };
             match self.answers.binary_search_by_key(&question, |(q, _)| *q) {
                 Ok(index) => self.answers[index].1 = answer,
                 Err(index) => self.answers.insert(index, (question, answer)),
             }
         }
-        self.timeline.extend(change.timeline);
-        self.records.extend(change.records);
-        self.incidents.extend(change.incidents);
-        self.wakes_actor |= change.wakes_actor;
+        self.timeline.extend(changes.timeline);
+        self.records.extend(changes.records);
+        self.incidents.extend(changes.incidents);
+        self.wakes_actor |= changes.wakes_actor;
         let reply = &mut self.reply;
-        if change.outbox.is_some() {
-            let same = match (&reply.outbox, &change.outbox) {
+        if changes.outbox.is_some() {
+            let same = match (&reply.outbox, &changes.outbox) {
                 (Some(old), Some(new)) => Arc::ptr_eq(old, new),
                 (None, _) | (_, None) => true,
             };
             if !same {
-                // Another connection: what the old one was to hear, it hears
-                // by `welcome` of the new one.
-                *reply = Reply::default();
+                // Another connection: its `welcome` covers everything that the old one
+                // was owed.
+                *reply = PendingReply::default();
             }
-            reply.outbox = change.outbox;
+            reply.outbox = changes.outbox;
         }
-        reply.refused.extend(change.refused);
-        reply.saved |= change.saved;
-        reply.events = reply.events.max(change.event);
-        reply.dropped += change.dropped;
+        reply.refused.extend(changes.refused);
+        reply.saved |= changes.saved;
+        reply.events = reply.events.max(changes.event);
+        reply.dropped += changes.dropped;
     }
 
-    fn into_flight(self, slot: &Arc<Slot>) -> (AttemptWrite, Settlement) {
+    fn into_write(self, buffer: &Arc<WriteBuffer>) -> (AttemptWrite, CommitAck) {
         let mut timeline = self.timeline;
         let mut answers = Vec::with_capacity(self.answers.len());
         for (_, PendingAnswer { row, entry }) in self.answers {
             answers.push(row);
             timeline.push(entry);
         }
-        let Progress {
+        let ProgressRow {
             version, last_seq, ..
         } = self.progress;
         let session = self.progress.session.clone();
         let write = AttemptWrite {
-            attempt: slot.attempt,
-            epoch: slot.epoch,
-            exam_version: slot.exam_version.clone(),
+            attempt: buffer.attempt,
+            epoch: buffer.epoch,
+            exam_version: buffer.exam_version.clone(),
             progress: self.progress,
             control: self.control,
             answers,
             timeline,
             hand_in: self.hand_in,
         };
-        let settlement = Settlement {
-            slot: Arc::clone(slot),
-            durable: Durable {
+        let ack = CommitAck {
+            buffer: Arc::clone(buffer),
+            durable: DurableProgress {
                 version,
                 session,
                 seq: last_seq,
@@ -362,28 +360,28 @@ impl Pending {
             wakes_actor: self.wakes_actor,
             reply: self.reply,
         };
-        (write, settlement)
+        (write, ack)
     }
 }
 
-impl Settlement {
-    /// Where the changes came from.
-    pub(super) const fn slot(&self) -> &Arc<Slot> {
-        &self.slot
+impl CommitAck {
+    /// Buffer of the changes.
+    pub(super) const fn buffer(&self) -> &Arc<WriteBuffer> {
+        &self.buffer
     }
 
-    /// When the oldest of the changes was put in.
+    /// Time at which the oldest of the changes was added.
     pub(super) const fn since(&self) -> Instant {
         self.since
     }
 
-    /// The commit is done: remembers how far the attempt is durable, then tells
-    /// the client, then the actor.
+    /// Completes the commit: stores the durable progress, then tells the client, then the
+    /// actor.
     pub(super) fn settle(self, history: Vec<TimelineRow>) {
         let seq = self.durable.seq;
         let reply = self.reply;
         let acknowledgement = match (&reply.outbox, reply.events) {
-            (Some(outbox), Some(n)) => Some(Acknowledgement {
+            (Some(outbox), Some(n)) => Some(PendingAck {
                 outbox: Arc::clone(outbox),
                 n,
                 dropped: reply.dropped,
@@ -393,43 +391,43 @@ impl Settlement {
         let told = acknowledgement.is_some();
         let mut unrecorded = 0;
         let mut stored = None;
-        // Before anybody may see the version as durable: whoever then waits for the
+        // Before the version is visible as durable: a caller that then waits for the
         // recorder waits for these, too.
-        if let Some(recorder) = &self.slot.recorder {
+        if let Some(recorder) = &self.buffer.recorder {
             let kept = recorder.settings().history_kept;
-            let (attempt, exam) = (self.slot.attempt, &self.slot.exam);
+            let (attempt, exam) = (self.buffer.attempt, &self.buffer.exam);
             let history = history.into_iter();
             recorder.submit_history(
                 history
-                    .map(|row| row.into_history(attempt, exam.clone(), kept))
+                    .map(|row| row.into_history_record(attempt, exam.clone(), kept))
                     .collect(),
             );
-            unrecorded = recorder.submit(self.records, self.incidents, acknowledgement);
+            unrecorded = recorder.submit_records(self.records, self.incidents, acknowledgement);
         } else {
-            // The commit has them.
+            // The commit contains them.
             stored = acknowledgement;
         }
         // Likewise: a number that covers a refusal must not overtake it.
         if let Some(outbox) = &reply.outbox {
             for refused in reply.refused {
-                outbox.acknowledge(ServerMessage::Refused(refused));
+                outbox.send_acknowledgement(ServerMessage::Refused(refused));
             }
         }
-        let mut state = self.slot.lock();
-        state.durable = self.durable;
-        state.in_flight = false;
+        let mut inner = self.buffer.lock();
+        inner.durable = self.durable;
+        inner.in_flight = false;
         if !told {
-            state.unrecorded += unrecorded;
+            inner.unrecorded += unrecorded;
         }
-        drop(state);
+        drop(inner);
         if let Some(outbox) = reply.outbox.filter(|_| reply.saved) {
-            outbox.saved(seq);
+            outbox.report_saved(seq);
         }
         if let Some(done) = stored {
-            done.outbox.events_stored(done.n, done.dropped);
+            done.outbox.report_events_stored(done.n, done.dropped);
         }
         if self.wakes_actor {
-            self.slot.settled.notify_one();
+            self.buffer.settled.notify_one();
         }
     }
 }

@@ -1,75 +1,74 @@
-//! Starting an attempt: the one place where attempts are made.
+//! Start of an attempt: the only place where attempts are created.
 
 use std::{net::IpAddr, sync::Arc};
 
 use super::{Engine, Error, entropy};
 use crate::{
     domain::{
-        admission::{self, History, Refusal, Start},
-        attempt::{Control, Identity, Status},
+        admission::{self, AdmissionError, AdmissionRequest, PriorAttempts},
+        attempt::{AttemptControl, AttemptIdentity, LifecycleStatus},
         exam::Exam,
         id::{AttemptId, ExamCode},
-        person::Person,
+        person::RosterPerson,
         time::Timestamp,
     },
-    store::{ControlRow, IntegritySums, NewAttempt, Started},
+    store::{ControlRow, IntegritySums, NewAttempt, StartOutcome},
 };
 
 /// An attempt that a candidate may enter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StartedAttempt {
-    /// What it is.
-    pub identity: Identity,
-    /// Where it stands.
-    pub status: Status,
-    /// False where it was open already.
+    /// Identity of the attempt.
+    pub identity: AttemptIdentity,
+    /// Status of the attempt.
+    pub status: LifecycleStatus,
+    /// False if it was open already.
     pub created: bool,
 }
 
-/// Why no attempt was made.
+/// Reason why no attempt was created.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The exam's rules.
+    /// The exam's rules refuse it.
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Refused(#[from] AdmissionError),
     /// There is no such exam.
     #[error("there is no such exam")]
     NoSuchExam,
-    /// The engine.
+    /// The engine failed.
     #[error(transparent)]
     Failed(#[from] Error),
 }
 
-/// How often a start is decided again because the exam changed meanwhile.
-const TRIES: usize = 3;
+/// Tries to start, each after the exam changed under the last one.
+const START_TRIES: usize = 3;
 
 impl Engine {
-    /// Makes an attempt, or finds the person's open one. However many ask at
-    /// once, one is made.
+    /// Creates an attempt, or finds the person's open one. Concurrent calls create one.
     ///
     /// # Errors
-    /// Why not.
-    pub async fn start(
+    /// The reason why no attempt was created.
+    pub async fn start_attempt(
         &self,
-        person: &Person,
+        person: &RosterPerson,
         code: &ExamCode,
         password: Option<&str>,
         address: IpAddr,
     ) -> Result<StartedAttempt, StartError> {
-        for _ in 0..TRIES {
+        for _ in 0..START_TRIES {
             if let Some(started) = self.try_start(person, code, password, address).await? {
                 return Ok(started);
             }
             self.inner.contents.forget_list();
         }
-        // It did not change under our hands so often: it is gone, or the person is.
-        Err(Refusal::Closed.into())
+        // A change each time is unlikely: the exam is gone, or the person is.
+        Err(AdmissionError::Closed.into())
     }
 
-    /// None where what was decided on is no longer so.
+    /// Tries to start once. Returns `None` if the exam changed after the decision.
     async fn try_start(
         &self,
-        person: &Person,
+        person: &RosterPerson,
         code: &ExamCode,
         password: Option<&str>,
         address: IpAddr,
@@ -77,12 +76,12 @@ impl Engine {
         let exam = self
             .inner
             .contents
-            .exam(code)
+            .newest_exam(code)
             .await?
             .ok_or(StartError::NoSuchExam)?;
         let now = self.now();
-        let history = self.history(person, code).await?;
-        let start = Start {
+        let history = self.attempt_history(person, code).await?;
+        let start = AdmissionRequest {
             person,
             now,
             address,
@@ -90,20 +89,26 @@ impl Engine {
             history,
         };
         admission::may_start(&exam, &start)?;
-        let seed = entropy::number(&*self.inner.shared.entropy).map_err(Error::from)?;
+        let seed = entropy::random_number(&*self.inner.shared.entropy).map_err(Error::from)?;
         let new = new_attempt(seed, &exam, person, address, now);
-        let (identity, created) = match self.inner.attempts.start(new).await.map_err(Error::from)? {
-            Started::Created(identity) => (identity, true),
-            Started::Open(identity) => (identity, false),
-            Started::NoneLeft => return Err(Refusal::NoAttemptsLeft.into()),
-            Started::Changed => return Ok(None),
+        let (identity, created) = match self
+            .inner
+            .attempts
+            .start_attempt(new)
+            .await
+            .map_err(Error::from)?
+        {
+            StartOutcome::Created(identity) => (identity, true),
+            StartOutcome::Open(identity) => (identity, false),
+            StartOutcome::NoneLeft => return Err(AdmissionError::NoAttemptsLeft.into()),
+            StartOutcome::Changed => return Ok(None),
         };
         let status = if created {
             let questions = exam.questions().count();
-            self.place_started(&identity, person, questions);
-            Status::Started
+            self.add_started_row(&identity, person, questions);
+            LifecycleStatus::Started
         } else {
-            self.status(identity.id).await?
+            self.current_status(identity.id).await?
         };
         Ok(Some(StartedAttempt {
             identity,
@@ -112,37 +117,41 @@ impl Engine {
         }))
     }
 
-    async fn history(&self, person: &Person, code: &ExamCode) -> Result<History, Error> {
-        let attempts = self.inner.attempts.attempts_of(&person.id).await?;
+    async fn attempt_history(
+        &self,
+        person: &RosterPerson,
+        code: &ExamCode,
+    ) -> Result<PriorAttempts, Error> {
+        let attempts = self.inner.attempts.list_attempts_of(&person.id).await?;
         let mut over = 0;
         for attempt in attempts
             .iter()
             .filter(|attempt| attempt.identity.exam == *code)
         {
             if attempt.control.closed_at.is_none() {
-                return Ok(History::Open);
+                return Ok(PriorAttempts::Open);
             }
             over += 1;
         }
-        Ok(History::Over(over))
+        Ok(PriorAttempts::Over(over))
     }
 
-    async fn status(&self, attempt: AttemptId) -> Result<Status, Error> {
+    async fn current_status(&self, attempt: AttemptId) -> Result<LifecycleStatus, Error> {
         let summary = self.summary(attempt).await?;
-        Ok(summary.map_or(Status::Started, |summary| summary.control.status))
+        Ok(summary.map_or(LifecycleStatus::Started, |summary| summary.control.status))
     }
 }
 
 fn new_attempt(
     seed: u64,
     exam: &Arc<Exam>,
-    person: &Person,
+    person: &RosterPerson,
     address: IpAddr,
     now: Timestamp,
 ) -> NewAttempt {
-    let state = serde_json::to_string(&Control::default()).expect("control is plain JSON");
+    let state = serde_json::to_string(&AttemptControl::default()).expect("control is plain JSON");
     NewAttempt {
-        identity: Identity {
+        identity: AttemptIdentity {
             id: AttemptId(0),
             exam: exam.code.clone(),
             exam_version: exam.version.clone(),
@@ -158,7 +167,7 @@ fn new_attempt(
         address,
         control: ControlRow {
             state: state.into(),
-            status: Status::Started,
+            status: LifecycleStatus::Started,
             entered_at: None,
             deadline_at: None,
             close_at: exam.available_until,

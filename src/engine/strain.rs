@@ -1,6 +1,5 @@
-//! How hard the machine has it: whether tasks run when they are due, and whether
-//! memory runs short. Where either is so, telemetry is shed before anything that
-//! matters.
+//! Load of the machine: scheduling delay and memory use. Under load, telemetry is shed
+//! before anything that matters.
 
 use std::{
     sync::atomic::{AtomicU32, AtomicU64, Ordering},
@@ -13,46 +12,46 @@ use tokio_util::sync::CancellationToken;
 
 use crate::telemetry::metrics::Metrics;
 
-/// How often it is measured.
+/// Interval between measurements.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// Measurements between two looks at the memory.
+/// Measurements between two readings of the memory.
 const MEMORY_EVERY: u32 = 20;
 
-/// How much of the worst delay is left after each later measurement: it is
-/// forgotten in seconds, so that clients are not told of every hiccup twice.
+/// Share of the worst delay that is left after each later measurement: it is forgotten in
+/// seconds, so that clients do not hear of every hiccup twice.
 const FADING: f64 = 0.95;
 
-/// Delays from which on it is hard, and too hard.
-const DELAYS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
+/// Delays from which on the machine is degraded, and overloaded.
+const DELAY_LIMITS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
 
-/// Shares of the memory, in thousandths, from which on it is hard, and too hard.
-const MEMORY: [u32; 2] = [850, 930];
+/// Shares of the memory, in thousandths, from which on it is degraded, and overloaded.
+const MEMORY_LIMITS: [u32; 2] = [850, 930];
 
-/// How hard it is.
+/// Load of the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Level {
-    /// As it should be.
-    None,
-    /// It shows.
-    Hard,
-    /// Something has to go.
-    TooHard,
+pub(super) enum LoadLevel {
+    /// Normal operation.
+    Normal,
+    /// Delays are noticeable.
+    Degraded,
+    /// Work must be shed.
+    Overloaded,
 }
 
 /// The last measurements.
 #[derive(Debug, Default)]
-pub(super) struct Strain {
+pub(super) struct Overload {
     delay_ms: AtomicU64,
     memory: AtomicU32,
 }
 
-impl Strain {
-    /// How hard it is now.
-    pub(super) fn level(&self) -> Level {
+impl Overload {
+    /// The present load.
+    pub(super) fn level(&self) -> LoadLevel {
         let delay = Duration::from_millis(self.delay_ms.load(Ordering::Relaxed));
         let memory = self.memory.load(Ordering::Relaxed);
-        step(delay, DELAYS).max(step(memory, MEMORY))
+        classify_level(delay, DELAY_LIMITS).max(classify_level(memory, MEMORY_LIMITS))
     }
 
     /// Measures until `stop`.
@@ -61,7 +60,7 @@ impl Strain {
             RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
         let mut system = System::new_with_specifics(only_memory);
         if let Err(error) = &system {
-            tracing::warn!(%error, "the system does not tell how much memory is in use");
+            tracing::warn!(%error, "cannot read how much memory is in use");
         }
         let mut worst = Duration::ZERO;
         for turn in 0_u32.. {
@@ -87,18 +86,18 @@ impl Strain {
     }
 }
 
-fn step<T: PartialOrd + Copy>(measured: T, [hard, too_hard]: [T; 2]) -> Level {
-    if measured >= too_hard {
-        Level::TooHard
-    } else if measured >= hard {
-        Level::Hard
+fn classify_level<T: PartialOrd + Copy>(measured: T, [degraded, overloaded]: [T; 2]) -> LoadLevel {
+    if measured >= overloaded {
+        LoadLevel::Overloaded
+    } else if measured >= degraded {
+        LoadLevel::Degraded
     } else {
-        Level::None
+        LoadLevel::Normal
     }
 }
 
-/// How much of the memory is in use that this process may have, in thousandths:
-/// of the machine's, or of its control group's where that is nearer to its end.
+/// Memory in use that this process may have, in thousandths: of the machine's, or of its
+/// control group's if that is nearer to its limit.
 fn memory_used(system: &System) -> u32 {
     let total = system.total_memory();
     let machine = permille(total.saturating_sub(system.available_memory()), total);
@@ -123,19 +122,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_thread_that_is_held_up_is_noticed_and_forgotten() {
-        let (strain, metrics) = (Arc::new(Strain::default()), Arc::new(Metrics::default()));
+        let (overload, metrics) = (Arc::new(Overload::default()), Arc::new(Metrics::default()));
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let (measured, until) = (Arc::clone(&strain), stop.clone());
+        let (measured, until) = (Arc::clone(&overload), stop.clone());
         tasks.spawn(async move { measured.measure(&metrics, until).await });
         tokio::time::sleep(INTERVAL / 2).await;
-        assert_eq!(strain.level(), Level::None);
+        assert_eq!(overload.level(), LoadLevel::Normal);
 
         // The only thread of this runtime.
-        std::thread::sleep(DELAYS[1] + INTERVAL);
+        std::thread::sleep(DELAY_LIMITS[1] + INTERVAL);
         tokio::time::sleep(INTERVAL / 2).await;
-        assert_eq!(strain.level(), Level::TooHard);
+        assert_eq!(overload.level(), LoadLevel::Overloaded);
         let calmed = async {
-            while strain.level() != Level::None {
+            while overload.level() != LoadLevel::Normal {
                 tokio::time::sleep(INTERVAL).await;
             }
         };
@@ -157,19 +156,19 @@ mod tests {
 
     #[test]
     fn either_is_enough() {
-        let strain = Strain::default();
+        let overload = Overload::default();
         for (delay_ms, memory, expected) in [
-            (0, 0, Level::None),
-            (999, 849, Level::None),
-            (1_000, 0, Level::Hard),
-            (0, 850, Level::Hard),
-            (3_000, 850, Level::TooHard),
-            (0, 930, Level::TooHard),
-            (u64::MAX, u32::MAX, Level::TooHard),
+            (0, 0, LoadLevel::Normal),
+            (999, 849, LoadLevel::Normal),
+            (1_000, 0, LoadLevel::Degraded),
+            (0, 850, LoadLevel::Degraded),
+            (3_000, 850, LoadLevel::Overloaded),
+            (0, 930, LoadLevel::Overloaded),
+            (u64::MAX, u32::MAX, LoadLevel::Overloaded),
         ] {
-            strain.delay_ms.store(delay_ms, Ordering::Relaxed);
-            strain.memory.store(memory, Ordering::Relaxed);
-            assert_eq!(strain.level(), expected, "{delay_ms} ms, {memory}");
+            overload.delay_ms.store(delay_ms, Ordering::Relaxed);
+            overload.memory.store(memory, Ordering::Relaxed);
+            assert_eq!(overload.level(), expected, "{delay_ms} ms, {memory}");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Hands in what nobody is looking at: attempts whose time is over and that no
-//! actor has, because nobody is connected or their node died.
+//! Hands in overdue attempts that no actor has, because their candidate is not connected
+//! or their node died.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,35 +9,35 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Error,
-    registry::{Missing, Registry, Why},
-    shared::Shared,
+    registry::{ActorRegistry, LoadError, LoadReason},
+    shared::NodeContext,
 };
 use crate::{
     domain::id::AttemptId,
-    store::{self, AttemptStore, Whose},
-    telemetry::chain,
+    store::{self, AttemptStore, OverdueScope},
+    telemetry::error_chain,
 };
 
-/// How often the store is asked. An attempt that nobody watches is handed in at
-/// most this much after its time; its `submitted_at` is exact all the same.
+/// Interval between queries of the store. An attempt without an actor is handed in at
+/// most this long after its time; its `submitted_at` is exact all the same.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Attempts asked for at once; with more, the next round follows at once.
-const BATCH: u32 = 500;
+/// Attempts of one query; after a full one, the next follows at once.
+const ROUND_MAX: u32 = 500;
 
 /// Attempts loaded at once.
-const LOADS: usize = 8;
+const LOADS_AT_ONCE: usize = 8;
 
-/// How long after an absence of the store other nodes may need to be heard by it again: a
-/// call that hangs, and the next one. Until then their attempts are left to them: they
+/// Time after an absence of the store in which other nodes may not have reached it again:
+/// a call that hangs, and the next one. Until then their attempts are left to them: they
 /// may have answers to save.
 const SETTLED_AFTER: Duration = Duration::from_secs(12);
 
 /// Loads overdue attempts until `stop`; each hands itself in on loading.
 pub(super) async fn run(
-    registry: Arc<Registry>,
+    registry: Arc<ActorRegistry>,
     store: Arc<dyn AttemptStore>,
-    shared: Arc<Shared>,
+    shared: Arc<NodeContext>,
     stop: CancellationToken,
 ) {
     let mut pause = Duration::ZERO;
@@ -49,20 +49,23 @@ pub(super) async fn run(
             () = stop.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
         }
-        let living = shared.nodes.others();
+        let living = shared.peers.peers();
         let whose = if Instant::now() < settled_at {
-            Whose::Own
+            OverdueScope::Own
         } else {
-            Whose::Lost(&living)
+            OverdueScope::OwnAndLost(&living)
         };
         let now = shared.clock.now();
-        let swept = match store.overdue(now, &shared.node, whose, BATCH).await {
-            Ok(overdue) => wake(&registry, &overdue).await.map(|woken| {
-                let more = woken > 0 && overdue.len() == BATCH as usize;
+        let swept = match store
+            .find_overdue(now, &shared.node, whose, ROUND_MAX)
+            .await
+        {
+            Ok(overdue) => load_overdue(&registry, &overdue).await.map(|woken| {
+                let more = woken > 0 && overdue.len() == ROUND_MAX as usize;
                 if more { Duration::ZERO } else { INTERVAL }
             }),
             Err(error) => {
-                tracing::debug!(error = chain(&error), "cannot ask for overdue attempts");
+                tracing::debug!(error = error_chain(&error), "cannot read overdue attempts");
                 Err(StoreAway)
             }
         };
@@ -76,23 +79,31 @@ pub(super) async fn run(
 /// The store does not answer.
 struct StoreAway;
 
-/// Loads those that no actor has; the others have timers of their own. How many.
-async fn wake(registry: &Registry, overdue: &[(AttemptId, u64)]) -> Result<usize, StoreAway> {
+/// Loads attempts that no actor has; the others have timers. Returns their number.
+async fn load_overdue(
+    registry: &ActorRegistry,
+    overdue: &[(AttemptId, u64)],
+) -> Result<usize, StoreAway> {
     let missing = overdue.iter().copied();
-    let missing = missing.filter(|(attempt, _)| registry.find(*attempt).is_none());
+    let missing = missing.filter(|(attempt, _)| registry.find_actor(*attempt).is_none());
     let waking = stream::iter(missing).map(async |(attempt, epoch)| {
-        match registry.get(attempt, &Why::Owed { epoch }).await {
+        match registry
+            .get_or_load(attempt, &LoadReason::Reclaim { epoch })
+            .await
+        {
             Ok(_) => Ok(1),
-            Err(Missing::Failed(Error::Store(store::Error::Unavailable { .. }))) => Err(StoreAway),
-            Err(Missing::Failed(error)) => {
-                tracing::error!(attempt.id = %attempt, error = chain(&error),
+            Err(LoadError::Failed(Error::Store(store::Error::Unavailable { .. }))) => {
+                Err(StoreAway)
+            }
+            Err(LoadError::Failed(error)) => {
+                tracing::error!(attempt.id = %attempt, error = error_chain(&error),
                     "cannot load an overdue attempt");
                 Ok(0)
             }
-            // Somebody else was quicker.
-            Err(Missing::Elsewhere { .. } | Missing::Refused(_)) => Ok(0),
+            // Another node was quicker.
+            Err(LoadError::Elsewhere { .. } | LoadError::Refused(_)) => Ok(0),
         }
     });
-    let woken = waking.buffer_unordered(LOADS);
+    let woken = waking.buffer_unordered(LOADS_AT_ONCE);
     woken.try_fold(0, async |sum, one| Ok(sum + one)).await
 }

@@ -3,114 +3,120 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
-use invigil_protocol::proctor::{Detail, IncidentCounts, IncidentInfo, RiskPart};
+use invigil_protocol::proctor::{AttemptDetail, IncidentCounts, IncidentView, RiskPart};
 use serde::Serialize;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Engine, Error, Inner,
-    board::{Board, Shown, Watching, incident_counts, incident_info, timeline_entry},
+    Engine, EngineInner, Error,
+    board::{
+        BoardSubscription, ExamBoard, RowState, incident_counts, incident_info, timeline_entry,
+    },
     load,
-    nodes::{Answer, LOOKING, Question},
+    nodes::{PeerRequest, PeerResponse, QUERY_TIMEOUTS},
 };
 use crate::{
-    cluster::Patience,
+    cluster::PeerTimeouts,
     domain::{
-        attempt::{Control, Identity, Status},
+        attempt::{AttemptControl, AttemptIdentity, LifecycleStatus},
         id::{AttemptId, ExamCode, NodeId, PersonId},
-        person::{CandidateScope, Person},
+        person::{CandidateScope, RosterPerson},
     },
     store::{
         self, ResultLine, TimelineRow,
-        records::{EventFilter, Record},
+        records::{EventFilter, TimelineRecord},
     },
-    telemetry::chain,
+    telemetry::error_chain,
 };
 
-/// Entries of the timeline that a detail begins with.
+/// Timeline entries in a detail: the newest.
 const DETAIL_ENTRIES: usize = 100;
 
-/// How often it is looked after other nodes.
-const FOLLOW_INTERVAL: Duration = Duration::from_millis(500);
+/// Interval at which watched boards are synced with other nodes.
+const SYNC_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Without other nodes, the store is read again after so many looks.
+/// Rounds after which the store is read again while no other node is heard.
 const REREAD_EVERY: u32 = 10;
 
-/// How long another node may take to say what it has.
-const GATHERING: Patience = Patience::short(Duration::from_millis(500));
+/// Timeouts of a request for another node's rows.
+const BOARD_TIMEOUTS: PeerTimeouts = PeerTimeouts::uniform(Duration::from_millis(500));
 
-/// Entries that are read at once on the way there.
+/// Timeline entries read at once on the way to the newest.
 const PAGE: u32 = 1_000;
 
-/// An incident of an exam, and whose it is.
+/// An incident of an exam, with its attempt and candidate.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FoundIncident {
-    /// In which attempt.
+pub struct CandidateIncident {
+    /// The attempt.
     pub attempt: AttemptId,
-    /// Whose attempt.
+    /// The candidate.
     pub candidate: PersonId,
-    /// The person's name.
+    /// The candidate's name.
     pub name: String,
     /// The incident.
-    pub incident: IncidentInfo,
+    pub incident: IncidentView,
 }
 
-/// Bytes of JSON that the incidents of a detail have, and its entries of the timeline:
-/// the whole stays under the 64 KiB of a frame.
+/// Bytes of JSON for the incidents and for the timeline entries of a detail: the whole
+/// stays under the 64 KiB of a frame.
 const INCIDENT_BYTES: usize = 24 * 1024;
 const EVENT_BYTES: usize = 32 * 1024;
 
 impl Engine {
-    /// Begins to watch an exam: the whole board, and what happens from here on.
+    /// Subscribes to an exam: the whole board, and its messages from here on.
     ///
     /// # Errors
-    /// Where the store fails.
-    pub async fn watch(&self, exam: &ExamCode, person: &Person) -> Result<Watching, Error> {
-        let watching = self.inner.shared.boards.watch(exam, person);
-        watching.board().tell_watched();
-        // Whoever comes while another is at it does it, too: that harms nothing.
-        if !watching.board().has_stored() {
-            if let Err(error) = self.fill(watching.board()).await {
-                self.unwatch(watching);
+    /// Returns an error of the store.
+    pub async fn watch_exam(
+        &self,
+        exam: &ExamCode,
+        person: &RosterPerson,
+    ) -> Result<BoardSubscription, Error> {
+        let watching = self.inner.shared.boards.watch_exam(exam, person);
+        watching.board().announce_watched();
+        // Two watchers who come at once both fill the board, which harms nothing.
+        if !watching.board().has_stored_rows() {
+            if let Err(error) = self.fill_board(watching.board()).await {
+                self.end_watch(watching);
                 return Err(error);
             }
-            // The whole board shows what was published, which of other nodes' rows is
-            // nothing yet, or what was so when somebody last watched.
-            watching.board().publish();
+            // The whole board shows published rows. Those of other nodes are not
+            // published yet, or are as old as the last watcher.
+            watching.board().publish_pending();
         }
         let board = Arc::clone(watching.board());
-        // Those who came first are told by the next of its ticks.
+        // Earlier watchers get the new rows at the next tick.
         let (shared, exam) = (Arc::clone(&self.inner.shared), exam.clone());
         self.inner.actors.spawn(async move {
             board.publish_changes().await;
-            shared.boards.forget(&exam);
+            shared.boards.forget_unused(&exam);
         });
-        watching.board().tell_presence_here();
+        watching.board().send_presence_locally();
         Ok(watching)
     }
 
-    /// Ends to watch an exam.
-    pub fn unwatch(&self, watching: Watching) {
-        self.inner.shared.boards.unwatch(watching);
+    /// Ends the subscription to an exam.
+    pub fn end_watch(&self, watching: BoardSubscription) {
+        self.inner.shared.boards.end_watch(watching);
     }
 
-    /// How many attempts of each exam are in some node's memory, of these candidates.
+    /// Counts the attempts of each exam, within a scope, that are in any node's memory.
     pub async fn live_attempts(
         &self,
         exams: Vec<ExamCode>,
         candidates: CandidateScope,
     ) -> Vec<u32> {
-        let Inner { shared, .. } = &*self.inner;
-        let live = |exam| Some(shared.boards.find(exam)?.live(&candidates));
+        let EngineInner { shared, .. } = &*self.inner;
+        let live = |exam| Some(shared.boards.find_board(exam)?.live_count(&candidates));
         let own = exams.iter().map(|exam| live(exam).unwrap_or_default());
         let mut sums: Vec<u32> = own.collect();
-        let question = Question::Live { exams, candidates };
-        let others = shared.nodes.others();
+        let question = PeerRequest::Live { exams, candidates };
+        let others = shared.peers.peers();
         let asking = others.iter();
-        let asking = asking.map(|node| shared.nodes.ask(node, &question, LOOKING));
+        let asking = asking.map(|node| shared.peers.send_request(node, &question, QUERY_TIMEOUTS));
         for answer in join_all(asking).await {
-            if let Ok(Answer::Live(live)) = answer {
+            if let Ok(PeerResponse::Live(live)) = answer {
                 for (sum, live) in sums.iter_mut().zip(live) {
                     *sum = sum.saturating_add(live);
                 }
@@ -119,102 +125,110 @@ impl Engine {
         sums
     }
 
-    /// Puts everything on a board that is in the store, or in another node's memory.
-    async fn fill(&self, board: &Arc<Board>) -> Result<(), Error> {
-        self.place_stored(board).await?;
-        let asking = board.unknown().into_iter();
-        let asking = asking.map(|node| self.gather(Arc::clone(board), node));
+    /// Adds all attempts in the store or in another node's memory to a board.
+    async fn fill_board(&self, board: &Arc<ExamBoard>) -> Result<(), Error> {
+        self.add_stored_rows(board).await?;
+        let asking = board.unsynced_peers().into_iter();
+        let asking = asking.map(|node| self.request_board(Arc::clone(board), node));
         join_all(asking).await;
         Ok(())
     }
 
-    /// Asks another node what it has of an exam.
-    async fn gather(&self, board: Arc<Board>, node: NodeId) {
-        let question = Question::Board {
+    /// Requests the rows of an exam from another node.
+    async fn request_board(&self, board: Arc<ExamBoard>, node: NodeId) {
+        let question = PeerRequest::Board {
             exam: board.exam().clone(),
         };
-        let nodes = &self.inner.shared.nodes;
-        match nodes.ask(&node, &question, GATHERING).await {
-            Ok(Answer::Board(rows)) => board.take_rows(&node, rows, true),
-            Ok(_) | Err(_) => board.note_silent(node),
+        let nodes = &self.inner.shared.peers;
+        match nodes.send_request(&node, &question, BOARD_TIMEOUTS).await {
+            Ok(PeerResponse::Board(rows)) => board.apply_update(&node, rows, true),
+            Ok(_) | Err(_) => board.mark_silent(node),
         }
     }
 
-    /// Keeps the boards that are watched here up with the other nodes, until `stop`.
-    pub(super) async fn follow_nodes(self, stop: CancellationToken) {
-        let mut interval = tokio::time::interval(FOLLOW_INTERVAL);
+    /// Keeps the boards watched here in step with the other nodes, until `stop`.
+    pub(super) async fn sync_boards(self, stop: CancellationToken) {
+        let mut interval = tokio::time::interval(SYNC_INTERVAL);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let Inner { shared, .. } = &*self.inner;
+        let EngineInner { shared, .. } = &*self.inner;
         for turn in 0_u32.. {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
                 _ = interval.tick() => {}
             }
-            shared.boards.announce();
-            let alone = !shared.nodes.is_up() && turn.is_multiple_of(REREAD_EVERY);
-            for board in shared.boards.watched() {
-                let asking = board.unknown().into_iter();
-                let asking = asking.map(|node| self.gather(Arc::clone(&board), node));
+            shared.boards.announce_watched();
+            let alone = !shared.peers.is_up() && turn.is_multiple_of(REREAD_EVERY);
+            for board in shared.boards.watched_boards() {
+                let asking = board.unsynced_peers().into_iter();
+                let asking = asking.map(|node| self.request_board(Arc::clone(&board), node));
                 join_all(asking).await;
                 if (board.take_stale() || alone)
-                    && let Err(error) = self.place_stored(&board).await
+                    && let Err(error) = self.add_stored_rows(&board).await
                 {
-                    board.note_stale();
-                    tracing::debug!(error = chain(&error), "a board stays as it is");
+                    board.mark_stale();
+                    tracing::debug!(
+                        error = error_chain(&error),
+                        "a board cannot be read from the store"
+                    );
                 }
             }
         }
     }
 
-    /// The attempts of the exam that are in the store only.
-    async fn place_stored(&self, board: &Arc<Board>) -> Result<(), Error> {
-        for line in self.inner.attempts.results(board.exam()).await? {
+    /// Adds the attempts of an exam that are only in the store.
+    async fn add_stored_rows(&self, board: &Arc<ExamBoard>) -> Result<(), Error> {
+        for line in self.inner.attempts.list_results(board.exam()).await? {
             let version = &line.summary.identity.exam_version;
-            let content = self.inner.contents.version(version).await?;
+            let content = self.inner.contents.load_version(version).await?;
             let questions = u32::try_from(content.plan.question_count()).unwrap_or(u32::MAX);
-            let shown = stored(&line, self);
+            let shown = stored_state(&line, self);
             let ResultLine {
                 summary,
                 candidate_name,
             } = &line;
-            board.place_stored(&summary.identity, candidate_name, questions, shown);
+            board.add_stored_row(&summary.identity, candidate_name, questions, shown);
         }
-        board.note_stored();
+        board.mark_stored_rows();
         Ok(())
     }
 
-    /// Shows an attempt that was started just now, and is in no memory yet.
-    pub(super) fn place_started(&self, identity: &Identity, person: &Person, questions: usize) {
-        let Some(board) = self.inner.shared.boards.find(&identity.exam) else {
+    /// Adds an attempt that was started just now and is in no node's memory yet.
+    pub(super) fn add_started_row(
+        &self,
+        identity: &AttemptIdentity,
+        person: &RosterPerson,
+        questions: usize,
+    ) {
+        let Some(board) = self.inner.shared.boards.find_board(&identity.exam) else {
             return;
         };
-        if board.is_shown() {
+        if board.is_watched_anywhere() {
             let questions = u32::try_from(questions).unwrap_or(u32::MAX);
-            board.place_started(identity, &person.name, questions, Shown::started());
+            board.add_started_row(identity, &person.name, questions, RowState::just_started());
         }
     }
 
-    /// Everything about one attempt of the exam that is watched; none where the
-    /// console sees no such attempt.
+    /// Returns everything about one attempt of the watched
+    /// exam; none if the console does not see it.
     ///
     /// # Errors
-    /// Where the store fails.
-    pub async fn detail(
+    /// Returns an error of the store.
+    pub async fn attempt_detail(
         &self,
-        watching: &Watching,
+        watching: &BoardSubscription,
         attempt: AttemptId,
-    ) -> Result<Option<Detail>, Error> {
-        let Some(row) = watching.row(attempt) else {
+    ) -> Result<Option<AttemptDetail>, Error> {
+        let Some(row) = watching.wire_row(attempt) else {
             return Ok(None);
         };
         let control = self.control_of(attempt).await?.unwrap_or_default();
         let integrity = &control.integrity;
-        let parts = integrity.explain(self.now()).into_iter();
+        let parts = integrity.risk_by_kind(self.now()).into_iter();
         let incidents = integrity.incidents().iter();
         let events = self.newest_entries(attempt).await?;
         let incidents = newest_within(INCIDENT_BYTES, incidents.map(incident_info).collect());
-        Ok(Some(Detail {
+        Ok(Some(AttemptDetail {
             attempt: attempt.to_string(),
             row,
             risk: parts
@@ -228,24 +242,24 @@ impl Engine {
         }))
     }
 
-    /// Every incident of these candidates in an exam, in no order.
+    /// Returns every incident of these candidates in an exam, in no order.
     ///
     /// # Errors
-    /// Where the store fails.
-    pub async fn incidents(
+    /// Returns an error of the store.
+    pub async fn exam_incidents(
         &self,
         exam: &ExamCode,
         candidates: &CandidateScope,
-    ) -> Result<Vec<FoundIncident>, Error> {
+    ) -> Result<Vec<CandidateIncident>, Error> {
         let mut found = Vec::new();
-        for line in self.inner.attempts.results(exam).await? {
+        for line in self.inner.attempts.list_results(exam).await? {
             let summary = line.summary;
             if !candidates.contains(&summary.identity.groups) {
                 continue;
             }
-            let control = load::control(&summary.control.state).unwrap_or_default();
+            let control = load::parse_control(&summary.control.state).unwrap_or_default();
             for incident in control.integrity.incidents() {
-                found.push(FoundIncident {
+                found.push(CandidateIncident {
                     attempt: summary.identity.id,
                     candidate: summary.identity.candidate.clone(),
                     name: line.candidate_name.clone(),
@@ -256,34 +270,34 @@ impl Engine {
         Ok(found)
     }
 
-    /// What the clients of these candidates noticed in an exam; none where no store
-    /// of records is there.
+    /// Returns the events that clients of these candidates noticed in an exam; none
+    /// without a store of records.
     ///
     /// # Errors
-    /// Where the store fails.
-    pub async fn events(
+    /// Returns an error of the store.
+    pub async fn exam_events(
         &self,
         mut wanted: EventFilter,
         candidates: &CandidateScope,
-    ) -> Result<Option<Vec<Record>>, Error> {
+    ) -> Result<Option<Vec<TimelineRecord>>, Error> {
         let Some(recorder) = &self.inner.shared.recorder else {
             return Ok(None);
         };
         if *candidates != CandidateScope::All {
-            let lines = self.inner.attempts.results(&wanted.exam).await?;
+            let lines = self.inner.attempts.list_results(&wanted.exam).await?;
             let identities = lines.into_iter().map(|line| line.summary.identity);
             let own = identities.filter(|identity| candidates.contains(&identity.groups));
             wanted.attempts = Some(own.map(|identity| identity.id).collect());
         }
-        Ok(Some(recorder.store().events(&wanted).await?))
+        Ok(Some(recorder.store().list_events(&wanted).await?))
     }
 
-    async fn control_of(&self, attempt: AttemptId) -> Result<Option<Control>, Error> {
-        if let Some(look) = self.look(attempt).await {
+    async fn control_of(&self, attempt: AttemptId) -> Result<Option<AttemptControl>, Error> {
+        if let Some(look) = self.attempt_snapshot(attempt).await {
             return Ok(Some(look.control));
         }
-        let summary = self.inner.attempts.summary(attempt).await?;
-        Ok(summary.and_then(|summary| load::control(&summary.control.state)))
+        let summary = self.inner.attempts.read_summary(attempt).await?;
+        Ok(summary.and_then(|summary| load::parse_control(&summary.control.state)))
     }
 
     async fn newest_entries(&self, attempt: AttemptId) -> Result<Vec<TimelineRow>, Error> {
@@ -291,9 +305,12 @@ impl Engine {
         loop {
             let after = newest.last().map_or(0, |entry| entry.number);
             let page = match self.timeline(attempt, after, PAGE).await {
-                // Better the newest alone than nothing: a proctor acts now.
+                // Without older entries, a proctor can still act on the newest.
                 Err(Error::Store(store::Error::Unavailable { .. })) => {
-                    self.inner.attempts.timeline(attempt, after, PAGE).await?
+                    self.inner
+                        .attempts
+                        .read_timeline(attempt, after, PAGE)
+                        .await?
                 }
                 page => page?,
             };
@@ -308,7 +325,7 @@ impl Engine {
     }
 }
 
-/// The newest ones, which come last, as far as there is room.
+/// Keeps the newest elements, at the end, that fit into `bytes` of JSON.
 fn newest_within<T: Serialize>(bytes: usize, mut all: Vec<T>) -> Vec<T> {
     let mut room = bytes;
     let kept = all.iter().rev().take_while(|one| {
@@ -322,12 +339,12 @@ fn newest_within<T: Serialize>(bytes: usize, mut all: Vec<T>) -> Vec<T> {
     all
 }
 
-/// How an attempt stands that is in the store only.
-fn stored(line: &ResultLine, engine: &Engine) -> Shown {
+/// Returns the state of an attempt that is only in the store.
+fn stored_state(line: &ResultLine, engine: &Engine) -> RowState {
     let summary = &line.summary;
-    let control = load::control(&summary.control.state).unwrap_or_default();
+    let control = load::parse_control(&summary.control.state).unwrap_or_default();
     let incidents = control.integrity.incidents();
-    Shown {
+    RowState {
         status: summary.control.status,
         online: false,
         deadline_at: summary.control.deadline_at,
@@ -342,11 +359,11 @@ fn stored(line: &ResultLine, engine: &Engine) -> Shown {
     }
 }
 
-impl Shown {
-    /// An attempt that nobody has entered.
-    const fn started() -> Self {
+impl RowState {
+    /// The state of an attempt that was never entered.
+    const fn just_started() -> Self {
         Self {
-            status: Status::Started,
+            status: LifecycleStatus::Started,
             online: false,
             deadline_at: None,
             answered: 0,

@@ -1,12 +1,11 @@
-//! The group commit: the one task that writes attempts.
+//! The group commit: the only task that writes attempts.
 //!
-//! While one batch is being committed the next one fills. When load is low a
-//! change is written at once; when it is high the writer waits a moment
-//! (`flush.max_delay_ms`) for a fuller batch, because a commit costs the same
-//! for one row as for twenty. Nothing waits behind a poisoned change: a batch
-//! that the store refuses is split until the culprit stands alone, and only
-//! that attempt is given up. While the store is away the batch is tried again
-//! and again; the sequence guard of the store makes a blind repeat safe.
+//! While one batch is being committed the next one fills. Under low load a change is
+//! written at once; under high load the writer waits a moment (`flush.max_delay_ms`) for
+//! a fuller batch, because a commit costs the same for one row as for twenty. No change
+//! waits behind a poisoned one: a batch that the store rejects is split until the culprit
+//! is alone, and only that attempt is given up. While the store is away the batch is
+//! retried; the store's sequence guard makes a blind repeat safe.
 
 use std::{
     collections::VecDeque,
@@ -22,44 +21,44 @@ use tokio::{
     time::Instant,
 };
 
-use super::slot::{Fate, Settlement, Slot};
+use super::slot::{BufferState, CommitAck, WriteBuffer};
 use crate::{
-    store::{self, AttemptStore, AttemptWrite, Written},
-    telemetry::{chain, metrics::Metrics},
+    store::{self, AttemptStore, AttemptWrite, WriteOutcome},
+    telemetry::{error_chain, metrics::Metrics},
 };
 
 /// First pause after the store was not available; doubles up to the last.
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 
-/// Last pause: how late, at most, the engine notices that the store is back.
+/// Longest pause: the engine notices at most this late that the store is back.
 const RETRY_LAST: Duration = Duration::from_secs(1);
 
-/// Waiting for a fuller batch pays from about this many more attempts on.
+/// Further attempts from which on a fuller batch is worth the wait.
 const LINGER_GAIN_MIN: f64 = 8.0;
 
-/// How fast the estimate of the arrival rate follows: a new batch counts a fifth.
+/// Weight of a new batch in the estimated arrival rate.
 const RATE_WEIGHT: f64 = 0.2;
 
 /// Settings of the writer.
 #[derive(Debug, Clone, Copy)]
-pub struct Flush {
-    /// The most that a busy writer waits for a fuller batch.
+pub struct WriterSettings {
+    /// Longest wait of a busy writer for a fuller batch.
     pub max_delay: Duration,
-    /// The most attempts in one batch; bounds the length of a transaction.
+    /// Most attempts in one batch; bounds the length of a transaction.
     pub attempts_max: usize,
 }
 
-/// The writer's end for actors.
+/// Queue of the writer, shared with the actors.
 #[derive(Debug)]
-pub(super) struct Writer {
-    queue: Mutex<VecDeque<Arc<Slot>>>,
+pub(super) struct BatchWriter {
+    queue: Mutex<VecDeque<Arc<WriteBuffer>>>,
     filled: Notify,
     stopping: AtomicBool,
     available: watch::Sender<bool>,
 }
 
-impl Writer {
-    /// A writer whose task is [`Writer::run`].
+impl BatchWriter {
+    /// A writer whose task is [`BatchWriter::run`].
     pub(super) fn new() -> Self {
         Self {
             queue: Mutex::default(),
@@ -69,20 +68,20 @@ impl Writer {
         }
     }
 
-    /// Queues a slot. [`Slot::put`] says when; so a slot is in the queue at most
-    /// once, and the queue is bounded by the number of live attempts.
-    pub(super) fn enqueue(&self, slot: Arc<Slot>) {
-        self.lock().push_back(slot);
+    /// Queues a buffer. [`WriteBuffer::add_changes`] says when; so a buffer is in the
+    /// queue at most once, and the number of live attempts bounds the queue.
+    pub(super) fn enqueue(&self, buffer: Arc<WriteBuffer>) {
+        self.lock().push_back(buffer);
         self.filled.notify_one();
     }
 
-    /// Whether the store took the last batch.
-    pub(super) fn available(&self) -> watch::Receiver<bool> {
+    /// Watches the store's availability: true if it took the last batch.
+    pub(super) fn subscribe_available(&self) -> watch::Receiver<bool> {
         self.available.subscribe()
     }
 
-    /// Attempts that wait.
-    pub(super) fn depth(&self) -> usize {
+    /// Number of attempts that wait.
+    pub(super) fn queue_depth(&self) -> usize {
         self.lock().len()
     }
 
@@ -92,14 +91,14 @@ impl Writer {
         self.filled.notify_one();
     }
 
-    /// Writes until [`Writer::stop`] and an empty queue.
+    /// Writes until [`BatchWriter::stop`] and an empty queue.
     pub(super) async fn run(
         &self,
         store: Arc<dyn AttemptStore>,
-        flush: Flush,
+        flush: WriterSettings,
         metrics: Arc<Metrics>,
     ) {
-        let mut pace = Pace::new();
+        let mut pace = ArrivalRate::new();
         loop {
             let filled = self.filled.notified();
             if self.lock().is_empty() {
@@ -112,34 +111,40 @@ impl Writer {
             if pace.waiting_pays(flush.max_delay) && !self.stopping.load(Ordering::Acquire) {
                 tokio::time::sleep(flush.max_delay).await;
             }
-            let (batch, left) = self.collect(flush.attempts_max);
+            let (batch, left) = self.collect_batch(flush.attempts_max);
             metrics
                 .writer_queue_depth
                 .set(i64::try_from(left).unwrap_or(i64::MAX));
-            pace.observe(batch.writes.len());
-            self.commit(batch, &*store, &metrics).await;
+            pace.observe_batch(batch.writes.len());
+            self.commit_batch(batch, &*store, &metrics).await;
         }
     }
 
-    fn collect(&self, attempts_max: usize) -> (Batch, usize) {
+    fn collect_batch(&self, attempts_max: usize) -> (WriteBatch, usize) {
         let mut queue = self.lock();
         let count = queue.len().min(attempts_max);
-        let slots: Vec<Arc<Slot>> = queue.drain(..count).collect();
+        let buffers: Vec<Arc<WriteBuffer>> = queue.drain(..count).collect();
         let left = queue.len();
         drop(queue);
-        (slots.iter().filter_map(Slot::take).collect(), left)
+        (
+            buffers
+                .iter()
+                .filter_map(WriteBuffer::take_pending)
+                .collect(),
+            left,
+        )
     }
 
-    /// Commits a batch, or parts of it, whatever it takes.
-    async fn commit(&self, batch: Batch, store: &dyn AttemptStore, metrics: &Metrics) {
+    /// Commits a batch, split as often as the store rejects it.
+    async fn commit_batch(&self, batch: WriteBatch, store: &dyn AttemptStore, metrics: &Metrics) {
         let mut parts = vec![batch];
         while let Some(mut part) = parts.pop() {
             if part.writes.is_empty() {
                 continue;
             }
-            match self.save(&part.writes, store, metrics).await {
-                Ok(written) => part.settle(&written, metrics),
-                Err(error) if part.writes.len() == 1 => part.give_up(&error),
+            match self.save_writes(&part.writes, store, metrics).await {
+                Ok(written) => part.settle_written(&written, metrics),
+                Err(error) if part.writes.len() == 1 => part.reject_all(&error),
                 Err(_) => {
                     let rest = part.split_off(part.writes.len() / 2);
                     parts.push(rest);
@@ -149,17 +154,17 @@ impl Writer {
         }
     }
 
-    /// Saves, waiting for the store where it is away. An error is for good.
-    async fn save(
+    /// Saves writes, retrying while the store is away. An error is permanent.
+    async fn save_writes(
         &self,
         writes: &[AttemptWrite],
         store: &dyn AttemptStore,
         metrics: &Metrics,
-    ) -> Result<Vec<Written>, store::Error> {
+    ) -> Result<Vec<WriteOutcome>, store::Error> {
         let mut pause = RETRY_FIRST;
         loop {
             let begun = Instant::now();
-            match store.save(writes).await {
+            match store.save_batch(writes).await {
                 Ok(written) => {
                     metrics.writer_batch_rows.observe(row_count(writes));
                     metrics
@@ -171,11 +176,11 @@ impl Writer {
                     return Ok(written);
                 }
                 Err(error @ store::Error::Unavailable { .. }) => {
-                    metrics.store_failed("save batch");
+                    metrics.count_store_failure("save batch");
                     if self.set_available(false) {
                         tracing::error!(
-                            error = chain(&error),
-                            "the store is not available, answers wait in memory"
+                            error = error_chain(&error),
+                            "the store is not available; answers wait in memory"
                         );
                     }
                     tokio::time::sleep(pause).await;
@@ -186,92 +191,92 @@ impl Writer {
         }
     }
 
-    /// Tells actors whether the store takes batches. True: that changed.
+    /// Reports the store's availability to the actors. Returns true if it changed.
     fn set_available(&self, available: bool) -> bool {
         self.available
             .send_if_modified(|known| std::mem::replace(known, available) != available)
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Arc<Slot>>> {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Arc<WriteBuffer>>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What is written together, and what follows for each.
+/// Writes of one transaction, and what follows for each.
 #[derive(Debug, Default)]
-struct Batch {
+struct WriteBatch {
     writes: Vec<AttemptWrite>,
-    settlements: Vec<Settlement>,
+    acks: Vec<CommitAck>,
 }
 
-impl FromIterator<(AttemptWrite, Settlement)> for Batch {
-    fn from_iter<I: IntoIterator<Item = (AttemptWrite, Settlement)>>(entries: I) -> Self {
-        let (writes, settlements) = entries.into_iter().unzip();
-        Self {
-            writes,
-            settlements,
-        }
+impl FromIterator<(AttemptWrite, CommitAck)> for WriteBatch {
+    fn from_iter<I: IntoIterator<Item = (AttemptWrite, CommitAck)>>(entries: I) -> Self {
+        let (writes, acks) = entries.into_iter().unzip();
+        Self { writes, acks }
     }
 }
 
-impl Batch {
-    fn settle(self, written: &[Written], metrics: &Metrics) {
-        let parts = self.settlements.into_iter().zip(self.writes);
-        for ((settlement, write), written) in parts.zip(written) {
+impl WriteBatch {
+    fn settle_written(self, written: &[WriteOutcome], metrics: &Metrics) {
+        let parts = self.acks.into_iter().zip(self.writes);
+        for ((ack, write), written) in parts.zip(written) {
             match written {
-                Written::Saved => {
+                WriteOutcome::Saved => {
                     metrics
                         .save_seconds
-                        .observe(settlement.since().elapsed().as_secs_f64());
-                    settlement.settle(write.timeline);
+                        .observe(ack.since().elapsed().as_secs_f64());
+                    ack.settle(write.timeline);
                 }
-                Written::Fenced => settlement.slot().seal(Fate::Fenced),
+                WriteOutcome::Fenced => ack.buffer().seal(BufferState::Fenced),
             }
         }
     }
 
-    fn give_up(self, error: &store::Error) {
-        for settlement in self.settlements {
-            let attempt = settlement.slot().attempt();
-            tracing::error!(attempt.id = %attempt, error = chain(error),
-                "the store refuses this attempt's changes, they are given up");
-            settlement.slot().seal(Fate::Rejected);
+    fn reject_all(self, error: &store::Error) {
+        for ack in self.acks {
+            let attempt = ack.buffer().attempt();
+            tracing::error!(attempt.id = %attempt, error = error_chain(error),
+                "the store rejects this attempt's changes; they are dropped");
+            ack.buffer().seal(BufferState::Rejected);
         }
     }
 
     fn split_off(&mut self, at: usize) -> Self {
         Self {
             writes: self.writes.split_off(at),
-            settlements: self.settlements.split_off(at),
+            acks: self.acks.split_off(at),
         }
     }
 }
 
-/// Rows of a batch; an attempt's progress is one where no answer changed.
+/// Rows of a batch; the progress of an attempt without a changed answer counts as one.
 fn row_count(writes: &[AttemptWrite]) -> f64 {
     let rows: usize = writes.iter().map(|write| write.answers.len().max(1)).sum();
     f64::from(u32::try_from(rows).unwrap_or(u32::MAX))
 }
 
-/// How fast work arrives, to tell whether waiting makes a fuller batch.
+/// Estimated arrival rate, to tell if waiting makes a fuller batch.
 #[derive(Debug)]
-struct Pace {
-    last: Instant,
+struct ArrivalRate {
+    last_batch_at: Instant,
     per_second: f64,
 }
 
-impl Pace {
+impl ArrivalRate {
     fn new() -> Self {
         Self {
-            last: Instant::now(),
+            last_batch_at: Instant::now(),
             per_second: 0.0,
         }
     }
 
-    fn observe(&mut self, attempts: usize) {
+    fn observe_batch(&mut self, attempts: usize) {
         let now = Instant::now();
-        let elapsed = now.duration_since(self.last).as_secs_f64().max(1e-4);
-        self.last = now;
+        let elapsed = now
+            .duration_since(self.last_batch_at)
+            .as_secs_f64()
+            .max(1e-4);
+        self.last_batch_at = now;
         let attempts = f64::from(u32::try_from(attempts).unwrap_or(u32::MAX));
         self.per_second += RATE_WEIGHT * (attempts / elapsed - self.per_second);
     }

@@ -1,4 +1,4 @@
-//! Where files of evidence are: a folder, or S3.
+//! Storage backends of evidence files: a folder, or S3.
 
 use std::{
     collections::BTreeMap,
@@ -22,45 +22,45 @@ use object_store::{
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::Error;
-use crate::{domain::evidence::MediaType, media::Found, store::EvidenceRow};
+use crate::{domain::evidence::MediaType, media::FileContent, store::EvidenceRow};
 
-/// So much of a file shows its type.
+/// Leading bytes of a file that its type is detected from.
 const HEAD_BYTES: usize = 4096;
 
-/// A file is written in parts of this size, of which few are in memory.
+/// Size of the parts in which a file is written, and the number of parts in memory.
 const PART_BYTES: usize = 1 << 20;
 const PARTS_AT_ONCE: usize = 2;
 
-/// How often, and how long, S3 is asked again where it does not answer. Somebody waits.
+/// Retries of a request to S3, and their total time; short, because a client waits.
 const RETRIES: usize = 2;
 const RETRY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where files are kept.
+/// The configured location of evidence files.
 #[derive(Debug, Clone)]
-pub enum Place {
-    /// In this folder.
+pub enum EvidenceLocation {
+    /// A folder.
     Folder(PathBuf),
-    /// In a bucket.
-    S3(S3),
+    /// An S3 bucket.
+    S3(S3Settings),
 }
 
-/// A bucket, and how it is reached.
+/// An S3 bucket and the access to it.
 #[derive(Debug, Clone)]
-pub struct S3 {
-    /// Its name.
+pub struct S3Settings {
+    /// Name of the bucket.
     pub bucket: String,
-    /// What the names of all files begin with; may be empty.
+    /// Prefix of all object keys; may be empty.
     pub prefix: String,
-    /// The server, where it is not Amazon's.
+    /// Address of the server, if it is not Amazon's.
     pub endpoint: Option<String>,
-    /// The region.
+    /// Region of the bucket.
     pub region: String,
-    /// None: those of the machine.
-    pub credentials: Option<Credentials>,
+    /// Credentials; none: those of the machine.
+    pub credentials: Option<S3Credentials>,
 }
 
-impl Place {
-    /// The origin at which clients reach files that do not pass through the engine.
+impl EvidenceLocation {
+    /// Returns the origin of S3, from which clients load files directly; none for a folder.
     pub fn origin(&self) -> Option<String> {
         let Self::S3(s3) = self else { return None };
         let amazon = || format!("https://s3.{}.amazonaws.com", s3.region);
@@ -69,34 +69,36 @@ impl Place {
     }
 }
 
-/// What proves to S3 who sends a request.
+/// An access key of S3.
 #[derive(Debug, Clone)]
-pub struct Credentials {
-    /// The name of the key.
+pub struct S3Credentials {
+    /// Access key id.
     pub access_key: String,
-    /// The key.
+    /// Secret access key.
     pub secret_key: SecretString,
 }
 
-/// A place that can be used.
-pub(super) enum Opened {
-    Folder(Folder),
-    S3(Box<Bucket>),
+/// An opened location.
+pub(super) enum FileBackend {
+    Folder(FolderBackend),
+    S3(Box<S3Backend>),
 }
 
-impl Opened {
-    pub(super) fn open(place: &Place) -> object_store::Result<Self> {
-        match place {
-            Place::Folder(path) => Folder::open(path).map(Self::Folder),
-            Place::S3(s3) => Bucket::open(s3).map(|bucket| Self::S3(Box::new(bucket))),
+impl FileBackend {
+    pub(super) fn open(location: &EvidenceLocation) -> object_store::Result<Self> {
+        match location {
+            EvidenceLocation::Folder(path) => FolderBackend::open(path).map(Self::Folder),
+            EvidenceLocation::S3(s3) => {
+                S3Backend::open(s3).map(|bucket| Self::S3(Box::new(bucket)))
+            }
         }
     }
 
-    /// Removes a file, where it is there.
-    pub(super) async fn remove(&self, file: &Key) -> object_store::Result<()> {
+    /// Removes a file; a missing file is no error.
+    pub(super) async fn remove_file(&self, file: &Key) -> object_store::Result<()> {
         let removed = match self {
-            Self::Folder(folder) => folder.remove(file).await,
-            Self::S3(bucket) => bucket.store.delete(&bucket.key(file)).await,
+            Self::Folder(folder) => folder.remove_file(file).await,
+            Self::S3(bucket) => bucket.store.delete(&bucket.object_key(file)).await,
         };
         match removed {
             Err(object_store::Error::NotFound { .. }) => Ok(()),
@@ -105,10 +107,10 @@ impl Opened {
     }
 }
 
-/// A folder that the engine writes and reads.
-pub(super) struct Folder(LocalFileSystem);
+/// A folder that the engine reads and writes.
+pub(super) struct FolderBackend(LocalFileSystem);
 
-impl Folder {
+impl FolderBackend {
     fn open(path: &Path) -> object_store::Result<Self> {
         DirBuilder::new()
             .recursive(true)
@@ -116,14 +118,14 @@ impl Folder {
             .create(path)
             .map_err(|error| {
                 let named = format!("{}: {error}", path.display());
-                unusable(io::Error::new(error.kind(), named))
+                storage_error(io::Error::new(error.kind(), named))
             })?;
         let store = LocalFileSystem::new_with_prefix(path)?;
         Ok(Self(store.with_fsync(true).with_automatic_cleanup(true)))
     }
 
-    /// Keeps a file that is as it was announced, and nothing of one that is not.
-    pub(super) async fn write(
+    /// Writes a file, unless it differs from its announcement.
+    pub(super) async fn write_file(
         &self,
         row: &EvidenceRow,
         mut content: impl Stream<Item = Result<Bytes, Error>> + Unpin,
@@ -136,11 +138,11 @@ impl Folder {
             }
         }
         let shown = infer::get(&head).map_or("", |shown| shown.mime_type());
-        if !media_type(row)?.looks_like.contains(&shown) {
-            return Err(Error::Type);
+        if !media_type(row)?.detected_as.contains(&shown) {
+            return Err(Error::WrongType);
         }
         let key = Key::from(row.file.as_str());
-        // Where this ends early, what was written so far is removed with it.
+        // An early return drops the upload, which removes the parts written so far.
         let upload = self.0.put_multipart(&key).await?;
         let mut upload = WriteMultipart::new_with_chunk_size(upload, PART_BYTES);
         let mut left = row.bytes;
@@ -153,33 +155,33 @@ impl Folder {
             next = content.try_next().await?;
         }
         if left > 0 {
-            return Err(Error::NotWhole);
+            return Err(Error::Incomplete);
         }
         upload.finish().await?;
         Ok(())
     }
 
-    /// Removes a file, and what processes that were killed left of its upload: the first of them
-    /// has the file's name with `#1`, the second with `#2`.
-    async fn remove(&self, file: &Key) -> object_store::Result<()> {
+    /// Removes a file and the remains of its uploads by killed processes, which have the file's
+    /// name with `#1`, `#2` and so on.
+    async fn remove_file(&self, file: &Key) -> object_store::Result<()> {
         let path = self.0.path_to_filesystem(file)?;
         for number in 1_u32.. {
             let mut rest = path.clone().into_os_string();
             rest.push(format!("#{number}"));
             match tokio::fs::remove_file(rest).await {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => break,
-                removed => removed.map_err(unusable)?,
+                removed => removed.map_err(storage_error)?,
             }
         }
         self.0.delete(file).await
     }
 
-    /// A file or a part of it; none where it is not there.
-    pub(super) async fn read(
+    /// Reads a file or a part of it; none if it does not exist.
+    pub(super) async fn read_file(
         &self,
         row: &EvidenceRow,
         part: Option<Range<u64>>,
-    ) -> Result<Option<Found>, Error> {
+    ) -> Result<Option<FileContent>, Error> {
         let options = GetOptions {
             range: part.map(GetRange::Bounded),
             ..GetOptions::default()
@@ -190,14 +192,14 @@ impl Folder {
             .get_opts(&Key::from(row.file.as_str()), options)
             .await
         {
-            Ok(result) => Ok(Some(Found::new(kind, result))),
+            Ok(result) => Ok(Some(FileContent::new(kind, result))),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
 }
 
-fn unusable(source: io::Error) -> object_store::Error {
+fn storage_error(source: io::Error) -> object_store::Error {
     object_store::Error::Generic {
         store: "folder",
         source: Box::new(source),
@@ -205,23 +207,23 @@ fn unusable(source: io::Error) -> object_store::Error {
 }
 
 fn media_type(row: &EvidenceRow) -> Result<&'static MediaType, Error> {
-    MediaType::of(row.kind, &row.content_type).ok_or(Error::Type)
+    MediaType::for_kind(row.kind, &row.content_type).ok_or(Error::WrongType)
 }
 
-/// A bucket that clients write and read by themselves.
-pub(super) struct Bucket {
+/// A bucket that clients read and write directly.
+pub(super) struct S3Backend {
     store: AmazonS3,
     prefix: Key,
 }
 
-/// What is there under a name.
-pub(super) struct Presence {
+/// Metadata of an object in the bucket.
+pub(super) struct UploadedObject {
     pub(super) bytes: u64,
     pub(super) content_type: String,
 }
 
-impl Bucket {
-    fn open(s3: &S3) -> object_store::Result<Self> {
+impl S3Backend {
+    fn open(s3: &S3Settings) -> object_store::Result<Self> {
         let mut builder = AmazonS3Builder::new()
             .with_bucket_name(&s3.bucket)
             .with_region(&s3.region)
@@ -246,17 +248,17 @@ impl Bucket {
         })
     }
 
-    fn key(&self, file: &Key) -> Key {
+    fn object_key(&self, file: &Key) -> Key {
         self.prefix.parts().chain(file.parts()).collect()
     }
 
-    fn key_of(&self, row: &EvidenceRow) -> Key {
-        self.key(&Key::from(row.file.as_str()))
+    fn row_key(&self, row: &EvidenceRow) -> Key {
+        self.object_key(&Key::from(row.file.as_str()))
     }
 
-    /// An address to upload a file to, and the headers that are signed with it: its type, and that
-    /// there is none yet. Its size cannot be: that shows afterwards.
-    pub(super) async fn upload(
+    /// Returns the address that uploads a file and its signed headers: the type, and a condition
+    /// that the object is new. The size cannot be signed; it is checked after the upload.
+    pub(super) async fn upload_link(
         &self,
         row: &EvidenceRow,
         good_for: Duration,
@@ -273,7 +275,7 @@ impl Bucket {
         }
         let url = self
             .store
-            .signed_url_opts(Method::PUT, &self.key_of(row), good_for, &signed)
+            .signed_url_opts(Method::PUT, &self.row_key(row), good_for, &signed)
             .await?;
         let headers = headers
             .into_iter()
@@ -281,27 +283,30 @@ impl Bucket {
         Ok((url.into(), headers.collect()))
     }
 
-    /// An address to read a file from.
-    pub(super) async fn download(
+    /// Returns the address that reads a file.
+    pub(super) async fn download_link(
         &self,
         row: &EvidenceRow,
         good_for: Duration,
     ) -> Result<String, Error> {
-        let key = self.key_of(row);
+        let key = self.row_key(row);
         let url = self.store.signed_url(Method::GET, &key, good_for).await?;
         Ok(url.into())
     }
 
-    /// What was uploaded; none where nothing was.
-    pub(super) async fn look(&self, row: &EvidenceRow) -> Result<Option<Presence>, Error> {
+    /// Reads the metadata of an uploaded file; none if it was not uploaded.
+    pub(super) async fn inspect_upload(
+        &self,
+        row: &EvidenceRow,
+    ) -> Result<Option<UploadedObject>, Error> {
         let options = GetOptions {
             head: true,
             ..GetOptions::default()
         };
-        match self.store.get_opts(&self.key_of(row), options).await {
+        match self.store.get_opts(&self.row_key(row), options).await {
             Ok(found) => {
                 let content_type = found.attributes.get(&Attribute::ContentType);
-                Ok(Some(Presence {
+                Ok(Some(UploadedObject {
                     bytes: found.meta.size,
                     content_type: content_type.map_or(String::new(), |name| name.to_string()),
                 }))

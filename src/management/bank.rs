@@ -1,9 +1,8 @@
-//! The question bank: categories, questions in versions, their review, and the
-//! search.
+//! The question bank: categories, versioned questions, their review and search.
 //!
-//! A question that no exam has used is edited in place. One that an exam uses,
-//! or that was approved, is not: a change makes its next version, and what was
-//! asked and answered stays as it was.
+//! A draft that no exam has used is edited in place. A change of any other
+//! question creates its next version, so that published exams and their answers
+//! keep the version that candidates saw.
 
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
@@ -14,37 +13,38 @@ use sqlx::types::Json;
 use utoipa::ToSchema;
 
 use super::{
-    Fault, FieldFault, Work,
-    resource::{self, Page, Resource},
+    FieldFault, ManagementError, UnitOfWork,
+    resource::{self, ListPage, Resource},
 };
 use crate::domain::exam::{QuestionType, definition};
 
-/// A category as it is written.
+/// The editable fields of a question category.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct CategoryDraft {
-    /// Whose it is.
+#[schema(as = CategoryDraft)]
+pub struct QuestionCategoryDraft {
+    /// Number of the owning organisation.
     pub organization_id: i64,
-    /// Shown to people.
+    /// Display name.
     pub name: String,
     /// Unique within the organisation.
     pub code: String,
-    /// The category above.
+    /// Number of the parent category; none: a top-level category.
     #[serde(default)]
     pub parent_id: Option<i64>,
-    /// What belongs in it.
+    /// Description of the questions that belong here.
     #[serde(default)]
     pub description: Option<String>,
-    /// Place in lists.
+    /// Sort position in lists.
     #[serde(default)]
     pub sort_order: i32,
-    /// A picture's name.
+    /// Name of an icon.
     #[serde(default)]
     pub icon: Option<String>,
-    /// `#rrggbb`.
+    /// Colour, `#rrggbb`.
     #[serde(default)]
     pub color: Option<String>,
-    /// Whether new questions may go there.
+    /// True if new questions may be filed here.
     #[serde(default = "yes")]
     pub is_active: bool,
 }
@@ -53,27 +53,28 @@ fn yes() -> bool {
     true
 }
 
-/// A category.
+/// A question category as staff read it.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct Category {
-    /// Its number.
+#[schema(as = Category)]
+pub struct QuestionCategory {
+    /// Number of the category.
     pub id: i64,
-    /// Rises with every change; the `ETag`.
+    /// Incremented by every change; served as the `ETag`.
     pub revision: i32,
-    /// What people wrote.
+    /// The fields that people edit.
     #[serde(flatten)]
-    pub draft: CategoryDraft,
-    /// Questions in it, newest versions only.
+    pub draft: QuestionCategoryDraft,
+    /// Questions in this category, newest versions only.
     pub questions: i64,
 }
 
-/// Categories of questions.
+/// The resource of question categories.
 #[derive(Debug)]
-pub struct Categories;
+pub struct QuestionCategoryResource;
 
-impl Resource for Categories {
-    type Draft = CategoryDraft;
-    type Row = Category;
+impl Resource for QuestionCategoryResource {
+    type Draft = QuestionCategoryDraft;
+    type Row = QuestionCategory;
     const TABLE: &'static str = "question_categories";
     const NAME: &'static str = "category";
     const COLUMNS: &'static [&'static str] = &[
@@ -93,41 +94,41 @@ impl Resource for Categories {
         FROM question_categories AS t";
 }
 
-/// A question as it is written.
+/// The editable fields of a question.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct QuestionDraft {
-    /// Whose it is.
+    /// Number of the owning organisation.
     pub organization_id: i64,
-    /// What is asked, and the key: a question of the exam file without `id` and `points`.
+    /// Content and key: a question of the exam file without `id` and `points`.
     #[schema(value_type = Object)]
     pub definition: Map<String, Value>,
-    /// Points where an exam does not say otherwise.
+    /// Points, unless an exam sets its own.
     #[serde(default = "one", with = "rust_decimal::serde::float")]
     #[schema(value_type = f64)]
     pub default_points: Decimal,
-    /// A name in lists.
+    /// Name in lists.
     #[serde(default)]
     pub title: Option<String>,
     /// `easy`, `medium`, `hard` or `expert`.
     #[serde(default = "medium")]
     pub difficulty: String,
-    /// Where it is filed.
+    /// Number of the question's category.
     #[serde(default)]
     pub category_id: Option<i64>,
-    /// Such as History.
+    /// Subject, such as History.
     #[serde(default)]
     pub subject: Option<String>,
-    /// Such as The Opium Wars.
+    /// Topic, such as The Opium Wars.
     #[serde(default)]
     pub topic: Option<String>,
-    /// Finer still.
+    /// Subdivision of the topic.
     #[serde(default)]
     pub subtopic: Option<String>,
-    /// Words to find it by.
+    /// Search keywords.
     #[serde(default)]
     pub keywords: Vec<String>,
-    /// Labels to draw by.
+    /// Labels that random draws select by.
     #[serde(default)]
     pub tags: Vec<String>,
     /// Hints, as Markdown.
@@ -136,13 +137,13 @@ pub struct QuestionDraft {
     /// `image`, `audio`, `video` or `document`.
     #[serde(default)]
     pub media_type: Option<String>,
-    /// Where that is.
+    /// Address of the media file.
     #[serde(default)]
     pub media_url: Option<String>,
-    /// Where the question comes from.
+    /// Source that the question is taken from.
     #[serde(default)]
     pub source: Option<String>,
-    /// Whose rights are on it.
+    /// Copyright notice.
     #[serde(default)]
     pub copyright_info: Option<String>,
 }
@@ -155,56 +156,55 @@ fn medium() -> String {
     "medium".to_owned()
 }
 
-/// A version of a question.
+/// A version of a question as staff read it.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-#[schema(as = BankQuestion)]
-pub struct Question {
-    /// Its number.
+pub struct BankQuestion {
+    /// Number of this version.
     pub id: i64,
-    /// Rises with every change; the `ETag`.
+    /// Incremented by every change; served as the `ETag`.
     pub revision: i32,
-    /// What people wrote.
+    /// The fields that people edit.
     #[serde(flatten)]
     pub draft: QuestionDraft,
-    /// One of the ten types.
+    /// Question type, one of ten.
     pub r#type: String,
     /// `draft`, `review`, `active`, `deprecated` or `archived`.
     pub status: String,
     /// `pending`, `approved` or `rejected`.
     pub review_status: String,
-    /// What the reviewer wrote.
+    /// Notes of the reviewer.
     pub review_notes: Option<String>,
-    /// 1 for the first.
+    /// Version, from 1.
     pub version: i32,
-    /// Number of the first version; none: this is it.
+    /// Number of the first version; none: this is the first.
     pub root_id: Option<i64>,
-    /// Whether there is no newer one.
+    /// True if no newer version exists.
     pub is_latest_version: bool,
-    /// Marked answers.
+    /// Count of marked answers.
     pub usage_count: i32,
-    /// Percent of them that were wholly right.
+    /// Percentage of fully correct answers.
     pub correct_rate: Option<f64>,
     /// Mean share of the points, 0 to 1.
     pub difficulty_index: Option<f64>,
     /// Correlation with the rest of the exam, -1 to 1.
     pub discrimination_index: Option<f64>,
-    /// Mean time on it, seconds.
+    /// Mean time on the question, in seconds.
     pub avg_time_seconds: Option<i32>,
-    /// Who wrote it.
+    /// Number of the author.
     pub created_by: Option<i64>,
-    /// When.
+    /// Time of creation.
     pub created_at: DateTime<Utc>,
-    /// Last change.
+    /// Time of the last change.
     pub updated_at: DateTime<Utc>,
 }
 
-/// Questions.
+/// The resource of questions.
 #[derive(Debug)]
-pub struct Questions;
+pub struct QuestionResource;
 
-impl Resource for Questions {
+impl Resource for QuestionResource {
     type Draft = QuestionDraft;
-    type Row = Question;
+    type Row = BankQuestion;
     const TABLE: &'static str = "questions";
     const NAME: &'static str = "question";
     const COLUMNS: &'static [&'static str] = &[
@@ -230,15 +230,18 @@ impl Resource for Questions {
         FROM questions AS t";
 }
 
-/// A question that an exam would take, or everything that is wrong with it.
-fn check(draft: &QuestionDraft) -> Result<&'static str, Fault> {
+/// Returns the type of a question that is valid in an exam, or all errors in it.
+fn check_question(draft: &QuestionDraft) -> Result<&'static str, ManagementError> {
     let mut question = draft.definition.clone();
     let own = ["id", "points"]
         .into_iter()
         .find(|key| question.contains_key(*key));
     if let Some(key) = own {
-        let message = "is the exam's: leave it out";
-        return Err(Fault::field(format!("definition.{key}"), message));
+        let message = "is set by the exam: leave it out";
+        return Err(ManagementError::invalid_field(
+            format!("definition.{key}"),
+            message,
+        ));
     }
     question.insert("id".to_owned(), json!("q"));
     let exam = json!({
@@ -251,13 +254,14 @@ fn check(draft: &QuestionDraft) -> Result<&'static str, Fault> {
             let place = place.unwrap_or(&fault.path);
             FieldFault::new(format!("definition{place}"), fault.message)
         });
-        Fault::Invalid(faults.collect())
+        ManagementError::Invalid(faults.collect())
     })?;
     let kind = parsed
         .questions()
         .next()
-        .map(|question| question.body.kind());
-    kind.map(QuestionType::as_str).ok_or(Fault::NotFound)
+        .map(|question| question.body.question_type());
+    kind.map(QuestionType::as_str)
+        .ok_or(ManagementError::NotFound)
 }
 
 const ADD: &str = "
@@ -270,56 +274,64 @@ SELECT r.organization_id, $2, $3, $4::json, r.default_points, r.title, r.difficu
 FROM jsonb_populate_record(NULL::questions, $1) AS r
 RETURNING id";
 
-async fn add(
-    work: &mut Work,
+async fn insert_version(
+    work: &mut UnitOfWork,
     draft: &QuestionDraft,
     (version, root): (i32, Option<i64>),
-) -> Result<i64, Fault> {
-    let kind = check(draft)?;
+) -> Result<i64, ManagementError> {
+    let kind = check_question(draft)?;
     let text = Value::Object(draft.definition.clone()).to_string();
-    let row = serde_json::to_value(draft).map_err(Fault::internal)?;
+    let row = serde_json::to_value(draft).map_err(ManagementError::internal)?;
     Ok(sqlx::query_scalar(ADD)
         .bind(Json(row))
         .bind(Sha256::digest(&text).to_vec())
         .bind(kind)
         .bind(text)
-        .bind(work.actor.user_id)
+        .bind(work.principal.user_id)
         .bind(version)
         .bind(root)
         .fetch_one(&mut *work.tx)
         .await?)
 }
 
-/// Makes a draft of a question.
+/// Creates a draft of a question.
 ///
 /// # Errors
-/// With everything that is wrong with it.
-pub async fn create(work: &mut Work, draft: &QuestionDraft) -> Result<Question, Fault> {
-    let id = add(work, draft, (1, None)).await?;
-    resource::get::<Questions>(work, id).await
+/// [`ManagementError::Invalid`] with all errors in the question.
+pub async fn create_question(
+    work: &mut UnitOfWork,
+    draft: &QuestionDraft,
+) -> Result<BankQuestion, ManagementError> {
+    let id = insert_version(work, draft, (1, None)).await?;
+    resource::get_row::<QuestionResource>(work, id).await
 }
 
-/// Changes a question: a draft that nobody uses in place, anything else by a
-/// new version, whose review begins anew.
+/// Changes a question: an unused draft in place, any other question by a new
+/// version, whose review starts again.
 ///
 /// # Errors
-/// [`Fault::Stale`]; everything that is wrong with it.
-pub async fn change(
-    work: &mut Work,
+/// [`ManagementError::Stale`]; [`ManagementError::Invalid`] with all errors in the question.
+pub async fn change_question(
+    work: &mut UnitOfWork,
     id: i64,
     revision: i32,
     patch: &Value,
-) -> Result<Question, Fault> {
-    let draft = resource::patched::<Questions>(work, id, patch).await?;
-    let current = resource::get::<Questions>(work, id).await?;
+) -> Result<BankQuestion, ManagementError> {
+    let draft = resource::patched_draft::<QuestionResource>(work, id, patch).await?;
+    let current = resource::get_row::<QuestionResource>(work, id).await?;
     if current.revision != revision {
-        return Err(Fault::Stale);
+        return Err(ManagementError::Stale);
     }
     if !current.is_latest_version {
-        return Err(Fault::State("there is a newer version".to_owned()));
+        return Err(ManagementError::WrongState(
+            "a newer version of the question exists".to_owned(),
+        ));
     }
     if draft.organization_id != current.draft.organization_id {
-        return Err(Fault::field("organization_id", "cannot be changed"));
+        return Err(ManagementError::invalid_field(
+            "organization_id",
+            "cannot be changed",
+        ));
     }
     let used: bool = sqlx::query_scalar(
         "SELECT EXISTS (SELECT FROM exam_version_questions WHERE question_id = $1)",
@@ -328,18 +340,18 @@ pub async fn change(
     .fetch_one(&mut *work.tx)
     .await?;
     if current.status == "draft" && !used {
-        let kind = check(&draft)?;
+        let kind = check_question(&draft)?;
         let text = Value::Object(draft.definition.clone()).to_string();
-        let row = resource::update::<Questions>(work, id, revision, &draft).await?;
+        let row = resource::update_row::<QuestionResource>(work, id, revision, &draft).await?;
         sqlx::query("UPDATE questions SET type = $2, definition_sha256 = $3 WHERE id = $1")
             .bind(id)
             .bind(kind)
             .bind(Sha256::digest(&text).to_vec())
             .execute(&mut *work.tx)
             .await?;
-        return resource::get::<Questions>(work, row.id).await;
+        return resource::get_row::<QuestionResource>(work, row.id).await;
     }
-    // The row's lock decides who makes the next version.
+    // The row lock lets one of several editors create the next version.
     let ended = sqlx::query(
         "UPDATE questions SET is_latest_version = false, revision = revision + 1
          WHERE id = $1 AND revision = $2 AND is_latest_version",
@@ -349,41 +361,42 @@ pub async fn change(
     .execute(&mut *work.tx)
     .await?;
     if ended.rows_affected() == 0 {
-        return Err(Fault::Forbidden);
+        return Err(ManagementError::Forbidden);
     }
     let root = current.root_id.unwrap_or(id);
-    let next = add(work, &draft, (current.version + 1, Some(root))).await?;
-    resource::get::<Questions>(work, next).await
+    let next = insert_version(work, &draft, (current.version + 1, Some(root))).await?;
+    resource::get_row::<QuestionResource>(work, next).await
 }
 
-/// What is done to a question in its review.
+/// A step of a question's review.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Review {
+#[schema(as = Review)]
+pub struct QuestionReview {
     /// `submit`, `approve`, `reject`, `deprecate`, `archive` or `reopen`.
     pub action: String,
-    /// For the author.
+    /// Notes for the author.
     #[serde(default)]
     pub notes: Option<String>,
 }
 
-/// Moves a question through `draft`, `review`, `active`, `deprecated`,
-/// `archived`. Whoever approves is not the author, and is an administrator or
-/// another teacher of the organisation.
+/// Moves a question through `draft`, `review`, `active`, `deprecated` and
+/// `archived`. Approval needs an administrator or a teacher of the organisation
+/// who is not the author.
 ///
 /// # Errors
-/// [`Fault::State`] where the step is not possible.
-pub async fn review(
-    work: &mut Work,
+/// [`ManagementError::WrongState`] if the question's status does not allow the step.
+pub async fn review_question(
+    work: &mut UnitOfWork,
     id: i64,
     revision: i32,
-    review: &Review,
-) -> Result<Question, Fault> {
-    let current = resource::get::<Questions>(work, id).await?;
+    review: &QuestionReview,
+) -> Result<BankQuestion, ManagementError> {
+    let current = resource::get_row::<QuestionResource>(work, id).await?;
     if current.revision != revision {
-        return Err(Fault::Stale);
+        return Err(ManagementError::Stale);
     }
-    let own = current.created_by == Some(work.actor.user_id);
+    let own = current.created_by == Some(work.principal.user_id);
     let (from, to, outcome): (&[&str], _, _) = match review.action.as_str() {
         "submit" => (&["draft"], "review", "pending"),
         "approve" => (&["review"], "active", "approved"),
@@ -391,15 +404,20 @@ pub async fn review(
         "deprecate" => (&["active"], "deprecated", "approved"),
         "archive" => (&["draft", "deprecated"], "archived", "approved"),
         "reopen" => (&["deprecated", "archived"], "draft", "pending"),
-        _ => return Err(Fault::field("action", "is not an action")),
+        _ => {
+            return Err(ManagementError::invalid_field(
+                "action",
+                "is not an action of a review",
+            ));
+        }
     };
     if !from.contains(&current.status.as_str()) {
         let sentence = format!("the question is {}", current.status);
-        return Err(Fault::State(sentence));
+        return Err(ManagementError::WrongState(sentence));
     }
     let judged = matches!(review.action.as_str(), "approve" | "reject");
     if judged && own {
-        return Err(Fault::State(
+        return Err(ManagementError::WrongState(
             "authors do not review their own questions".to_owned(),
         ));
     }
@@ -413,44 +431,44 @@ pub async fn review(
         .execute(&mut *work.tx)
         .await?;
     if changed.rows_affected() == 0 {
-        return Err(Fault::Forbidden);
+        return Err(ManagementError::Forbidden);
     }
-    resource::get::<Questions>(work, id).await
+    resource::get_row::<QuestionResource>(work, id).await
 }
 
-/// What is looked for.
+/// Conditions of a search in the question bank.
 #[derive(Debug, Default)]
-pub struct Search {
-    /// Words, in any language; `"in quotes"` together, `-not`, `or`.
+pub struct QuestionSearch {
+    /// Words in any language; `"a phrase"`, `-not` and `or` are understood.
     pub text: Option<String>,
-    /// In this category, or one below it.
+    /// Category, including its subcategories.
     pub category_id: Option<i64>,
-    /// Of this type.
+    /// Question type.
     pub kind: Option<String>,
-    /// As hard as this.
+    /// Difficulty.
     pub difficulty: Option<String>,
-    /// In this status.
+    /// Status.
     pub status: Option<String>,
-    /// With all of these.
+    /// Tags, all of which the question must have.
     pub tags: Vec<String>,
-    /// Of this organisation.
+    /// Organisation.
     pub organization_id: Option<i64>,
-    /// How many to leave out before the first.
+    /// Count of leading matches to skip.
     pub offset: i64,
-    /// At most so many.
+    /// Largest number of matches, 1 to 100.
     pub limit: i64,
 }
 
-/// A question that was found.
+/// A question that matches a search.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub struct Found {
-    /// The question.
+#[schema(as = Found)]
+pub struct QuestionHit {
+    /// The matching question.
     #[serde(flatten)]
-    pub question: Question,
-    /// How well it fits; 0 without words.
+    pub question: BankQuestion,
+    /// Relevance; 0 for a search without words.
     pub rank: f64,
-    /// Where the words stand in the question's text: pairs of first and end, in
-    /// characters.
+    /// Matches in the question's text, as pairs of start and end in characters.
     #[serde(default)]
     pub highlights: Vec<(usize, usize)>,
 }
@@ -461,13 +479,16 @@ FROM search_questions($1, $2, $3, $4, $5, $6, $7, $8, $9) WITH ORDINALITY AS f (
 JOIN questions AS t ON t.id = f.id
 ORDER BY f.place";
 
-/// Questions that fit, the best first.
+/// Returns a page of matching questions, the most relevant first.
 ///
 /// # Errors
-/// As every query.
-pub async fn search(work: &mut Work, search: &Search) -> Result<Page<Found>, Fault> {
+/// Database errors.
+pub async fn search_questions(
+    work: &mut UnitOfWork,
+    search: &QuestionSearch,
+) -> Result<ListPage<QuestionHit>, ManagementError> {
     let limit = search.limit.clamp(1, 100);
-    let rows: Vec<Json<Found>> = sqlx::query_scalar(SEARCH)
+    let rows: Vec<Json<QuestionHit>> = sqlx::query_scalar(SEARCH)
         .bind(&search.text)
         .bind(search.category_id)
         .bind(&search.kind)
@@ -480,7 +501,7 @@ pub async fn search(work: &mut Work, search: &Search) -> Result<Page<Found>, Fau
         .fetch_all(&mut *work.tx)
         .await?;
     let more = rows.len() > usize::try_from(limit).unwrap_or(usize::MAX);
-    let mut items: Vec<Found> = rows.into_iter().map(|Json(row)| row).collect();
+    let mut items: Vec<QuestionHit> = rows.into_iter().map(|Json(row)| row).collect();
     if more {
         items.pop();
     }
@@ -488,18 +509,18 @@ pub async fn search(work: &mut Work, search: &Search) -> Result<Page<Found>, Fau
         for found in &mut items {
             let content = found.question.draft.definition.get("content");
             let content = content.and_then(Value::as_str).unwrap_or_default();
-            found.highlights = highlights(content, text);
+            found.highlights = find_highlights(content, text);
         }
     }
-    Ok(Page {
+    Ok(ListPage {
         items,
         next: more.then_some(search.offset + limit),
     })
 }
 
-/// Where the words of a search stand in a text, in characters. Case does not
-/// count; words that are to be absent do not stand anywhere.
-fn highlights(text: &str, words: &str) -> Vec<(usize, usize)> {
+/// Returns the matches of search words in a text, as start and end in characters.
+/// Case is ignored, and so are excluded words.
+fn find_highlights(text: &str, words: &str) -> Vec<(usize, usize)> {
     let lower: Vec<char> = text
         .chars()
         .map(|c| c.to_lowercase().next().unwrap_or(c))
@@ -532,10 +553,13 @@ mod tests {
     #[test]
     fn words_are_found_where_they_stand() {
         let text = "\u{5149}\u{5408}\u{4f5c}\u{7528}: Light and light.";
-        assert_eq!(highlights(text, "\u{5408}\u{4f5c}"), [(1, 3)]);
-        assert_eq!(highlights(text, "LIGHT -and"), [(6, 11), (16, 21)]);
-        assert_eq!(highlights(text, "\"light\" or zebra"), [(6, 11), (16, 21)]);
-        assert_eq!(highlights("", "x"), []);
+        assert_eq!(find_highlights(text, "\u{5408}\u{4f5c}"), [(1, 3)]);
+        assert_eq!(find_highlights(text, "LIGHT -and"), [(6, 11), (16, 21)]);
+        assert_eq!(
+            find_highlights(text, "\"light\" or zebra"),
+            [(6, 11), (16, 21)]
+        );
+        assert_eq!(find_highlights("", "x"), []);
     }
 
     #[test]
@@ -545,15 +569,17 @@ mod tests {
             ..serde_json::from_value(json!({"organization_id": 1, "definition": {}})).unwrap()
         };
         let essay = draft(json!({"type": "essay", "content": "Why?"}));
-        assert_eq!(check(&essay).unwrap(), "essay");
+        assert_eq!(check_question(&essay).unwrap(), "essay");
         let wrong = draft(json!({
             "type": "single_choice", "content": "?", "answer": "c",
             "options": [{"id": "a", "text": "A"}, {"id": "b", "text": "B"}],
         }));
-        let Err(Fault::Invalid(faults)) = check(&wrong) else {
-            panic!("it has no option c");
+        let Err(ManagementError::Invalid(faults)) = check_question(&wrong) else {
+            panic!("the key names a missing option");
         };
         assert_eq!(faults[0].field, "definition.answer");
-        assert!(check(&draft(json!({"id": "q", "type": "essay", "content": "?"}))).is_err());
+        assert!(
+            check_question(&draft(json!({"id": "q", "type": "essay", "content": "?"}))).is_err()
+        );
     }
 }

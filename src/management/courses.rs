@@ -1,4 +1,4 @@
-//! Courses, and who is enrolled in them.
+//! Courses, their categories and enrolments.
 
 use std::collections::HashSet;
 
@@ -7,26 +7,26 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    Fault, FieldFault, Work,
-    resource::{self, Cursor, Page, Resource},
+    FieldFault, ManagementError, UnitOfWork,
+    resource::{self, ListPage, PageCursor, Resource},
 };
 
-/// A course as it is written.
+/// The editable fields of a course.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CourseDraft {
-    /// Shown to people.
+    /// Display title.
     pub title: String,
-    /// Markdown.
+    /// Description in Markdown.
     #[serde(default)]
     pub description: Option<String>,
-    /// Unique.
+    /// Unique code.
     pub code: String,
-    /// Who teaches it.
+    /// Number of the instructor.
     pub instructor_id: i64,
-    /// Whose it is.
+    /// Number of the owning organisation.
     pub organization_id: i64,
-    /// Where it is listed.
+    /// Number of the course category.
     #[serde(default)]
     pub category_id: Option<i64>,
     /// `draft`, `active`, `archived` or `suspended`.
@@ -35,37 +35,37 @@ pub struct CourseDraft {
     /// `beginner`, `intermediate`, `advanced` or `expert`.
     #[serde(default = "intermediate")]
     pub difficulty_level: String,
-    /// Hours of work.
+    /// Workload in hours.
     #[serde(default)]
     pub duration_hours: Option<i32>,
-    /// The most active enrolments.
+    /// Limit of active enrolments; none: no limit.
     #[serde(default)]
     pub max_students: Option<i32>,
-    /// From when people are enrolled.
+    /// Start of the enrolment period.
     #[serde(default)]
     pub enrollment_start: Option<DateTime<Utc>>,
-    /// Until when.
+    /// End of the enrolment period.
     #[serde(default)]
     pub enrollment_end: Option<DateTime<Utc>>,
-    /// First day.
+    /// First day of the course.
     #[serde(default)]
     pub course_start: Option<NaiveDate>,
-    /// Last day.
+    /// Last day of the course.
     #[serde(default)]
     pub course_end: Option<NaiveDate>,
-    /// Words to find it by.
+    /// Search tags.
     #[serde(default)]
     pub tags: Vec<String>,
-    /// Courses that should come before.
+    /// Numbers of courses to be taken before.
     #[serde(default)]
     pub prerequisites: Vec<i64>,
-    /// What is learned.
+    /// Learning objectives.
     #[serde(default)]
     pub learning_objectives: Vec<String>,
-    /// Listed for everybody of the organisation.
+    /// True if the course is listed for the whole organisation.
     #[serde(default)]
     pub is_public: bool,
-    /// Enrolments begin as pending.
+    /// True if new enrolments are pending until approved.
     #[serde(default)]
     pub requires_approval: bool,
 }
@@ -78,29 +78,29 @@ fn intermediate() -> String {
     "intermediate".to_owned()
 }
 
-/// A course.
+/// A course as staff read it.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Course {
-    /// Its number.
+    /// Number of the course.
     pub id: i64,
-    /// Rises with every change; the `ETag`.
+    /// Incremented by every change; served as the `ETag`.
     pub revision: i32,
-    /// What people wrote.
+    /// The fields that people edit.
     #[serde(flatten)]
     pub draft: CourseDraft,
-    /// Active enrolments.
+    /// Count of active enrolments.
     pub students: i64,
-    /// When it was made.
+    /// Time of creation.
     pub created_at: DateTime<Utc>,
-    /// Last change.
+    /// Time of the last change.
     pub updated_at: DateTime<Utc>,
 }
 
-/// Courses.
+/// The resource of courses.
 #[derive(Debug)]
-pub struct Courses;
+pub struct CourseResource;
 
-impl Resource for Courses {
+impl Resource for CourseResource {
     type Draft = CourseDraft;
     type Row = Course;
     const TABLE: &'static str = "courses";
@@ -133,23 +133,23 @@ impl Resource for Courses {
         FROM courses AS t";
 }
 
-/// A category of courses as it is written.
+/// The editable fields of a course category.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CourseCategoryDraft {
-    /// Whose it is.
+    /// Number of the owning organisation.
     pub organization_id: i64,
-    /// Shown to people.
+    /// Display name.
     pub name: String,
-    /// Unique in the organisation.
+    /// Unique within the organisation.
     pub code: String,
-    /// The category above.
+    /// Number of the parent category; none: a top-level category.
     #[serde(default)]
     pub parent_id: Option<i64>,
-    /// Its place among its neighbours.
+    /// Sort position among siblings.
     #[serde(default)]
     pub sort_order: i32,
-    /// Whether new courses may go there.
+    /// True if new courses may be filed here.
     #[serde(default = "yes")]
     pub is_active: bool,
 }
@@ -158,25 +158,25 @@ fn yes() -> bool {
     true
 }
 
-/// A category of courses.
+/// A course category as staff read it.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct CourseCategory {
-    /// Its number.
+    /// Number of the category.
     pub id: i64,
-    /// Rises with every change; the `ETag`.
+    /// Incremented by every change; served as the `ETag`.
     pub revision: i32,
-    /// What people wrote.
+    /// The fields that people edit.
     #[serde(flatten)]
     pub draft: CourseCategoryDraft,
-    /// Courses in it.
+    /// Count of courses in this category.
     pub courses: i64,
 }
 
-/// Categories of courses.
+/// The resource of course categories.
 #[derive(Debug)]
-pub struct CourseCategories;
+pub struct CourseCategoryResource;
 
-impl Resource for CourseCategories {
+impl Resource for CourseCategoryResource {
     type Draft = CourseCategoryDraft;
     type Row = CourseCategory;
     const TABLE: &'static str = "course_categories";
@@ -195,35 +195,36 @@ impl Resource for CourseCategories {
         FROM course_categories AS t";
 }
 
-/// Somebody who is enrolled.
+/// A person enrolled in a course.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub struct Student {
-    /// The person's number.
+#[schema(as = Student)]
+pub struct EnrolledStudent {
+    /// Number of the person.
     pub user_id: i64,
-    /// To sign in with.
+    /// Sign-in name.
     pub username: String,
-    /// Shown to people.
+    /// Display name.
     pub name: String,
     /// `pending`, `active`, `dropped` or `completed`.
     pub status: String,
-    /// First enrolment.
+    /// Time of the first enrolment.
     pub enrolled_at: DateTime<Utc>,
-    /// Last change.
+    /// Time of the last change.
     pub updated_at: DateTime<Utc>,
 }
 
-/// Who is enrolled in a course, by number.
+/// Returns a page of a course's enrolments, in the order of people's numbers.
 ///
 /// # Errors
-/// [`Fault::NotFound`] where the course is not the actor's.
-pub async fn enrolments(
-    work: &mut Work,
+/// [`ManagementError::NotFound`] if the course is not visible to the person.
+pub async fn list_enrolments(
+    work: &mut UnitOfWork,
     course: i64,
-    cursor: Cursor,
+    cursor: PageCursor,
     status: Option<&str>,
-) -> Result<Page<Student>, Fault> {
-    resource::get::<Courses>(work, course).await?;
-    let limit = cursor.limit();
+) -> Result<ListPage<EnrolledStudent>, ManagementError> {
+    resource::get_row::<CourseResource>(work, course).await?;
+    let limit = cursor.clamped_limit();
     let rows = sqlx::query_as(
         "SELECT n.user_id, jsonb_build_object(
              'user_id', n.user_id, 'username', u.username, 'name', u.name, 'status', n.status,
@@ -240,14 +241,15 @@ pub async fn enrolments(
     .bind(status)
     .fetch_all(&mut *work.tx)
     .await?;
-    Ok(Page::of(rows, limit))
+    Ok(ListPage::from_rows(rows, limit))
 }
 
-/// Who is to be enrolled, and how.
+/// People to be enrolled, and the status of their enrolment.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Enrolment {
-    /// Names to sign in with.
+#[schema(as = Enrolment)]
+pub struct NewEnrolments {
+    /// Sign-in names.
     pub people: Vec<String>,
     /// `pending`, `active`, `dropped` or `completed`.
     #[serde(default = "active")]
@@ -261,8 +263,13 @@ fn active() -> String {
 /// Enrols people in a course, all or none.
 ///
 /// # Errors
-/// With every name that nobody of the organisation has.
-pub async fn enrol(work: &mut Work, course: i64, enrolment: &Enrolment) -> Result<i64, Fault> {
+/// [`ManagementError::Invalid`] with every name that is unknown in the organisation, and if
+/// the course would exceed `max_students`.
+pub async fn enrol_people(
+    work: &mut UnitOfWork,
+    course: i64,
+    enrolment: &NewEnrolments,
+) -> Result<i64, ManagementError> {
     let (organization, limit): (i64, Option<i32>) = sqlx::query_as(
         "SELECT organization_id, max_students FROM courses WHERE id = $1 FOR UPDATE",
     )
@@ -280,10 +287,15 @@ pub async fn enrol(work: &mut Work, course: i64, enrolment: &Enrolment) -> Resul
         .iter()
         .enumerate()
         .filter(|(_, name)| !known.contains(name.as_str()))
-        .map(|(index, _)| FieldFault::new(format!("people[{index}]"), "is nobody here"))
+        .map(|(index, _)| {
+            FieldFault::new(
+                format!("people[{index}]"),
+                "is not a person of this organisation",
+            )
+        })
         .collect();
     if !faults.is_empty() {
-        return Err(Fault::Invalid(faults));
+        return Err(ManagementError::Invalid(faults));
     }
     let ids: Vec<i64> = found.iter().map(|(id, _)| *id).collect();
     let changed = sqlx::query(
@@ -304,8 +316,8 @@ pub async fn enrol(work: &mut Work, course: i64, enrolment: &Enrolment) -> Resul
     .fetch_one(&mut *work.tx)
     .await?;
     if limit.is_some_and(|limit| students > i64::from(limit)) {
-        let message = format!("would make {students} students, more than the course takes");
-        return Err(Fault::field("people", message));
+        let message = format!("would make {students} students, over the course's `max_students`");
+        return Err(ManagementError::invalid_field("people", message));
     }
     Ok(i64::try_from(changed.rows_affected()).unwrap_or(i64::MAX))
 }

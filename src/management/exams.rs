@@ -1,10 +1,9 @@
-//! Exams as they are written: settings, sections, questions; drawing questions
-//! from the bank; publishing; accommodations.
+//! Exam drafts: settings, sections and questions, random draws from the bank,
+//! publication and accommodations.
 //!
-//! What people edit is the composition. Publishing makes an exam file out of it,
-//! checks that whole, and freezes it as a version; attempts are about versions.
-//! So an exam can be edited while it is taken: the next version is for those who
-//! start later.
+//! People edit the composition. Publication builds an exam file from it, checks
+//! the whole file and freezes it as a version. Attempts refer to versions, so an
+//! exam can be edited while it is taken: later starts get the next version.
 
 pub mod publish;
 
@@ -16,12 +15,12 @@ use sqlx::types::Json;
 use utoipa::ToSchema;
 
 use super::{
-    Fault, FieldFault, Work,
-    resource::{self, Cursor, Page, Resource},
+    FieldFault, ManagementError, UnitOfWork,
+    resource::{self, ListPage, PageCursor, Resource},
 };
 use crate::domain::admission::hashed_password;
 
-/// An exam's settings as they are written; the exam file's keys where it has them.
+/// The editable settings of an exam, named as in the exam file where it has them.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(
@@ -29,81 +28,81 @@ use crate::domain::admission::hashed_password;
     reason = "independent settings of the exam file"
 )]
 pub struct ExamDraft {
-    /// Unique.
+    /// Unique code.
     pub code: String,
-    /// Shown to people.
+    /// Display title.
     pub title: String,
-    /// Whose it is.
+    /// Number of the owning organisation.
     pub organization_id: i64,
-    /// The course whose students take it; none: of the organisation as a whole.
+    /// Number of the course whose students take the exam; none: the whole organisation.
     #[serde(default)]
     pub course_id: Option<i64>,
-    /// For staff.
+    /// Description for staff.
     #[serde(default)]
     pub description: Option<String>,
-    /// For candidates, Markdown.
+    /// Instructions for candidates, in Markdown.
     #[serde(default)]
     pub instructions: String,
     /// `quiz`, `assignment`, `midterm`, `final`, `certification` or `practice`.
     #[serde(default = "quiz")]
     pub r#type: String,
-    /// 1 to 1440.
+    /// Duration in minutes, 1 to 1440.
     pub duration_minutes: i32,
-    /// 1 to 10.
+    /// Attempts of a candidate, 1 to 10.
     #[serde(default = "one")]
     pub max_attempts: i32,
-    /// Percent.
+    /// Passing score, percent.
     #[serde(default = "sixty", with = "rust_decimal::serde::float")]
     #[schema(value_type = f64)]
     pub passing_score: Decimal,
-    /// Nobody starts answering before.
+    /// Opening time: answering starts here at the earliest.
     #[serde(default)]
     pub available_from: Option<DateTime<Utc>>,
-    /// Nobody enters after.
+    /// Closing time: no attempt starts later.
     #[serde(default)]
     pub available_until: Option<DateTime<Utc>>,
-    /// So early candidates may enter and wait.
+    /// Minutes before the opening time from which candidates may enter and wait.
     #[serde(default = "fifteen")]
     pub lobby_minutes: i32,
-    /// So long after the deadline answers still count, marked late.
+    /// Minutes after the deadline in which answers count, marked late.
     #[serde(default)]
     pub grace_period_minutes: i32,
-    /// Fraction that a late hand-in loses.
+    /// Fraction of the score that a late hand-in loses.
     #[serde(default, with = "rust_decimal::serde::float")]
     #[schema(value_type = f64)]
     pub late_submission_penalty: Decimal,
-    /// Whether a late starter may run past the end of the window.
+    /// True if a late start keeps the full duration past the closing time.
     #[serde(default)]
     pub full_duration_after_close: bool,
-    /// Whether each candidate has an own order of questions.
+    /// True if the order of questions differs by candidate.
     #[serde(default)]
     pub shuffle_questions: bool,
-    /// Whether each candidate has an own order of options.
+    /// True if the order of options differs by candidate.
     #[serde(default)]
     pub shuffle_options: bool,
-    /// Whether the result goes out with the hand-in.
+    /// True if the result is shown with the hand-in.
     #[serde(default = "yes")]
     pub show_results_immediately: bool,
-    /// Whether candidates may look at the result later.
+    /// True if candidates may read the result later.
     #[serde(default = "yes")]
     pub allow_review: bool,
-    /// Whether results show the right answers.
+    /// True if results show the correct answers.
     #[serde(default)]
     pub show_correct_answers: bool,
-    /// Addresses or networks; empty: from anywhere.
+    /// Addresses or networks that may take the exam; empty: all.
     #[serde(default)]
     pub ip_restrictions: Vec<String>,
-    /// `takeover` or `reject`.
+    /// Treatment of a second device: `takeover` or `reject`.
     #[serde(default = "takeover")]
     pub session_policy: String,
-    /// Whether two people mark each answer that a machine cannot.
+    /// True if two people mark each answer that the key cannot grade.
     #[serde(default)]
     pub second_marking: bool,
-    /// Points by which they may differ; over it a third one decides.
+    /// Points by which two marks may differ before a third marker decides.
     #[serde(default, with = "rust_decimal::serde::float")]
     #[schema(value_type = f64)]
     pub second_marking_tolerance: Decimal,
-    /// The exam file's `on_disconnect`, where it is not the default.
+    /// Further keys of the exam file, such as `on_disconnect`.
     #[serde(default)]
     #[schema(value_type = Object)]
     pub settings: Map<String, Value>,
@@ -141,45 +140,46 @@ fn takeover() -> String {
     "takeover".to_owned()
 }
 
-/// An exam as staff see it.
+/// An exam as staff read it.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct Exam {
-    /// Its number.
+#[schema(as = Exam)]
+pub struct ExamRecord {
+    /// Number of the exam.
     pub id: i64,
-    /// Rises with every change; the `ETag`.
+    /// Incremented by every change; served as the `ETag`.
     pub revision: i32,
-    /// What people wrote.
+    /// The settings that people edit.
     #[serde(flatten)]
     pub draft: ExamDraft,
     /// `draft`, `review`, `published`, `active`, `completed` or `archived`.
     pub status: String,
-    /// Whether starting asks for a password.
+    /// True if a start requires a password.
     pub password_protected: bool,
-    /// Of the composition.
+    /// Questions in the composition.
     pub questions_count: i32,
-    /// Of the composition.
+    /// Points in the composition.
     pub total_points: f64,
-    /// Attempts, as the statistics last counted them.
+    /// Attempts, as of the last refresh of the statistics.
     pub attempts_count: i32,
-    /// Those that were handed in.
+    /// Attempts that were handed in.
     pub completed_attempts: i32,
-    /// The version that new attempts are about.
+    /// Version that new attempts get.
     pub version: Option<String>,
-    /// Last publication.
+    /// Time of the last publication.
     pub published_at: Option<DateTime<Utc>>,
-    /// When all results were released.
+    /// Time at which all results were released.
     pub results_released_at: Option<DateTime<Utc>>,
-    /// When it was made.
+    /// Time of creation.
     pub created_at: DateTime<Utc>,
 }
 
-/// Exams.
+/// The resource of exams.
 #[derive(Debug)]
-pub struct Exams;
+pub struct ExamResource;
 
-impl Resource for Exams {
+impl Resource for ExamResource {
     type Draft = ExamDraft;
-    type Row = Exam;
+    type Row = ExamRecord;
     const TABLE: &'static str = "exams";
     const NAME: &'static str = "exam";
     const COLUMNS: &'static [&'static str] = &[
@@ -218,14 +218,17 @@ impl Resource for Exams {
         FROM exams AS t";
 }
 
-/// Makes an exam that its maker may change.
+/// Creates an exam that its author may change.
 ///
 /// # Errors
-/// What the settings do not take; [`Fault::Invalid`] over the organisation's limit.
-pub async fn create(work: &mut Work, draft: &ExamDraft) -> Result<Exam, Fault> {
-    let mut row = serde_json::to_value(draft).map_err(Fault::internal)?;
-    row["created_by"] = json!(work.actor.user_id);
-    let columns = Exams::COLUMNS.join(", ");
+/// [`ManagementError::Invalid`] for invalid settings and over the organisation's `max_exams`.
+pub async fn create_exam(
+    work: &mut UnitOfWork,
+    draft: &ExamDraft,
+) -> Result<ExamRecord, ManagementError> {
+    let mut row = serde_json::to_value(draft).map_err(ManagementError::internal)?;
+    row["created_by"] = json!(work.principal.user_id);
+    let columns = ExamResource::COLUMNS.join(", ");
     let sql = format!(
         "INSERT INTO exams ({columns}, created_by)
          SELECT {columns}, created_by FROM jsonb_populate_record(NULL::exams, $1)
@@ -235,45 +238,46 @@ pub async fn create(work: &mut Work, draft: &ExamDraft) -> Result<Exam, Fault> {
         .bind(Json(row))
         .fetch_one(&mut *work.tx)
         .await?;
-    resource::get::<Exams>(work, id).await
+    resource::get_row::<ExamResource>(work, id).await
 }
 
 /// The sections of an exam and their questions.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Composition {
-    /// In their order.
-    pub sections: Vec<Section>,
+#[schema(as = Composition)]
+pub struct ExamComposition {
+    /// Sections in their order.
+    pub sections: Vec<ComposedSection>,
 }
 
-/// A section.
+/// A section of an exam's composition.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(as = ComposedSection)]
-pub struct Section {
-    /// Unique within the exam.
+pub struct ComposedSection {
+    /// Id, unique within the exam.
     pub id: String,
-    /// Shown to people.
+    /// Display title.
     #[serde(default)]
     pub title: String,
-    /// A time limit of its own.
+    /// Time limit of the section, in minutes.
     #[serde(default)]
     pub time_limit_minutes: Option<i32>,
-    /// In their order.
+    /// Questions in their order.
     #[serde(default)]
-    pub questions: Vec<Placed>,
+    pub questions: Vec<ComposedQuestion>,
 }
 
-/// A question in its place.
+/// A question of the bank within a section.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Placed {
-    /// Number in the bank: this version.
+#[schema(as = Placed)]
+pub struct ComposedQuestion {
+    /// Number of the question's version in the bank.
     pub question_id: i64,
-    /// Its id within the exam; none: `q` and the number.
+    /// Id within the exam; none: `q` and the number.
     #[serde(default)]
     pub id: Option<String>,
-    /// None: the question's own.
+    /// Points; none: the default of the question.
     #[serde(default, with = "rust_decimal::serde::float_option")]
     #[schema(value_type = Option<f64>)]
     pub points: Option<Decimal>,
@@ -291,20 +295,27 @@ SELECT jsonb_build_object('sections', coalesce(jsonb_agg(jsonb_build_object(
 FROM exam_sections AS s
 WHERE s.exam_id = $1";
 
-/// What an exam is made of.
+/// Returns the composition of an exam.
 ///
 /// # Errors
-/// As every query.
-pub async fn composition(work: &mut Work, exam: i64) -> Result<Composition, Fault> {
-    let Json(composition): Json<Composition> = sqlx::query_scalar(COMPOSITION)
+/// Database errors.
+pub async fn read_composition(
+    work: &mut UnitOfWork,
+    exam: i64,
+) -> Result<ExamComposition, ManagementError> {
+    let Json(composition): Json<ExamComposition> = sqlx::query_scalar(COMPOSITION)
         .bind(exam)
         .fetch_one(&mut *work.tx)
         .await?;
     Ok(composition)
 }
 
-/// Raises the revision of an exam that the actor may change, and locks it.
-async fn touch(work: &mut Work, exam: i64, revision: Option<i32>) -> Result<(), Fault> {
+/// Locks an exam that the person may change, and increments its revision.
+async fn raise_revision(
+    work: &mut UnitOfWork,
+    exam: i64,
+    revision: Option<i32>,
+) -> Result<(), ManagementError> {
     let current: i32 = sqlx::query_scalar("SELECT revision FROM exams WHERE id = $1")
         .bind(exam)
         .fetch_one(&mut *work.tx)
@@ -317,8 +328,8 @@ async fn touch(work: &mut Work, exam: i64, revision: Option<i32>) -> Result<(), 
             .execute(&mut *work.tx)
             .await?;
     match touched.rows_affected() {
-        0 if current == expected => Err(Fault::Forbidden),
-        0 => Err(Fault::Stale),
+        0 if current == expected => Err(ManagementError::Forbidden),
+        0 => Err(ManagementError::Stale),
         _ => Ok(()),
     }
 }
@@ -341,23 +352,28 @@ FROM (
 ) AS s
 WHERE e.id = $1";
 
-/// Replaces what an exam is made of.
+/// Replaces the composition of an exam.
 ///
 /// # Errors
-/// [`Fault::Stale`]; questions that are not the organisation's.
-pub async fn compose(
-    work: &mut Work,
+/// [`ManagementError::Stale`]; [`ManagementError::Invalid`] for questions that are not in the
+/// organisation's bank.
+pub async fn replace_composition(
+    work: &mut UnitOfWork,
     exam: i64,
     revision: i32,
-    composition: &Composition,
-) -> Result<Exam, Fault> {
-    touch(work, exam, Some(revision)).await?;
-    place(work, exam, composition).await?;
-    resource::get::<Exams>(work, exam).await
+    composition: &ExamComposition,
+) -> Result<ExamRecord, ManagementError> {
+    raise_revision(work, exam, Some(revision)).await?;
+    write_composition(work, exam, composition).await?;
+    resource::get_row::<ExamResource>(work, exam).await
 }
 
-async fn place(work: &mut Work, exam: i64, composition: &Composition) -> Result<(), Fault> {
-    let sections = serde_json::to_value(composition).map_err(Fault::internal)?;
+async fn write_composition(
+    work: &mut UnitOfWork,
+    exam: i64,
+    composition: &ExamComposition,
+) -> Result<(), ManagementError> {
+    let sections = serde_json::to_value(composition).map_err(ManagementError::internal)?;
     sqlx::query("DELETE FROM exam_sections WHERE exam_id = $1")
         .bind(exam)
         .execute(&mut *work.tx)
@@ -390,10 +406,10 @@ async fn place(work: &mut Work, exam: i64, composition: &Composition) -> Result<
 }
 
 async fn unknown_questions(
-    work: &mut Work,
+    work: &mut UnitOfWork,
     exam: i64,
-    composition: &Composition,
-) -> Result<Fault, Fault> {
+    composition: &ExamComposition,
+) -> Result<ManagementError, ManagementError> {
     let known: Vec<i64> =
         sqlx::query_scalar("SELECT question_id FROM exam_questions WHERE exam_id = $1")
             .bind(exam)
@@ -405,45 +421,47 @@ async fn unknown_questions(
             if !known.contains(&placed.question_id) {
                 faults.push(FieldFault::new(
                     format!("sections[{section}].questions[{position}].question_id"),
-                    "names no question of this organisation's bank",
+                    "is not a question of this organisation's bank",
                 ));
             }
         }
     }
-    Ok(Fault::Invalid(faults))
+    Ok(ManagementError::Invalid(faults))
 }
 
-/// Which questions are to be drawn.
+/// Conditions of a random draw of questions.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Draw {
-    /// Into this section, which is made where it is not there.
+#[schema(as = Draw)]
+pub struct QuestionDraw {
+    /// Section that gets the questions, created if missing.
     pub section: String,
-    /// So many.
+    /// Count of questions, 1 to 500.
     pub count: i64,
-    /// From this category, or one below it.
+    /// Category, including its subcategories.
     #[serde(default)]
     pub category_id: Option<i64>,
-    /// As hard as this.
+    /// Difficulty.
     #[serde(default)]
     pub difficulty: Option<String>,
-    /// Of this type.
+    /// Question type.
     #[serde(default)]
     pub r#type: Option<String>,
-    /// With all of these labels.
+    /// Tags, all of which a question must have.
     #[serde(default)]
     pub tags: Vec<String>,
-    /// The same seed draws the same questions from the same bank.
+    /// Seed; the same one draws the same questions from an unchanged bank.
     #[serde(default)]
     pub seed: Option<i64>,
 }
 
-/// What was drawn.
+/// Result of a random draw.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Drawn {
-    /// With which it is drawn again.
+#[schema(as = Drawn)]
+pub struct DrawnQuestions {
+    /// Seed that repeats the draw.
     pub seed: i64,
-    /// Numbers in the bank.
+    /// Numbers of the questions in the bank.
     pub questions: Vec<i64>,
 }
 
@@ -468,15 +486,20 @@ LIMIT $2";
 /// Draws questions at random and adds them to an exam.
 ///
 /// # Errors
-/// Where the bank has fewer that fit.
-pub async fn draw(work: &mut Work, exam: i64, revision: i32, draw: &Draw) -> Result<Drawn, Fault> {
-    touch(work, exam, Some(revision)).await?;
+/// [`ManagementError::Invalid`] if too few questions of the bank match.
+pub async fn draw_questions(
+    work: &mut UnitOfWork,
+    exam: i64,
+    revision: i32,
+    draw: &QuestionDraw,
+) -> Result<DrawnQuestions, ManagementError> {
+    raise_revision(work, exam, Some(revision)).await?;
     let seed = match draw.seed {
         Some(seed) => seed,
-        None => i64::from(getrandom::u32().map_err(Fault::internal)?),
+        None => i64::from(getrandom::u32().map_err(ManagementError::internal)?),
     };
     if !(1..=500).contains(&draw.count) {
-        return Err(Fault::field("count", "must be 1 to 500"));
+        return Err(ManagementError::invalid_field("count", "must be 1 to 500"));
     }
     let questions: Vec<i64> = sqlx::query_scalar(DRAW)
         .bind(exam)
@@ -489,11 +512,11 @@ pub async fn draw(work: &mut Work, exam: i64, revision: i32, draw: &Draw) -> Res
         .fetch_all(&mut *work.tx)
         .await?;
     if i64::try_from(questions.len()) != Ok(draw.count) {
-        let message = format!("the bank has {} that fit", questions.len());
-        return Err(Fault::field("count", message));
+        let message = format!("the bank has {} matching questions", questions.len());
+        return Err(ManagementError::invalid_field("count", message));
     }
-    let mut composition = composition(work, exam).await?;
-    let drawn = questions.iter().map(|id| Placed {
+    let mut composition = read_composition(work, exam).await?;
+    let drawn = questions.iter().map(|id| ComposedQuestion {
         question_id: *id,
         id: None,
         points: None,
@@ -504,28 +527,28 @@ pub async fn draw(work: &mut Work, exam: i64, revision: i32, draw: &Draw) -> Res
         .find(|section| section.id == draw.section)
     {
         Some(section) => section.questions.extend(drawn),
-        None => composition.sections.push(Section {
+        None => composition.sections.push(ComposedSection {
             id: draw.section.clone(),
             title: String::new(),
             time_limit_minutes: None,
             questions: drawn.collect(),
         }),
     }
-    place(work, exam, &composition).await?;
-    Ok(Drawn { seed, questions })
+    write_composition(work, exam, &composition).await?;
+    Ok(DrawnQuestions { seed, questions })
 }
 
-/// Ends an exam, opens it again, or puts it away.
+/// Moves an exam to another status: ends, reopens or archives it.
 ///
 /// # Errors
-/// [`Fault::State`] where that does not follow.
+/// [`ManagementError::WrongState`] if the exam's status does not allow the step.
 pub async fn set_status(
-    work: &mut Work,
+    work: &mut UnitOfWork,
     exam: i64,
     revision: i32,
     status: &str,
-) -> Result<Exam, Fault> {
-    let current = resource::get::<Exams>(work, exam).await?;
+) -> Result<ExamRecord, ManagementError> {
+    let current = resource::get_row::<ExamResource>(work, exam).await?;
     let allowed = match status {
         "review" => current.status == "draft",
         "draft" => matches!(current.status.as_str(), "review" | "archived"),
@@ -538,32 +561,37 @@ pub async fn set_status(
         }
         "completed" => matches!(current.status.as_str(), "published" | "active"),
         "archived" => !matches!(current.status.as_str(), "published" | "active"),
-        _ => return Err(Fault::field("status", "is not a status")),
+        _ => {
+            return Err(ManagementError::invalid_field(
+                "status",
+                "is not a status of an exam",
+            ));
+        }
     };
     if !allowed {
         let sentence = format!("the exam is {} and cannot become {status}", current.status);
-        return Err(Fault::State(sentence));
+        return Err(ManagementError::WrongState(sentence));
     }
-    touch(work, exam, Some(revision)).await?;
+    raise_revision(work, exam, Some(revision)).await?;
     sqlx::query("UPDATE exams SET status = $2 WHERE id = $1")
         .bind(exam)
         .bind(status)
         .execute(&mut *work.tx)
         .await?;
-    resource::get::<Exams>(work, exam).await
+    resource::get_row::<ExamResource>(work, exam).await
 }
 
-/// Sets the password that starting asks for, from the next publication on.
+/// Sets the password that a start requires, from the next publication on.
 ///
 /// # Errors
-/// As every change.
+/// [`ManagementError::Stale`], [`ManagementError::Forbidden`].
 pub async fn set_password(
-    work: &mut Work,
+    work: &mut UnitOfWork,
     exam: i64,
     revision: i32,
     password: Option<&str>,
-) -> Result<Exam, Fault> {
-    touch(work, exam, Some(revision)).await?;
+) -> Result<ExamRecord, ManagementError> {
+    raise_revision(work, exam, Some(revision)).await?;
     let code: String = sqlx::query_scalar("SELECT code FROM exams WHERE id = $1")
         .bind(exam)
         .fetch_one(&mut *work.tx)
@@ -573,21 +601,21 @@ pub async fn set_password(
         .bind(password.map(|password| hashed_password(&code.into(), password)))
         .execute(&mut *work.tx)
         .await?;
-    resource::get::<Exams>(work, exam).await
+    resource::get_row::<ExamResource>(work, exam).await
 }
 
-/// A candidate's time at one exam.
+/// Extra time of a candidate at one exam.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Accommodation {
-    /// Multiplies the duration, 1 or more.
+    /// Factor of the duration, 1 or more.
     #[serde(default = "unchanged", with = "rust_decimal::serde::float")]
     #[schema(value_type = f64)]
     pub time_factor: Decimal,
-    /// Added to the duration.
+    /// Minutes added to the duration.
     #[serde(default)]
     pub extra_minutes: i64,
-    /// Why, for the record.
+    /// Reason, kept with the accommodation.
     #[serde(default)]
     pub reason: String,
 }
@@ -596,17 +624,17 @@ fn unchanged() -> Decimal {
     Decimal::ONE
 }
 
-/// Gives a candidate more time at one exam, from the next start on.
+/// Grants a candidate extra time at one exam, from the next start on.
 ///
 /// # Errors
-/// Where the exam or the person is not the actor's.
-pub async fn accommodate(
-    work: &mut Work,
+/// [`ManagementError::NotFound`] if the exam or the candidate is not visible to the person.
+pub async fn grant_accommodation(
+    work: &mut UnitOfWork,
     exam: i64,
     username: &str,
     wanted: &Accommodation,
-) -> Result<(), Fault> {
-    touch(work, exam, None).await?;
+) -> Result<(), ManagementError> {
+    raise_revision(work, exam, None).await?;
     let done = sqlx::query(
         "INSERT INTO exam_accommodations (exam_id, user_id, time_factor, extra_time_ms, reason, granted_by)
          SELECT e.id, p.id, $3, $4, $5, $6
@@ -622,44 +650,45 @@ pub async fn accommodate(
     .bind(wanted.time_factor)
     .bind(wanted.extra_minutes.saturating_mul(60_000))
     .bind(&wanted.reason)
-    .bind(work.actor.user_id)
+    .bind(work.principal.user_id)
     .execute(&mut *work.tx)
     .await?;
     if done.rows_affected() == 0 {
-        return Err(Fault::NotFound);
+        return Err(ManagementError::NotFound);
     }
     Ok(())
 }
 
-/// More time that somebody has at an exam.
+/// A candidate with an accommodation at an exam.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub struct Accommodated {
-    /// The person's number.
+#[schema(as = Accommodated)]
+pub struct AccommodatedCandidate {
+    /// Number of the person.
     pub user_id: i64,
-    /// To sign in with.
+    /// Sign-in name.
     pub username: String,
-    /// Shown to people.
+    /// Display name.
     pub name: String,
-    /// What was granted.
+    /// The granted accommodation.
     #[serde(flatten)]
     pub granted: Accommodation,
-    /// The number of who granted it.
+    /// Number of the person who granted it.
     pub granted_by: Option<i64>,
-    /// Last change.
+    /// Time of the last change.
     pub updated_at: DateTime<Utc>,
 }
 
-/// Who has more time at an exam, by number.
+/// Returns a page of an exam's accommodations, in the order of people's numbers.
 ///
 /// # Errors
-/// [`Fault::NotFound`] where the exam is not the actor's.
-pub async fn accommodations(
-    work: &mut Work,
+/// [`ManagementError::NotFound`] if the exam is not visible to the person.
+pub async fn list_accommodations(
+    work: &mut UnitOfWork,
     exam: i64,
-    cursor: Cursor,
-) -> Result<Page<Accommodated>, Fault> {
-    resource::get::<Exams>(work, exam).await?;
-    let limit = cursor.limit();
+    cursor: PageCursor,
+) -> Result<ListPage<AccommodatedCandidate>, ManagementError> {
+    resource::get_row::<ExamResource>(work, exam).await?;
+    let limit = cursor.clamped_limit();
     let rows = sqlx::query_as(
         "SELECT a.user_id, jsonb_build_object(
              'user_id', a.user_id, 'username', u.username, 'name', u.name,
@@ -676,19 +705,19 @@ pub async fn accommodations(
     .bind(limit + 1)
     .fetch_all(&mut *work.tx)
     .await?;
-    Ok(Page::of(rows, limit))
+    Ok(ListPage::from_rows(rows, limit))
 }
 
-/// Takes an accommodation back; attempts that have begun keep theirs.
+/// Revokes an accommodation; started attempts keep theirs.
 ///
 /// # Errors
-/// [`Fault::NotFound`] where there is none.
-pub async fn take_accommodation_back(
-    work: &mut Work,
+/// [`ManagementError::NotFound`] if the candidate has none.
+pub async fn revoke_accommodation(
+    work: &mut UnitOfWork,
     exam: i64,
     username: &str,
-) -> Result<(), Fault> {
-    touch(work, exam, None).await?;
+) -> Result<(), ManagementError> {
+    raise_revision(work, exam, None).await?;
     let gone = sqlx::query(
         "DELETE FROM exam_accommodations AS a
          USING exams AS e
@@ -700,7 +729,7 @@ pub async fn take_accommodation_back(
     .execute(&mut *work.tx)
     .await?;
     if gone.rows_affected() == 0 {
-        return Err(Fault::NotFound);
+        return Err(ManagementError::NotFound);
     }
     Ok(())
 }

@@ -1,22 +1,22 @@
-//! Why a piece of work was not done, and how what PostgreSQL says becomes that.
+//! Errors of the management side, and the translation of PostgreSQL's errors.
 //!
-//! Constraints are named after what they guard, `table_column_kind`; so a
-//! violation names the field without a list of all constraints here.
+//! Constraints are named `table_column_kind`, so a violation names the field
+//! without a list of all constraints here.
 
 use serde::Serialize;
 use sqlx::{error::ErrorKind, postgres::PgDatabaseError};
 
-/// What is wrong with one field.
+/// An error in one field of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct FieldFault {
-    /// Which field, or `[row].field` in an import.
+    /// Path of the field; `[row].field` in an import.
     pub field: String,
-    /// What is wrong with it, a sentence without its subject.
+    /// Predicate of a sentence whose subject is the field.
     pub message: String,
 }
 
 impl FieldFault {
-    /// A fault of a field.
+    /// Creates an error of a field.
     pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
             field: field.into(),
@@ -25,54 +25,54 @@ impl FieldFault {
     }
 }
 
-/// Why a piece of work was not done.
+/// Errors of a unit of work.
 #[derive(Debug, thiserror::Error)]
-pub enum Fault {
-    /// No valid log-in.
+pub enum ManagementError {
+    /// The request has no valid log-in.
     #[error("not signed in")]
     NotSignedIn,
-    /// The person may not do this.
+    /// The person lacks the permission.
     #[error("not allowed")]
     Forbidden,
-    /// Nothing there that the person may see.
+    /// No such row is visible to the person.
     #[error("not found")]
     NotFound,
-    /// The data is not right.
+    /// Fields of the request are invalid.
     #[error("the data is not right")]
     Invalid(Vec<FieldFault>),
-    /// Somebody or something has this value already.
+    /// Another row has this unique value.
     #[error("{0} is taken")]
     Duplicate(String),
-    /// What is to be deleted is used.
+    /// Another table refers to the row to be deleted.
     #[error("used by {0}")]
     InUse(String),
-    /// It does not stand as the request assumes.
+    /// The state of the row does not allow the request; a sentence that says why.
     #[error("{0}")]
-    State(String),
-    /// It was changed meanwhile.
+    WrongState(String),
+    /// Another revision was written since the client read the row.
     #[error("changed meanwhile")]
     Stale,
-    /// The database does not answer, or asks to try again.
+    /// The database does not answer, or aborted the transaction; a retry may succeed.
     #[error("the database does not answer")]
     Unavailable,
-    /// A fault of ours.
-    #[error("internal fault")]
+    /// An error that the client cannot mend.
+    #[error("internal error")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-impl Fault {
-    /// One field that is not right.
-    pub fn field(field: impl Into<String>, message: impl Into<String>) -> Self {
+impl ManagementError {
+    /// Creates an error of one invalid field.
+    pub fn invalid_field(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self::Invalid(vec![FieldFault::new(field, message)])
     }
 
-    /// A fault of ours.
+    /// Wraps an error that the client cannot mend.
     pub fn internal(error: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self::Internal(Box::new(error))
     }
 }
 
-impl From<sqlx::Error> for Fault {
+impl From<sqlx::Error> for ManagementError {
     fn from(error: sqlx::Error) -> Self {
         if matches!(error, sqlx::Error::RowNotFound) {
             return Self::NotFound;
@@ -80,7 +80,7 @@ impl From<sqlx::Error> for Fault {
         let refused = error
             .as_database_error()
             .and_then(|refused| refused.try_downcast_ref::<PgDatabaseError>());
-        if let Some(fault) = refused.and_then(of_database) {
+        if let Some(fault) = refused.and_then(from_database) {
             return fault;
         }
         if matches!(
@@ -94,38 +94,40 @@ impl From<sqlx::Error> for Fault {
     }
 }
 
-fn of_database(refused: &PgDatabaseError) -> Option<Fault> {
+fn from_database(refused: &PgDatabaseError) -> Option<ManagementError> {
     let constraint = refused.constraint().unwrap_or_default();
-    let field = || field_of(constraint, refused.table().unwrap_or_default());
+    let field = || constraint_field(constraint, refused.table().unwrap_or_default());
     Some(match sqlx::error::DatabaseError::kind(refused) {
-        ErrorKind::UniqueViolation => Fault::Duplicate(field()),
+        ErrorKind::UniqueViolation => ManagementError::Duplicate(field()),
         ErrorKind::ForeignKeyViolation if refused.message().starts_with("update or delete") => {
-            Fault::InUse(refused.table().unwrap_or_default().to_owned())
+            ManagementError::InUse(refused.table().unwrap_or_default().to_owned())
         }
-        ErrorKind::ForeignKeyViolation => Fault::field(field(), "names nothing that is there"),
+        ErrorKind::ForeignKeyViolation => {
+            ManagementError::invalid_field(field(), "names nothing that is there")
+        }
         ErrorKind::NotNullViolation => {
-            Fault::field(refused.column().unwrap_or_default(), "is missing")
+            ManagementError::invalid_field(refused.column().unwrap_or_default(), "is missing")
         }
         ErrorKind::CheckViolation => {
             let column = refused.column().map_or_else(field, str::to_owned);
-            Fault::field(column, refused.hint().unwrap_or("is not allowed"))
+            ManagementError::invalid_field(column, refused.hint().unwrap_or("is not allowed"))
         }
         ErrorKind::ExclusionViolation | ErrorKind::Other | _ => match refused.code() {
-            // Row policies and grants alike: it is not the person's to change.
-            "42501" => Fault::Forbidden,
-            // Lost to another transaction, the server stops, or takes no more.
+            // Row policies and grants alike: the person may not change the row.
+            "42501" => ManagementError::Forbidden,
+            // Transaction rollback, operator intervention, insufficient resources.
             code if code.starts_with("40") || code.starts_with("57") || code.starts_with("53") => {
-                Fault::Unavailable
+                ManagementError::Unavailable
             }
-            // Values that a type does not take: dates, numbers, texts.
-            code if code.starts_with("22") => Fault::field("", refused.message()),
+            // Data exceptions: dates, numbers or texts out of their type's range.
+            code if code.starts_with("22") => ManagementError::invalid_field("", refused.message()),
             _ => return None,
         },
     })
 }
 
-/// `courses_course_end_check` of `courses` is about `course_end`.
-fn field_of(constraint: &str, table: &str) -> String {
+/// Returns the column in a constraint's name: `course_end` for `courses_course_end_check`.
+fn constraint_field(constraint: &str, table: &str) -> String {
     let name = constraint
         .strip_prefix(table)
         .map_or(constraint, |rest| rest.trim_start_matches('_'));
@@ -149,7 +151,7 @@ mod tests {
             ("questions_one_latest_idx", "questions", "one_latest"),
             ("something", "users", "something"),
         ] {
-            assert_eq!(field_of(constraint, table), field);
+            assert_eq!(constraint_field(constraint, table), field);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What staff look at: statistics, rankings, attempts, the audit trail and
+//! Reports for staff: statistics, rankings, attempts, the audit trail and
 //! security events.
 
 use chrono::{DateTime, Utc};
@@ -7,15 +7,16 @@ use serde_json::Value;
 use sqlx::types::Json;
 use utoipa::ToSchema;
 
-use super::{Fault, Work};
+use super::{ManagementError, UnitOfWork};
 
-/// Statistics of an exam and of its questions, as of the last refresh.
+/// Statistics of an exam and its questions, as of the last refresh.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Statistics {
-    /// Of the exam: attempts, mean, deviation, quartiles, duration, Cronbach's alpha.
+#[schema(as = Statistics)]
+pub struct ExamStatistics {
+    /// Attempts, mean, deviation, quartiles, duration and Cronbach's alpha of the exam.
     #[schema(value_type = Object)]
     pub exam: Value,
-    /// One entry a question: facility, discrimination, mean time, distractors.
+    /// Facility, discrimination, mean time and distractors of each question.
     #[schema(value_type = Vec<Object>)]
     pub questions: Vec<Value>,
 }
@@ -49,11 +50,14 @@ JOIN LATERAL (
 WHERE s.exam_id = $1
 ORDER BY x.question_key";
 
-/// The statistics of an exam.
+/// Returns the statistics of an exam.
 ///
 /// # Errors
-/// [`Fault::NotFound`] where it has none yet.
-pub async fn statistics(work: &mut Work, exam: i64) -> Result<Statistics, Fault> {
+/// [`ManagementError::NotFound`] before their first refresh.
+pub async fn exam_statistics(
+    work: &mut UnitOfWork,
+    exam: i64,
+) -> Result<ExamStatistics, ManagementError> {
     let Json(head): Json<Value> = sqlx::query_scalar(
         "SELECT to_jsonb(s) FROM visible_exam_statistics AS s WHERE s.exam_id = $1",
     )
@@ -64,7 +68,7 @@ pub async fn statistics(work: &mut Work, exam: i64) -> Result<Statistics, Fault>
         .bind(exam)
         .fetch_all(&mut *work.tx)
         .await?;
-    Ok(Statistics {
+    Ok(ExamStatistics {
         exam: head,
         questions: questions.into_iter().map(|Json(row)| row).collect(),
     })
@@ -95,32 +99,38 @@ LIMIT $4";
 
 /// A page of an exam's attempts, newest first.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Attempts {
-    /// With rank and percentile among those that are wholly marked.
+#[schema(as = Attempts)]
+pub struct AttemptPage {
+    /// Attempts, with rank and percentile among the fully marked ones.
     #[schema(value_type = Vec<Object>)]
     pub items: Vec<Value>,
-    /// `before` of the next page; null: this was the last.
+    /// `before` of the next page; null: this is the last.
     pub next: Option<String>,
 }
 
-/// Attempts of an exam, newest first, from a cursor on.
+/// Returns a page of an exam's attempts, newest first.
 ///
 /// # Errors
-/// Where the cursor is none.
-pub async fn attempts(
-    work: &mut Work,
+/// [`ManagementError::Invalid`] if `before` is not the `next` of a page.
+pub async fn list_attempts(
+    work: &mut UnitOfWork,
     exam: i64,
     before: Option<&str>,
     limit: i64,
-) -> Result<Attempts, Fault> {
-    // The start alone would lose those that began in the same moment.
+) -> Result<AttemptPage, ManagementError> {
+    // The start alone would skip attempts that started at the same instant.
     let cursor = before.map(|text| {
         let (at, id) = text.split_once('_')?;
         let at = DateTime::<Utc>::from_timestamp_micros(at.parse().ok()?)?;
         Some((at, id.parse::<i64>().ok()?))
     });
     let cursor = match cursor {
-        Some(None) => return Err(Fault::field("before", "is no cursor")),
+        Some(None) => {
+            return Err(ManagementError::invalid_field(
+                "before",
+                "must be the `next` of another page",
+            ));
+        }
         Some(Some(cursor)) => Some(cursor),
         None => None,
     };
@@ -141,14 +151,18 @@ pub async fn attempts(
         let at: DateTime<Utc> = last["started_at"].as_str()?.parse().ok()?;
         Some(format!("{}_{}", at.timestamp_micros(), last["id"]))
     });
-    Ok(Attempts { items, next })
+    Ok(AttemptPage { items, next })
 }
 
-/// What proctors did to the attempts of an exam, newest first.
+/// Returns the actions of proctors on an exam's attempts, newest first.
 ///
 /// # Errors
-/// As every query.
-pub async fn proctor_log(work: &mut Work, exam: i64, limit: i64) -> Result<Vec<Value>, Fault> {
+/// Database errors.
+pub async fn proctor_log(
+    work: &mut UnitOfWork,
+    exam: i64,
+    limit: i64,
+) -> Result<Vec<Value>, ManagementError> {
     let rows: Vec<Json<Value>> = sqlx::query_scalar(
         "SELECT to_jsonb(p) || jsonb_build_object('reason', coalesce(p.details ->> 'reason', t.data ->> 'reason'))
          FROM exam_attempt_keys AS k
@@ -166,26 +180,29 @@ pub async fn proctor_log(work: &mut Work, exam: i64, limit: i64) -> Result<Vec<V
     Ok(rows.into_iter().map(|Json(row)| row).collect())
 }
 
-/// What is looked for in the audit trail.
+/// Conditions of a search in the audit trail.
 #[derive(Debug, Default)]
 pub struct AuditSearch {
-    /// Of this table.
+    /// Name of the changed table.
     pub table: Option<String>,
-    /// Of this row.
+    /// Id of the changed row.
     pub record: Option<String>,
-    /// By this person.
+    /// Number of the acting person.
     pub user_id: Option<i64>,
-    /// With a lower number.
+    /// Upper bound of the entries' numbers, exclusive.
     pub before: Option<i64>,
-    /// At most so many.
+    /// Largest number of entries, 1 to 500.
     pub limit: i64,
 }
 
-/// Entries of the audit trail, newest first.
+/// Returns matching entries of the audit trail, newest first.
 ///
 /// # Errors
-/// [`Fault::Forbidden`] for teachers.
-pub async fn audit(work: &mut Work, search: &AuditSearch) -> Result<Vec<Value>, Fault> {
+/// [`ManagementError::Forbidden`] for teachers.
+pub async fn search_audit(
+    work: &mut UnitOfWork,
+    search: &AuditSearch,
+) -> Result<Vec<Value>, ManagementError> {
     work.require_admin()?;
     let rows: Vec<Json<Value>> = sqlx::query_scalar(
         "SELECT to_jsonb(a) - 'seal' - 'transaction_id' || jsonb_build_object('sealed', a.seal IS NOT NULL)
@@ -207,15 +224,15 @@ pub async fn audit(work: &mut Work, search: &AuditSearch) -> Result<Vec<Value>, 
     Ok(rows.into_iter().map(|Json(row)| row).collect())
 }
 
-/// Security events, newest first.
+/// Returns security events, newest first.
 ///
 /// # Errors
-/// [`Fault::Forbidden`] for teachers.
+/// [`ManagementError::Forbidden`] for teachers.
 pub async fn security_events(
-    work: &mut Work,
+    work: &mut UnitOfWork,
     status: Option<&str>,
     limit: i64,
-) -> Result<Vec<Value>, Fault> {
+) -> Result<Vec<Value>, ManagementError> {
     work.require_admin()?;
     let rows: Vec<Json<Value>> = sqlx::query_scalar(
         "SELECT to_jsonb(e) FROM security_events AS e
@@ -230,16 +247,17 @@ pub async fn security_events(
     Ok(rows.into_iter().map(|Json(row)| row).collect())
 }
 
-/// What becomes of a security event.
+/// An assignment or resolution of a security event.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Handling {
+#[schema(as = Handling)]
+pub struct SecurityEventUpdate {
     /// `new`, `investigating`, `resolved` or `false_positive`.
     pub status: String,
-    /// Who looks into it, by number.
+    /// Number of the person who investigates it.
     #[serde(default)]
     pub assigned_to: Option<i64>,
-    /// What was found.
+    /// Findings.
     #[serde(default)]
     pub notes: String,
 }
@@ -247,13 +265,13 @@ pub struct Handling {
 /// Assigns or resolves a security event.
 ///
 /// # Errors
-/// [`Fault::Stale`] where somebody was quicker.
-pub async fn handle(
-    work: &mut Work,
+/// [`ManagementError::Stale`] if it has another revision by now.
+pub async fn update_security_event(
+    work: &mut UnitOfWork,
     event: i64,
     revision: i32,
-    handling: &Handling,
-) -> Result<Value, Fault> {
+    handling: &SecurityEventUpdate,
+) -> Result<Value, ManagementError> {
     work.require_admin()?;
     let changed = sqlx::query(
         "UPDATE security_events
@@ -267,7 +285,7 @@ pub async fn handle(
     .bind(&handling.status)
     .bind(handling.assigned_to)
     .bind(&handling.notes)
-    .bind(work.actor.user_id)
+    .bind(work.principal.user_id)
     .execute(&mut *work.tx)
     .await?;
     let Json(row): Json<Value> =
@@ -276,7 +294,7 @@ pub async fn handle(
             .fetch_one(&mut *work.tx)
             .await?;
     if changed.rows_affected() == 0 {
-        return Err(Fault::Stale);
+        return Err(ManagementError::Stale);
     }
     Ok(row)
 }

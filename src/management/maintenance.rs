@@ -1,9 +1,9 @@
-//! What has to be done again and again: partitions for the months ahead, old
-//! months out of the way, statistics, the search for attacks, seals of the audit
-//! trail, attempts that were graded by a key that is corrected since.
+//! Periodic jobs: partitions for the months ahead, archiving of old months,
+//! statistics, attack detection, seals of the audit trail, and regrading of
+//! attempts after a corrected key.
 //!
-//! Every node tries; an advisory lock lets one of them do it. A job that fails is
-//! tried again at its next turn, and keeps none of the others from theirs.
+//! Every node tries each job; an advisory lock admits one. A failed job is retried
+//! after its interval, and does not delay the others.
 
 use std::{future::Future, time::Duration};
 
@@ -12,36 +12,36 @@ use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use sqlx::{FromRow, PgConnection, PgPool, Postgres, Transaction};
 
-use super::{Actor, Fault, Work, marking};
+use super::{ManagementError, Principal, UnitOfWork, marking};
 use crate::{
-    config::Retention,
+    config::RetentionSettings,
     domain::time::Timestamp,
-    media::Media,
-    secrets::sealed::{self, Keys, Place},
-    store::postgres::{MONTHLY, MONTHS_AHEAD, Postgres as Store},
+    media::MediaStore,
+    secrets::sealed::{self, SealedField, SealingKeys},
+    store::postgres::{MONTHLY_TABLES, MONTHS_AHEAD, PostgresStore as Store},
 };
 
-/// A job of the maintenance.
+/// A periodic job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Job {
-    /// Months ahead, organisations' parts, old months.
+pub enum MaintenanceJob {
+    /// Creation of partitions for months ahead and organisations; archiving of old months.
     Partitions,
     /// Statistics of exams and questions.
     Statistics,
-    /// The search for attacks.
+    /// Attack detection.
     Security,
     /// Seals of the audit trail.
     Seals,
-    /// Attempts graded by a key that is corrected since.
+    /// Regrading of attempts after a corrected key.
     Regrading,
-    /// Log-ins that are no longer valid.
+    /// Removal of expired log-ins.
     Sessions,
-    /// Files that no question has any more.
+    /// Removal of media files without a question.
     Media,
 }
 
-impl Job {
-    /// All of them, in the order in which they are done.
+impl MaintenanceJob {
+    /// All jobs, in the order of a round.
     pub const ALL: [Self; 7] = [
         Self::Partitions,
         Self::Sessions,
@@ -52,7 +52,7 @@ impl Job {
         Self::Seals,
     ];
 
-    /// Its name in metrics and on the command line.
+    /// Returns the job's name in metrics and on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Partitions => "partitions",
@@ -65,7 +65,7 @@ impl Job {
         }
     }
 
-    /// How often it is done.
+    /// Returns the time between two runs.
     pub const fn interval(self) -> Duration {
         match self {
             Self::Partitions | Self::Sessions | Self::Media => Duration::from_hours(6),
@@ -75,33 +75,33 @@ impl Job {
     }
 }
 
-/// Does jobs on a database.
+/// Runs periodic jobs on a database.
 #[derive(Debug, Clone)]
 pub struct Maintenance {
     pool: PgPool,
-    keys: Keys,
-    retention: Retention,
-    media: Media,
+    keys: SealingKeys,
+    retention: RetentionSettings,
+    media: MediaStore,
 }
 
-/// How far a job came.
+/// Outcome of a job that did not fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Done {
-    /// It did something, or there was nothing to do; a sentence for people.
-    Yes(String),
-    /// Another node is doing it.
-    Elsewhere,
-    /// It is not its turn: it was done a moment ago, here or elsewhere.
-    NotYet,
+pub enum JobResult {
+    /// The job ran; its report is a sentence for people.
+    Completed(String),
+    /// Another node is running the job.
+    RunningElsewhere,
+    /// The job ran less than an interval ago, on any node.
+    NotDue,
 }
 
-/// Statistics read everything that was ever answered. However much that becomes,
-/// they take no more than one part in so many of the time.
+/// Upper limit of the time share of statistics, one part in so many: they read all answers
+/// ever given.
 const STATISTICS_SHARE: i64 = 20;
 
-/// Whether a job is due. Nodes share the schedule: what counts is when any of them did it.
-/// Statistics wait until something changed since, and for an exam that closed only as
-/// long as their share of the time asks.
+/// Query that tells if a job is due by its last run on any node. Statistics are due only after
+/// changes and within their time share; an exam that closed makes them due before their interval
+/// ends.
 const DUE: &str = "
 SELECT coalesce(
     CASE WHEN j.job = 'statistics' THEN
@@ -113,15 +113,20 @@ SELECT coalesce(
 FROM (SELECT $1::text) AS j (job)
 LEFT JOIN maintenance_runs AS r ON r.job = j.job";
 
-/// A number that is another one whenever attempts, answers or exams were written.
+/// Query of a counter that changes with every write to attempts, answers or exams.
 const CHANGES: &str = "
 SELECT coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)::bigint
 FROM pg_stat_user_tables
 WHERE relname ~ '^(exams|exam_attempts|answers|exam_versions|key_corrections)'";
 
 impl Maintenance {
-    /// On this database, with the rights of the engine or of an operator.
-    pub fn new(store: &Store, keys: Keys, retention: Retention, media: Media) -> Self {
+    /// Creates the maintenance of a database, with the rights of the engine or an operator.
+    pub fn new(
+        store: &Store,
+        keys: SealingKeys,
+        retention: RetentionSettings,
+        media: MediaStore,
+    ) -> Self {
         Self {
             pool: store.pool().clone(),
             keys,
@@ -130,23 +135,36 @@ impl Maintenance {
         }
     }
 
-    /// Does one job, unless another node is doing it.
+    /// Runs one job, unless another node is running it.
     ///
     /// # Errors
-    /// Where the database does not let it.
-    pub async fn run(&self, job: Job, now: DateTime<Utc>) -> Result<Done, Fault> {
+    /// Database errors, and those of media files and keys.
+    pub async fn run_job(
+        &self,
+        job: MaintenanceJob,
+        now: DateTime<Utc>,
+    ) -> Result<JobResult, ManagementError> {
         self.run_when(job, now, false).await
     }
 
-    /// Does one job where it is its turn.
+    /// Runs one job if it is due.
     ///
     /// # Errors
-    /// Where the database does not let it.
-    pub async fn run_if_due(&self, job: Job, now: DateTime<Utc>) -> Result<Done, Fault> {
+    /// As [`Maintenance::run_job`].
+    pub async fn run_if_due(
+        &self,
+        job: MaintenanceJob,
+        now: DateTime<Utc>,
+    ) -> Result<JobResult, ManagementError> {
         self.run_when(job, now, true).await
     }
 
-    async fn run_when(&self, job: Job, now: DateTime<Utc>, if_due: bool) -> Result<Done, Fault> {
+    async fn run_when(
+        &self,
+        job: MaintenanceJob,
+        now: DateTime<Utc>,
+        if_due: bool,
+    ) -> Result<JobResult, ManagementError> {
         let begun = tokio::time::Instant::now();
         let mut tx = self.pool.begin().await?;
         sqlx::query("SET LOCAL statement_timeout = '10min'")
@@ -168,9 +186,13 @@ impl Maintenance {
             .fetch_one(&mut *tx)
             .await?;
         if !mine || if_due && !due {
-            // Now, and not some time after: the lock is another node's to have.
+            // Explicit, because a drop would release the lock some time later.
             tx.rollback().await?;
-            return Ok(if mine { Done::NotYet } else { Done::Elsewhere });
+            return Ok(if mine {
+                JobResult::NotDue
+            } else {
+                JobResult::RunningElsewhere
+            });
         }
         let (mut tx, said) = self.carry_out(job, tx, now).await?;
         let took = begun.elapsed();
@@ -188,24 +210,24 @@ impl Maintenance {
         .execute(&mut *tx)
         .await?;
         tx.commit().await?;
-        Ok(Done::Yes(said))
+        Ok(JobResult::Completed(said))
     }
 
     async fn carry_out(
         &self,
-        job: Job,
+        job: MaintenanceJob,
         mut tx: Transaction<'static, Postgres>,
         now: DateTime<Utc>,
-    ) -> Result<(Transaction<'static, Postgres>, String), Fault> {
+    ) -> Result<(Transaction<'static, Postgres>, String), ManagementError> {
         let said = match job {
-            Job::Partitions => self.partitions(&mut tx).await?,
-            Job::Statistics => {
+            MaintenanceJob::Partitions => self.maintain_partitions(&mut tx).await?,
+            MaintenanceJob::Statistics => {
                 sqlx::query("SELECT refresh_statistics()")
                     .execute(&mut *tx)
                     .await?;
-                "statistics are fresh".to_owned()
+                "statistics refreshed".to_owned()
             }
-            Job::Security => {
+            MaintenanceJob::Security => {
                 let found = sqlx::query("SELECT * FROM detect_security_events($1)")
                     .bind(now)
                     .fetch_all(&mut *tx)
@@ -216,49 +238,53 @@ impl Maintenance {
                 }
                 format!("{found} new security events")
             }
-            Job::Seals => {
-                let sealed = seal(&mut tx, &self.keys.audit_key()).await?;
+            MaintenanceJob::Seals => {
+                let sealed = seal_entries(&mut tx, &self.keys.audit_key()).await?;
                 format!("{sealed} audit entries sealed")
             }
-            Job::Regrading => return regrade(tx).await,
-            Job::Sessions => {
+            MaintenanceJob::Regrading => return regrade_stale(tx).await,
+            MaintenanceJob::Sessions => {
                 let gone = sqlx::query("DELETE FROM user_sessions WHERE expires_at <= $1")
                     .bind(now)
                     .execute(&mut *tx)
                     .await?
                     .rows_affected();
-                format!("{gone} expired log-ins forgotten")
+                format!("{gone} expired log-ins removed")
             }
-            Job::Media => self.sweep_media(&mut tx, now).await?,
+            MaintenanceJob::Media => self.sweep_media(&mut tx, now).await?,
         };
         Ok((tx, said))
     }
 
-    /// A file without a question stays for a day: its upload may not be noted yet.
+    /// Removes media files without a question. They stay for a day, because the row of a new
+    /// file is written after the file.
     async fn sweep_media(
         &self,
         tx: &mut PgConnection,
         now: DateTime<Utc>,
-    ) -> Result<String, Fault> {
+    ) -> Result<String, ManagementError> {
         let yesterday = Timestamp::from_ms((now - TimeDelta::days(1)).timestamp_millis());
         let old = self.media.older_than(yesterday).await;
-        let old = old.map_err(Fault::internal)?;
+        let old = old.map_err(ManagementError::internal)?;
         let unused: Vec<String> = sqlx::query_scalar("SELECT unused_media($1)")
             .bind(&old)
             .fetch_all(tx)
             .await?;
         for name in &unused {
-            self.media.remove(name).await.map_err(Fault::internal)?;
+            self.media
+                .remove_file(name)
+                .await
+                .map_err(ManagementError::internal)?;
         }
         Ok(format!("{} media files removed", unused.len()))
     }
 
-    async fn partitions(&self, tx: &mut PgConnection) -> Result<String, Fault> {
+    async fn maintain_partitions(&self, tx: &mut PgConnection) -> Result<String, ManagementError> {
         let made: i64 = sqlx::query_scalar(
             "SELECT sum(ensure_monthly_partitions(t, $1)) FROM unnest($2::text[]::regclass[]) AS t",
         )
         .bind(MONTHS_AHEAD)
-        .bind(MONTHLY)
+        .bind(MONTHLY_TABLES)
         .fetch_one(&mut *tx)
         .await?;
         let organizations: i32 = sqlx::query_scalar("SELECT ensure_activity_partitions()")
@@ -286,7 +312,7 @@ impl Maintenance {
         if !detached.is_empty() {
             tracing::info!(
                 ?detached,
-                "months over their retention are in schema archive"
+                "moved months past their retention to schema archive"
             );
         }
         Ok(format!(
@@ -295,11 +321,11 @@ impl Maintenance {
         ))
     }
 
-    /// Every job with when it was last done, and how far the months reach.
+    /// Reads the last run of every job and the last month of every table.
     ///
     /// # Errors
-    /// As every query.
-    pub async fn status(&self) -> Result<Status, Fault> {
+    /// Database errors.
+    pub async fn read_status(&self) -> Result<MaintenanceStatus, ManagementError> {
         let runs = sqlx::query_as("SELECT job, ended_at, said FROM maintenance_runs ORDER BY job")
             .fetch_all(&self.pool)
             .await?;
@@ -311,82 +337,81 @@ impl Maintenance {
             sqlx::query_scalar("SELECT count(*) FROM audit_logs WHERE seal IS NULL")
                 .fetch_one(&self.pool)
                 .await?;
-        Ok(Status {
+        Ok(MaintenanceStatus {
             runs,
             runway,
             unsealed,
         })
     }
 
-    /// Does the jobs whenever it is their turn. Never ends. `told` is told what
-    /// came of each.
+    /// Runs all due jobs once a minute, forever, and calls `report` with each outcome.
     pub async fn run_forever(
         &self,
         now: impl Fn() -> DateTime<Utc>,
-        told: impl Fn(Job, Result<Done, Fault>),
+        report: impl Fn(MaintenanceJob, Result<JobResult, ManagementError>),
     ) {
         let mut timer = tokio::time::interval(Duration::from_mins(1));
         timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut failed: Vec<Option<tokio::time::Instant>> = vec![None; Job::ALL.len()];
+        let mut failed: Vec<Option<tokio::time::Instant>> = vec![None; MaintenanceJob::ALL.len()];
         loop {
             timer.tick().await;
-            for (job, failed) in Job::ALL.into_iter().zip(&mut failed) {
+            for (job, failed) in MaintenanceJob::ALL.into_iter().zip(&mut failed) {
                 if failed.is_some_and(|failed| failed.elapsed() < job.interval()) {
                     continue;
                 }
                 let outcome = self.run_if_due(job, now()).await;
                 *failed = outcome.is_err().then(tokio::time::Instant::now);
-                told(job, outcome);
+                report(job, outcome);
             }
         }
     }
 }
 
-/// How maintenance stands.
+/// State of the maintenance.
 #[derive(Debug)]
-pub struct Status {
-    /// Each job that was ever done.
-    pub runs: Vec<Run>,
-    /// The last month of each table.
+pub struct MaintenanceStatus {
+    /// Last run of each job that ever ran.
+    pub runs: Vec<JobRun>,
+    /// Last month with a partition, by table.
     pub runway: Vec<(String, Option<NaiveDate>)>,
-    /// Audit entries without a seal.
+    /// Count of audit entries without a seal.
     pub unsealed: i64,
 }
 
-/// A job that was done.
+/// The last run of a job.
 #[derive(Debug, FromRow)]
-pub struct Run {
-    /// Its name.
+pub struct JobRun {
+    /// Name of the job.
     pub job: String,
-    /// When.
+    /// End of the run.
     pub ended_at: DateTime<Utc>,
-    /// What came of it.
+    /// Report of the run, for people.
     pub said: String,
 }
 
-/// Grades attempts again that were handed in by a key that is corrected since.
-async fn regrade(
+/// Regrades attempts that were graded by a key corrected since.
+async fn regrade_stale(
     mut tx: Transaction<'static, Postgres>,
-) -> Result<(Transaction<'static, Postgres>, String), Fault> {
-    let stale: Vec<i64> = sqlx::query_scalar(marking::correction::STALE)
+) -> Result<(Transaction<'static, Postgres>, String), ManagementError> {
+    let stale: Vec<i64> = sqlx::query_scalar(marking::correction::STALE_ATTEMPTS)
         .fetch_all(&mut *tx)
         .await?;
-    let mut work = Work {
+    let mut work = UnitOfWork {
         tx,
-        actor: Actor::nobody(),
-        undo: false,
+        principal: Principal::system(),
+        dry_run: false,
     };
     for attempt in &stale {
-        marking::settle(&mut work, *attempt).await?;
+        marking::recompute_attempt(&mut work, *attempt).await?;
     }
     Ok((work.tx, format!("{} attempts graded again", stale.len())))
 }
 
-/// Entries sealed at a time.
+/// Largest number of entries sealed in one transaction.
 const SEALS: i64 = 5_000;
 
 #[derive(FromRow)]
-struct Entry {
+struct AuditEntry {
     id: i64,
     created_at: DateTime<Utc>,
     table_name: String,
@@ -396,23 +421,27 @@ struct Entry {
     seal: Option<Vec<u8>>,
 }
 
-/// An entry's text under its seal: everything but the seal itself. `jsonb` writes
-/// equal values alike.
+/// Query of entries with the text that a seal covers: all columns but the seal itself.
+/// `jsonb` makes the text of equal values equal.
 const ENTRY: &str = "
 SELECT a.id, a.created_at, a.table_name, (a.created_at AT TIME ZONE 'UTC')::date AS day,
        (to_jsonb(a) - 'seal' - 'seal_no')::text AS body, a.seal_no, a.seal
 FROM audit_logs AS a";
 
-fn link(key: &[u8; 32], before: &[u8], number: i64, body: &str) -> Vec<u8> {
-    let mut mac = <Hmac<Sha256> as Mac>::new_from_slice(key).expect("any length is a key");
+fn entry_seal(key: &[u8; 32], before: &[u8], number: i64, body: &str) -> Vec<u8> {
+    let mut mac =
+        <Hmac<Sha256> as Mac>::new_from_slice(key).expect("HMAC takes a key of any length");
     mac.update(before);
     mac.update(&number.to_be_bytes());
     mac.update(body.as_bytes());
     mac.finalize().into_bytes().to_vec()
 }
 
-/// Continues the chains with the entries that no open transaction can come before.
-async fn seal(connection: &mut PgConnection, key: &[u8; 32]) -> Result<usize, Fault> {
+/// Extends the chains with all entries that no open transaction can still precede.
+async fn seal_entries(
+    connection: &mut PgConnection,
+    key: &[u8; 32],
+) -> Result<usize, ManagementError> {
     sqlx::query("SET LOCAL TimeZone = 'UTC'")
         .execute(&mut *connection)
         .await?;
@@ -420,7 +449,7 @@ async fn seal(connection: &mut PgConnection, key: &[u8; 32]) -> Result<usize, Fa
         "{ENTRY} WHERE a.seal IS NULL AND a.transaction_id < pg_snapshot_xmin(pg_current_snapshot())
          ORDER BY a.table_name, day, a.id LIMIT $1"
     );
-    let entries: Vec<Entry> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
+    let entries: Vec<AuditEntry> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
         .bind(SEALS)
         .fetch_all(&mut *connection)
         .await?;
@@ -437,7 +466,7 @@ async fn seal(connection: &mut PgConnection, key: &[u8; 32]) -> Result<usize, Fa
         let (mut number, mut seal) = end.unwrap_or_default();
         for entry in chain {
             number += 1;
-            seal = link(key, &seal, number, &entry.body);
+            seal = entry_seal(key, &seal, number, &entry.body);
             ids.push(entry.id);
             at.push(entry.created_at);
             numbers.push(number);
@@ -469,24 +498,27 @@ async fn seal(connection: &mut PgConnection, key: &[u8; 32]) -> Result<usize, Fa
     Ok(entries.len())
 }
 
-/// What a look at the audit trail found.
+/// Result of verifying the audit trail.
 #[derive(Debug, Default)]
-pub struct Verified {
-    /// Entries whose seal holds.
+pub struct AuditVerification {
+    /// Count of entries with a valid seal.
     pub entries: u64,
-    /// Chains that were followed to their end.
+    /// Count of intact chains.
     pub chains: u64,
-    /// Chains whose month is archived.
+    /// Count of chains in archived months, which are skipped.
     pub archived: u64,
-    /// Where a chain is broken, a sentence each.
+    /// Broken chains, a sentence each.
     pub breaks: Vec<String>,
 }
 
-/// Follows every chain from its first entry to its end.
+/// Verifies every chain from its first entry to its end.
 ///
 /// # Errors
-/// As every query.
-pub async fn verify(store: &Store, key: &[u8; 32]) -> Result<Verified, Fault> {
+/// Database errors.
+pub async fn verify_audit_trail(
+    store: &Store,
+    key: &[u8; 32],
+) -> Result<AuditVerification, ManagementError> {
     let mut tx = store.pool().begin().await?;
     sqlx::query("SET LOCAL TimeZone = 'UTC'")
         .execute(&mut *tx)
@@ -496,7 +528,7 @@ pub async fn verify(store: &Store, key: &[u8; 32]) -> Result<Verified, Fault> {
     )
     .fetch_all(&mut *tx)
     .await?;
-    let mut verified = Verified::default();
+    let mut verified = AuditVerification::default();
     for (table, day, length, end) in chains {
         let month = format!("audit_logs_{}", day.format("y%Ym%m"));
         let archived: bool =
@@ -513,12 +545,12 @@ pub async fn verify(store: &Store, key: &[u8; 32]) -> Result<Verified, Fault> {
                AND a.seal IS NOT NULL
              ORDER BY a.seal_no"
         );
-        let entries: Vec<Entry> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
+        let entries: Vec<AuditEntry> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
             .bind(&table)
             .bind(day)
             .fetch_all(&mut *tx)
             .await?;
-        match follow(key, &entries, length, &end) {
+        match find_break(key, &entries, length, &end) {
             None => {
                 verified.entries += entries.len() as u64;
                 verified.chains += 1;
@@ -529,27 +561,27 @@ pub async fn verify(store: &Store, key: &[u8; 32]) -> Result<Verified, Fault> {
     Ok(verified)
 }
 
-/// Where a chain is broken; none: nowhere.
-fn follow(key: &[u8; 32], entries: &[Entry], length: i64, end: &[u8]) -> Option<String> {
+/// Returns the first break of a chain; none if the chain is intact.
+fn find_break(key: &[u8; 32], entries: &[AuditEntry], length: i64, end: &[u8]) -> Option<String> {
     let mut seal = Vec::new();
     for (entry, number) in entries.iter().zip(1..) {
         if entry.seal_no != Some(number) {
-            return Some(format!("entry {number} is missing or there twice"));
+            return Some(format!("entry {number} is missing or duplicated"));
         }
-        seal = link(key, &seal, number, &entry.body);
+        seal = entry_seal(key, &seal, number, &entry.body);
         if entry.seal.as_ref() != Some(&seal) {
             return Some(format!("entry {number} (id {}) was changed", entry.id));
         }
     }
     let missing = i64::try_from(entries.len()) != Ok(length) || seal != end;
-    missing.then(|| format!("it ends after {} of {length} entries", entries.len()))
+    missing.then(|| format!("the chain ends after {} of {length} entries", entries.len()))
 }
 
-/// Lets somebody administer the whole installation; false: nobody is called so.
+/// Grants a person the role `super_admin`; false if the sign-in name is unknown.
 ///
 /// # Errors
-/// As every statement.
-pub async fn grant_super_admin(store: &Store, username: &str) -> Result<bool, Fault> {
+/// Database errors.
+pub async fn grant_super_admin(store: &Store, username: &str) -> Result<bool, ManagementError> {
     let done = sqlx::query(
         "INSERT INTO user_roles (user_id, role)
          SELECT id, 'super_admin' FROM users WHERE username = $1
@@ -562,23 +594,24 @@ pub async fn grant_super_admin(store: &Store, username: &str) -> Result<bool, Fa
     Ok(done.rows_affected() > 0)
 }
 
-/// Seals everything personal with a new key, and forgets the old ones.
+/// Seals all personal data with a new key, then removes the old keys. Returns the count of
+/// sealed values.
 ///
 /// # Errors
-/// Where a value does not open: then nothing is forgotten.
-pub async fn rotate(store: &Store, keys: &mut Keys) -> Result<u64, Fault> {
-    keys.add().map_err(Fault::internal)?;
+/// If a value does not open; then the old keys stay.
+pub async fn rotate_keys(store: &Store, keys: &mut SealingKeys) -> Result<u64, ManagementError> {
+    keys.add_key().map_err(ManagementError::internal)?;
     let mut count = 0;
     for column in ["phone", "id_card"] {
-        count += each_batch(|after| reseal(store.pool(), keys, column, after)).await?;
+        count += for_each_batch(|after| reseal_batch(store.pool(), keys, column, after)).await?;
     }
-    keys.forget_old().map_err(Fault::internal)?;
+    keys.forget_old().map_err(ManagementError::internal)?;
     Ok(count)
 }
 
-async fn each_batch<F: Future<Output = Result<Option<(i64, u64)>, Fault>>>(
+async fn for_each_batch<F: Future<Output = Result<Option<(i64, u64)>, ManagementError>>>(
     batch: impl Fn(i64) -> F,
-) -> Result<u64, Fault> {
+) -> Result<u64, ManagementError> {
     let (mut after, mut count) = (0, 0);
     while let Some((last, done)) = batch(after).await? {
         after = last;
@@ -587,13 +620,14 @@ async fn each_batch<F: Future<Output = Result<Option<(i64, u64)>, Fault>>>(
     Ok(count)
 }
 
-/// Seals one batch again; the last person of it, none where there was none.
-async fn reseal(
+/// Seals one batch again. Returns the number of its last person and the count of values; none
+/// after the last batch.
+async fn reseal_batch(
     pool: &PgPool,
-    keys: &Keys,
+    keys: &SealingKeys,
     column: &'static str,
     after: i64,
-) -> Result<Option<(i64, u64)>, Fault> {
+) -> Result<Option<(i64, u64)>, ManagementError> {
     let mut tx = pool.begin().await?;
     let sql = format!(
         "SELECT id, {column}_sealed FROM users
@@ -609,14 +643,14 @@ async fn reseal(
     let sealed: Result<Vec<Vec<u8>>, sealed::Error> = rows
         .iter()
         .map(|(user, sealed)| {
-            let place = Place {
+            let place = SealedField {
                 user: *user,
                 column,
             };
-            keys.seal(&place, &keys.open_value(&place, sealed)?)
+            keys.seal_value(&place, &keys.open_value(&place, sealed)?)
         })
         .collect();
-    let sealed = sealed.map_err(Fault::internal)?;
+    let sealed = sealed.map_err(ManagementError::internal)?;
     let ids: Vec<i64> = rows.iter().map(|(id, _)| *id).collect();
     let sql = format!(
         "UPDATE users AS u SET {column}_sealed = n.sealed
@@ -637,11 +671,11 @@ mod tests {
 
     const KEY: [u8; 32] = [7; 32];
 
-    fn chain(bodies: &[&str]) -> (Vec<Entry>, Vec<u8>) {
+    fn sealed_chain(bodies: &[&str]) -> (Vec<AuditEntry>, Vec<u8>) {
         let mut seal = Vec::new();
         let entries = bodies.iter().zip(1..).map(|(body, number)| {
-            seal = link(&KEY, &seal, number, body);
-            Entry {
+            seal = entry_seal(&KEY, &seal, number, body);
+            AuditEntry {
                 id: number,
                 created_at: DateTime::UNIX_EPOCH,
                 table_name: "users".to_owned(),
@@ -651,30 +685,30 @@ mod tests {
                 seal: Some(seal.clone()),
             }
         });
-        let entries: Vec<Entry> = entries.collect();
+        let entries: Vec<AuditEntry> = entries.collect();
         (entries, seal)
     }
 
     #[test]
     fn a_chain_shows_what_was_done_to_it() {
-        let whole = || chain(&["a", "b", "c"]);
-        let check = |change: fn(&mut Vec<Entry>)| {
+        let whole = || sealed_chain(&["a", "b", "c"]);
+        let check = |change: fn(&mut Vec<AuditEntry>)| {
             let (mut entries, end) = whole();
             change(&mut entries);
-            follow(&KEY, &entries, 3, &end)
+            find_break(&KEY, &entries, 3, &end)
         };
         assert_eq!(check(|_| {}), None);
         let changed = Some("entry 2 (id 2) was changed".to_owned());
         assert_eq!(check(|entries| entries[1].body = "x".to_owned()), changed);
         assert_eq!(
             check(|entries| drop(entries.remove(1))),
-            Some("entry 2 is missing or there twice".to_owned())
+            Some("entry 2 is missing or duplicated".to_owned())
         );
         assert_eq!(
             check(|entries| drop(entries.pop())),
-            Some("it ends after 2 of 3 entries".to_owned())
+            Some("the chain ends after 2 of 3 entries".to_owned())
         );
-        let (forged, _) = chain(&["a", "x", "c"]);
-        assert!(follow(&[8; 32], &forged, 3, &whole().1).is_some());
+        let (forged, _) = sealed_chain(&["a", "x", "c"]);
+        assert!(find_break(&[8; 32], &forged, 3, &whole().1).is_some());
     }
 }

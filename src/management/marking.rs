@@ -1,8 +1,8 @@
-//! Marking: what waits for a person, claims, first and second marks, regrading
-//! after a corrected key, reviews and releases.
+//! Marking: the grading queue, claims, first and second marks, regrading after a
+//! corrected key, reviews and result releases.
 //!
-//! Whoever settles an attempt takes it away from a node that may still have it
-//! in memory: the owner's epoch rises, so that nothing older is written after.
+//! A regraded attempt may still be in a node's memory. Marking increments its
+//! epoch first, so that the store refuses later writes of that node.
 
 pub mod correction;
 
@@ -15,38 +15,39 @@ use serde_json::Value;
 use sqlx::{FromRow, types::Json};
 use utoipa::ToSchema;
 
-use super::{Fault, Work};
+use super::{ManagementError, UnitOfWork};
 use crate::domain::{
-    attempt::{Control, HandedInBy, Phase, Status},
+    attempt::{AttemptControl, AttemptPhase, HandedInBy, LifecycleStatus},
     exam::{
         Exam,
-        definition::{self, Correction},
+        definition::{self, CorrectedKey},
     },
-    grading::{self, Mark, Totals},
+    grading::{self, AnswerMark, ScoreTotals},
 };
 
-/// An answer that waits for a person. Whose it is stays hidden.
+/// An answer to be marked by a person, without the name of its candidate.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub struct Waiting {
-    /// The attempt.
+#[schema(as = Waiting)]
+pub struct GradingQueueItem {
+    /// Number of the attempt.
     pub attempt_id: i64,
-    /// The question's id within the exam.
+    /// Id of the question within the exam.
     pub question: String,
-    /// Number in the bank.
+    /// Number of the question in the bank.
     pub question_id: i64,
-    /// One of the ten types.
+    /// Question type, one of ten.
     pub r#type: String,
-    /// What the question asks, with its rubric.
+    /// Definition of the question, with its rubric.
     #[schema(value_type = Object)]
     pub definition: Value,
-    /// The answer.
+    /// Value of the answer.
     #[schema(value_type = Object)]
     pub value: Value,
-    /// The most that can be given.
+    /// Largest mark.
     pub points_possible: f64,
-    /// Marks that are there: 1 where a second is awaited, 2 where they differ.
+    /// Marks so far: 1 if a second is required, 2 if they differ.
     pub marks: i64,
-    /// Whether somebody has it in hand.
+    /// True if a marker holds a claim on it.
     pub claimed: bool,
 }
 
@@ -70,47 +71,47 @@ CROSS JOIN LATERAL (
 WHERE k.exam_id = $1 AND k.closed_at IS NOT NULL AND ($2::text IS NULL OR x.question_key = $2)
   AND NOT m.own";
 
-/// What waits in an exam, question by question: whoever marks one question of
-/// all candidates marks them alike.
+/// Returns the grading queue of an exam, question by question, which keeps the marks
+/// of one question consistent.
 ///
 /// # Errors
-/// As every query.
-pub async fn queue(
-    work: &mut Work,
+/// Database errors.
+pub async fn list_queue(
+    work: &mut UnitOfWork,
     exam: i64,
     question: Option<&str>,
     limit: i64,
-) -> Result<Vec<Waiting>, Fault> {
+) -> Result<Vec<GradingQueueItem>, ManagementError> {
     let sql = format!("{WAITING} ORDER BY x.position, k.attempt_id LIMIT $4");
-    let rows: Vec<Json<Waiting>> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+    let rows: Vec<Json<GradingQueueItem>> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
         .bind(exam)
         .bind(question)
-        .bind(work.actor.user_id)
+        .bind(work.principal.user_id)
         .bind(limit.clamp(1, 500))
         .fetch_all(&mut *work.tx)
         .await?;
     Ok(rows.into_iter().map(|Json(row)| row).collect())
 }
 
-/// Gives the actor the next answer that nobody has in hand, for an hour.
+/// Claims the next unclaimed answer for an hour; none if the queue has none.
 ///
 /// # Errors
-/// As every query; none where nothing waits.
-pub async fn claim(
-    work: &mut Work,
+/// Database errors.
+pub async fn claim_next(
+    work: &mut UnitOfWork,
     exam: i64,
     question: Option<&str>,
-) -> Result<Option<Waiting>, Fault> {
-    // Two who claim at once would take the same: one after the other, an exam.
+) -> Result<Option<GradingQueueItem>, ManagementError> {
+    // Serialised by exam: simultaneous claims would get the same answer.
     sqlx::query("SELECT pg_advisory_xact_lock(hashtext('marking'), $1::integer)")
         .bind(i32::try_from(exam).unwrap_or(i32::MAX))
         .execute(&mut *work.tx)
         .await?;
     let sql = format!("{WAITING} AND NOT m.claimed ORDER BY x.position, k.attempt_id LIMIT 1");
-    let next: Option<Json<Waiting>> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+    let next: Option<Json<GradingQueueItem>> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
         .bind(exam)
         .bind(question)
-        .bind(work.actor.user_id)
+        .bind(work.principal.user_id)
         .fetch_optional(&mut *work.tx)
         .await?;
     let Some(Json(waiting)) = next else {
@@ -131,27 +132,27 @@ pub async fn claim(
     )
     .bind(waiting.attempt_id)
     .bind(waiting.question_id)
-    .bind(work.actor.user_id)
+    .bind(work.principal.user_id)
     .execute(&mut *work.tx)
     .await?;
     Ok(Some(waiting))
 }
 
-/// A person's mark of an answer.
+/// A marker's mark of an answer.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewMark {
-    /// 0 to what the question is worth.
+    /// Points, 0 to the points of the question.
     #[serde(with = "rust_decimal::serde::float")]
     #[schema(value_type = f64)]
     pub points: Decimal,
-    /// How the points came about: criterion, points, comment.
+    /// Points by criterion.
     #[serde(default)]
-    pub rubric: Vec<Criterion>,
-    /// For the candidate.
+    pub rubric: Vec<RubricCriterion>,
+    /// Comment for the candidate.
     #[serde(default)]
     pub comment: String,
-    /// For other markers.
+    /// Note for other markers.
     #[serde(default)]
     pub note: String,
 }
@@ -159,69 +160,72 @@ pub struct NewMark {
 /// A line of a rubric.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Criterion {
-    /// What was looked at.
+#[schema(as = Criterion)]
+pub struct RubricCriterion {
+    /// Name of the criterion.
     #[serde(rename = "criterion")]
     pub name: String,
-    /// What it earned.
+    /// Points earned by it.
     pub points: f64,
-    /// Why.
+    /// Reason for the points.
     #[serde(default)]
     pub comment: String,
 }
 
-/// How an attempt stands after a mark.
+/// Status and score of an attempt after marking.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Settled {
-    /// The attempt.
+#[schema(as = Settled)]
+pub struct MarkingOutcome {
+    /// Number of the attempt.
     pub attempt_id: i64,
-    /// Where it stands.
+    /// Status of the attempt.
     pub status: String,
-    /// So far, where something is left.
+    /// Score; the sum so far while answers wait for a mark.
     pub score: f64,
-    /// 0 to 100.
+    /// Percentage of the maximum score, 0 to 100.
     pub percentage: f64,
-    /// Whether a person has to mark something.
+    /// True if answers wait for a mark.
     pub needs_marking: bool,
 }
 
 #[derive(FromRow)]
-struct Marked {
+struct MarkRow {
     round: i16,
     points: Decimal,
     comment: String,
 }
 
-/// Marks an answer, or changes the actor's mark of it.
+/// Marks an answer, or changes the acting person's mark of it.
 ///
 /// # Errors
-/// Where the answer is not one for people, or the points are out of range.
-pub async fn mark(
-    work: &mut Work,
+/// [`ManagementError::WrongState`] if the key graded the answer,
+/// [`ManagementError::Invalid`] if the points are out of range.
+pub async fn mark_answer(
+    work: &mut UnitOfWork,
     attempt: i64,
     question: &str,
     new: &NewMark,
-) -> Result<Settled, Fault> {
-    let head = take(work, attempt).await?;
-    let answer = head
+) -> Result<MarkingOutcome, ManagementError> {
+    let locked = lock_attempt(work, attempt).await?;
+    let answer = locked
         .answers
         .iter()
         .find(|answer| answer.question == question);
-    let answer = answer.ok_or(Fault::NotFound)?;
+    let answer = answer.ok_or(ManagementError::NotFound)?;
     let by_hand =
         answer.status == "pending_review" || answer.grading_method.as_deref() == Some("manual");
     if !by_hand {
         let sentence = "this answer was graded by its key; correct the key instead";
-        return Err(Fault::State(sentence.to_owned()));
+        return Err(ManagementError::WrongState(sentence.to_owned()));
     }
     let possible = answer.points_possible.unwrap_or_default();
     if new.points < Decimal::ZERO || new.points > possible || new.points.scale() > 2 {
         let message = format!("must be 0 to {possible}, with 2 decimals at most");
-        return Err(Fault::field("points", message));
+        return Err(ManagementError::invalid_field("points", message));
     }
     let question_id = answer.question_id;
-    put_mark(work, attempt, question_id, new).await?;
-    let marks: Vec<Marked> = sqlx::query_as(
+    upsert_mark(work, attempt, question_id, new).await?;
+    let marks: Vec<MarkRow> = sqlx::query_as(
         "SELECT round, points, comment FROM answer_marks
          WHERE attempt_id = $1 AND question_id = $2 AND points IS NOT NULL
          ORDER BY round",
@@ -230,17 +234,21 @@ pub async fn mark(
     .bind(question_id)
     .fetch_all(&mut *work.tx)
     .await?;
-    let decided = decide(&marks, head.second_marking, head.second_marking_tolerance);
+    let decided = combine_marks(
+        &marks,
+        locked.second_marking,
+        locked.second_marking_tolerance,
+    );
     let comments: Vec<&str> = marks.iter().map(|mark| mark.comment.as_str()).collect();
     sqlx::query(DECIDED)
         .bind(attempt)
         .bind(question_id)
         .bind(decided)
-        .bind(work.actor.user_id)
+        .bind(work.principal.user_id)
         .bind(comments.join("\n\n").trim())
         .execute(&mut *work.tx)
         .await?;
-    settle(work, attempt).await
+    recompute_attempt(work, attempt).await
 }
 
 const DECIDED: &str = "
@@ -254,13 +262,13 @@ SET points_earned = $3,
     feedback = nullif($5, '')
 WHERE attempt_id = $1 AND question_id = $2";
 
-async fn put_mark(
-    work: &mut Work,
+async fn upsert_mark(
+    work: &mut UnitOfWork,
     attempt: i64,
     question: i64,
     new: &NewMark,
-) -> Result<(), Fault> {
-    let rubric = serde_json::to_value(&new.rubric).map_err(Fault::internal)?;
+) -> Result<(), ManagementError> {
+    let rubric = serde_json::to_value(&new.rubric).map_err(ManagementError::internal)?;
     sqlx::query(
         "INSERT INTO answer_marks
              (attempt_id, question_id, marker_id, round, points, rubric, comment, note, marked_at)
@@ -274,7 +282,7 @@ async fn put_mark(
     )
     .bind(attempt)
     .bind(question)
-    .bind(work.actor.user_id)
+    .bind(work.principal.user_id)
     .bind(new.points)
     .bind(Json(rubric))
     .bind(&new.comment)
@@ -284,9 +292,9 @@ async fn put_mark(
     Ok(())
 }
 
-/// What several markers' points come to; none while another one is awaited. Two
-/// that are near enough count by their mean; else a third one decides.
-fn decide(marks: &[Marked], second: bool, tolerance: Decimal) -> Option<Decimal> {
+/// Combines the marks of an answer; none while another mark is required. The mean of
+/// two marks counts if they differ by at most `tolerance`; else a third one decides.
+fn combine_marks(marks: &[MarkRow], second: bool, tolerance: Decimal) -> Option<Decimal> {
     let points = |round: i16| {
         marks
             .iter()
@@ -315,7 +323,7 @@ fn decide(marks: &[Marked], second: bool, tolerance: Decimal) -> Option<Decimal>
 }
 
 #[derive(FromRow)]
-struct StoredAnswer {
+struct MarkingAnswerRow {
     question: String,
     question_id: i64,
     value: Option<String>,
@@ -326,7 +334,7 @@ struct StoredAnswer {
 }
 
 #[derive(FromRow)]
-struct StoredAttempt {
+struct MarkingAttemptRow {
     exam_version_id: i64,
     started_at: DateTime<Utc>,
     status: String,
@@ -337,20 +345,23 @@ struct StoredAttempt {
     second_marking_tolerance: Decimal,
 }
 
-/// An attempt that is handed in, locked and taken from its owner.
-struct Head {
+/// A handed-in attempt whose row is locked and whose former owner is fenced off.
+struct LockedAttempt {
     exam_version_id: i64,
     started_at: DateTime<Utc>,
-    control: Control,
+    control: AttemptControl,
     status: String,
     late: bool,
     definition: String,
     second_marking: bool,
     second_marking_tolerance: Decimal,
-    answers: Vec<StoredAnswer>,
+    answers: Vec<MarkingAnswerRow>,
 }
 
-async fn take(work: &mut Work, attempt: i64) -> Result<Head, Fault> {
+async fn lock_attempt(
+    work: &mut UnitOfWork,
+    attempt: i64,
+) -> Result<LockedAttempt, ManagementError> {
     let taken = sqlx::query(
         "UPDATE exam_attempt_keys SET owner_epoch = owner_epoch + 1, owner_node = NULL
          WHERE attempt_id = $1 AND closed_at IS NOT NULL",
@@ -365,11 +376,11 @@ async fn take(work: &mut Work, attempt: i64) -> Result<Head, Fault> {
                 .fetch_optional(&mut *work.tx)
                 .await?;
         return Err(match seen {
-            Some(_) => Fault::State("the attempt is not handed in".to_owned()),
-            None => Fault::NotFound,
+            Some(_) => ManagementError::WrongState("the attempt is not handed in yet".to_owned()),
+            None => ManagementError::NotFound,
         });
     }
-    let row: StoredAttempt = sqlx::query_as(
+    let row: MarkingAttemptRow = sqlx::query_as(
         "SELECT k.exam_version_id, k.started_at, a.status, a.control::text AS control, a.late,
                 v.definition::text AS definition, e.second_marking, e.second_marking_tolerance
          FROM exam_attempt_keys AS k
@@ -381,7 +392,7 @@ async fn take(work: &mut Work, attempt: i64) -> Result<Head, Fault> {
     .bind(attempt)
     .fetch_optional(&mut *work.tx)
     .await?
-    .ok_or_else(|| Fault::State("the attempt is void".to_owned()))?;
+    .ok_or_else(|| ManagementError::WrongState("the attempt is void".to_owned()))?;
     let answers = sqlx::query_as(
         "SELECT x.question_key AS question, a.question_id, a.user_answer::text AS value, a.status,
                 a.points_earned, a.points_possible, a.grading_method
@@ -393,10 +404,10 @@ async fn take(work: &mut Work, attempt: i64) -> Result<Head, Fault> {
     .bind(row.exam_version_id)
     .fetch_all(&mut *work.tx)
     .await?;
-    Ok(Head {
+    Ok(LockedAttempt {
         exam_version_id: row.exam_version_id,
         started_at: row.started_at,
-        control: serde_json::from_str(&row.control).map_err(Fault::internal)?,
+        control: serde_json::from_str(&row.control).map_err(ManagementError::internal)?,
         status: row.status,
         late: row.late,
         definition: row.definition,
@@ -406,7 +417,10 @@ async fn take(work: &mut Work, attempt: i64) -> Result<Head, Fault> {
     })
 }
 
-async fn corrections(work: &mut Work, version: i64) -> Result<Vec<Correction>, Fault> {
+async fn read_corrections(
+    work: &mut UnitOfWork,
+    version: i64,
+) -> Result<Vec<CorrectedKey>, ManagementError> {
     let rows: Vec<(String, String)> = sqlx::query_as(
         "SELECT x.question_key, c.answer::text
          FROM key_corrections AS c
@@ -420,16 +434,17 @@ async fn corrections(work: &mut Work, version: i64) -> Result<Vec<Correction>, F
     .await?;
     let rows = rows.into_iter();
     Ok(rows
-        .map(|(question, answer)| Correction {
+        .map(|(question, answer)| CorrectedKey {
             question: question.into(),
             answer: answer.into(),
         })
         .collect())
 }
 
-/// Marks by the keys as they are now, and by people where they marked.
-fn regrade(exam: &Exam, head: &Head) -> (Vec<(i64, Mark)>, Totals) {
-    let by_question: BTreeMap<&str, &StoredAnswer> = head
+/// Grades an attempt by its corrected keys, except where a person marked an answer. Returns
+/// the marks of the keys by question number, and the totals.
+fn regrade_attempt(exam: &Exam, locked: &LockedAttempt) -> (Vec<(i64, AnswerMark)>, ScoreTotals) {
+    let by_question: BTreeMap<&str, &MarkingAnswerRow> = locked
         .answers
         .iter()
         .map(|answer| (answer.question.as_str(), answer))
@@ -442,13 +457,16 @@ fn regrade(exam: &Exam, head: &Head) -> (Vec<(i64, Mark)>, Totals) {
         let by_hand = answer
             .filter(|answer| answer.grading_method.as_deref() == Some("manual"))
             .and_then(|answer| answer.points_earned);
-        let mark = by_hand.map_or_else(|| grading::grade_question(question, value), Mark::given);
+        let mark = by_hand.map_or_else(
+            || grading::grade_question(question, value),
+            AnswerMark::from_points,
+        );
         if let Some(answer) = answer.filter(|_| value.is_some() && by_hand.is_none()) {
             rows.push((answer.question_id, mark.clone()));
         }
         marks.push(mark);
     }
-    let totals = grading::totals(exam, &marks, head.late);
+    let totals = grading::sum_marks(exam, &marks, locked.late);
     (rows, totals)
 }
 
@@ -469,48 +487,51 @@ SET status = $3, control = $4::json, score = $5, max_score = $6, percentage = $7
     graded_at = CASE WHEN $11 THEN NULL ELSE coalesce(graded_at, now()) END, updated_at = now()
 WHERE id = $1 AND started_at = $2";
 
-/// Adds an attempt up again: its sums, its status, its grade.
+/// Grades an attempt again and stores its marks, totals, grade and status.
 ///
 /// # Errors
-/// Where it is not handed in.
-pub async fn settle(work: &mut Work, attempt: i64) -> Result<Settled, Fault> {
-    let head = take(work, attempt).await?;
-    let corrections = corrections(work, head.exam_version_id).await?;
-    let exam = parsed(&head.definition, &corrections)?;
-    settle_as(work, attempt, head, &exam, corrections.len()).await
+/// [`ManagementError::WrongState`] if it is not handed in, or void.
+pub async fn recompute_attempt(
+    work: &mut UnitOfWork,
+    attempt: i64,
+) -> Result<MarkingOutcome, ManagementError> {
+    let locked = lock_attempt(work, attempt).await?;
+    let corrections = read_corrections(work, locked.exam_version_id).await?;
+    let exam = corrected_exam(&locked.definition, &corrections)?;
+    recompute_with(work, attempt, locked, &exam, corrections.len()).await
 }
 
-fn parsed(definition: &str, corrections: &[Correction]) -> Result<Exam, Fault> {
-    definition::corrected(definition, corrections).map_err(|faults| {
+fn corrected_exam(definition: &str, corrections: &[CorrectedKey]) -> Result<Exam, ManagementError> {
+    definition::with_corrected_keys(definition, corrections).map_err(|faults| {
         let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
-        Fault::Internal(faults.join("; ").into())
+        ManagementError::Internal(faults.join("; ").into())
     })
 }
 
-async fn settle_as(
-    work: &mut Work,
+async fn recompute_with(
+    work: &mut UnitOfWork,
     attempt: i64,
-    mut head: Head,
+    mut locked: LockedAttempt,
     exam: &Exam,
     key_revision: usize,
-) -> Result<Settled, Fault> {
-    let (rows, totals) = regrade(exam, &head);
+) -> Result<MarkingOutcome, ManagementError> {
+    let (rows, totals) = regrade_attempt(exam, &locked);
     let questions: Vec<i64> = rows.iter().map(|(question, _)| *question).collect();
-    let points: Vec<Option<Decimal>> = rows.iter().map(|(_, mark)| mark.points()).collect();
+    let points: Vec<Option<Decimal>> = rows.iter().map(|(_, mark)| mark.rounded_points()).collect();
     sqlx::query(MACHINE)
         .bind(attempt)
         .bind(&questions)
         .bind(&points)
         .execute(&mut *work.tx)
         .await?;
-    if let Phase::HandedIn { by, status, .. } = &mut head.control.phase {
+    if let AttemptPhase::HandedIn { by, status, .. } = &mut locked.control.phase {
         *status = next_status(*status, *by, totals.needs_marking);
     }
-    let status = head.control.status();
-    let control = serde_json::to_string(&head.control).map_err(Fault::internal)?;
+    let status = locked.control.status();
+    let control = serde_json::to_string(&locked.control).map_err(ManagementError::internal)?;
     sqlx::query(SETTLE)
         .bind(attempt)
-        .bind(head.started_at)
+        .bind(locked.started_at)
         .bind(status.as_str())
         .bind(control)
         .bind(totals.score)
@@ -523,63 +544,70 @@ async fn settle_as(
         .bind(i32::try_from(key_revision).unwrap_or(i32::MAX))
         .execute(&mut *work.tx)
         .await?;
-    Ok(Settled {
+    Ok(MarkingOutcome {
         attempt_id: attempt,
         status: status.as_str().to_owned(),
-        score: number(totals.score),
-        percentage: number(totals.percentage),
+        score: to_float(totals.score),
+        percentage: to_float(totals.percentage),
         needs_marking: totals.needs_marking,
     })
 }
 
-fn number(decimal: Decimal) -> f64 {
+fn to_float(decimal: Decimal) -> f64 {
     rust_decimal::prelude::ToPrimitive::to_f64(&decimal).unwrap_or_default()
 }
 
-/// What is held for its integrity stays held; what people looked over stays so.
-fn next_status(status: Status, by: HandedInBy, needs_marking: bool) -> Status {
+/// Returns the status after grading. Flagged, cancelled and reviewed attempts keep theirs.
+fn next_status(status: LifecycleStatus, by: HandedInBy, needs_marking: bool) -> LifecycleStatus {
     match (status, needs_marking, by) {
-        (Status::Flagged | Status::Cancelled | Status::Reviewed, ..) => status,
-        (_, false, _) => Status::Graded,
-        (_, true, HandedInBy::Time) => Status::AutoSubmitted,
-        (_, true, HandedInBy::Candidate | HandedInBy::Staff) => Status::Submitted,
+        (LifecycleStatus::Flagged | LifecycleStatus::Cancelled | LifecycleStatus::Reviewed, ..) => {
+            status
+        }
+        (_, false, _) => LifecycleStatus::Graded,
+        (_, true, HandedInBy::Time) => LifecycleStatus::AutoSubmitted,
+        (_, true, HandedInBy::Candidate | HandedInBy::Staff) => LifecycleStatus::Submitted,
     }
 }
 
-/// What somebody says who looked an attempt over.
+/// The outcome of a person's review of an attempt.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AttemptReview {
-    /// For the candidate.
+    /// Feedback for the candidate.
     #[serde(default)]
     pub feedback: Option<String>,
-    /// For staff.
+    /// Notes for staff.
     #[serde(default)]
     pub notes: Option<String>,
 }
 
-/// Ends the review of an attempt: nothing is left to mark or to hold.
+/// Ends the review of an attempt, and removes its flag.
 ///
 /// # Errors
-/// [`Fault::State`] while something is to be marked.
-pub async fn review(
-    work: &mut Work,
+/// [`ManagementError::WrongState`] while answers wait for a mark.
+pub async fn review_attempt(
+    work: &mut UnitOfWork,
     attempt: i64,
     review: &AttemptReview,
-) -> Result<Settled, Fault> {
-    let settled = settle(work, attempt).await?;
+) -> Result<MarkingOutcome, ManagementError> {
+    let settled = recompute_attempt(work, attempt).await?;
     if settled.needs_marking {
-        return Err(Fault::State("something is left to be marked".to_owned()));
+        return Err(ManagementError::WrongState(
+            "the attempt has answers without a mark".to_owned(),
+        ));
     }
-    let mut head = take(work, attempt).await?;
-    match &mut head.control.phase {
-        Phase::HandedIn { status, .. } => *status = Status::Reviewed,
-        Phase::Waiting | Phase::Taking | Phase::Cancelled { .. } => {
-            return Err(Fault::State(format!("the attempt is {}", head.status)));
+    let mut locked = lock_attempt(work, attempt).await?;
+    match &mut locked.control.phase {
+        AttemptPhase::HandedIn { status, .. } => *status = LifecycleStatus::Reviewed,
+        AttemptPhase::Waiting | AttemptPhase::Taking | AttemptPhase::Cancelled { .. } => {
+            return Err(ManagementError::WrongState(format!(
+                "the attempt is {}",
+                locked.status
+            )));
         }
     }
-    head.control.flagged = false;
-    let control = serde_json::to_string(&head.control).map_err(Fault::internal)?;
+    locked.control.flagged = false;
+    let control = serde_json::to_string(&locked.control).map_err(ManagementError::internal)?;
     sqlx::query(
         "UPDATE exam_attempts
          SET status = 'reviewed', control = $3::json, reviewed_at = now(), reviewed_by = $4,
@@ -589,44 +617,50 @@ pub async fn review(
          WHERE id = $1 AND started_at = $2",
     )
     .bind(attempt)
-    .bind(head.started_at)
+    .bind(locked.started_at)
     .bind(control)
-    .bind(work.actor.user_id)
+    .bind(work.principal.user_id)
     .bind(&review.feedback)
     .bind(&review.notes)
-    .bind(head.control.integrity.is_clear())
+    .bind(locked.control.integrity.is_clear())
     .execute(&mut *work.tx)
     .await?;
-    Ok(Settled {
-        status: Status::Reviewed.as_str().to_owned(),
+    Ok(MarkingOutcome {
+        status: LifecycleStatus::Reviewed.as_str().to_owned(),
         ..settled
     })
 }
 
-/// Which results go out.
+/// Selection of results to release.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Release {
-    /// These attempts only; none: all of the exam, those of later hand-ins too.
+#[schema(as = Release)]
+pub struct ResultRelease {
+    /// Numbers of attempts; none: all of the exam, including later hand-ins.
     #[serde(default)]
     pub attempts: Option<Vec<i64>>,
-    /// Even while something is to be marked.
+    /// True to release results although answers wait for a mark.
     #[serde(default)]
     pub unfinished: bool,
 }
 
-/// What was released.
+/// Count of a release.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Released {
-    /// Results that candidates see from now on.
+#[schema(as = Released)]
+pub struct ReleasedResults {
+    /// Results that are visible to candidates from now on.
     pub attempts: i64,
 }
 
-/// Releases results to their candidates.
+/// Releases results to candidates.
 ///
 /// # Errors
-/// [`Fault::State`] while something is to be marked.
-pub async fn release(work: &mut Work, exam: i64, release: &Release) -> Result<Released, Fault> {
+/// [`ManagementError::WrongState`] while answers wait for a mark, unless `unfinished` is set.
+pub async fn release_results(
+    work: &mut UnitOfWork,
+    exam: i64,
+    release: &ResultRelease,
+) -> Result<ReleasedResults, ManagementError> {
     let (open, count): (i64, i64) = sqlx::query_as(
         "SELECT count(*) FILTER (WHERE needs_marking), count(*)
          FROM exam_attempts
@@ -637,8 +671,8 @@ pub async fn release(work: &mut Work, exam: i64, release: &Release) -> Result<Re
     .fetch_one(&mut *work.tx)
     .await?;
     if open > 0 && !release.unfinished {
-        let sentence = format!("{open} attempts are not wholly marked");
-        return Err(Fault::State(sentence));
+        let sentence = format!("{open} attempts have answers without a mark");
+        return Err(ManagementError::WrongState(sentence));
     }
     let done = match &release.attempts {
         None => sqlx::query(
@@ -659,19 +693,19 @@ pub async fn release(work: &mut Work, exam: i64, release: &Release) -> Result<Re
         }
     };
     if done.rows_affected() == 0 {
-        return Err(Fault::NotFound);
+        return Err(ManagementError::NotFound);
     }
-    Ok(Released { attempts: count })
+    Ok(ReleasedResults { attempts: count })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn marks(points: &[(i16, i64)]) -> Vec<Marked> {
+    fn mark_rows(points: &[(i16, i64)]) -> Vec<MarkRow> {
         let marks = points.iter();
         marks
-            .map(|(round, points)| Marked {
+            .map(|(round, points)| MarkRow {
                 round: *round,
                 points: Decimal::new(*points, 2),
                 comment: String::new(),
@@ -682,7 +716,7 @@ mod tests {
     #[test]
     fn two_markers_agree_or_a_third_decides() {
         let check = |points: &[(i16, i64)], second| {
-            decide(&marks(points), second, Decimal::ONE).map(|points| points.to_string())
+            combine_marks(&mark_rows(points), second, Decimal::ONE).map(|points| points.to_string())
         };
         assert_eq!(check(&[], false), None);
         assert_eq!(check(&[(1, 300)], false).as_deref(), Some("3.00"));

@@ -1,51 +1,57 @@
-//! Files that questions show.
+//! Media files of questions.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    Fault, Work,
-    bank::Questions,
-    resource::{self, Cursor, Page},
+    ManagementError, UnitOfWork,
+    bank::QuestionResource,
+    resource::{self, ListPage, PageCursor},
 };
-use crate::media::Kept;
+use crate::media::StoredFile;
 
-/// Where files are read: this and their name.
-pub const ADDRESS: &str = "/api/v1/media/";
+/// Path under which a file is served by its name.
+pub const ADDRESS_PREFIX: &str = "/api/v1/media/";
 
-/// A file of a question.
+/// A media file of a question.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub struct File {
-    /// Its number.
+#[schema(as = File)]
+pub struct QuestionFile {
+    /// Number of the file.
     pub id: i64,
-    /// The question that it came with.
+    /// Number of the question that the file belongs to.
     pub question_id: i64,
-    /// Where it is read; what a question's `image` names.
+    /// Address of the file, for the `image` of a question.
     pub address: String,
-    /// Its media type, as the content shows it.
+    /// Media type, detected from the content.
     pub kind: String,
-    /// Its size.
+    /// Size in bytes.
     pub bytes: i64,
-    /// What it shows, for those who do not see it.
+    /// Text alternative for people who do not see the file.
     pub alt: String,
-    /// First upload.
+    /// Time of the first upload.
     pub created_at: DateTime<Utc>,
 }
 
-/// A file as (id, file); `$1` is where files are read.
+/// Query of all files as (id, file); `$1` is [`ADDRESS_PREFIX`].
 const SELECT: &str = "
 SELECT m.id, jsonb_build_object(
     'id', m.id, 'question_id', m.question_id, 'address', $1 || m.name, 'kind', m.kind,
     'bytes', m.bytes, 'alt', m.alt, 'created_at', m.created_at)
 FROM question_media AS m";
 
-/// Notes that a question has a file; again, that it shows something else.
+/// Adds a stored file to a question; a repeat replaces the text alternative.
 ///
 /// # Errors
-/// Where the question is not the actor's to change.
-pub async fn add(work: &mut Work, question: i64, kept: &Kept, alt: &str) -> Result<File, Fault> {
-    resource::get::<Questions>(work, question).await?;
+/// [`ManagementError::Forbidden`] if the person may not change the question.
+pub async fn add_file(
+    work: &mut UnitOfWork,
+    question: i64,
+    kept: &StoredFile,
+    alt: &str,
+) -> Result<QuestionFile, ManagementError> {
+    resource::get_row::<QuestionResource>(work, question).await?;
     let id: i64 = sqlx::query_scalar(
         "INSERT INTO question_media (question_id, name, kind, bytes, alt, added_by)
          VALUES ($1, $2, $3, $4, $5, $6)
@@ -57,49 +63,57 @@ pub async fn add(work: &mut Work, question: i64, kept: &Kept, alt: &str) -> Resu
     .bind(kept.kind)
     .bind(i64::try_from(kept.bytes).unwrap_or(i64::MAX))
     .bind(alt)
-    .bind(work.actor.user_id)
+    .bind(work.principal.user_id)
     .fetch_one(&mut *work.tx)
     .await?;
     let sql = format!("{SELECT} WHERE m.id = $2");
-    let (_, file): (i64, sqlx::types::Json<File>) = sqlx::query_as(sqlx::AssertSqlSafe(sql))
-        .bind(ADDRESS)
-        .bind(id)
-        .fetch_one(&mut *work.tx)
-        .await?;
+    let (_, file): (i64, sqlx::types::Json<QuestionFile>) =
+        sqlx::query_as(sqlx::AssertSqlSafe(sql))
+            .bind(ADDRESS_PREFIX)
+            .bind(id)
+            .fetch_one(&mut *work.tx)
+            .await?;
     Ok(file.0)
 }
 
-/// The files of a question, by number.
+/// Returns a page of a question's files, in the order of their numbers.
 ///
 /// # Errors
-/// [`Fault::NotFound`] where the question is not the actor's to see.
-pub async fn list(work: &mut Work, question: i64, cursor: Cursor) -> Result<Page<File>, Fault> {
-    resource::get::<Questions>(work, question).await?;
-    let limit = cursor.limit();
+/// [`ManagementError::NotFound`] if the question is not visible to the person.
+pub async fn list_files(
+    work: &mut UnitOfWork,
+    question: i64,
+    cursor: PageCursor,
+) -> Result<ListPage<QuestionFile>, ManagementError> {
+    resource::get_row::<QuestionResource>(work, question).await?;
+    let limit = cursor.clamped_limit();
     let sql = format!("{SELECT} WHERE m.question_id = $2 AND m.id > $3 ORDER BY m.id LIMIT $4");
     let rows = sqlx::query_as(sqlx::AssertSqlSafe(sql))
-        .bind(ADDRESS)
+        .bind(ADDRESS_PREFIX)
         .bind(question)
         .bind(cursor.after)
         .bind(limit + 1)
         .fetch_all(&mut *work.tx)
         .await?;
-    Ok(Page::of(rows, limit))
+    Ok(ListPage::from_rows(rows, limit))
 }
 
-/// Forgets a file of a question; the maintenance removes it a day later, where nothing else
-/// has it.
+/// Detaches a file from a question; maintenance removes a file without a question after a day.
 ///
 /// # Errors
-/// [`Fault::InUse`] while a version of the question shows it.
-pub async fn remove(work: &mut Work, question: i64, file: i64) -> Result<(), Fault> {
+/// [`ManagementError::InUse`] while a question of the organisation shows it.
+pub async fn remove_file(
+    work: &mut UnitOfWork,
+    question: i64,
+    file: i64,
+) -> Result<(), ManagementError> {
     let name: String =
         sqlx::query_scalar("SELECT name FROM question_media WHERE id = $1 AND question_id = $2")
             .bind(file)
             .bind(question)
             .fetch_one(&mut *work.tx)
             .await?;
-    // Versions that were published are among them: what they show must stay.
+    // Published versions are among them: their files must stay.
     let shown: bool = sqlx::query_scalar(
         "SELECT EXISTS (
              SELECT FROM questions AS q
@@ -111,14 +125,14 @@ pub async fn remove(work: &mut Work, question: i64, file: i64) -> Result<(), Fau
     .fetch_one(&mut *work.tx)
     .await?;
     if shown {
-        return Err(Fault::InUse("questions".to_owned()));
+        return Err(ManagementError::InUse("questions".to_owned()));
     }
     let gone = sqlx::query("DELETE FROM question_media WHERE id = $1")
         .bind(file)
         .execute(&mut *work.tx)
         .await?;
     if gone.rows_affected() == 0 {
-        return Err(Fault::Forbidden);
+        return Err(ManagementError::Forbidden);
     }
     Ok(())
 }

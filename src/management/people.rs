@@ -1,4 +1,4 @@
-//! Organisations, people, roles and log-ins.
+//! Organisations, people, their roles, credentials and log-ins.
 
 use std::collections::HashSet;
 
@@ -10,45 +10,45 @@ use sqlx::types::Json;
 use utoipa::ToSchema;
 
 use super::{
-    Fault, FieldFault, Work,
-    courses::{Enrolment, enrol},
-    resource::{self, Cursor, Page, Resource},
+    FieldFault, ManagementError, UnitOfWork,
+    courses::{NewEnrolments, enrol_people},
+    resource::{self, ListPage, PageCursor, Resource},
 };
-use crate::domain::person::Groups;
-use crate::secrets::sealed::{self, Keys, Place};
+use crate::domain::person::GroupSet;
+use crate::secrets::sealed::{self, SealedField, SealingKeys};
 
-/// An organisation as it is written.
+/// The editable fields of an organisation.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OrganizationDraft {
-    /// Shown to people.
+    /// Display name.
     pub name: String,
-    /// Unique; upper case letters, digits, `-` and `_`.
+    /// Unique code of upper case letters, digits, `-` and `_`.
     pub code: String,
     /// `university`, `school`, `company`, `training` or `government`.
     pub r#type: String,
-    /// The organisation above.
+    /// Number of the parent organisation.
     #[serde(default)]
     pub parent_id: Option<i64>,
     /// Free settings of the institution.
     #[serde(default)]
     #[schema(value_type = Object)]
     pub settings: Map<String, Value>,
-    /// Colours and pictures of its pages.
+    /// Colours and images of its pages.
     #[serde(default)]
     #[schema(value_type = Object)]
     pub branding: Map<String, Value>,
-    /// How it is reached.
+    /// Contact details.
     #[serde(default)]
     #[schema(value_type = Object)]
     pub contact_info: Map<String, Value>,
-    /// The most people it may have; none: no limit.
+    /// Limit of people; none: no limit.
     #[serde(default)]
     pub max_users: Option<i32>,
-    /// The most exams it may have; none: no limit.
+    /// Limit of exams; none: no limit.
     #[serde(default)]
     pub max_exams: Option<i32>,
-    /// Whether it works.
+    /// True if the organisation is active.
     #[serde(default = "yes")]
     pub is_active: bool,
 }
@@ -57,27 +57,27 @@ fn yes() -> bool {
     true
 }
 
-/// An organisation.
+/// An organisation as staff read it.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Organization {
-    /// Its number.
+    /// Number of the organisation.
     pub id: i64,
-    /// Rises with every change; the `ETag`.
+    /// Incremented by every change; served as the `ETag`.
     pub revision: i32,
-    /// What people wrote.
+    /// The fields that people edit.
     #[serde(flatten)]
     pub draft: OrganizationDraft,
-    /// 0 for one without another above.
+    /// Depth in the hierarchy; 0 without a parent.
     pub level: i32,
-    /// When it was made.
+    /// Time of creation.
     pub created_at: DateTime<Utc>,
 }
 
-/// Organisations.
+/// The resource of organisations.
 #[derive(Debug)]
-pub struct Organizations;
+pub struct OrganizationResource;
 
-impl Resource for Organizations {
+impl Resource for OrganizationResource {
     type Draft = OrganizationDraft;
     type Row = Organization;
     const TABLE: &'static str = "organizations";
@@ -108,47 +108,46 @@ impl Resource for Organizations {
         FROM organizations AS t";
 }
 
-/// A person as administrators write one.
+/// The fields of a person that administrators edit.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PersonDraft {
-    /// To sign in with; unique.
+    /// Unique sign-in name.
     pub username: String,
-    /// Shown to people.
+    /// Display name.
     pub name: String,
-    /// Given name, where it is kept apart.
+    /// Given name, if kept separately.
     #[serde(default)]
     pub first_name: Option<String>,
-    /// Family name, where it is kept apart.
+    /// Family name, if kept separately.
     #[serde(default)]
     pub last_name: Option<String>,
-    /// May be empty.
+    /// E-mail address, or empty.
     #[serde(default)]
     pub email: String,
-    /// Where the person belongs.
+    /// Number of the person's organisation.
     pub organization_id: i64,
-    /// A picture.
+    /// Address of a portrait.
     #[serde(default)]
     pub avatar_url: Option<String>,
-    /// Anything else that is not secret.
+    /// Further fields, nothing secret.
     #[serde(default)]
     #[schema(value_type = Object)]
     pub profile: Map<String, Value>,
-    /// Whether the person may sign in.
+    /// True if the person may sign in.
     #[serde(default = "yes")]
     pub is_active: bool,
-    /// Multiplies the time of every exam, 1 or more.
+    /// Factor of the duration of every exam, 1 or more.
     #[serde(default = "one", with = "rust_decimal::serde::float")]
     #[schema(value_type = f64)]
     pub time_factor: Decimal,
-    /// Added to the time of every exam, milliseconds.
+    /// Time added to every exam, in milliseconds.
     #[serde(default)]
     pub extra_time_ms: i64,
-    /// Exams beside those of the person's courses; null: all of the organisation.
+    /// Codes of exams besides those of the person's courses; null: all of the organisation.
     #[serde(default = "no_exams")]
     pub exam_codes: Option<Vec<String>>,
-    /// A candidate's groups, and of a proctor those whose candidates the proctor
-    /// watches, where not all.
+    /// Groups of a candidate; of a proctor, the groups to watch (empty: all).
     #[serde(default)]
     pub groups: Vec<String>,
 }
@@ -165,42 +164,43 @@ fn no_exams() -> Option<Vec<String>> {
     Some(Vec::new())
 }
 
-/// A person as others see one: never a password or a number in clear.
+/// A person as staff read it, without password hash and with private fields masked.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct PersonRow {
-    /// The person's number.
+#[schema(as = PersonRow)]
+pub struct PersonRecord {
+    /// Number of the person.
     pub id: i64,
-    /// Rises with every change; the `ETag`.
+    /// Incremented by every change; served as the `ETag`.
     pub revision: i32,
-    /// What was written.
+    /// The fields that administrators edit.
     #[serde(flatten)]
     pub draft: PersonDraft,
     /// Valid roles, as `role` and `organization_id`.
     #[schema(value_type = Vec<Object>)]
     pub roles: Vec<Value>,
-    /// The telephone number, most of it hidden.
+    /// Telephone number, masked.
     pub phone_masked: Option<String>,
-    /// The number of the identity card, most of it hidden.
+    /// Number of the identity card, masked.
     pub id_card_masked: Option<String>,
-    /// Whether there is a password.
+    /// True if a password is set.
     pub has_password: bool,
-    /// Whether there is an access code.
+    /// True if an access code is set.
     pub has_access_code: bool,
-    /// The last log-in.
+    /// Time of the last log-in.
     pub last_login: Option<DateTime<Utc>>,
-    /// Locked after too many failures, until then.
+    /// End of the lock after too many failed log-ins.
     pub locked_until: Option<DateTime<Utc>>,
-    /// First import or creation.
+    /// Time of the first import or of creation.
     pub created_at: DateTime<Utc>,
 }
 
-/// People.
+/// The resource of people.
 #[derive(Debug)]
-pub struct People;
+pub struct PersonResource;
 
-impl Resource for People {
+impl Resource for PersonResource {
     type Draft = PersonDraft;
-    type Row = PersonRow;
+    type Row = PersonRecord;
     const TABLE: &'static str = "users";
     const NAME: &'static str = "person";
     const COLUMNS: &'static [&'static str] = &[
@@ -237,63 +237,65 @@ impl Resource for People {
         FROM users AS t";
 }
 
-/// What is sealed of a person; null takes it away, what is left out stays.
+/// A change of a person's sealed fields; null removes a field, an omitted field stays.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Private {
-    /// A telephone number in E.164, `+8613800138000`.
+#[schema(as = Private)]
+pub struct PrivateFields {
+    /// Telephone number in E.164, such as `+8613800138000`.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
-    pub phone: Change,
-    /// The number of an identity card.
+    pub phone: FieldChange,
+    /// Number of the identity card.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
-    pub id_card: Change,
+    pub id_card: FieldChange,
 }
 
-/// What becomes of a value.
+/// The change of an optional field.
 #[derive(Debug, Default)]
-pub enum Change {
-    /// It stays.
+pub enum FieldChange {
+    /// The field was omitted and stays.
     #[default]
     Keep,
-    /// It goes.
+    /// The field was null and is removed.
     Remove,
-    /// This one takes its place.
+    /// The field gets this value.
     Set(String),
 }
 
-impl<'de> Deserialize<'de> for Change {
+impl<'de> Deserialize<'de> for FieldChange {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = Option::deserialize(deserializer)?;
         Ok(value.map_or(Self::Remove, Self::Set))
     }
 }
 
-/// Seals what is private of a person.
+/// Seals and stores the private fields of a person.
 ///
 /// # Errors
-/// Where a number has not its form, or another person has it.
-pub async fn set_private(
-    work: &mut Work,
-    keys: &Keys,
+/// [`ManagementError::Invalid`] for a malformed number,
+/// [`ManagementError::Duplicate`] if another person has it.
+pub async fn set_private_fields(
+    work: &mut UnitOfWork,
+    keys: &SealingKeys,
     user: i64,
-    private: &Private,
-) -> Result<(), Fault> {
+    private: &PrivateFields,
+) -> Result<(), ManagementError> {
     work.require_admin()?;
     for (column, value) in [("phone", &private.phone), ("id_card", &private.id_card)] {
         let value = match value {
-            Change::Keep => continue,
-            Change::Remove => None,
-            Change::Set(value) => Some(value.as_str()),
+            FieldChange::Keep => continue,
+            FieldChange::Remove => None,
+            FieldChange::Set(value) => Some(value.as_str()),
         };
         if let Some(value) = value {
             check_number(column, value)?;
         }
         let sealed = value
-            .map(|value| keys.seal(&Place { user, column }, value))
+            .map(|value| keys.seal_value(&SealedField { user, column }, value))
             .transpose()
-            .map_err(Fault::internal)?;
+            .map_err(ManagementError::internal)?;
         let hash = value.map(|value| keys.blind_index(column, value).to_vec());
         let sql = format!(
             "UPDATE users SET {column}_sealed = $1, {column}_hmac = $2, {column}_masked = $3,
@@ -303,18 +305,18 @@ pub async fn set_private(
         let changed = sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(sealed)
             .bind(hash)
-            .bind(value.map(sealed::masked))
+            .bind(value.map(sealed::mask_value))
             .bind(user)
             .execute(&mut *work.tx)
             .await?;
         if changed.rows_affected() == 0 {
-            return Err(Fault::NotFound);
+            return Err(ManagementError::NotFound);
         }
     }
     Ok(())
 }
 
-fn check_number(column: &str, value: &str) -> Result<(), Fault> {
+fn check_number(column: &str, value: &str) -> Result<(), ManagementError> {
     let digits = value.strip_prefix('+').unwrap_or(value);
     let (right, form) = if column == "phone" {
         (
@@ -333,15 +335,19 @@ fn check_number(column: &str, value: &str) -> Result<(), Fault> {
     if right {
         Ok(())
     } else {
-        Err(Fault::field(column, form))
+        Err(ManagementError::invalid_field(column, form))
     }
 }
 
-/// What is private of a person, in clear. Who looks is in the audit trail.
+/// Returns the private fields of a person in clear, and logs that they were read.
 ///
 /// # Errors
-/// Where the keys do not open it.
-pub async fn private(work: &mut Work, keys: &Keys, user: i64) -> Result<Value, Fault> {
+/// If the keys do not open them.
+pub async fn read_private_fields(
+    work: &mut UnitOfWork,
+    keys: &SealingKeys,
+    user: i64,
+) -> Result<Value, ManagementError> {
     work.require_admin()?;
     let (phone, id_card): (Option<Vec<u8>>, Option<Vec<u8>>) =
         sqlx::query_as("SELECT phone, id_card FROM sealed_of($1)")
@@ -350,28 +356,32 @@ pub async fn private(work: &mut Work, keys: &Keys, user: i64) -> Result<Value, F
             .await?;
     let open = |column, sealed: Option<Vec<u8>>| {
         sealed
-            .map(|sealed| keys.open_value(&Place { user, column }, &sealed))
+            .map(|sealed| keys.open_value(&SealedField { user, column }, &sealed))
             .transpose()
-            .map_err(Fault::internal)
+            .map_err(ManagementError::internal)
     };
     let (phone, id_card) = (open("phone", phone)?, open("id_card", id_card)?);
-    note(work, "personal_data_read", json!({ "person": user })).await?;
+    log_activity(work, "personal_data_read", json!({ "person": user })).await?;
     Ok(json!({ "phone": phone, "id_card": id_card }))
 }
 
-/// Keeps what the actor did that changes no row.
+/// Logs an activity that the audit of row changes does not show.
 ///
 /// # Errors
-/// As every statement.
-pub async fn note(work: &mut Work, activity: &str, data: Value) -> Result<(), Fault> {
+/// Database errors.
+pub async fn log_activity(
+    work: &mut UnitOfWork,
+    activity: &str,
+    data: Value,
+) -> Result<(), ManagementError> {
     sqlx::query(
         "INSERT INTO user_activity_logs
              (user_id, organization_id, activity_type, activity_data, ip_address, user_agent)
          VALUES ($1, $2, $3, $4, nullif(current_setting('app.ip_address', true), '')::inet,
                  nullif(current_setting('app.user_agent', true), ''))",
     )
-    .bind(work.actor.user_id)
-    .bind(work.actor.organization_id)
+    .bind(work.principal.user_id)
+    .bind(work.principal.organization_id)
     .bind(activity)
     .bind(Json(data))
     .execute(&mut *work.tx)
@@ -379,17 +389,18 @@ pub async fn note(work: &mut Work, activity: &str, data: Value) -> Result<(), Fa
     Ok(())
 }
 
-/// Roles of a person, as they shall be in one organisation.
+/// The complete set of a person's roles in one organisation.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Roles {
-    /// Where; none: `super_admin` alone.
+#[schema(as = Roles)]
+pub struct RoleAssignment {
+    /// Number of the organisation; none: for `super_admin` alone.
     #[serde(default)]
     pub organization_id: Option<i64>,
     /// `candidate`, `proctor`, `teacher`, `admin`; `super_admin` without an organisation.
     #[serde(rename = "roles")]
     pub names: Vec<String>,
-    /// When they end; none: they do not.
+    /// Expiry; none: the roles do not expire.
     #[serde(default)]
     pub expires_at: Option<DateTime<Utc>>,
 }
@@ -397,13 +408,17 @@ pub struct Roles {
 /// Replaces the roles of a person in one organisation.
 ///
 /// # Errors
-/// Where the roles or the organisation are not the actor's to give.
-pub async fn set_roles(work: &mut Work, user: i64, roles: &Roles) -> Result<(), Fault> {
+/// [`ManagementError::Forbidden`] if the acting person may not grant them there.
+pub async fn set_roles(
+    work: &mut UnitOfWork,
+    user: i64,
+    roles: &RoleAssignment,
+) -> Result<(), ManagementError> {
     work.require_admin()?;
-    if user == work.actor.user_id {
-        // The last administrator would be out with one click.
-        return Err(Fault::State(
-            "your own roles are for others to change".to_owned(),
+    if user == work.principal.user_id {
+        // The last administrator could lose the role by mistake.
+        return Err(ManagementError::WrongState(
+            "your own roles must be changed by another administrator".to_owned(),
         ));
     }
     sqlx::query("SELECT id FROM users WHERE id = $1 FOR UPDATE")
@@ -428,24 +443,24 @@ pub async fn set_roles(work: &mut Work, user: i64, roles: &Roles) -> Result<(), 
     .bind(user)
     .bind(roles.organization_id)
     .bind(&roles.names)
-    .bind(work.actor.user_id)
+    .bind(work.principal.user_id)
     .bind(roles.expires_at)
     .execute(&mut *work.tx)
     .await?;
     Ok(())
 }
 
-/// Gives a person a password or an access code, and ends all log-ins. `code`
-/// hashes the code for a name.
+/// Sets a person's password or access code, and ends all log-ins. `code` returns
+/// the keyed hash of the new code for a sign-in name.
 ///
 /// # Errors
-/// Where the person is not the actor's.
+/// [`ManagementError::Forbidden`] if the acting person may not change this one.
 pub async fn set_credentials(
-    work: &mut Work,
+    work: &mut UnitOfWork,
     user: i64,
     password_hash: Option<&str>,
     code: impl Fn(&str) -> Option<[u8; 32]>,
-) -> Result<(), Fault> {
+) -> Result<(), ManagementError> {
     work.require_admin()?;
     let username: String = sqlx::query_scalar("SELECT username FROM users WHERE id = $1")
         .bind(user)
@@ -463,9 +478,9 @@ pub async fn set_credentials(
     .execute(&mut *work.tx)
     .await?;
     if changed.rows_affected() == 0 {
-        return Err(Fault::Forbidden);
+        return Err(ManagementError::Forbidden);
     }
-    // The password's hash can be written here and not read.
+    // The API's role may write password hashes, not read them.
     if let Some(hash) = password_hash {
         sqlx::query("UPDATE users SET password_hash = $2 WHERE id = $1")
             .bind(user)
@@ -473,14 +488,14 @@ pub async fn set_credentials(
             .execute(&mut *work.tx)
             .await?;
     }
-    revoke(work, user).await
+    end_logins(work, user).await
 }
 
 /// Ends every log-in of a person.
 ///
 /// # Errors
-/// As every statement.
-pub async fn revoke(work: &mut Work, user: i64) -> Result<(), Fault> {
+/// Database errors.
+pub async fn end_logins(work: &mut UnitOfWork, user: i64) -> Result<(), ManagementError> {
     sqlx::query("UPDATE user_sessions SET is_active = false WHERE user_id = $1 AND is_active")
         .bind(user)
         .execute(&mut *work.tx)
@@ -488,37 +503,38 @@ pub async fn revoke(work: &mut Work, user: i64) -> Result<(), Fault> {
     Ok(())
 }
 
-/// A log-in that is valid.
+/// A valid log-in.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub struct Session {
-    /// Its number.
+#[schema(as = Session)]
+pub struct ActiveLogin {
+    /// Number of the log-in.
     pub id: i64,
-    /// When it began.
+    /// Time of the log-in.
     pub created_at: DateTime<Utc>,
-    /// When it ends by itself.
+    /// Time at which the log-in expires.
     pub expires_at: DateTime<Utc>,
-    /// When it was last used, to the minute.
+    /// Time of the last use, to the minute.
     pub last_activity: DateTime<Utc>,
-    /// Where it came from.
+    /// Client address.
     pub ip_address: Option<String>,
-    /// What the program called itself.
+    /// `User-Agent` of the client.
     pub user_agent: Option<String>,
-    /// Whether it is the one that asks.
+    /// True for the log-in of the request itself.
     pub current: bool,
 }
 
-/// The valid log-ins of a person, by number.
+/// Returns a page of a person's valid log-ins, in the order of their numbers.
 ///
 /// # Errors
-/// As every query.
-pub async fn sessions(
-    work: &mut Work,
+/// [`ManagementError::NotFound`] if the person is not visible.
+pub async fn list_logins(
+    work: &mut UnitOfWork,
     user: i64,
-    cursor: Cursor,
+    cursor: PageCursor,
     now: DateTime<Utc>,
-) -> Result<Page<Session>, Fault> {
-    resource::get::<People>(work, user).await?;
-    let limit = cursor.limit();
+) -> Result<ListPage<ActiveLogin>, ManagementError> {
+    resource::get_row::<PersonResource>(work, user).await?;
+    let limit = cursor.clamped_limit();
     let rows = sqlx::query_as(
         "SELECT s.id, jsonb_build_object(
              'id', s.id, 'created_at', s.created_at, 'expires_at', s.expires_at,
@@ -536,14 +552,18 @@ pub async fn sessions(
     .bind(now)
     .fetch_all(&mut *work.tx)
     .await?;
-    Ok(Page::of(rows, limit))
+    Ok(ListPage::from_rows(rows, limit))
 }
 
 /// Ends one log-in of a person.
 ///
 /// # Errors
-/// [`Fault::NotFound`] where the person has no such log-in.
-pub async fn end_session(work: &mut Work, user: i64, session: i64) -> Result<(), Fault> {
+/// [`ManagementError::NotFound`] if the person has no such log-in.
+pub async fn end_login(
+    work: &mut UnitOfWork,
+    user: i64,
+    session: i64,
+) -> Result<(), ManagementError> {
     let ended = sqlx::query(
         "UPDATE user_sessions SET is_active = false WHERE id = $1 AND user_id = $2 AND is_active",
     )
@@ -552,26 +572,26 @@ pub async fn end_session(work: &mut Work, user: i64, session: i64) -> Result<(),
     .execute(&mut *work.tx)
     .await?;
     if ended.rows_affected() == 0 {
-        return Err(Fault::NotFound);
+        return Err(ManagementError::NotFound);
     }
     Ok(())
 }
 
-/// The hash of the actor's own password.
+/// Returns the hash of the acting person's own password.
 ///
 /// # Errors
-/// As every query.
-pub async fn own_password_hash(work: &mut Work) -> Result<Option<String>, Fault> {
+/// Database errors.
+pub async fn own_password_hash(work: &mut UnitOfWork) -> Result<Option<String>, ManagementError> {
     Ok(sqlx::query_scalar("SELECT own_password_hash()")
         .fetch_one(&mut *work.tx)
         .await?)
 }
 
-/// Changes the actor's own password; other log-ins of the person end.
+/// Changes the acting person's own password, and ends the person's other log-ins.
 ///
 /// # Errors
-/// As every statement.
-pub async fn set_own_password(work: &mut Work, hash: &str) -> Result<(), Fault> {
+/// Database errors.
+pub async fn set_own_password(work: &mut UnitOfWork, hash: &str) -> Result<(), ManagementError> {
     sqlx::query("SELECT set_own_password($1)")
         .bind(hash)
         .execute(&mut *work.tx)
@@ -579,37 +599,38 @@ pub async fn set_own_password(work: &mut Work, hash: &str) -> Result<(), Fault> 
     Ok(())
 }
 
-/// A line of an import, checked.
+/// A checked line of an import.
 #[derive(Debug, Serialize)]
-pub struct ImportRow {
-    /// The name to sign in with.
+pub struct PersonImportRow {
+    /// Sign-in name.
     pub username: String,
-    /// Shown to people.
+    /// Display name.
     pub name: String,
-    /// May be empty.
+    /// E-mail address, or empty.
     pub email: String,
     /// `candidate`, `proctor`, `teacher` or `admin`.
     pub role: String,
-    /// Keyed hash of the access code, hexadecimal; none: unchanged.
+    /// Keyed hash of the access code in hexadecimal; none: unchanged.
     pub code: Option<String>,
-    /// Exam codes; none: all of the organisation.
+    /// Codes of exams; none: all of the organisation.
     pub exams: Option<Vec<String>>,
-    /// Of a candidate, or watched by a proctor.
-    pub groups: Groups,
-    /// Multiplies the time.
+    /// Groups of a candidate, or watched by a proctor.
+    pub groups: GroupSet,
+    /// Factor of the duration.
     pub time_factor: Decimal,
-    /// Milliseconds.
+    /// Extra time in milliseconds.
     pub extra_time_ms: i64,
 }
 
-/// What an import did.
+/// Counts of an import's effects.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Imported {
-    /// New people.
+#[schema(as = Imported)]
+pub struct ImportSummary {
+    /// People added.
     pub created: i64,
-    /// People that were there.
+    /// People replaced.
     pub updated: i64,
-    /// New enrolments.
+    /// Enrolments added or changed.
     pub enrolled: i64,
 }
 
@@ -641,8 +662,8 @@ put AS (
 )
 SELECT count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE NOT is_new), count(*) FROM put";
 
-/// A statement of its own: a role goes to somebody whom its giver sees, and nobody sees people
-/// that are made by the same statement.
+/// A separate statement: roles are granted to visible people, and a statement does not see the
+/// people that it inserts itself.
 const IMPORT_ROLES: &str = "
 INSERT INTO user_roles (user_id, organization_id, role, granted_by)
 SELECT u.id, $2, p.role, $3
@@ -653,15 +674,15 @@ ON CONFLICT (user_id, organization_id, role) DO UPDATE SET is_active = true, exp
 /// Adds or replaces people of one organisation, all or none, and enrols them.
 ///
 /// # Errors
-/// With every row that cannot be taken.
-pub async fn import(
-    work: &mut Work,
+/// [`ManagementError::Invalid`] with every row whose name belongs to another organisation.
+pub async fn import_people(
+    work: &mut UnitOfWork,
     organization: i64,
     course: Option<i64>,
-    rows: &[ImportRow],
-) -> Result<Imported, Fault> {
+    rows: &[PersonImportRow],
+) -> Result<ImportSummary, ManagementError> {
     work.require_admin()?;
-    let people = serde_json::to_value(rows).map_err(Fault::internal)?;
+    let people = serde_json::to_value(rows).map_err(ManagementError::internal)?;
     let (created, updated, put): (i64, i64, i64) = sqlx::query_as(IMPORT)
         .bind(Json(&people))
         .bind(organization)
@@ -673,33 +694,33 @@ pub async fn import(
     sqlx::query(IMPORT_ROLES)
         .bind(Json(&people))
         .bind(organization)
-        .bind(work.actor.user_id)
+        .bind(work.principal.user_id)
         .execute(&mut *work.tx)
         .await?;
     let enrolled = match course {
         Some(course) => {
-            let enrolment = Enrolment {
+            let enrolment = NewEnrolments {
                 people: rows.iter().map(|row| row.username.clone()).collect(),
                 status: "active".to_owned(),
             };
-            enrol(work, course, &enrolment).await?
+            enrol_people(work, course, &enrolment).await?
         }
         None => 0,
     };
-    note(work, "people_imported", json!({ "people": rows.len() })).await?;
-    Ok(Imported {
+    log_activity(work, "people_imported", json!({ "people": rows.len() })).await?;
+    Ok(ImportSummary {
         created,
         updated,
         enrolled,
     })
 }
 
-/// The rows whose name belongs to another organisation's person.
+/// Returns the error that lists the rows with a name of another organisation's person.
 async fn foreign_names(
-    work: &mut Work,
+    work: &mut UnitOfWork,
     organization: i64,
-    rows: &[ImportRow],
-) -> Result<Fault, Fault> {
+    rows: &[PersonImportRow],
+) -> Result<ManagementError, ManagementError> {
     let names: Vec<&str> = rows.iter().map(|row| row.username.as_str()).collect();
     let own: Vec<String> = sqlx::query_scalar(
         "SELECT username FROM users WHERE username = ANY ($1) AND organization_id = $2",
@@ -710,7 +731,7 @@ async fn foreign_names(
     .await?;
     let own: HashSet<String> = own.into_iter().collect();
     let faults = rows.iter().enumerate();
-    Ok(Fault::Invalid(
+    Ok(ManagementError::Invalid(
         faults
             .filter(|(_, row)| !own.contains(&row.username))
             .map(|(index, _)| FieldFault::new(format!("[{index}].id"), "is taken"))

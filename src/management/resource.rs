@@ -1,48 +1,48 @@
-//! What is common to everything that is listed, read, made, changed and deleted
-//! under a number: pages by cursor, changes on top of a known revision, and no
-//! column that a client was not meant to set.
+//! Generic list, read, create, change and delete of numbered rows: pages by cursor,
+//! changes against a known revision, and a fixed set of writable columns.
 //!
-//! A resource is a table, the columns that people write ([`Resource::COLUMNS`],
-//! the fields of [`Resource::Draft`]) and how it is read. Values travel as
-//! `jsonb` and take the columns' types in the database.
+//! A resource is a table, its writable columns ([`Resource::COLUMNS`], the fields
+//! of [`Resource::Draft`]) and a query that reads it. Values travel as `jsonb` and
+//! take the columns' types in the database.
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, types::Json};
 
-use super::{Fault, FieldFault, Work};
+use super::{FieldFault, ManagementError, UnitOfWork};
 
-/// Something with a table of its own.
+/// A table whose rows people list, read and edit by number.
 pub trait Resource {
-    /// What people write. Refuses unknown fields, so that nobody sets what is not theirs.
+    /// Editable fields. It must deny unknown fields, so that no other column can be set.
     type Draft: Serialize + DeserializeOwned + Send + Sync;
-    /// What is read.
+    /// Row as it is read.
     type Row: DeserializeOwned + Send + Unpin + 'static;
-    /// The table.
+    /// Name of the table.
     const TABLE: &'static str;
-    /// What it is called in sentences.
+    /// Noun for a row in messages.
     const NAME: &'static str;
-    /// The draft's columns.
+    /// Columns of the draft.
     const COLUMNS: &'static [&'static str];
-    /// A query of all rows as (id, row), in which `t` is the table.
+    /// Query of all rows as (id, row), in which `t` is the table.
     const SELECT: &'static str;
 }
 
-/// The most rows of a page.
+/// Largest number of rows in a page.
 pub const PAGE_MAX: i64 = 500;
 
-/// A page of a list, in the order of the numbers.
+/// A page of a list, in the order of the rows' numbers.
 #[derive(Debug, Serialize)]
-pub struct Page<T> {
+pub struct ListPage<T> {
     /// The rows.
     pub items: Vec<T>,
-    /// To be given as `after` for the next page; none: this was the last.
+    /// `after` of the next page; none: this is the last.
     pub next: Option<i64>,
 }
 
-impl<T> Page<T> {
-    /// Of rows with their numbers, of which one more was asked for than is shown.
-    pub(super) fn of(mut rows: Vec<(i64, Json<T>)>, limit: i64) -> Self {
+impl<T> ListPage<T> {
+    /// Creates a page from `limit + 1` queried rows: the extra row tells that another page
+    /// follows.
+    pub(super) fn from_rows(mut rows: Vec<(i64, Json<T>)>, limit: i64) -> Self {
         let more = rows.len() > usize::try_from(limit).unwrap_or(usize::MAX);
         if more {
             rows.pop();
@@ -54,46 +54,46 @@ impl<T> Page<T> {
     }
 }
 
-/// Which rows are wanted.
+/// Start and length of a page.
 #[derive(Debug, Clone, Copy)]
-pub struct Cursor {
-    /// Rows with a higher number.
+pub struct PageCursor {
+    /// Lower bound of the rows' numbers, exclusive.
     pub after: i64,
-    /// At most so many.
+    /// Requested number of rows.
     pub limit: i64,
 }
 
-impl Cursor {
-    /// How many rows a page has at most.
-    pub(super) fn limit(self) -> i64 {
+impl PageCursor {
+    /// Returns the number of rows, 1 to [`PAGE_MAX`].
+    pub(super) fn clamped_limit(self) -> i64 {
         self.limit.clamp(1, PAGE_MAX)
     }
 }
 
 /// A condition on one column.
 #[derive(Debug, Clone)]
-pub enum Filter {
-    /// The column is this.
+pub enum ColumnFilter {
+    /// The column equals the value.
     Is(&'static str, Value),
-    /// The text of the column begins so, whatever the case.
+    /// The column's text starts with the prefix, ignoring case.
     Begins(&'static str, String),
 }
 
-/// A page of what matches all conditions.
+/// Returns a page of the rows that match all conditions.
 ///
 /// # Errors
-/// As every query.
-pub async fn list<R: Resource>(
-    work: &mut Work,
-    cursor: Cursor,
-    filters: &[Filter],
-) -> Result<Page<R::Row>, Fault> {
+/// Database errors.
+pub async fn list_rows<R: Resource>(
+    work: &mut UnitOfWork,
+    cursor: PageCursor,
+    filters: &[ColumnFilter],
+) -> Result<ListPage<R::Row>, ManagementError> {
     let mut conditions = String::new();
     let mut values = Vec::new();
     for filter in filters {
         let number = values.len() + 3;
         let (condition, value) = match filter {
-            Filter::Is(column, value) => (
+            ColumnFilter::Is(column, value) => (
                 // The parameter takes the column's own type.
                 format!(
                     " AND t.{column} = (jsonb_populate_record(NULL::{}, \
@@ -102,7 +102,7 @@ pub async fn list<R: Resource>(
                 ),
                 value.clone(),
             ),
-            Filter::Begins(column, text) => (
+            ColumnFilter::Begins(column, text) => (
                 format!(" AND starts_with(lower(t.{column}), lower(${number}::jsonb #>> '{{}}'))"),
                 Value::String(text.clone()),
             ),
@@ -114,21 +114,27 @@ pub async fn list<R: Resource>(
         "{} WHERE t.id > $1{conditions} ORDER BY t.id LIMIT $2",
         R::SELECT
     );
-    let limit = cursor.limit();
+    let limit = cursor.clamped_limit();
     let mut query = sqlx::query_as(AssertSqlSafe(sql))
         .bind(cursor.after)
         .bind(limit + 1);
     for value in values {
         query = query.bind(Json(value));
     }
-    Ok(Page::of(query.fetch_all(&mut *work.tx).await?, limit))
+    Ok(ListPage::from_rows(
+        query.fetch_all(&mut *work.tx).await?,
+        limit,
+    ))
 }
 
-/// One row.
+/// Returns one row.
 ///
 /// # Errors
-/// [`Fault::NotFound`].
-pub async fn get<R: Resource>(work: &mut Work, id: i64) -> Result<R::Row, Fault> {
+/// [`ManagementError::NotFound`].
+pub async fn get_row<R: Resource>(
+    work: &mut UnitOfWork,
+    id: i64,
+) -> Result<R::Row, ManagementError> {
     let sql = format!("{} WHERE t.id = $1", R::SELECT);
     let row: (i64, Json<R::Row>) = sqlx::query_as(AssertSqlSafe(sql))
         .bind(id)
@@ -137,12 +143,15 @@ pub async fn get<R: Resource>(work: &mut Work, id: i64) -> Result<R::Row, Fault>
     Ok(row.1.0)
 }
 
-/// Makes a row.
+/// Creates a row.
 ///
 /// # Errors
-/// What the table does not take.
-pub async fn create<R: Resource>(work: &mut Work, draft: &R::Draft) -> Result<R::Row, Fault> {
-    // What the draft leaves out gets the column's default.
+/// Violations of the table's constraints.
+pub async fn create_row<R: Resource>(
+    work: &mut UnitOfWork,
+    draft: &R::Draft,
+) -> Result<R::Row, ManagementError> {
+    // Omitted fields get the column's default.
     let given = to_object(draft)?;
     let columns: Vec<&str> = R::COLUMNS
         .iter()
@@ -159,33 +168,32 @@ pub async fn create<R: Resource>(work: &mut Work, draft: &R::Draft) -> Result<R:
         .bind(Json(given))
         .fetch_one(&mut *work.tx)
         .await?;
-    get::<R>(work, id).await
+    get_row::<R>(work, id).await
 }
 
-/// Changes a row by a merge patch (RFC 7396) on top of the revision that the
-/// client has seen.
+/// Changes a row by a merge patch (RFC 7396) against the revision that the client read.
 ///
 /// # Errors
-/// [`Fault::Stale`] where it has another one by now.
-pub async fn change<R: Resource>(
-    work: &mut Work,
+/// [`ManagementError::Stale`] if the row has another revision by now.
+pub async fn patch_row<R: Resource>(
+    work: &mut UnitOfWork,
     id: i64,
     revision: i32,
     patch: &Value,
-) -> Result<R::Row, Fault> {
-    let draft = patched::<R>(work, id, patch).await?;
-    update::<R>(work, id, revision, &draft).await
+) -> Result<R::Row, ManagementError> {
+    let draft = patched_draft::<R>(work, id, patch).await?;
+    update_row::<R>(work, id, revision, &draft).await
 }
 
-/// The draft of a row with a patch applied.
+/// Returns the draft of a row with a patch applied.
 ///
 /// # Errors
-/// Where the patch has unknown fields or values of the wrong kind.
-pub async fn patched<R: Resource>(
-    work: &mut Work,
+/// [`ManagementError::Invalid`] if the patch has unknown fields or values of a wrong type.
+pub async fn patched_draft<R: Resource>(
+    work: &mut UnitOfWork,
     id: i64,
     patch: &Value,
-) -> Result<R::Draft, Fault> {
+) -> Result<R::Draft, ManagementError> {
     let sql = format!(
         "SELECT to_jsonb(t) FROM (SELECT {} FROM {} WHERE id = $1) AS t",
         R::COLUMNS.join(", "),
@@ -197,22 +205,23 @@ pub async fn patched<R: Resource>(
         .await?;
     let mut draft = current.0;
     if !patch.is_object() {
-        return Err(Fault::field("", "must be an object"));
+        return Err(ManagementError::invalid_field("", "must be an object"));
     }
-    merge(&mut draft, patch);
-    serde_json::from_value(draft).map_err(|error| Fault::field("", error.to_string()))
+    merge_patch(&mut draft, patch);
+    serde_json::from_value(draft)
+        .map_err(|error| ManagementError::invalid_field("", error.to_string()))
 }
 
-/// Replaces what people write of a row.
+/// Replaces the editable fields of a row.
 ///
 /// # Errors
-/// [`Fault::Stale`] where the revision is another one by now.
-pub async fn update<R: Resource>(
-    work: &mut Work,
+/// [`ManagementError::Stale`] if the row has another revision by now.
+pub async fn update_row<R: Resource>(
+    work: &mut UnitOfWork,
     id: i64,
     revision: i32,
     draft: &R::Draft,
-) -> Result<R::Row, Fault> {
+) -> Result<R::Row, ManagementError> {
     let list = R::COLUMNS.join(", ");
     let sql = format!(
         "UPDATE {table} SET ({list}) = (SELECT {list} FROM jsonb_populate_record(NULL::{table}, $1)),
@@ -227,34 +236,38 @@ pub async fn update<R: Resource>(
         .execute(&mut *work.tx)
         .await?;
     if changed.rows_affected() == 0 {
-        // It is there, and the person sees it: another revision, or not theirs to change.
+        // The row is visible: either its revision differs, or a policy forbids the change.
         return Err(stale_or_forbidden::<R>(work, id, revision).await?);
     }
-    get::<R>(work, id).await
+    get_row::<R>(work, id).await
 }
 
 async fn stale_or_forbidden<R: Resource>(
-    work: &mut Work,
+    work: &mut UnitOfWork,
     id: i64,
     revision: i32,
-) -> Result<Fault, Fault> {
+) -> Result<ManagementError, ManagementError> {
     let sql = format!("SELECT revision FROM {} WHERE id = $1", R::TABLE);
     let current: i32 = sqlx::query_scalar(AssertSqlSafe(sql))
         .bind(id)
         .fetch_one(&mut *work.tx)
         .await?;
     Ok(if current == revision {
-        Fault::Forbidden
+        ManagementError::Forbidden
     } else {
-        Fault::Stale
+        ManagementError::Stale
     })
 }
 
-/// Deletes a row on which nothing depends.
+/// Deletes a row that no other row refers to.
 ///
 /// # Errors
-/// [`Fault::InUse`] with what uses it; [`Fault::Stale`].
-pub async fn delete<R: Resource>(work: &mut Work, id: i64, revision: i32) -> Result<(), Fault> {
+/// [`ManagementError::InUse`] with the referring table; [`ManagementError::Stale`].
+pub async fn delete_row<R: Resource>(
+    work: &mut UnitOfWork,
+    id: i64,
+    revision: i32,
+) -> Result<(), ManagementError> {
     let sql = format!("DELETE FROM {} WHERE id = $1 AND revision = $2", R::TABLE);
     let gone = sqlx::query(AssertSqlSafe(sql))
         .bind(id)
@@ -267,8 +280,8 @@ pub async fn delete<R: Resource>(work: &mut Work, id: i64, revision: i32) -> Res
     Ok(())
 }
 
-/// RFC 7396: objects are merged, null removes, everything else replaces.
-pub fn merge(target: &mut Value, patch: &Value) {
+/// Applies a merge patch (RFC 7396): objects merge, null removes, other values replace.
+pub fn merge_patch(target: &mut Value, patch: &Value) {
     let Value::Object(patch) = patch else {
         *target = patch.clone();
         return;
@@ -281,31 +294,31 @@ pub fn merge(target: &mut Value, patch: &Value) {
     };
     for (key, value) in patch {
         if value.is_null() {
-            // The draft's own default, or a column's null.
+            // Kept as null: the draft's default, or the column's null.
             target.insert(key.clone(), Value::Null);
         } else {
-            merge(target.entry(key.clone()).or_insert(Value::Null), value);
+            merge_patch(target.entry(key.clone()).or_insert(Value::Null), value);
         }
     }
 }
 
-/// A body as a draft, with what is wrong named as well as serde can.
+/// Parses a request body as a draft, and names the field of an error if serde does.
 ///
 /// # Errors
-/// [`Fault::Invalid`].
-pub fn draft<T: DeserializeOwned>(body: Value) -> Result<T, Fault> {
+/// [`ManagementError::Invalid`].
+pub fn parse_draft<T: DeserializeOwned>(body: Value) -> Result<T, ManagementError> {
     serde_json::from_value(body).map_err(|error| {
         let message = error.to_string();
         let field = message
             .split('`')
             .nth(1)
             .filter(|_| message.contains("field"));
-        Fault::Invalid(vec![FieldFault::new(field.unwrap_or_default(), &message)])
+        ManagementError::Invalid(vec![FieldFault::new(field.unwrap_or_default(), &message)])
     })
 }
 
-fn to_object<T: Serialize>(draft: &T) -> Result<Value, Fault> {
-    serde_json::to_value(draft).map_err(Fault::internal)
+fn to_object<T: Serialize>(draft: &T) -> Result<Value, ManagementError> {
+    serde_json::to_value(draft).map_err(ManagementError::internal)
 }
 
 #[cfg(test)]
@@ -317,7 +330,7 @@ mod tests {
     #[test]
     fn a_patch_merges_objects_and_replaces_the_rest() {
         let mut target = json!({"a": 1, "b": {"c": 1, "d": 2}, "e": [1, 2]});
-        merge(
+        merge_patch(
             &mut target,
             &json!({"a": null, "b": {"c": 3, "x": {"y": 1}}, "e": [3]}),
         );

@@ -1,8 +1,8 @@
-//! Passwords as Argon2id, in PHC format, with the parameters that OWASP names
-//! first (19 MiB, 2 passes, 1 lane).
+//! Password hashes: Argon2id in PHC format, with the first parameters that OWASP
+//! recommends (19 MiB, 2 passes, 1 lane).
 //!
-//! One hash takes tens of milliseconds and 19 MiB: a few at a time are computed
-//! beside the threads that serve sockets, the others wait.
+//! A hash takes tens of milliseconds and 19 MiB. A few at a time are computed on
+//! blocking threads, apart from those that serve sockets; the others wait.
 
 use argon2::{
     Argon2,
@@ -13,39 +13,39 @@ use tokio::{
     task::{JoinError, spawn_blocking},
 };
 
-/// Hashes computed at a time. More would only slow exams down.
-static SLOTS: Semaphore = Semaphore::const_new(2);
+/// Permits for simultaneous hashes. More would slow exams down.
+static PERMITS: Semaphore = Semaphore::const_new(2);
 
-/// What an unknown name is compared with, so that it takes as long as a known
-/// one. Nothing hashes to it: the salt's and the hash's bytes are zeros.
-const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+/// Hash that the password of an unknown name is compared with, so that timing does
+/// not tell unknown names. Its salt and hash are zeros, which no password matches.
+const DUMMY_HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
-/// Fewest characters of a password.
+/// Smallest length of a password in characters.
 pub const CHARS_MIN: usize = 8;
 
-/// Why a password could not be hashed.
+/// Errors of hashing a password.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No salt.
+    /// The system has no randomness for a salt.
     #[error("draw random bytes")]
     Random(#[from] getrandom::Error),
-    /// The work was cut off, as at the end of the program.
+    /// The blocking task was cancelled, as at the end of the program.
     #[error("hash a password")]
     Join(#[from] JoinError),
-    /// The library refuses.
+    /// The library rejected the parameters.
     #[error("hash a password: {0}")]
     Hash(argon2::password_hash::Error),
 }
 
-/// Hashes a password with a salt of its own.
+/// Hashes a password with a random salt.
 ///
 /// # Errors
-/// Where the system gives no randomness.
-pub async fn hash(password: String) -> Result<String, Error> {
+/// If the system has no randomness.
+pub async fn hash_password(password: String) -> Result<String, Error> {
     let mut salt = [0; Salt::RECOMMENDED_LENGTH];
     getrandom::fill(&mut salt)?;
     let salt = SaltString::encode_b64(&salt).map_err(Error::Hash)?;
-    let hashed = in_a_slot(move || {
+    let hashed = with_permit(move || {
         Argon2::default()
             .hash_password(password.as_bytes(), &salt)
             .map(|hash| hash.to_string())
@@ -53,12 +53,12 @@ pub async fn hash(password: String) -> Result<String, Error> {
     hashed.await?.map_err(Error::Hash)
 }
 
-/// Whether a password is the one that was hashed. False where nothing was, in
-/// the same time.
-pub async fn verify(password: String, stored: Option<String>) -> bool {
-    let compared = in_a_slot(move || {
+/// Returns true if a password matches its stored hash. Without a stored hash it returns
+/// false after the same time.
+pub async fn verify_password(password: String, stored: Option<String>) -> bool {
+    let compared = with_permit(move || {
         let known = stored.is_some();
-        let stored = stored.as_deref().unwrap_or(NOBODY);
+        let stored = stored.as_deref().unwrap_or(DUMMY_HASH);
         let equal = PasswordHash::new(stored).is_ok_and(|hash| {
             Argon2::default()
                 .verify_password(password.as_bytes(), &hash)
@@ -69,11 +69,11 @@ pub async fn verify(password: String, stored: Option<String>) -> bool {
     compared.await.unwrap_or(false)
 }
 
-async fn in_a_slot<T: Send + 'static>(
+async fn with_permit<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, JoinError> {
-    // Nothing closes it.
-    let _slot = SLOTS.acquire().await.ok();
+    // An error is impossible: the semaphore is never closed.
+    let _slot = PERMITS.acquire().await.ok();
     spawn_blocking(work).await
 }
 
@@ -83,14 +83,17 @@ mod tests {
 
     #[tokio::test]
     async fn a_password_is_recognised_and_nothing_else_is() {
-        let stored = hash("correct horse".to_owned()).await.unwrap();
+        let stored = hash_password("correct horse".to_owned()).await.unwrap();
         assert!(
             stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
             "{stored}"
         );
-        assert_ne!(stored, hash("correct horse".to_owned()).await.unwrap());
+        assert_ne!(
+            stored,
+            hash_password("correct horse".to_owned()).await.unwrap()
+        );
         let check = async |shown: &str, stored: Option<&str>| {
-            verify(shown.to_owned(), stored.map(str::to_owned)).await
+            verify_password(shown.to_owned(), stored.map(str::to_owned)).await
         };
         assert!(check("correct horse", Some(&stored)).await);
         for (shown, stored) in [
@@ -106,6 +109,6 @@ mod tests {
 
     #[test]
     fn nobody_is_a_hash_that_takes_as_long() {
-        assert!(PasswordHash::new(NOBODY).is_ok());
+        assert!(PasswordHash::new(DUMMY_HASH).is_ok());
     }
 }

@@ -1,15 +1,14 @@
 //! Personal data, sealed with keys that the database never sees.
 //!
-//! A sealed value is the number of its key (4 bytes, big endian), a nonce
-//! (12 bytes) and the AES-256-GCM ciphertext with its tag. What it belongs to (a
-//! person and a column) is authenticated with it, so that a value that is copied
-//! to another row does not open there. For look-ups stands a keyed hash beside
-//! it, the same for the same value in one organisation.
+//! A sealed value consists of its key's number (4 bytes, big endian), a nonce
+//! (12 bytes) and the AES-256-GCM ciphertext with its tag. The person and column
+//! are its associated data, so a value copied to another row does not open there.
+//! A keyed hash beside it serves look-ups; equal values have equal hashes.
 //!
-//! The keys are a file that only the engine can read: one line a key, its number
-//! and 32 bytes of base64. New values are sealed with the one of the highest
-//! number; `invigil keys rotate` adds one and seals everything again. Number 0
-//! seals nothing: keyed hashes are made with it, and stay comparable.
+//! The key file is readable by the engine alone. Each line holds a key's number and
+//! 32 bytes in base64. New values are sealed with the highest number; `invigil keys
+//! rotate` adds a key and seals all values again. Number 0 makes the keyed hashes
+//! and never changes, so hashes stay comparable.
 
 use std::{
     collections::BTreeMap,
@@ -30,53 +29,53 @@ use sha2::Sha256;
 const NUMBER_BYTES: usize = 4;
 const NONCE_BYTES: usize = 12;
 
-/// The key of hashes.
-const ROOT: u32 = 0;
+/// Number of the key that makes keyed hashes.
+const HASH_KEY_NUMBER: u32 = 0;
 
-/// The keys of an installation.
+/// The sealing keys of an installation.
 #[derive(Clone)]
-pub struct Keys {
+pub struct SealingKeys {
     by_number: BTreeMap<u32, [u8; 32]>,
     file: PathBuf,
 }
 
-impl fmt::Debug for Keys {
+impl fmt::Debug for SealingKeys {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
-            .debug_struct("Keys")
+            .debug_struct("SealingKeys")
             .field("numbers", &self.by_number.keys())
             .finish_non_exhaustive()
     }
 }
 
-/// What is wrong with the keys, or with what they should open.
+/// Errors of the key file and of sealed values.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file cannot be read or written.
-    #[error("the key file {}", .0.display())]
+    #[error("access the key file {}", .0.display())]
     File(PathBuf, #[source] std::io::Error),
-    /// The file is no key file.
-    #[error("the key file {}: line {} is no key", .0.display(), .1)]
+    /// A line of the file is not a key, or keys are missing.
+    #[error("the key file {}: line {} is not a key", .0.display(), .1)]
     Line(PathBuf, usize),
-    /// The value was sealed with a key that is not in the file.
+    /// The value was sealed with a key that the file does not have.
     #[error("key {0} is not in the key file")]
     UnknownKey(u32),
-    /// The value was changed, or is another's.
-    #[error("a sealed value does not open")]
+    /// The value was altered, or belongs to another person or column.
+    #[error("a sealed value is damaged or misplaced")]
     Damaged,
-    /// No nonce or no key.
+    /// The system has no randomness for a nonce or key.
     #[error("draw random bytes")]
     Random(#[from] getrandom::Error),
 }
 
-impl Keys {
-    /// Reads a key file; makes one with a first key where there is none.
+impl SealingKeys {
+    /// Reads a key file, or creates one with a first key if it is missing.
     ///
     /// # Errors
-    /// Where that cannot be done.
+    /// [`Error::File`], [`Error::Line`], [`Error::Random`].
     pub fn open(file: &Path) -> Result<Self, Error> {
         match std::fs::read_to_string(file) {
-            Ok(text) => Self::read(&text, file),
+            Ok(text) => Self::parse_lines(&text, file),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let mut keys = Self {
                     by_number: BTreeMap::new(),
@@ -84,15 +83,15 @@ impl Keys {
                 };
                 let mut root = [0; 32];
                 getrandom::fill(&mut root)?;
-                keys.by_number.insert(ROOT, root);
-                keys.add()?;
+                keys.by_number.insert(HASH_KEY_NUMBER, root);
+                keys.add_key()?;
                 Ok(keys)
             }
             Err(error) => Err(Error::File(file.to_owned(), error)),
         }
     }
 
-    fn read(text: &str, file: &Path) -> Result<Self, Error> {
+    fn parse_lines(text: &str, file: &Path) -> Result<Self, Error> {
         let mut by_number = BTreeMap::new();
         for (index, line) in text.lines().enumerate() {
             let key = line.split_once(' ').and_then(|(number, key)| {
@@ -102,8 +101,8 @@ impl Keys {
             let (number, key) = key.ok_or_else(|| Error::Line(file.to_owned(), index + 1))?;
             by_number.insert(number, key);
         }
-        // At least one for hashes and one that seals.
-        if by_number.len() < 2 || !by_number.contains_key(&ROOT) {
+        // At least the key of hashes and one sealing key.
+        if by_number.len() < 2 || !by_number.contains_key(&HASH_KEY_NUMBER) {
             return Err(Error::Line(file.to_owned(), 1));
         }
         Ok(Self {
@@ -112,36 +111,37 @@ impl Keys {
         })
     }
 
-    /// Adds a key with which everything is sealed from now on, and gives its
-    /// number. The file is replaced as a whole: either it has the key or not.
+    /// Adds a key that seals all new values, and returns its number. The file is
+    /// replaced atomically.
     ///
     /// # Errors
-    /// Where the file cannot be written.
-    pub fn add(&mut self) -> Result<u32, Error> {
+    /// If the file cannot be written.
+    pub fn add_key(&mut self) -> Result<u32, Error> {
         let mut key = [0; 32];
         getrandom::fill(&mut key)?;
-        let number = self.current().map_or(1, |(number, _)| number + 1);
+        let number = self.current_key().map_or(1, |(number, _)| number + 1);
         self.by_number.insert(number, key);
-        self.write()?;
+        self.write_file()?;
         Ok(number)
     }
 
-    /// Forgets every key but the current one.
+    /// Removes every sealing key but the current one.
     ///
     /// # Errors
-    /// Where the file cannot be written.
+    /// If the file cannot be written.
     pub fn forget_old(&mut self) -> Result<(), Error> {
         let current = self.current_number();
         self.by_number
-            .retain(|number, _| *number == current || *number == ROOT);
-        self.write()
+            .retain(|number, _| *number == current || *number == HASH_KEY_NUMBER);
+        self.write_file()
     }
 
-    fn write(&self) -> Result<(), Error> {
+    fn write_file(&self) -> Result<(), Error> {
         let failed = |error| Error::File(self.file.clone(), error);
         let mut text = String::new();
         for (number, key) in &self.by_number {
-            writeln!(text, "{number} {}", STANDARD.encode(key)).expect("a string takes all");
+            writeln!(text, "{number} {}", STANDARD.encode(key))
+                .expect("writing to a string cannot fail");
         }
         let fresh = self.file.with_extension("new");
         let mut file = std::fs::OpenOptions::new()
@@ -156,35 +156,38 @@ impl Keys {
         std::fs::rename(&fresh, &self.file).map_err(failed)
     }
 
-    fn current(&self) -> Option<(u32, &[u8; 32])> {
+    fn current_key(&self) -> Option<(u32, &[u8; 32])> {
         let (number, key) = self.by_number.last_key_value()?;
         Some((*number, key))
     }
 
-    /// The number of the key that new values are sealed with.
+    /// Returns the number of the key that seals new values.
     pub fn current_number(&self) -> u32 {
-        self.current().map_or(0, |(number, _)| number)
+        self.current_key().map_or(0, |(number, _)| number)
     }
 
-    /// Seals a value for one place.
+    /// Seals a value for one field.
     ///
     /// # Errors
-    /// Where the system gives no randomness.
-    pub fn seal(&self, place: &Place<'_>, value: &str) -> Result<Vec<u8>, Error> {
-        let (number, key) = self.current().ok_or(Error::UnknownKey(0))?;
+    /// If the system has no randomness.
+    pub fn seal_value(&self, field: &SealedField<'_>, value: &str) -> Result<Vec<u8>, Error> {
+        let (number, key) = self.current_key().ok_or(Error::UnknownKey(0))?;
         let mut nonce = [0; NONCE_BYTES];
         getrandom::fill(&mut nonce)?;
         let sealed = Aes256Gcm::new(key.into())
-            .encrypt(&nonce.into(), place.payload(value.as_bytes()).borrow())
+            .encrypt(
+                &nonce.into(),
+                field.bound_message(value.as_bytes()).as_payload(),
+            )
             .map_err(|_opaque| Error::Damaged)?;
         Ok([&number.to_be_bytes()[..], &nonce, &sealed].concat())
     }
 
-    /// Opens what was sealed for this place.
+    /// Opens a value that was sealed for this field.
     ///
     /// # Errors
-    /// Where it does not open: never anything that looks like a value.
-    pub fn open_value(&self, place: &Place<'_>, sealed: &[u8]) -> Result<String, Error> {
+    /// [`Error::UnknownKey`], [`Error::Damaged`].
+    pub fn open_value(&self, field: &SealedField<'_>, sealed: &[u8]) -> Result<String, Error> {
         let (number, rest) = sealed
             .split_first_chunk::<NUMBER_BYTES>()
             .ok_or(Error::Damaged)?;
@@ -197,16 +200,21 @@ impl Keys {
             .get(&number)
             .ok_or(Error::UnknownKey(number))?;
         let opened = Aes256Gcm::new(key.into())
-            .decrypt(nonce.into(), place.payload(ciphertext).borrow())
+            .decrypt(nonce.into(), field.bound_message(ciphertext).as_payload())
             .map_err(|_opaque| Error::Damaged)?;
         String::from_utf8(opened).map_err(|_not_text| Error::Damaged)
     }
 
-    /// The keyed hash by which a value is found: without the keys nobody can try
-    /// all numbers that there are.
+    /// Returns the keyed hash by which a value is found. The key prevents a search through all
+    /// possible numbers.
     pub fn blind_index(&self, column: &str, value: &str) -> [u8; 32] {
-        let key = self.by_number.get(&ROOT).copied().unwrap_or_default();
-        let mut mac = <Hmac<Sha256> as Mac>::new_from_slice(&key).expect("any length is a key");
+        let key = self
+            .by_number
+            .get(&HASH_KEY_NUMBER)
+            .copied()
+            .unwrap_or_default();
+        let mut mac =
+            <Hmac<Sha256> as Mac>::new_from_slice(&key).expect("HMAC takes a key of any length");
         for part in ["invigil blind index", column, value] {
             mac.update(&(part.len() as u64).to_be_bytes());
             mac.update(part.as_bytes());
@@ -214,48 +222,47 @@ impl Keys {
         mac.finalize().into_bytes().into()
     }
 
-    /// The key that audit chains are sealed with, derived so that no key serves two
-    /// purposes.
+    /// Returns the key that seals audit chains, derived so that no key serves two purposes.
     pub fn audit_key(&self) -> [u8; 32] {
         self.blind_index("audit", "chain")
     }
 }
 
-/// Where a sealed value belongs.
+/// The person and column that a sealed value is bound to.
 #[derive(Debug, Clone, Copy)]
-pub struct Place<'a> {
-    /// The person's number.
+pub struct SealedField<'a> {
+    /// Number of the person.
     pub user: i64,
-    /// The column.
+    /// Name of the column.
     pub column: &'a str,
 }
 
-/// A message with what it is bound to.
-struct Bound<'a> {
+/// A message and its associated data.
+struct BoundMessage<'a> {
     message: &'a [u8],
-    place: Vec<u8>,
+    binding: Vec<u8>,
 }
 
-impl Place<'_> {
-    fn payload<'a>(&self, message: &'a [u8]) -> Bound<'a> {
-        Bound {
+impl SealedField<'_> {
+    fn bound_message<'a>(&self, message: &'a [u8]) -> BoundMessage<'a> {
+        BoundMessage {
             message,
-            place: format!("{}/{}", self.column, self.user).into_bytes(),
+            binding: format!("{}/{}", self.column, self.user).into_bytes(),
         }
     }
 }
 
-impl Bound<'_> {
-    fn borrow(&self) -> Payload<'_, '_> {
+impl BoundMessage<'_> {
+    fn as_payload(&self) -> Payload<'_, '_> {
         Payload {
             msg: self.message,
-            aad: &self.place,
+            aad: &self.binding,
         }
     }
 }
 
-/// A value for lists: its first and last characters, at most half of it.
-pub fn masked(value: &str) -> String {
+/// Masks a value for lists: at most the first 3 and last 4 characters stay readable.
+pub fn mask_value(value: &str) -> String {
     let count = value.chars().count();
     let (first, last) = match count {
         0..=5 => (0, 0),
@@ -281,7 +288,7 @@ mod tests {
 
     use super::*;
 
-    const PHONE: Place<'static> = Place {
+    const PHONE: SealedField<'static> = SealedField {
         user: 7,
         column: "phone",
     };
@@ -290,13 +297,13 @@ mod tests {
     fn a_value_opens_in_its_place_alone() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("keys");
-        let keys = Keys::open(&file).unwrap();
-        let sealed = keys.seal(&PHONE, "+8613800138000").unwrap();
-        assert_ne!(sealed, keys.seal(&PHONE, "+8613800138000").unwrap());
+        let keys = SealingKeys::open(&file).unwrap();
+        let sealed = keys.seal_value(&PHONE, "+8613800138000").unwrap();
+        assert_ne!(sealed, keys.seal_value(&PHONE, "+8613800138000").unwrap());
         assert_eq!(keys.open_value(&PHONE, &sealed).unwrap(), "+8613800138000");
         for place in [
-            Place { user: 8, ..PHONE },
-            Place {
+            SealedField { user: 8, ..PHONE },
+            SealedField {
                 column: "id_card",
                 ..PHONE
             },
@@ -320,21 +327,24 @@ mod tests {
     fn old_values_open_after_a_new_key_until_it_is_forgotten() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("keys");
-        let mut keys = Keys::open(&file).unwrap();
-        let old = keys.seal(&PHONE, "1").unwrap();
+        let mut keys = SealingKeys::open(&file).unwrap();
+        let old = keys.seal_value(&PHONE, "1").unwrap();
         let index = keys.blind_index("phone", "1");
-        assert_eq!(keys.add().unwrap(), 2);
-        let mut keys = Keys::open(&file).unwrap();
+        assert_eq!(keys.add_key().unwrap(), 2);
+        let mut keys = SealingKeys::open(&file).unwrap();
         assert_eq!(keys.open_value(&PHONE, &old).unwrap(), "1");
         assert_eq!(keys.blind_index("phone", "1"), index);
-        let new = keys.seal(&PHONE, "1").unwrap();
+        let new = keys.seal_value(&PHONE, "1").unwrap();
         keys.forget_old().unwrap();
         assert!(matches!(
             keys.open_value(&PHONE, &old),
             Err(Error::UnknownKey(1))
         ));
         assert_eq!(
-            Keys::open(&file).unwrap().open_value(&PHONE, &new).unwrap(),
+            SealingKeys::open(&file)
+                .unwrap()
+                .open_value(&PHONE, &new)
+                .unwrap(),
             "1"
         );
     }
@@ -345,8 +355,8 @@ mod tests {
         let file = dir.path().join("keys");
         for text in ["", "1 short\n", "x AAAA\n"] {
             std::fs::write(&file, text).unwrap();
-            let error = Keys::open(&file).unwrap_err().to_string();
-            assert!(error.ends_with("line 1 is no key"), "{error}");
+            let error = SealingKeys::open(&file).unwrap_err().to_string();
+            assert!(error.ends_with("line 1 is not a key"), "{error}");
         }
     }
 
@@ -359,7 +369,7 @@ mod tests {
             ("12345", "*****"),
             ("", ""),
         ] {
-            assert_eq!(masked(value), shown);
+            assert_eq!(mask_value(value), shown);
         }
     }
 }

@@ -1,29 +1,29 @@
-//! Between columns and values, as both adapters do it.
+//! Conversions between columns and values, shared by both adapters.
 //!
-//! A value that no column can hold is [`sqlx::Error::Encode`], a column that
-//! holds no value of ours is [`sqlx::Error::Decode`]; the adapters report both
-//! as [`Error::Rejected`](super::Error::Rejected).
+//! A value that no column can hold is [`sqlx::Error::Encode`], a column with an
+//! invalid value is [`sqlx::Error::Decode`]; the adapters report both as
+//! [`Error::Rejected`](super::Error::Rejected).
 
 use std::time::Duration;
 
 use serde::{Deserialize, de::value::StrDeserializer};
 
-use super::Role;
-use crate::domain::{attempt::Status, evidence::Kind, time};
+use super::PersonRole;
+use crate::domain::{attempt::LifecycleStatus, evidence::EvidenceKind, time};
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
-/// This value cannot be stored.
-pub(super) fn refuse(reason: impl Into<String>) -> sqlx::Error {
+/// Returns the error for a value that cannot be stored.
+pub(super) fn encode_error(reason: impl Into<String>) -> sqlx::Error {
     sqlx::Error::Encode(reason.into().into())
 }
 
-/// This column cannot be read.
-pub(super) fn unreadable(reason: impl Into<String>) -> sqlx::Error {
+/// Returns the error for a column that cannot be read.
+pub(super) fn decode_error(reason: impl Into<String>) -> sqlx::Error {
     sqlx::Error::Decode(reason.into().into())
 }
 
-/// Whether the driver itself found the data at fault, not the database.
+/// Returns true if the driver itself, not the database, found the data at fault.
 pub(super) const fn is_data_fault(error: &sqlx::Error) -> bool {
     matches!(
         error,
@@ -31,50 +31,51 @@ pub(super) const fn is_data_fault(error: &sqlx::Error) -> bool {
     )
 }
 
-/// An unsigned number as the stores keep it.
+/// Converts an unsigned number to its signed column.
 pub(super) fn to_column(number: u64) -> Result<i64> {
-    i64::try_from(number).map_err(|error| refuse(format!("{number}: {error}")))
+    i64::try_from(number).map_err(|error| encode_error(format!("{number}: {error}")))
 }
 
-/// An unsigned number as it was kept.
+/// Converts a signed column to an unsigned number.
 pub(super) fn from_column<T>(number: i64) -> Result<T>
 where
     T: TryFrom<i64, Error: std::fmt::Display>,
 {
-    T::try_from(number).map_err(|error| unreadable(format!("{number}: {error}")))
+    T::try_from(number).map_err(|error| decode_error(format!("{number}: {error}")))
 }
 
-/// A duration as whole milliseconds.
+/// Converts a duration to whole milliseconds.
 pub(super) fn duration_to_column(duration: Duration) -> i64 {
     time::duration_ms(duration)
 }
 
-/// A duration of whole milliseconds.
+/// Converts whole milliseconds to a duration.
 pub(super) fn duration_from_column(ms: i64) -> Result<Duration> {
     from_column(ms).map(Duration::from_millis)
 }
 
-/// 32 bytes: a hash or a secret.
+/// Converts a column of exactly 32 bytes: a hash or a secret.
 pub(super) fn bytes_from_column(bytes: &[u8]) -> Result<[u8; 32]> {
     bytes
         .try_into()
-        .map_err(|error| unreadable(format!("32 bytes: {error}")))
+        .map_err(|error| decode_error(format!("32 bytes: {error}")))
 }
 
-/// A status by its stored name.
-pub(super) fn status_from_column(name: &str) -> Result<Status> {
+/// Returns the status of this stored name.
+pub(super) fn status_from_column(name: &str) -> Result<LifecycleStatus> {
     let name: StrDeserializer<'_, serde::de::value::Error> = StrDeserializer::new(name);
-    Status::deserialize(name).map_err(|error| unreadable(error.to_string()))
+    LifecycleStatus::deserialize(name).map_err(|error| decode_error(error.to_string()))
 }
 
-/// A role by its stored name.
-pub(super) fn role_from_column(name: &str) -> Result<Role> {
-    Role::from_name(name).ok_or_else(|| unreadable(format!("unknown role {name}")))
+/// Returns the role of this stored name.
+pub(super) fn role_from_column(name: &str) -> Result<PersonRole> {
+    PersonRole::from_name(name).ok_or_else(|| decode_error(format!("unknown role {name}")))
 }
 
-/// A kind of evidence by its stored name.
-pub(super) fn kind_from_column(name: &str) -> Result<Kind> {
-    Kind::from_name(name).ok_or_else(|| unreadable(format!("unknown kind of evidence {name}")))
+/// Returns the kind of evidence of this stored name.
+pub(super) fn kind_from_column(name: &str) -> Result<EvidenceKind> {
+    EvidenceKind::from_name(name)
+        .ok_or_else(|| decode_error(format!("unknown kind of evidence {name}")))
 }
 
 #[cfg(test)]
@@ -84,15 +85,15 @@ mod tests {
     #[test]
     fn every_status_is_read_back_from_its_name() {
         for status in [
-            Status::Started,
-            Status::InProgress,
-            Status::Paused,
-            Status::Submitted,
-            Status::AutoSubmitted,
-            Status::Graded,
-            Status::Reviewed,
-            Status::Cancelled,
-            Status::Flagged,
+            LifecycleStatus::Started,
+            LifecycleStatus::InProgress,
+            LifecycleStatus::Paused,
+            LifecycleStatus::Submitted,
+            LifecycleStatus::AutoSubmitted,
+            LifecycleStatus::Graded,
+            LifecycleStatus::Reviewed,
+            LifecycleStatus::Cancelled,
+            LifecycleStatus::Flagged,
         ] {
             assert_eq!(status_from_column(status.as_str()).unwrap(), status);
         }

@@ -1,88 +1,95 @@
-//! What is known of files of evidence. The files themselves are elsewhere.
+//! Rows about evidence files. The files themselves are stored elsewhere.
 
 use async_trait::async_trait;
 
 use super::Error;
 use crate::domain::{
-    evidence::Kind,
+    evidence::EvidenceKind,
     id::{AttemptId, EvidenceId, SessionId},
     time::Timestamp,
 };
 
-/// A file of evidence: announced, and then stored.
+/// An evidence file, first announced and then stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EvidenceRow {
-    /// Whose attempt it is about.
+    /// The attempt that it belongs to.
     pub attempt: AttemptId,
-    /// Unique, drawn at random.
+    /// Unique random id.
     pub id: EvidenceId,
-    /// What it shows.
-    pub kind: Kind,
+    /// The kind of evidence.
+    pub kind: EvidenceKind,
     /// The name of its [`MediaType`](crate::domain::evidence::MediaType).
     pub content_type: String,
-    /// Its size, as announced.
+    /// Size as announced, in bytes.
     pub bytes: u64,
-    /// Where it is, within the place of evidence.
+    /// Path of the file within the evidence storage.
     pub file: String,
-    /// The session in which it was made, as the client says.
+    /// The session in which it was recorded, as reported by the client.
     pub session: Option<SessionId>,
-    /// The number of the event in that session which it belongs to, as the client says.
+    /// Number of the event in that session that it belongs to, as reported by the client.
     pub event: Option<u64>,
-    /// When it was announced.
+    /// Instant of the announcement.
     pub at: Timestamp,
-    /// Since when the file is known to be there.
+    /// Instant of the first confirmation that the file is stored.
     pub stored_at: Option<Timestamp>,
 }
 
-/// How many files an attempt may announce.
+/// The limit on files that an attempt may announce.
 #[derive(Debug, Clone, Copy)]
-pub struct Allowed {
-    /// So many.
-    pub files: u32,
-    /// After this instant.
+pub struct EvidenceQuota {
+    /// Maximum number of files.
+    pub max_files: u32,
+    /// Only files announced after this instant count.
     pub since: Timestamp,
 }
 
-/// What became of [`EvidenceStore::put`].
+/// The outcome of [`EvidenceStore::announce_file`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Announced {
-    /// It is kept.
+pub enum AnnounceOutcome {
+    /// The row is stored.
     Kept,
-    /// There are too many already; the oldest that counts is of this instant.
+    /// The limit is reached; the oldest file that counts was announced at this instant.
     TooMany(Timestamp),
 }
 
-/// What the evidence of attempts needs.
+/// The rows about evidence of attempts.
 #[async_trait]
 pub trait EvidenceStore: Send + Sync {
-    /// Keeps a row, unless the attempt has as many as it may. Calls at the same time never make
-    /// more of them.
-    async fn put(&self, row: &EvidenceRow, allowed: Allowed) -> Result<Announced, Error>;
+    /// Stores a row unless the attempt has reached its quota, also under concurrent calls.
+    async fn announce_file(
+        &self,
+        row: &EvidenceRow,
+        allowed: EvidenceQuota,
+    ) -> Result<AnnounceOutcome, Error>;
 
-    /// Notes that the file is there, and since when, at the first call. False where there is no
-    /// such row.
-    async fn confirm(
+    /// Records that the file is stored, with the instant of the first call. Returns false if there
+    /// is no such row.
+    async fn confirm_file(
         &self,
         attempt: AttemptId,
         id: &EvidenceId,
         at: Timestamp,
     ) -> Result<bool, Error>;
 
-    /// The evidence of an attempt, oldest first.
-    async fn list(&self, attempt: AttemptId) -> Result<Vec<EvidenceRow>, Error>;
+    /// Returns the evidence of an attempt, oldest first.
+    async fn list_files(&self, attempt: AttemptId) -> Result<Vec<EvidenceRow>, Error>;
 
-    /// One row of an attempt.
-    async fn get(&self, attempt: AttemptId, id: &EvidenceId) -> Result<Option<EvidenceRow>, Error>;
+    /// Returns a row of the attempt.
+    async fn find_file(
+        &self,
+        attempt: AttemptId,
+        id: &EvidenceId,
+    ) -> Result<Option<EvidenceRow>, Error>;
 
-    /// Some rows, at least one where there are any, that were announced before `before`, or before
-    /// `unstored_before` and never stored.
-    async fn expired(
+    /// Returns rows announced before `before`, or announced before `unstored_before` and never
+    /// stored: at most `limit` of each kind, and at least one if there are any.
+    async fn list_expired(
         &self,
         before: Timestamp,
         unstored_before: Timestamp,
         limit: u32,
     ) -> Result<Vec<EvidenceRow>, Error>;
 
-    /// Forgets rows; one that is not there does no harm.
-    async fn remove(&self, ids: &[EvidenceId]) -> Result<(), Error>;
+    /// Deletes rows; unknown ids are ignored.
+    async fn delete_rows(&self, ids: &[EvidenceId]) -> Result<(), Error>;
 }

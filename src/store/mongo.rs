@@ -1,9 +1,9 @@
 //! Records in MongoDB.
 //!
 //! Collections: `events` (events, navigation, history), `heartbeats` (a
-//! time-series collection where the server has them), `incidents`. Everything is
-//! written with majority. `data` is kept as JSON text: exact, whatever its keys
-//! and numbers are. Old documents are removed by the server itself, by
+//! time-series collection if the server supports them), `incidents`. All writes
+//! use majority write concern. `data` is stored as JSON text, which keeps any
+//! keys and numbers exact. The server itself removes old documents, by
 //! `expires_at`.
 
 use std::{sync::Arc, time::Duration};
@@ -22,51 +22,50 @@ use mongodb::{
 
 use super::{
     Error,
-    records::{Class, EventFilter, IncidentRow, Record, RecordStore},
+    records::{EventFilter, IncidentRow, RecordClass, RecordStore, TimelineRecord},
 };
-use crate::domain::{exam::Severity, id::AttemptId, time::Timestamp};
+use crate::domain::{exam::EventSeverity, id::AttemptId, time::Timestamp};
 
 const EVENTS: &str = "events";
 const HEARTBEATS: &str = "heartbeats";
 const INCIDENTS: &str = "incidents";
 
-/// Connections to a server. One task writes, few read.
-const CONNECTIONS: u32 = 8;
+/// Maximum connections to a server. A single task writes, few read.
+const MAX_CONNECTIONS: u32 = 8;
 
-/// Heartbeats are all kept equally long: a time-series collection has one age.
-const HEARTBEATS_KEPT: Duration = Duration::from_hours(24 * 365);
+/// Retention of all heartbeats: a time-series collection has a single age limit.
+const HEARTBEAT_RETENTION: Duration = Duration::from_hours(24 * 365);
 
-/// The server's code for an id that is there already.
+/// The server's error code for an existing id.
 const DUPLICATE_KEY: i32 = 11_000;
 
-/// The server's code for a collection that is there already.
+/// The server's error code for an existing collection.
 const NAMESPACE_EXISTS: i32 = 48;
 
-/// Codes of data that the server will never take: a document that is too large or
-/// nested too deeply. A validator's no is not among them: an operator can mend it.
-const NEVER: [i32; 3] = [10_334, 17_280, 15];
+/// Error codes of data that the server never accepts: a document that is too large or
+/// nested too deeply. A validator's refusal is not among them: an operator can fix it.
+const PERMANENT_FAILURES: [i32; 3] = [10_334, 17_280, 15];
 
-/// MongoDB as a store of records.
+/// The store of records on MongoDB.
 #[derive(Debug, Clone)]
-pub struct Mongo {
+pub struct MongoStore {
     database: Database,
-    patience: Duration,
+    timeout: Duration,
 }
 
-impl Mongo {
-    /// Makes the store, without waiting for the server: one that is away at the
-    /// start does not stop the start. Connecting and reading take no longer than
-    /// `patience` each.
+impl MongoStore {
+    /// Creates the store without waiting for the server, so that a start succeeds
+    /// while the server is away. Connecting and reading take at most `timeout` each.
     ///
     /// # Errors
-    /// Where the address makes no sense.
-    pub async fn connect(url: &str, database: &str, patience: Duration) -> Result<Self, Error> {
-        let failed = |error| failed("connect to MongoDB", error);
+    /// Returns an error if the address is invalid.
+    pub async fn connect(url: &str, database: &str, timeout: Duration) -> Result<Self, Error> {
+        let failed = |error| classify_error("connect to MongoDB", error);
         let mut options = ClientOptions::parse(url).await.map_err(failed)?;
         options.app_name.get_or_insert_with(|| "invigil".to_owned());
-        options.server_selection_timeout = Some(patience);
-        options.connect_timeout = Some(patience);
-        options.max_pool_size = Some(CONNECTIONS);
+        options.server_selection_timeout = Some(timeout);
+        options.connect_timeout = Some(timeout);
+        options.max_pool_size = Some(MAX_CONNECTIONS);
         let majority = WriteConcern::builder()
             .w(Acknowledgment::Majority)
             .journal(true)
@@ -75,7 +74,7 @@ impl Mongo {
         let client = Client::with_options(options).map_err(failed)?;
         Ok(Self {
             database: client.database(database),
-            patience,
+            timeout,
         })
     }
 
@@ -84,7 +83,7 @@ impl Mongo {
         self.database.collection_with_options(name, options)
     }
 
-    async fn insert(&self, name: &str, documents: Vec<Document>) -> Result<(), DriverError> {
+    async fn insert_new(&self, name: &str, documents: Vec<Document>) -> Result<(), DriverError> {
         if documents.is_empty() {
             return Ok(());
         }
@@ -94,23 +93,23 @@ impl Mongo {
             .ordered(false)
             .await;
         match inserted {
-            Err(error) if only_duplicates(&error) => Ok(()),
+            Err(error) if are_all_duplicates(&error) => Ok(()),
             other => other.map(drop),
         }
     }
 
-    /// Makes a collection; one that is there already is fine.
-    async fn create(&self, name: &str, validator: Document) -> Result<(), DriverError> {
+    /// Creates a collection unless it exists.
+    async fn create_collection(&self, name: &str, validator: Document) -> Result<(), DriverError> {
         let created = self
             .database
             .create_collection(name)
             .validator(validator)
             .validation_action(ValidationAction::Error)
             .await;
-        there_already(created)
+        ignore_existing(created)
     }
 
-    async fn create_heartbeats(&self) -> Result<(), DriverError> {
+    async fn create_heartbeat_collection(&self) -> Result<(), DriverError> {
         let series = TimeseriesOptions::builder()
             .time_field("at".to_owned())
             .meta_field(Some("attempt".to_owned()))
@@ -120,14 +119,17 @@ impl Mongo {
             .database
             .create_collection(HEARTBEATS)
             .timeseries(series)
-            .expire_after_seconds(HEARTBEATS_KEPT)
+            .expire_after_seconds(HEARTBEAT_RETENTION)
             .await;
-        match there_already(created) {
+        match ignore_existing(created) {
             Ok(()) => Ok(()),
             Err(error) if matches!(*error.kind, ErrorKind::Command(_)) => {
-                tracing::info!(%error, "heartbeats go into a plain collection");
-                self.create(HEARTBEATS, doc! {}).await?;
-                let index = expiring("at", HEARTBEATS_KEPT);
+                tracing::info!(
+                    %error,
+                    "no time-series collections; using a plain collection for heartbeats"
+                );
+                self.create_collection(HEARTBEATS, doc! {}).await?;
+                let index = expiring_index("at", HEARTBEAT_RETENTION);
                 self.collection(HEARTBEATS).create_index(index).await?;
                 Ok(())
             }
@@ -135,31 +137,31 @@ impl Mongo {
         }
     }
 
-    async fn prepare_all(&self) -> Result<(), DriverError> {
-        self.create(EVENTS, record_form()).await?;
-        self.create(INCIDENTS, incident_form()).await?;
-        self.create_heartbeats().await?;
+    async fn ensure_collections(&self) -> Result<(), DriverError> {
+        self.create_collection(EVENTS, record_schema()).await?;
+        self.create_collection(INCIDENTS, incident_schema()).await?;
+        self.create_heartbeat_collection().await?;
         self.collection(EVENTS)
             .create_indexes([
-                index(doc! { "attempt": 1, "number": 1 }),
-                index(doc! { "exam": 1, "class": 1, "at": -1, "_id": -1 }),
-                index(doc! { "exam": 1, "kind": 1, "severity": -1, "at": -1 }),
-                expiring("expires_at", Duration::ZERO),
+                plain_index(doc! { "attempt": 1, "number": 1 }),
+                plain_index(doc! { "exam": 1, "class": 1, "at": -1, "_id": -1 }),
+                plain_index(doc! { "exam": 1, "kind": 1, "severity": -1, "at": -1 }),
+                expiring_index("expires_at", Duration::ZERO),
             ])
             .await?;
         self.collection(INCIDENTS)
             .create_indexes([
-                index(doc! { "exam": 1, "open": 1, "last_at": -1 }),
-                index(doc! { "attempt": 1 }),
-                expiring("expires_at", Duration::ZERO),
+                plain_index(doc! { "exam": 1, "open": 1, "last_at": -1 }),
+                plain_index(doc! { "attempt": 1 }),
+                expiring_index("expires_at", Duration::ZERO),
             ])
             .await?;
         Ok(())
     }
 
-    /// Puts incidents in the place of older versions, in one command. Returns those of
-    /// which this version or a newer one is there.
-    async fn put_newer<'a>(
+    /// Replaces older versions of incidents, in one command. Returns the incidents that
+    /// are stored in this version or a newer one.
+    async fn upsert_newer<'a>(
         &self,
         rows: &[&'a IncidentRow],
     ) -> Result<Vec<&'a IncidentRow>, DriverError> {
@@ -203,7 +205,7 @@ impl Mongo {
         Ok(there)
     }
 
-    async fn find<T>(
+    async fn find_documents<T>(
         &self,
         operation: &'static str,
         name: &str,
@@ -221,89 +223,94 @@ impl Mongo {
                 .await?;
             found.try_collect().await
         };
-        let documents: Vec<Document> = tokio::time::timeout(self.patience, found)
+        let documents: Vec<Document> = tokio::time::timeout(self.timeout, found)
             .await
             .map_err(|elapsed| Error::Unavailable {
                 operation,
                 source: Box::new(elapsed),
             })?
-            .map_err(|error| failed(operation, error))?;
+            .map_err(|error| classify_error(operation, error))?;
         Ok(documents.iter().filter_map(read).collect())
     }
 }
 
 #[async_trait]
-impl RecordStore for Mongo {
-    async fn append(&self, records: &[Record]) -> Result<(), Error> {
-        let (heartbeats, events): (Vec<&Record>, Vec<&Record>) = records
+impl RecordStore for MongoStore {
+    async fn append_records(&self, records: &[TimelineRecord]) -> Result<(), Error> {
+        let (heartbeats, events): (Vec<&TimelineRecord>, Vec<&TimelineRecord>) = records
             .iter()
-            .partition(|record| record.class == Class::Heartbeat);
-        let documents = events.into_iter().map(to_document).collect();
-        let failed = |error| failed("append records", error);
-        self.insert(EVENTS, documents).await.map_err(failed)?;
-        // A time-series collection knows no unique ids: one that is written again
-        // after an unknown outcome may be there twice, which harms no sample.
-        let documents = heartbeats.into_iter().map(to_document).collect();
-        self.insert(HEARTBEATS, documents).await.map_err(failed)
+            .partition(|record| record.class == RecordClass::Heartbeat);
+        let documents = events.into_iter().map(record_document).collect();
+        let failed = |error| classify_error("append records", error);
+        self.insert_new(EVENTS, documents).await.map_err(failed)?;
+        // A time-series collection has no unique ids: a heartbeat that is written again
+        // after an unknown outcome may be stored twice, which does no harm to samples.
+        let documents = heartbeats.into_iter().map(record_document).collect();
+        self.insert_new(HEARTBEATS, documents).await.map_err(failed)
     }
 
-    async fn put_incidents(&self, rows: &[IncidentRow]) -> Result<(), Error> {
+    async fn upsert_incidents(&self, rows: &[IncidentRow]) -> Result<(), Error> {
         let rows: Vec<&IncidentRow> = rows.iter().collect();
-        let failed = |error| failed("put incidents", error);
-        let late = self.put_newer(&rows).await.map_err(failed)?;
-        // Somebody made those meanwhile, and maybe in an older version.
-        self.put_newer(&late).await.map_err(failed).map(drop)
+        let failed = |error| classify_error("put incidents", error);
+        let late = self.upsert_newer(&rows).await.map_err(failed)?;
+        // Another writer inserted these meanwhile, maybe in an older version.
+        self.upsert_newer(&late).await.map_err(failed).map(drop)
     }
 
-    async fn timeline(
+    async fn read_records(
         &self,
         attempt: AttemptId,
         after: u64,
         limit: u32,
-    ) -> Result<Vec<Record>, Error> {
+    ) -> Result<Vec<TimelineRecord>, Error> {
         let filter = doc! { "attempt": attempt.0, "number": { "$gt": after.cast_signed() } };
         let (operation, sort) = ("read the timeline", doc! { "number": 1 });
-        self.find(operation, EVENTS, filter, sort, limit, to_record)
+        self.find_documents(operation, EVENTS, filter, sort, limit, record_from_document)
             .await
     }
 
-    async fn events(&self, wanted: &EventFilter) -> Result<Vec<Record>, Error> {
-        let mut filter = doc! { "exam": wanted.exam.as_str(), "class": Class::Event.as_str() };
+    async fn list_events(&self, wanted: &EventFilter) -> Result<Vec<TimelineRecord>, Error> {
+        let mut filter =
+            doc! { "exam": wanted.exam.as_str(), "class": RecordClass::Event.as_str() };
         if let Some(kind) = &wanted.kind {
             filter.insert("kind", kind);
         }
-        if let Some(least) = wanted.least {
-            filter.insert("severity", doc! { "$gte": rank(least) });
+        if let Some(least) = wanted.min_severity {
+            filter.insert("severity", doc! { "$gte": severity_rank(least) });
         }
         if let Some(attempts) = &wanted.attempts {
             let ids: Vec<i64> = attempts.iter().map(|attempt| attempt.0).collect();
             filter.insert("attempt", doc! { "$in": ids });
         }
         if let Some((at, id)) = &wanted.before {
-            let older = doc! { "at": { "$lt": date(*at) } };
-            let same = doc! { "at": date(*at), "_id": { "$lt": id } };
+            let older = doc! { "at": { "$lt": to_bson_date(*at) } };
+            let same = doc! { "at": to_bson_date(*at), "_id": { "$lt": id } };
             filter.insert("$or", vec![older, same]);
         }
         let sort = doc! { "at": -1, "_id": -1 };
         let (operation, limit) = ("read events", wanted.limit);
-        self.find(operation, EVENTS, filter, sort, limit, to_record)
+        self.find_documents(operation, EVENTS, filter, sort, limit, record_from_document)
             .await
     }
 
-    async fn prepare(&self) -> Result<(), Error> {
-        let prepared = self.prepare_all().await;
-        prepared.map_err(|error| failed("prepare the collections", error))
+    async fn ensure_schema(&self) -> Result<(), Error> {
+        let prepared = self.ensure_collections().await;
+        prepared.map_err(|error| classify_error("prepare the collections", error))
     }
 
     async fn ping(&self) -> Result<(), Error> {
         let answer = self.database.run_command(doc! { "ping": 1 }).await;
-        answer.map(drop).map_err(|error| failed("ping", error))
+        answer
+            .map(drop)
+            .map_err(|error| classify_error("ping", error))
     }
 }
 
-/// What may work later, and what never will.
-fn failed(operation: &'static str, error: DriverError) -> Error {
-    let never = codes(&error).iter().any(|code| NEVER.contains(code))
+/// Classifies an error as temporary or permanent.
+fn classify_error(operation: &'static str, error: DriverError) -> Error {
+    let never = error_codes(&error)
+        .iter()
+        .any(|code| PERMANENT_FAILURES.contains(code))
         || matches!(
             *error.kind,
             ErrorKind::InvalidArgument { .. } | ErrorKind::BsonSerialization(_)
@@ -316,8 +323,8 @@ fn failed(operation: &'static str, error: DriverError) -> Error {
     }
 }
 
-/// The codes with which the server refuses documents.
-fn codes(error: &DriverError) -> Vec<i32> {
+/// Returns the codes with which the server refused documents.
+fn error_codes(error: &DriverError) -> Vec<i32> {
     if let ErrorKind::InsertMany(failure) = &*error.kind
         && failure.write_concern_error.is_none()
     {
@@ -332,24 +339,24 @@ fn codes(error: &DriverError) -> Vec<i32> {
     }
 }
 
-/// Whether all that was refused is there already.
-fn only_duplicates(error: &DriverError) -> bool {
-    let codes = codes(error);
+/// Returns true if all refused documents exist already.
+fn are_all_duplicates(error: &DriverError) -> bool {
+    let codes = error_codes(error);
     !codes.is_empty() && codes.iter().all(|code| *code == DUPLICATE_KEY)
 }
 
-fn there_already(created: Result<(), DriverError>) -> Result<(), DriverError> {
+fn ignore_existing(created: Result<(), DriverError>) -> Result<(), DriverError> {
     match created {
-        Err(error) if codes(&error) == [NAMESPACE_EXISTS] => Ok(()),
+        Err(error) if error_codes(&error) == [NAMESPACE_EXISTS] => Ok(()),
         other => other,
     }
 }
 
-fn index(keys: Document) -> IndexModel {
+fn plain_index(keys: Document) -> IndexModel {
     IndexModel::builder().keys(keys).build()
 }
 
-fn expiring(field: &str, after: Duration) -> IndexModel {
+fn expiring_index(field: &str, after: Duration) -> IndexModel {
     let options = IndexOptions::builder().expire_after(after).build();
     IndexModel::builder()
         .keys(doc! { field: 1 })
@@ -357,8 +364,8 @@ fn expiring(field: &str, after: Duration) -> IndexModel {
         .build()
 }
 
-/// What every record must look like.
-fn record_form() -> Document {
+/// The validator of records.
+fn record_schema() -> Document {
     doc! { "$jsonSchema": {
         "bsonType": "object",
         "required": ["attempt", "exam", "class", "number", "at", "kind", "data", "expires_at"],
@@ -377,8 +384,8 @@ fn record_form() -> Document {
     } }
 }
 
-/// What every incident must look like.
-fn incident_form() -> Document {
+/// The validator of incidents.
+fn incident_schema() -> Document {
     doc! { "$jsonSchema": {
         "bsonType": "object",
         "required": ["attempt", "exam", "version", "kind", "severity", "last_at", "open", "data"],
@@ -394,59 +401,62 @@ fn incident_form() -> Document {
     } }
 }
 
-/// Severities as numbers, so that they compare.
-const fn rank(severity: Severity) -> i32 {
+/// Returns a severity as a number, by which queries compare.
+const fn severity_rank(severity: EventSeverity) -> i32 {
     match severity {
-        Severity::Low => 1,
-        Severity::Medium => 2,
-        Severity::High => 3,
-        Severity::Critical => 4,
+        EventSeverity::Low => 1,
+        EventSeverity::Medium => 2,
+        EventSeverity::High => 3,
+        EventSeverity::Critical => 4,
     }
 }
 
-fn severity(rank: i32) -> Option<Severity> {
-    let mut all = Severity::ALL.iter().copied();
-    all.find(|severity| self::rank(*severity) == rank)
+fn severity_from_rank(rank: i32) -> Option<EventSeverity> {
+    let mut all = EventSeverity::ALL.iter().copied();
+    all.find(|severity| self::severity_rank(*severity) == rank)
 }
 
-const fn date(at: Timestamp) -> DateTime {
+const fn to_bson_date(at: Timestamp) -> DateTime {
     DateTime::from_millis(at.as_ms())
 }
 
-fn to_document(record: &Record) -> Document {
+fn record_document(record: &TimelineRecord) -> Document {
     let mut document = doc! {
         "_id": &record.id,
         "attempt": record.attempt.0,
         "exam": record.exam.as_str(),
         "class": record.class.as_str(),
         "number": record.number.cast_signed(),
-        "at": date(record.at),
+        "at": to_bson_date(record.at),
         "kind": &record.kind,
         "data": &*record.data,
-        "expires_at": date(record.keep_until),
+        "expires_at": to_bson_date(record.keep_until),
     };
     if let Some(severity) = record.severity {
-        document.insert("severity", rank(severity));
+        document.insert("severity", severity_rank(severity));
     }
     document
 }
 
-fn to_record(document: &Document) -> Option<Record> {
+fn record_from_document(document: &Document) -> Option<TimelineRecord> {
     let text = |key| document.get_str(key).ok();
     let at = |key| {
         Some(Timestamp::from_ms(
             document.get_datetime(key).ok()?.timestamp_millis(),
         ))
     };
-    Some(Record {
+    Some(TimelineRecord {
         id: text("_id")?.to_owned(),
-        class: Class::from_name(text("class")?)?,
+        class: RecordClass::from_name(text("class")?)?,
         attempt: AttemptId(document.get_i64("attempt").ok()?),
         exam: text("exam")?.into(),
         number: document.get_i64("number").ok()?.cast_unsigned(),
         at: at("at")?,
         kind: text("kind")?.to_owned(),
-        severity: document.get_i32("severity").ok().and_then(severity),
+        severity: document
+            .get_i32("severity")
+            .ok()
+            .and_then(severity_from_rank),
         data: Arc::from(text("data")?),
         keep_until: at("expires_at")?,
     })
@@ -459,12 +469,12 @@ fn incident_document(row: &IncidentRow) -> Document {
         "exam": row.exam.as_str(),
         "version": row.version.cast_signed(),
         "kind": &row.kind,
-        "severity": rank(row.severity),
-        "opened_at": date(row.opened_at),
-        "last_at": date(row.last_at),
+        "severity": severity_rank(row.severity),
+        "opened_at": to_bson_date(row.opened_at),
+        "last_at": to_bson_date(row.last_at),
         "events": i64::from(row.events),
         "open": row.open,
         "data": &*row.data,
-        "expires_at": date(row.keep_until),
+        "expires_at": to_bson_date(row.keep_until),
     }
 }

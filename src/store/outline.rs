@@ -1,10 +1,10 @@
-//! The questions of a stored definition: as much of it as the stores must know.
+//! The questions of a stored definition, as far as the stores need them.
 
 use rust_decimal::Decimal;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::convert::refuse;
+use super::convert::encode_error;
 use crate::domain::{
     exam::{QuestionType, definition::from_definition},
     id::QuestionId,
@@ -12,25 +12,25 @@ use crate::domain::{
 
 /// A question of a definition.
 #[derive(Debug)]
-pub(super) struct Question<'a> {
-    /// Unique within the exam.
+pub(super) struct QuestionOutline<'a> {
+    /// Id of the question, unique within the exam.
     pub(super) key: QuestionId,
-    /// One of the ten.
+    /// The question's type.
     pub(super) kind: QuestionType,
-    /// What a right answer earns.
+    /// Points for a right answer.
     pub(super) points: Decimal,
-    /// The whole question, this very text.
+    /// The whole question, as its exact JSON text.
     pub(super) definition: &'a str,
 }
 
-/// Lists the questions of a definition in its order.
-pub(super) fn questions(definition: &str) -> Result<Vec<Question<'_>>, sqlx::Error> {
+/// Lists the questions of a definition, in its order.
+pub(super) fn outline_questions(definition: &str) -> Result<Vec<QuestionOutline<'_>>, sqlx::Error> {
     let exam = from_definition(definition).map_err(|faults| {
         let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
-        refuse(format!("exam definition: {}", faults.join("; ")))
+        encode_error(format!("exam definition: {}", faults.join("; ")))
     })?;
-    let texts: Exam<'_> = serde_json::from_str(definition)
-        .map_err(|error| refuse(format!("exam definition: {error}")))?;
+    let texts: DefinitionText<'_> = serde_json::from_str(definition)
+        .map_err(|error| encode_error(format!("exam definition: {error}")))?;
     let parsed = exam
         .sections
         .into_iter()
@@ -41,8 +41,8 @@ pub(super) fn questions(definition: &str) -> Result<Vec<Question<'_>>, sqlx::Err
         .flat_map(|section| section.questions);
     Ok(parsed
         .zip(texts)
-        .map(|(question, text)| Question {
-            kind: question.body.kind(),
+        .map(|(question, text)| QuestionOutline {
+            kind: question.body.question_type(),
             key: question.id,
             points: question.points,
             definition: text.get(),
@@ -51,13 +51,13 @@ pub(super) fn questions(definition: &str) -> Result<Vec<Question<'_>>, sqlx::Err
 }
 
 #[derive(Deserialize)]
-struct Exam<'a> {
+struct DefinitionText<'a> {
     #[serde(borrow)]
-    sections: Vec<Section<'a>>,
+    sections: Vec<SectionText<'a>>,
 }
 
 #[derive(Deserialize)]
-struct Section<'a> {
+struct SectionText<'a> {
     #[serde(borrow)]
     questions: Vec<&'a RawValue>,
 }
@@ -75,7 +75,7 @@ mod tests {
                 {{"id":"s1","questions":[{first}]}},{{"id":"s2","questions":[{second}]}}
             ],"title":"E"}}"#
         );
-        let found = questions(&definition).unwrap();
+        let found = outline_questions(&definition).unwrap();
         let seen: Vec<_> = found
             .iter()
             .map(|question| {
@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn a_definition_that_is_no_exam_is_refused() {
         for bad in ["", "{}", r#"{"sections":[{"questions":[{"id":"q"}]}]}"#] {
-            assert!(questions(bad).is_err(), "{bad}");
+            assert!(outline_questions(bad).is_err(), "{bad}");
         }
     }
 }

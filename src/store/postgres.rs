@@ -1,9 +1,9 @@
 //! PostgreSQL, for servers.
 //!
 //! The engine connects directly (no pooler in between) with few connections:
-//! from two writers on, more of them only add latency. Every call has an end:
-//! a server that vanished is [`Error::Unavailable`] after [`CALL_TIMEOUT`], and
-//! its connection is thrown away.
+//! beyond two writers, more of them only add latency. Every call has a time
+//! limit: a server that vanished is [`Error::Unavailable`] after
+//! [`CALL_TIMEOUT`], and its connection is closed.
 
 mod attempts;
 mod bank;
@@ -28,48 +28,48 @@ use sqlx::{
 };
 use tokio::time::timeout;
 
-use self::keys::QuestionKeys;
+use self::keys::QuestionNumberCache;
 use super::{Error, convert::is_data_fault};
 use crate::domain::time::Timestamp;
 
-/// The statement of the hot path, to be measured from a bare client beside the adapter.
-pub use self::save::SAVE;
+/// The statement of the hot path, public so that a benchmark can run it without the adapter.
+pub use self::save::SAVE_BATCH;
 
 /// The schema of this version of the program.
 pub static MIGRATOR: Migrator = sqlx::migrate!("migrations/postgres");
 
-/// What each role may do.
-const ROLES: &str = include_str!("postgres/roles.sql");
+/// The rights of each role.
+const ROLES_SQL: &str = include_str!("postgres/roles.sql");
 
-/// Where a database keeps which [`ROLES`] were granted: as this function's comment.
+/// Function whose comment holds the version of [`ROLES_SQL`] granted in a database.
 const ROLES_MARK: &str = "app_numbers(text)";
 
-/// Whose rights the management side has.
+/// The role of the management side.
 const APP_ROLE: &str = "invigil_app";
 
-/// Whose rights the engine has.
+/// The role of the engine.
 const ENGINE_ROLE: &str = "invigil_engine";
 
-/// The server gives up a statement after this: far over what any takes, short
-/// enough that a blocked batch is tried again while candidates still wait.
+/// The server's limit for a statement: far over the duration of any, short
+/// enough that a blocked batch is retried while candidates still wait.
 const STATEMENT_TIMEOUT: &str = "8s";
 
-/// The client gives up a call after this: a little after the server would have.
+/// The client's limit for a call: a little more than the server's.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// To connect, to get a connection of the pool, to try an idle one.
+/// The limit for connecting, for getting a pooled connection and for testing an idle one.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A connection that was idle for longer is tried before it is used: the
-/// server may have gone meanwhile. A busy one finds out by itself, and a round
-/// trip before each batch would cost more than it tells.
+/// A connection that was idle for longer is tested before use: the server may
+/// have gone meanwhile. A busy connection fails by itself, and a round trip
+/// before each batch would cost more than it is worth.
 const TRUSTED_IDLE: Duration = Duration::from_secs(1);
 
-/// Partitions are made for so many months ahead.
+/// Number of months ahead for which partitions are created.
 pub(crate) const MONTHS_AHEAD: i32 = 12;
 
-/// What is partitioned by month.
-pub(crate) const MONTHLY: [&str; 5] = [
+/// The tables that are partitioned by month.
+pub(crate) const MONTHLY_TABLES: [&str; 5] = [
     "exam_attempts",
     "login_attempts",
     "proctor_logs",
@@ -79,26 +79,26 @@ pub(crate) const MONTHLY: [&str; 5] = [
 
 /// The store on PostgreSQL.
 #[derive(Debug, Clone)]
-pub struct Postgres {
+pub struct PostgresStore {
     pool: PgPool,
-    question_keys: Arc<QuestionKeys>,
+    question_numbers: Arc<QuestionNumberCache>,
 }
 
-impl Postgres {
+impl PostgresStore {
     /// Connects to a database that has this version's schema.
     ///
     /// # Errors
-    /// [`Error::Schema`] where it has another one or `url` is no address;
-    /// [`Error::Unavailable`] where it cannot be reached.
+    /// [`Error::Schema`] if it has another schema or `url` is invalid;
+    /// [`Error::Unavailable`] if it cannot be reached.
     pub async fn connect(url: &str, max_connections: u32) -> Result<Self, Error> {
         Self::connect_as(url, max_connections, None).await
     }
 
-    /// Connects with the rights of the engine and no more, where
-    /// [`Postgres::grant_roles`] made its role and the log-in may use it.
+    /// Connects with only the rights of the engine, if
+    /// [`PostgresStore::grant_roles`] created its role and the log-in may use it.
     ///
     /// # Errors
-    /// As [`Postgres::connect`].
+    /// As for [`PostgresStore::connect`].
     pub async fn connect_as_engine(url: &str, max_connections: u32) -> Result<Self, Error> {
         let role = usable_role(url, ENGINE_ROLE).await?;
         if role.is_none() {
@@ -114,69 +114,71 @@ impl Postgres {
         max_connections: u32,
         role: Option<&'static str>,
     ) -> Result<Self, Error> {
-        let pool = pool(max_connections, role)
-            .connect_with(options(url)?)
+        let pool = pool_options(max_connections, role)
+            .connect_with(connect_options(url)?)
             .await
-            .map_err(|error| failed("connect to PostgreSQL", error))?;
+            .map_err(|error| classify_error("connect to PostgreSQL", error))?;
         let store = Self {
             pool,
-            question_keys: Arc::default(),
+            question_numbers: Arc::default(),
         };
         let applied = store
-            .call("read the schema's version", applied_version)
+            .run_call("read the schema's version", applied_version)
             .await?;
         if let Some(sentence) = schema_fault(applied) {
             return Err(Error::Schema(sentence));
         }
-        store.call("make partitions", ensure_partitions).await?;
+        store
+            .run_call("create partitions", ensure_partitions)
+            .await?;
         Ok(store)
     }
 
-    /// Makes the database roles where they are missing, and gives each the least
-    /// that it needs; takes back everything else.
+    /// Creates missing database roles, grants each the least that it needs and
+    /// revokes everything else.
     ///
     /// # Errors
-    /// Where the log-in may not make roles, or is not the owner of the tables.
+    /// Returns an error if the log-in may not create roles or does not own the tables.
     pub async fn grant_roles(url: &str) -> Result<(), Error> {
         let operation = "grant roles";
-        let mut connection = connection(operation, &options(url)?).await?;
+        let mut connection = connect_once(operation, &connect_options(url)?).await?;
         let mut transaction = connection
             .begin()
             .await
-            .map_err(|error| failed(operation, error))?;
-        sqlx::raw_sql(ROLES)
+            .map_err(|error| classify_error(operation, error))?;
+        sqlx::raw_sql(ROLES_SQL)
             .execute(&mut *transaction)
             .await
             .map_err(|error| match error.as_database_error() {
-                Some(refused) if refused.code().as_deref() == Some("42501") => {
-                    Error::Schema(format!("the database roles cannot be made: {refused}"))
-                }
-                _ => failed(operation, error),
+                Some(refused) if refused.code().as_deref() == Some("42501") => Error::Schema(
+                    format!("the database log-in may not create or grant the roles: {refused}"),
+                ),
+                _ => classify_error(operation, error),
             })?;
         let mark = format!("COMMENT ON FUNCTION {ROLES_MARK} IS '{}'", roles_version());
         sqlx::query(AssertSqlSafe(mark))
             .execute(&mut *transaction)
             .await
-            .map_err(|error| failed(operation, error))?;
+            .map_err(|error| classify_error(operation, error))?;
         transaction
             .commit()
             .await
-            .map_err(|error| failed(operation, error))
+            .map_err(|error| classify_error(operation, error))
     }
 
-    /// Brings a database to this version's schema; two at once do it once.
+    /// Migrates a database to this version's schema; concurrent calls are safe.
     ///
     /// # Errors
-    /// [`Error::Schema`] where the database is of a newer version, or was
-    /// migrated by another program.
+    /// [`Error::Schema`] if the database has a newer schema or was migrated by
+    /// another program.
     pub async fn migrate(url: &str) -> Result<(), Error> {
         let operation = "migrate PostgreSQL";
-        // A migration may rewrite tables, which takes its time.
-        let options = options(url)?.options([("statement_timeout", "0")]);
-        let mut connection = connection(operation, &options).await?;
+        // A migration may rewrite tables, which can take long.
+        let options = connect_options(url)?.options([("statement_timeout", "0")]);
+        let mut connection = connect_once(operation, &options).await?;
         let applied = applied_version(&mut connection)
             .await
-            .map_err(|error| failed(operation, error))?;
+            .map_err(|error| classify_error(operation, error))?;
         if applied > newest_version() {
             return schema_fault(applied).map_or(Ok(()), |sentence| Err(Error::Schema(sentence)));
         }
@@ -187,7 +189,7 @@ impl Postgres {
                 if let MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) =
                     error
                 {
-                    failed(operation, error)
+                    classify_error(operation, error)
                 } else {
                     Error::Schema(format!("the database cannot be migrated: {error}"))
                 }
@@ -195,29 +197,30 @@ impl Postgres {
         connection
             .close()
             .await
-            .map_err(|error| failed(operation, error))
+            .map_err(|error| classify_error(operation, error))
     }
 
-    /// What is to be done every day: partitions for the months ahead, and an
-    /// end to log-ins that are no longer valid.
+    /// Runs the daily maintenance: creates partitions for the months ahead and
+    /// deletes expired log-ins.
     ///
     /// # Errors
-    /// As every call.
-    pub async fn maintain(&self, now: Timestamp) -> Result<(), Error> {
-        self.call("make partitions", ensure_partitions).await?;
-        self.call("forget old log-ins", async |connection| {
-            people::forget_logins(connection, now).await
+    /// As for every call.
+    pub async fn run_maintenance(&self, now: Timestamp) -> Result<(), Error> {
+        self.run_call("create partitions", ensure_partitions)
+            .await?;
+        self.run_call("delete expired log-ins", async |connection| {
+            people::delete_expired_logins(connection, now).await
         })
         .await
     }
 
-    /// The connections, for what is no call of the engine.
+    /// Returns the pool, for uses outside the engine's calls.
     pub(crate) fn pool(&self) -> &PgPool {
         &self.pool
     }
 
-    /// Runs one call on one connection, and gives both an end.
-    async fn call<T, F>(&self, operation: &'static str, work: F) -> Result<T, Error>
+    /// Runs a call on a pooled connection; on a timeout it closes the connection.
+    async fn run_call<T, F>(&self, operation: &'static str, work: F) -> Result<T, Error>
     where
         F: AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
     {
@@ -225,19 +228,19 @@ impl Postgres {
             .pool
             .acquire()
             .await
-            .map_err(|error| failed(operation, error))?;
+            .map_err(|error| classify_error(operation, error))?;
         match timeout(CALL_TIMEOUT, work(&mut connection)).await {
-            Ok(outcome) => outcome.map_err(|error| failed(operation, error)),
+            Ok(outcome) => outcome.map_err(|error| classify_error(operation, error)),
             Err(elapsed) => {
                 connection.close_on_drop();
-                Err(unavailable(operation, elapsed))
+                Err(unavailable_error(operation, elapsed))
             }
         }
     }
 }
 
-/// A pool whose connections have the rights of `role`.
-fn pool(max_connections: u32, role: Option<&'static str>) -> PgPoolOptions {
+/// Returns the options of a pool whose connections have the rights of `role`.
+fn pool_options(max_connections: u32, role: Option<&'static str>) -> PgPoolOptions {
     PgPoolOptions::new()
         .max_connections(max_connections)
         .acquire_timeout(CONNECT_TIMEOUT)
@@ -265,46 +268,46 @@ fn pool(max_connections: u32, role: Option<&'static str>) -> PgPoolOptions {
         })
 }
 
-/// One connection, for what is done once.
-async fn connection(
+/// Opens a connection outside any pool, for a single task.
+async fn connect_once(
     operation: &'static str,
     options: &PgConnectOptions,
 ) -> Result<PgConnection, Error> {
     timeout(CONNECT_TIMEOUT, PgConnection::connect_with(options))
         .await
-        .map_err(|elapsed| unavailable(operation, elapsed))?
-        .map_err(|error| failed(operation, error))
+        .map_err(|elapsed| unavailable_error(operation, elapsed))?
+        .map_err(|error| classify_error(operation, error))
 }
 
-/// A pool with the rights of the management side.
+/// Opens a pool with the rights of the management side.
 ///
 /// # Errors
-/// [`Error::Schema`] where the database has no such role.
+/// [`Error::Schema`] if the database has no such role.
 pub(crate) async fn app_pool(url: &str, max_connections: u32) -> Result<PgPool, Error> {
     let role = usable_role(url, APP_ROLE).await?.ok_or_else(|| {
         Error::Schema(format!(
-            "the database has no role {APP_ROLE} that this log-in may use: \
+            "the database has no role {APP_ROLE} that its log-in may use: \
              run `invigil migrate --roles`"
         ))
     })?;
-    // Values, not the number of partitions, decide how these queries are best done.
+    // The best plan of these queries depends on the values, not on the partitions.
     let options =
-        options(url)?.options([("plan_cache_mode", "auto"), ("statement_timeout", "30s")]);
-    pool(max_connections, Some(role))
+        connect_options(url)?.options([("plan_cache_mode", "auto"), ("statement_timeout", "30s")]);
+    pool_options(max_connections, Some(role))
         .connect_with(options)
         .await
-        .map_err(|error| failed("connect to PostgreSQL", error))
+        .map_err(|error| classify_error("connect to PostgreSQL", error))
 }
 
-/// The role, where it exists and the log-in may take it.
+/// Returns the role if it exists and the log-in may assume it.
 ///
 /// # Errors
-/// [`Error::Schema`] where its rights are those of another version: the engine would find
-/// out at the first save that it may not make, and wait for ever for a store that is there.
+/// [`Error::Schema`] if its rights are those of another version. The engine would otherwise
+/// fail at its first save and wait for ever for a store that is available.
 async fn usable_role(url: &str, role: &'static str) -> Result<Option<&'static str>, Error> {
     let operation = "look for a database role";
-    let mut connection = connection(operation, &options(url)?).await?;
-    // A role is the whole server's; the mark shows that it was granted in this database.
+    let mut connection = connect_once(operation, &connect_options(url)?).await?;
+    // Roles belong to the whole server; the mark shows that this database granted them.
     let granted: Option<String> = sqlx::query_scalar(
         "SELECT obj_description(to_regprocedure($2), 'pg_proc')
          FROM pg_roles WHERE rolname = $1 AND pg_has_role(oid, 'MEMBER')",
@@ -313,7 +316,7 @@ async fn usable_role(url: &str, role: &'static str) -> Result<Option<&'static st
     .bind(ROLES_MARK)
     .fetch_optional(&mut connection)
     .await
-    .map_err(|error| failed(operation, error))?
+    .map_err(|error| classify_error(operation, error))?
     .flatten();
     match granted {
         Some(version) if version == roles_version() => Ok(Some(role)),
@@ -326,21 +329,21 @@ async fn usable_role(url: &str, role: &'static str) -> Result<Option<&'static st
     }
 }
 
-/// Names the rights that this program needs.
+/// Returns the version of the rights that this program needs.
 fn roles_version() -> String {
-    format!("sha256:{:x}", Sha256::digest(ROLES))
+    format!("sha256:{:x}", Sha256::digest(ROLES_SQL))
 }
 
-fn options(url: &str) -> Result<PgConnectOptions, Error> {
+fn connect_options(url: &str) -> Result<PgConnectOptions, Error> {
     let options = PgConnectOptions::from_str(url)
-        .map_err(|error| Error::Schema(format!("the address of the database is wrong: {error}")))?;
+        .map_err(|error| Error::Schema(format!("invalid address of the database: {error}")))?;
     Ok(options.application_name("invigil").options([
-        // What is called saved is on disk, whatever the server's default is.
+        // A saved answer must be on disk, whatever the server's default is.
         ("synchronous_commit", "on"),
         ("statement_timeout", STATEMENT_TIMEOUT),
         // Planning over all partitions costs more than any of the statements.
         ("plan_cache_mode", "force_generic_plan"),
-        // A node that vanished within a transaction must not hold its locks.
+        // A node that vanishes within a transaction must not hold its locks.
         ("idle_in_transaction_session_timeout", "10s"),
         ("tcp_keepalives_idle", "5"),
         ("tcp_keepalives_interval", "2"),
@@ -349,27 +352,31 @@ fn options(url: &str) -> Result<PgConnectOptions, Error> {
     ]))
 }
 
-/// A node may run without the right to make tables: then the DEFAULT partition
-/// takes new attempts until an owner calls `invigil migrate`.
+/// Creates partitions for the months ahead. A node may lack the right to create
+/// tables: then the DEFAULT partition takes new attempts until an owner runs
+/// `invigil migrate`.
 async fn ensure_partitions(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     let made = sqlx::query(
         "SELECT ensure_monthly_partitions(t, $1), ensure_activity_partitions()
          FROM unnest($2::text[]::regclass[]) AS t",
     )
     .bind(MONTHS_AHEAD)
-    .bind(MONTHLY)
+    .bind(MONTHLY_TABLES)
     .execute(connection)
     .await;
     match made {
         Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42501") => {
-            tracing::warn!("no right to make partitions for the months ahead");
+            tracing::warn!(
+                "the database log-in may not create partitions for the months ahead; \
+                 run `invigil migrate` as the owner of the tables"
+            );
             Ok(())
         }
         other => other.map(|_| ()),
     }
 }
 
-/// Number of the newest migration that the database has seen.
+/// Returns the number of the newest migration applied to the database.
 async fn applied_version(connection: &mut PgConnection) -> Result<Option<i64>, sqlx::Error> {
     let known: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
         .fetch_one(&mut *connection)
@@ -386,7 +393,7 @@ fn newest_version() -> Option<i64> {
     MIGRATOR.iter().map(|migration| migration.version).max()
 }
 
-/// What is wrong with a schema, as a sentence for the operator.
+/// Describes a schema that does not fit, for the operator.
 fn schema_fault(applied: Option<i64>) -> Option<String> {
     let needed = newest_version();
     let number = |version: Option<i64>| version.unwrap_or_default();
@@ -407,7 +414,7 @@ fn schema_fault(applied: Option<i64>) -> Option<String> {
     }
 }
 
-fn unavailable(
+fn unavailable_error(
     operation: &'static str,
     source: impl std::error::Error + Send + Sync + 'static,
 ) -> Error {
@@ -417,10 +424,10 @@ fn unavailable(
     }
 }
 
-/// Only what is the data's own fault is refused for good; of everything else
-/// (network, locks, a full disk, a server that stops, a standby that takes
-/// over) it is better to think that it passes than to drop an answer.
-fn failed(operation: &'static str, error: sqlx::Error) -> Error {
+/// Rejects only errors that the data itself causes. All others (network, locks,
+/// a full disk, a server that stops, a standby that takes over) count as
+/// temporary: a retry is better than a lost answer.
+fn classify_error(operation: &'static str, error: sqlx::Error) -> Error {
     // Cardinality, data exception, integrity constraint, program limit.
     const DATA_CLASSES: [&str; 4] = ["21", "22", "23", "54"];
     let code = error.as_database_error().and_then(DatabaseError::code);
@@ -432,7 +439,7 @@ fn failed(operation: &'static str, error: sqlx::Error) -> Error {
             source: Box::new(error),
         }
     } else {
-        unavailable(operation, error)
+        unavailable_error(operation, error)
     }
 }
 
@@ -451,6 +458,6 @@ mod tests {
 
     #[test]
     fn an_address_that_is_none_is_a_sentence() {
-        assert!(matches!(options("here"), Err(Error::Schema(_))));
+        assert!(matches!(connect_options("here"), Err(Error::Schema(_))));
     }
 }

@@ -1,7 +1,7 @@
-//! Records: what happened in exams, for people to look at later.
+//! Records: the history of exams, for later reading by people.
 //!
 //! The attempt's own state never depends on them. Their ids are deterministic,
-//! so a record that is written twice, by whichever node, is there once.
+//! so a record that is written twice, even by two nodes, is stored once.
 
 use std::sync::Arc;
 
@@ -9,27 +9,27 @@ use async_trait::async_trait;
 
 use super::{Error, TimelineRow};
 use crate::domain::{
-    exam::Severity,
+    exam::EventSeverity,
     id::{AttemptId, ExamCode},
     time::Timestamp,
 };
 
-/// What a record is, by how dear it is: where there is no room, the first ones
-/// go first.
+/// The class of a record, least valuable first: when room runs out, lower
+/// classes are dropped first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Class {
-    /// A sample of how a client is.
+pub enum RecordClass {
+    /// A sample of a client's condition.
     Heartbeat,
-    /// Where in the paper the candidate is.
+    /// The candidate's position in the paper.
     Navigation,
-    /// Something that the client noticed.
+    /// An event that the client noticed.
     Event,
-    /// What changed the attempt: answers, commands, statuses, incidents.
+    /// A change of the attempt: answers, commands, statuses, incidents.
     History,
 }
 
-impl Class {
-    /// The name in stores and metrics.
+impl RecordClass {
+    /// Returns the name used in stores and metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Heartbeat => "heartbeat",
@@ -39,7 +39,7 @@ impl Class {
         }
     }
 
-    /// The one of this name.
+    /// Returns the class of this name.
     pub fn from_name(name: &str) -> Option<Self> {
         let all = [
             Self::Heartbeat,
@@ -51,33 +51,33 @@ impl Class {
     }
 }
 
-/// Something that happened in an attempt.
+/// An entry of an attempt's history.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Record {
-    /// Deterministic, unique.
+pub struct TimelineRecord {
+    /// Deterministic and unique id.
     pub id: String,
-    /// What it is.
-    pub class: Class,
-    /// In which attempt.
+    /// The record's class.
+    pub class: RecordClass,
+    /// The attempt.
     pub attempt: AttemptId,
-    /// At which exam.
+    /// The exam.
     pub exam: ExamCode,
-    /// Rising within the attempt; the cursor.
+    /// Cursor: increasing within the attempt.
     pub number: u64,
-    /// When, by the engine's clock.
+    /// Instant by the engine's clock.
     pub at: Timestamp,
     /// Stable name, as in [`super::TimelineRow`].
     pub kind: String,
-    /// How bad an event is; none: it means nothing by itself.
-    pub severity: Option<Severity>,
+    /// Severity of an event; `None` if it means nothing by itself.
+    pub severity: Option<EventSeverity>,
     /// A JSON object.
     pub data: Arc<str>,
-    /// When it may be forgotten.
+    /// Instant after which it may be deleted.
     pub keep_until: Timestamp,
 }
 
-impl From<Record> for TimelineRow {
-    fn from(record: Record) -> Self {
+impl From<TimelineRecord> for TimelineRow {
+    fn from(record: TimelineRecord) -> Self {
         Self {
             number: record.number,
             at: record.at,
@@ -87,77 +87,77 @@ impl From<Record> for TimelineRow {
     }
 }
 
-/// Which events of an exam are asked for; the newest come first.
+/// A selection of an exam's events, newest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventFilter {
     /// The exam.
     pub exam: ExamCode,
     /// Only of this kind.
     pub kind: Option<String>,
-    /// Only as bad as this, or worse.
-    pub least: Option<Severity>,
+    /// Only of this severity or higher.
+    pub min_severity: Option<EventSeverity>,
     /// Only of these attempts.
     pub attempts: Option<Vec<AttemptId>>,
-    /// Only older than the one with this time and id.
+    /// Only older than the event with this time and id.
     pub before: Option<(Timestamp, String)>,
-    /// At most so many.
+    /// Maximum number of events.
     pub limit: u32,
 }
 
-/// An incident as it stands, for queries over all attempts.
+/// The current state of an incident, for queries over all attempts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IncidentRow {
-    /// Attempt and incident, `7:i42`.
+    /// Attempt and incident, such as `7:i42`.
     pub id: String,
-    /// In which attempt.
+    /// The attempt.
     pub attempt: AttemptId,
-    /// At which exam.
+    /// The exam.
     pub exam: ExamCode,
-    /// The attempt's version: a lower one never overwrites.
+    /// The attempt's version; a lower version never overwrites.
     pub version: u64,
     /// The kind of event that led to it.
     pub kind: String,
-    /// The worst so far.
-    pub severity: Severity,
-    /// When it was opened.
+    /// The highest severity so far.
+    pub severity: EventSeverity,
+    /// Instant at which it was opened.
     pub opened_at: Timestamp,
-    /// Its newest event.
+    /// Instant of its newest event.
     pub last_at: Timestamp,
-    /// How many events it stands for.
+    /// Number of its events.
     pub events: u32,
-    /// Whether it waits for a person.
+    /// True if it waits for a person's decision.
     pub open: bool,
-    /// All of it as JSON.
+    /// The whole incident as JSON.
     pub data: Arc<str>,
-    /// When it may be forgotten.
+    /// Instant after which it may be deleted.
     pub keep_until: Timestamp,
 }
 
-/// Where records last.
+/// The store of records.
 #[async_trait]
 pub trait RecordStore: Send + Sync {
-    /// Adds records, durably. One whose id is there already is left as it is.
-    async fn append(&self, records: &[Record]) -> Result<(), Error>;
+    /// Adds records durably. An existing id is left unchanged.
+    async fn append_records(&self, records: &[TimelineRecord]) -> Result<(), Error>;
 
-    /// Keeps incidents as they stand. A lower version never overwrites.
-    async fn put_incidents(&self, rows: &[IncidentRow]) -> Result<(), Error>;
+    /// Stores the current state of incidents. A lower version never overwrites.
+    async fn upsert_incidents(&self, rows: &[IncidentRow]) -> Result<(), Error>;
 
-    /// Records of an attempt, without heartbeats, with a number over `after`,
-    /// oldest first.
-    async fn timeline(
+    /// Returns the records of an attempt, without heartbeats, with a number over
+    /// `after`, oldest first.
+    async fn read_records(
         &self,
         attempt: AttemptId,
         after: u64,
         limit: u32,
-    ) -> Result<Vec<Record>, Error>;
+    ) -> Result<Vec<TimelineRecord>, Error>;
 
-    /// Clients' events of an exam, newest first.
-    async fn events(&self, filter: &EventFilter) -> Result<Vec<Record>, Error>;
+    /// Returns the events that clients reported in an exam, newest first.
+    async fn list_events(&self, filter: &EventFilter) -> Result<Vec<TimelineRecord>, Error>;
 
-    /// Makes what the records need, such as indexes; again and again, by several
-    /// nodes at once, without harm.
-    async fn prepare(&self) -> Result<(), Error>;
+    /// Creates the collections and indexes where they are missing. Repeated and
+    /// concurrent calls are safe.
+    async fn ensure_schema(&self) -> Result<(), Error>;
 
-    /// Whether it answers.
+    /// Checks that the store responds.
     async fn ping(&self) -> Result<(), Error>;
 }

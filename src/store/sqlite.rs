@@ -1,8 +1,9 @@
-//! SQLite, for one machine with nothing installed.
+//! SQLite, for a single machine without a database server.
 //!
-//! One connection writes, every write is one `BEGIN IMMEDIATE` transaction, and
-//! a commit is on disk before it is told (`synchronous=FULL`); a few others read
-//! beside it (WAL). The data directory belongs to one process at a time.
+//! A single connection writes, every write is a `BEGIN IMMEDIATE` transaction,
+//! and a commit is on disk before it is reported (`synchronous=FULL`); a few
+//! other connections read beside it (WAL). The data directory belongs to one
+//! process at a time.
 
 mod attempts;
 mod catalog;
@@ -36,39 +37,38 @@ use crate::domain::time::Timestamp;
 /// The schema of this version of the program.
 pub static MIGRATOR: Migrator = sqlx::migrate!("migrations/sqlite");
 
-/// The file of everything, within the data directory.
-const DATABASE: &str = "invigil.db";
+/// The database file, within the data directory.
+const DATABASE_FILE: &str = "invigil.db";
 
-/// Held locked while a process uses the data directory.
-const LOCK: &str = "invigil.lock";
+/// The file that is locked while a process uses the data directory.
+const LOCK_FILE: &str = "invigil.lock";
 
-/// Listings may take a while; so many of them may run beside each other.
-const READERS: u32 = 4;
+/// Number of reading connections: listings are slow and run side by side.
+const READER_CONNECTIONS: u32 = 4;
 
-/// Another program that looks at the file (a backup) may hold it for so long.
+/// Time that another program (a backup) may hold the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The store in one file.
+/// The store in an SQLite file.
 #[derive(Debug, Clone)]
-pub struct Sqlite {
+pub struct SqliteStore {
     writer: SqlitePool,
     readers: SqlitePool,
-    /// Locked until the last clone is gone.
+    /// The lock of the data directory, held until the last clone is dropped.
     _directory: Arc<File>,
 }
 
-impl Sqlite {
-    /// Opens a data directory, makes it where it is missing (for this user
-    /// alone), and brings its file to this version's schema.
+impl SqliteStore {
+    /// Opens a data directory, creates it if it is missing (accessible to this
+    /// user only), and migrates its file to this version's schema.
     ///
     /// # Errors
-    /// [`Error::Schema`] with a sentence where the directory is in use, cannot
-    /// be written or is of a newer version; [`Error::Unavailable`] where the
-    /// disk is full.
+    /// [`Error::Schema`] if the directory is in use, cannot be written or is of
+    /// a newer version; [`Error::Unavailable`] if the disk is full.
     pub async fn open(dir: &Path) -> Result<Self, Error> {
-        let directory = lock(dir)?;
+        let directory = lock_directory(dir)?;
         let options = SqliteConnectOptions::new()
-            .filename(dir.join(DATABASE))
+            .filename(dir.join(DATABASE_FILE))
             .create_if_missing(true)
             .foreign_keys(true)
             .journal_mode(SqliteJournalMode::Wal)
@@ -79,14 +79,14 @@ impl Sqlite {
             .test_before_acquire(false)
             .connect_with(options.clone())
             .await
-            .map_err(|error| cannot_open(dir, error))?;
-        migrate(dir, &writer).await?;
+            .map_err(|error| open_error(dir, error))?;
+        migrate_schema(dir, &writer).await?;
         let readers = SqlitePoolOptions::new()
-            .max_connections(READERS)
+            .max_connections(READER_CONNECTIONS)
             .test_before_acquire(false)
             .connect_with(options.read_only(true))
             .await
-            .map_err(|error| cannot_open(dir, error))?;
+            .map_err(|error| open_error(dir, error))?;
         Ok(Self {
             writer,
             readers,
@@ -94,29 +94,29 @@ impl Sqlite {
         })
     }
 
-    /// Ends all connections, so that the directory holds one whole file.
+    /// Closes all connections, so that the directory holds a single complete file.
     pub async fn close(self) {
         self.readers.close().await;
         self.writer.close().await;
     }
 
-    /// What is to be done every day: an end to log-ins that are no longer valid.
+    /// Runs the daily maintenance: deletes expired log-ins.
     ///
     /// # Errors
-    /// As every call.
-    pub async fn maintain(&self, now: Timestamp) -> Result<(), Error> {
-        self.write("forget old log-ins", async |db| {
-            people::forget_logins(db, now).await
+    /// As for every call.
+    pub async fn run_maintenance(&self, now: Timestamp) -> Result<(), Error> {
+        self.run_write("delete expired log-ins", async |db| {
+            people::delete_expired_logins(db, now).await
         })
         .await
     }
 
-    /// Runs one call that writes, in one transaction.
-    async fn write<T, F>(&self, operation: &'static str, work: F) -> Result<T, Error>
+    /// Runs a writing call in a transaction.
+    async fn run_write<T, F>(&self, operation: &'static str, work: F) -> Result<T, Error>
     where
         F: AsyncFnOnce(&mut SqliteConnection) -> Result<T, sqlx::Error>,
     {
-        let fail = |error| failed(operation, error);
+        let fail = |error| classify_error(operation, error);
         let mut connection = self.writer.acquire().await.map_err(fail)?;
         let transact = async {
             let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
@@ -126,15 +126,15 @@ impl Sqlite {
         };
         let outcome = transact.await;
         if outcome.is_err() {
-            // Where the disk is full, SQLite ends the transaction by itself; sqlx
-            // does not learn of it, and could never begin another on this one.
+            // On a full disk SQLite ends the transaction by itself. sqlx does not
+            // notice, and could never begin another one on this connection.
             connection.close().await.ok();
         }
         outcome.map_err(fail)
     }
 
-    /// Runs one call that reads, on one state of the file.
-    async fn read<T, F>(&self, operation: &'static str, work: F) -> Result<T, Error>
+    /// Runs a reading call on one of the readers.
+    async fn run_read<T, F>(&self, operation: &'static str, work: F) -> Result<T, Error>
     where
         F: AsyncFnOnce(&mut SqliteConnection) -> Result<T, sqlx::Error>,
     {
@@ -142,12 +142,12 @@ impl Sqlite {
             let mut connection = self.readers.acquire().await?;
             work(&mut connection).await
         };
-        look.await.map_err(|error| failed(operation, error))
+        look.await.map_err(|error| classify_error(operation, error))
     }
 }
 
-/// Makes the directory and keeps other processes out of it.
-fn lock(dir: &Path) -> Result<File, Error> {
+/// Creates the directory and locks it against other processes.
+fn lock_directory(dir: &Path) -> Result<File, Error> {
     let shown = dir.display();
     DirBuilder::new()
         .recursive(true)
@@ -155,7 +155,7 @@ fn lock(dir: &Path) -> Result<File, Error> {
         .create(dir)
         .map_err(|error| {
             Error::Schema(format!(
-                "the data directory {shown} cannot be made: {error}"
+                "the data directory {shown} cannot be created: {error}"
             ))
         })?;
     let unwritable = |error: io::Error| {
@@ -168,7 +168,7 @@ fn lock(dir: &Path) -> Result<File, Error> {
         .truncate(false)
         .write(true)
         .mode(0o600)
-        .open(dir.join(LOCK))
+        .open(dir.join(LOCK_FILE))
         .map_err(unwritable)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
@@ -179,11 +179,11 @@ fn lock(dir: &Path) -> Result<File, Error> {
     }
 }
 
-async fn migrate(dir: &Path, writer: &SqlitePool) -> Result<(), Error> {
+async fn migrate_schema(dir: &Path, writer: &SqlitePool) -> Result<(), Error> {
     let shown = dir.display();
     MIGRATOR.run(writer).await.map_err(|error| {
         if let MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) = error {
-            cannot_open(dir, error)
+            open_error(dir, error)
         } else if let MigrateError::VersionMissing(version) = error {
             Error::Schema(format!(
                 "the data directory {shown} was written by a newer invigil (schema {version}): \
@@ -197,41 +197,43 @@ async fn migrate(dir: &Path, writer: &SqlitePool) -> Result<(), Error> {
     })
 }
 
-/// A full disk may have room later; whatever else is in the way is for the operator.
-fn cannot_open(dir: &Path, error: sqlx::Error) -> Error {
+/// Classifies a failure to open: a full disk may have room later, all others need the operator.
+fn open_error(dir: &Path, error: sqlx::Error) -> Error {
     match primary_code(&error) {
-        Some(BUSY) => failed("open the data directory", error),
-        Some(FULL | IO) => Error::Unavailable {
+        Some(SQLITE_BUSY) => classify_error("open the data directory", error),
+        Some(SQLITE_FULL | SQLITE_IOERR) => Error::Unavailable {
             operation: "open the data directory",
-            // SQLite calls it an I/O error where the file beside its log finds no room.
+            // SQLite reports an I/O error if there is no room for the file beside its log.
             source: format!("the disk of {} is full, or fails: {error}", dir.display()).into(),
         },
         _ => Error::Schema(format!(
             "{} cannot be opened: {error}",
-            dir.join(DATABASE).display()
+            dir.join(DATABASE_FILE).display()
         )),
     }
 }
 
-const BUSY: i32 = 5;
-const IO: i32 = 10;
-const FULL: i32 = 13;
-const TOO_BIG: i32 = 18;
-const CONSTRAINT: i32 = 19;
-const MISMATCH: i32 = 20;
+const SQLITE_BUSY: i32 = 5;
+const SQLITE_IOERR: i32 = 10;
+const SQLITE_FULL: i32 = 13;
+const SQLITE_TOOBIG: i32 = 18;
+const SQLITE_CONSTRAINT: i32 = 19;
+const SQLITE_MISMATCH: i32 = 20;
 
-/// SQLite's result code without its extension.
+/// Returns SQLite's result code without its extension.
 fn primary_code(error: &sqlx::Error) -> Option<i32> {
     let extended: i32 = error.as_database_error()?.code()?.parse().ok()?;
     Some(extended & 0xff)
 }
 
-/// Only what is the data's own fault is refused for good; of everything else
-/// (a full disk, a busy file) it is better to think that it passes than to
-/// drop an answer.
-fn failed(operation: &'static str, error: sqlx::Error) -> Error {
+/// Rejects only errors that the data itself causes. All others (a full disk, a
+/// busy file) count as temporary: a retry is better than a lost answer.
+fn classify_error(operation: &'static str, error: sqlx::Error) -> Error {
     let data_is_at_fault = super::convert::is_data_fault(&error)
-        || matches!(primary_code(&error), Some(TOO_BIG | CONSTRAINT | MISMATCH));
+        || matches!(
+            primary_code(&error),
+            Some(SQLITE_TOOBIG | SQLITE_CONSTRAINT | SQLITE_MISMATCH)
+        );
     let source = Box::new(error);
     if data_is_at_fault {
         Error::Rejected { operation, source }

@@ -1,7 +1,7 @@
-//! The figures that the engine shows at `/metrics`, in the text form of Prometheus.
+//! The metrics at `/metrics`, in the text form of Prometheus.
 //!
-//! One [`Metrics`] is made at the start and shared; every figure is counted
-//! where it happens. `docs/operations.md` explains each of them.
+//! The program creates one [`Metrics`] at its start and shares it; every figure is
+//! counted where it happens. `docs/operations.md` explains each of them.
 
 use std::{fmt, sync::atomic::AtomicU64};
 
@@ -11,72 +11,72 @@ use prometheus_client::{
     registry::Registry,
 };
 
-/// From half a millisecond to eight seconds: around what a save may take.
+/// Buckets from half a millisecond to eight seconds: around the time of a save.
 const SAVE_SECONDS: [f64; 14] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0,
 ];
 
-/// Up to the largest batch that may be configured.
+/// Buckets up to the largest batch that may be configured.
 const BATCH_ROWS: [f64; 12] = [
     1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 10_000.0,
 ];
 
-/// A kind of command.
+/// The kind of a command.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Kind {
-    /// As the protocol names it.
+pub struct KindLabel {
+    /// The protocol's name of it.
     pub kind: &'static str,
 }
 
-/// A stable code.
+/// A stable code of the protocol.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Code {
-    /// As the protocol names it; a number for a close.
+pub struct CodeLabel {
+    /// The protocol's name of it; a number for a close.
     pub code: String,
 }
 
-/// How something ended.
+/// The outcome of an operation.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Outcome {
+pub struct OutcomeLabel {
     /// A short name.
     pub outcome: &'static str,
 }
 
-/// A job of the maintenance, and what came of it.
+/// A job of the maintenance, and its outcome.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct JobOutcome {
-    /// Which.
+pub struct JobLabels {
+    /// The job's name.
     pub job: &'static str,
     /// A short name.
     pub outcome: &'static str,
 }
 
-/// Records of a class, and what came of them.
+/// A class of records, and their outcome.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ClassOutcome {
-    /// Which class.
+pub struct ClassLabels {
+    /// The name of the class.
     pub class: &'static str,
     /// A short name.
     pub outcome: &'static str,
 }
 
-/// What the store was asked.
+/// An operation of the store.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Operation {
+pub struct OperationLabel {
     /// As [`crate::store::Error`] names it.
     pub operation: &'static str,
 }
 
-/// A kind of HTTP request and its outcome.
+/// A route of HTTP requests, and their status.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Request {
+pub struct RouteLabels {
     /// The route with its parameters as names, so that there are few of them.
     pub route: String,
     /// The HTTP status.
     pub status: u16,
 }
 
-/// Every figure.
+/// All metrics of the program.
 pub struct Metrics {
     registry: Registry,
     /// Open connections, HTTP and sockets.
@@ -87,44 +87,44 @@ pub struct Metrics {
     pub sockets: Gauge,
     /// Open sockets of proctors' consoles.
     pub consoles: Gauge,
-    /// What clients are told as `health`, 0 to 10.
+    /// The `health` that clients get, 0 to 10.
     pub health: Gauge,
     /// Attempts in memory.
     pub live_attempts: Gauge,
     /// Commands of candidates, by kind.
-    pub commands: Family<Kind, Counter>,
+    pub commands: Family<KindLabel, Counter>,
     /// Commands of staff, by action.
-    pub staff_commands: Family<Kind, Counter>,
+    pub staff_commands: Family<KindLabel, Counter>,
     /// Commands refused, by refusal code.
-    pub refusals: Family<Code, Counter>,
+    pub refusals: Family<CodeLabel, Counter>,
     /// Sockets closed by the engine, by close code.
-    pub closes: Family<Code, Counter>,
-    /// From receiving a command to its being durable.
+    pub closes: Family<CodeLabel, Counter>,
+    /// Seconds from receiving a command to its commit.
     pub save_seconds: Histogram,
     /// Rows of one batch.
     pub writer_batch_rows: Histogram,
-    /// From handing a batch to the store to its commit.
+    /// Seconds from handing a batch to the store to its commit.
     pub writer_batch_seconds: Histogram,
-    /// Attempts with something that waits for the writer.
+    /// Attempts with changes that wait for the writer.
     pub writer_queue_depth: Gauge,
     /// Tasks of attempts that panicked.
     pub actor_panics: Counter,
     /// Attempts handed in, by who did it.
-    pub hand_ins: Family<Outcome, Counter>,
+    pub hand_ins: Family<OutcomeLabel, Counter>,
     /// Calls of the store that failed, by operation.
-    pub store_errors: Family<Operation, Counter>,
+    pub store_errors: Family<OperationLabel, Counter>,
     /// HTTP requests, by route and status.
-    pub http_requests: Family<Request, Counter>,
+    pub http_requests: Family<RouteLabels, Counter>,
     /// Log-ins, by outcome: `ok`, `wrong`, `limited`.
-    pub logins: Family<Outcome, Counter>,
+    pub logins: Family<OutcomeLabel, Counter>,
     /// Jobs of the maintenance, by job and outcome: `done`, `elsewhere`, `failed`.
-    pub maintenance_jobs: Family<JobOutcome, Counter>,
+    pub maintenance_jobs: Family<JobLabels, Counter>,
     /// Records, by class and outcome: `stored`, `spooled`, `drained`, `moved`,
     /// `dropped`, `refused`.
-    pub records: Family<ClassOutcome, Counter>,
-    /// How long the oldest record waits in memory.
+    pub records: Family<ClassLabels, Counter>,
+    /// Age of the oldest record in memory, seconds.
     pub recorder_lag: Gauge<f64, AtomicU64>,
-    /// The worst delay of a task that was due, of late.
+    /// Delay of a due task, seconds, the worst of late.
     pub scheduling_delay: Gauge<f64, AtomicU64>,
     /// Share of the memory that is in use.
     pub memory_used: Gauge<f64, AtomicU64>,
@@ -132,19 +132,19 @@ pub struct Metrics {
     pub spool_bytes: Gauge,
     /// Parts of the spool that could not be read.
     pub spool_damaged: Counter,
-    /// Nodes that live, this one too.
+    /// Nodes that are alive, with this one.
     pub bus_nodes: Gauge,
-    /// Whether this node hears the others: 1 or 0.
+    /// 1 if this node hears the others, else 0.
     pub bus_up: Gauge,
-    /// Times that messages of other nodes may have been missed.
+    /// Gaps: messages of other nodes may have been missed.
     pub bus_gaps: Counter,
     /// Messages to or from other nodes that were dropped.
     pub bus_dropped: Counter,
-    /// Messages of other nodes that are not understood.
+    /// Messages of other nodes in an unknown format.
     pub bus_unknown: Counter,
-    /// Attempts taken over, by how: `handed_over`, `taken`.
-    pub takeovers: Family<Outcome, Counter>,
-    /// From asking the node that has an attempt to having it.
+    /// Attempts acquired from another node, by how: `handed_over`, `taken`.
+    pub takeovers: Family<OutcomeLabel, Counter>,
+    /// Seconds from requesting an attempt from its owner to acquiring it.
     pub hand_over_seconds: Histogram,
 }
 
@@ -199,19 +199,21 @@ impl Default for Metrics {
             takeovers: Family::default(),
             hand_over_seconds: Histogram::new(SAVE_SECONDS),
         };
-        metrics.register();
+        metrics.register_all();
         metrics
     }
 }
 
 impl Metrics {
-    /// An attempt was taken from another node that was asked for it.
-    pub fn taken_over(&self, outcome: &'static str, took: std::time::Duration) {
-        self.takeovers.get_or_create(&Outcome { outcome }).inc();
+    /// Counts an attempt acquired from another node that was asked for it.
+    pub fn record_takeover(&self, outcome: &'static str, took: std::time::Duration) {
+        self.takeovers
+            .get_or_create(&OutcomeLabel { outcome })
+            .inc();
         self.hand_over_seconds.observe(took.as_secs_f64());
     }
 
-    fn register(&mut self) {
+    fn register_all(&mut self) {
         let registry = &mut self.registry;
         macro_rules! register {
             ($($field:ident: $help:literal,)*) => {
@@ -223,71 +225,71 @@ impl Metrics {
             connections_refused: "Connections turned away because there are too many",
             sockets: "Open sockets of candidates",
             consoles: "Open sockets of proctors' consoles",
-            health: "What clients are told, 0 to 10",
+            health: "The health that clients get, 0 to 10",
             live_attempts: "Attempts in memory",
             commands: "Commands of candidates",
             staff_commands: "Commands of staff",
             refusals: "Commands refused",
             closes: "Sockets closed by the engine",
-            save_seconds: "From receiving a command to its being durable",
+            save_seconds: "Seconds from receiving a command to its commit",
             writer_batch_rows: "Rows of one batch",
-            writer_batch_seconds: "From handing a batch to the store to its commit",
-            writer_queue_depth: "Attempts with something that waits for the writer",
+            writer_batch_seconds: "Seconds from handing a batch to the store to its commit",
+            writer_queue_depth: "Attempts with changes that wait for the writer",
             actor_panics: "Tasks of attempts that panicked",
             hand_ins: "Attempts handed in",
             store_errors: "Calls of the store that failed",
             http_requests: "HTTP requests",
             logins: "Log-ins",
-            maintenance_jobs: "Jobs of the maintenance",
+            maintenance_jobs: "Maintenance jobs",
             records: "Records on their way to their store",
             recorder_lag: "Seconds that the oldest record waits in memory",
-            scheduling_delay: "Seconds that a task ran late, the worst of late",
+            scheduling_delay: "Seconds that a due task was delayed, the worst of late",
             memory_used: "Share of the memory that is in use",
             spool_bytes: "Bytes of records on local disk",
             spool_damaged: "Parts of the spool that could not be read",
-            bus_nodes: "Nodes that live, this one too",
-            bus_up: "Whether this node hears the others, 1 or 0",
-            bus_gaps: "Times that messages of other nodes may have been missed",
+            bus_nodes: "Nodes that are alive, with this one",
+            bus_up: "1 if this node hears the others, else 0",
+            bus_gaps: "Gaps: messages of other nodes may have been missed",
             bus_dropped: "Messages to or from other nodes that were dropped",
-            bus_unknown: "Messages of other nodes that are not understood",
-            takeovers: "Attempts taken from another node, by how",
-            hand_over_seconds: "From asking the node that has an attempt to having it",
+            bus_unknown: "Messages of other nodes in an unknown format",
+            takeovers: "Attempts acquired from another node, by how",
+            hand_over_seconds: "Seconds from requesting an attempt from its owner to acquiring it",
         }
     }
 
     /// Counts a candidate's command.
-    pub fn command(&self, kind: &'static str) {
-        self.commands.get_or_create(&Kind { kind }).inc();
+    pub fn count_command(&self, kind: &'static str) {
+        self.commands.get_or_create(&KindLabel { kind }).inc();
     }
 
     /// Counts a staff command.
-    pub fn staff_command(&self, kind: &'static str) {
-        self.staff_commands.get_or_create(&Kind { kind }).inc();
+    pub fn count_staff_command(&self, kind: &'static str) {
+        self.staff_commands.get_or_create(&KindLabel { kind }).inc();
     }
 
     /// Counts a refused command.
-    pub fn refused(&self, code: &str) {
+    pub fn count_refusal(&self, code: &str) {
         self.refusals
-            .get_or_create(&Code {
+            .get_or_create(&CodeLabel {
                 code: code.to_owned(),
             })
             .inc();
     }
 
     /// Counts a hand-in, by who did it.
-    pub fn handed_in(&self, outcome: &'static str) {
-        self.hand_ins.get_or_create(&Outcome { outcome }).inc();
+    pub fn count_hand_in(&self, outcome: &'static str) {
+        self.hand_ins.get_or_create(&OutcomeLabel { outcome }).inc();
     }
 
     /// Counts a failed call of the store.
-    pub fn store_failed(&self, operation: &'static str) {
+    pub fn count_store_failure(&self, operation: &'static str) {
         self.store_errors
-            .get_or_create(&Operation { operation })
+            .get_or_create(&OperationLabel { operation })
             .inc();
     }
 
-    /// The figures, as `/metrics` shows them.
-    pub fn encode(&self) -> String {
+    /// Returns the metrics in their text form.
+    pub fn encode_text(&self) -> String {
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("writing to a string cannot fail");
         text
@@ -300,28 +302,28 @@ mod tests {
 
     use super::*;
 
-    /// Families without a member are not shown: each gets one.
-    fn touched() -> Metrics {
+    /// Returns metrics with a member in each family, as empty families are not shown.
+    fn touched_metrics() -> Metrics {
         let metrics = Metrics::default();
-        metrics.command("");
-        metrics.staff_command("");
-        metrics.refused("");
-        metrics.handed_in("");
-        metrics.store_failed("");
+        metrics.count_command("");
+        metrics.count_staff_command("");
+        metrics.count_refusal("");
+        metrics.count_hand_in("");
+        metrics.count_store_failure("");
         let (code, route) = (String::new(), String::new());
-        drop(metrics.closes.get_or_create(&Code { code }));
+        drop(metrics.closes.get_or_create(&CodeLabel { code }));
         drop(
             metrics
                 .http_requests
-                .get_or_create(&Request { route, status: 0 }),
+                .get_or_create(&RouteLabels { route, status: 0 }),
         );
-        drop(metrics.logins.get_or_create(&Outcome { outcome: "" }));
-        let job = JobOutcome {
+        drop(metrics.logins.get_or_create(&OutcomeLabel { outcome: "" }));
+        let job = JobLabels {
             job: "",
             outcome: "",
         };
         drop(metrics.maintenance_jobs.get_or_create(&job));
-        let class = ClassOutcome {
+        let class = ClassLabels {
             class: "",
             outcome: "",
         };
@@ -331,7 +333,7 @@ mod tests {
 
     #[test]
     fn the_list_of_metrics_is_stable() {
-        let text = touched().encode();
+        let text = touched_metrics().encode_text();
         let list: Vec<_> = text
             .lines()
             .filter(|line| line.starts_with("# TYPE"))
@@ -378,15 +380,15 @@ mod tests {
         let metrics = Metrics::default();
         metrics
             .commands
-            .get_or_create(&Kind { kind: "answer" })
+            .get_or_create(&KindLabel { kind: "answer" })
             .inc_by(3);
         metrics.save_seconds.observe(0.003);
         let route = "/api/v1/exams".to_owned();
         metrics
             .http_requests
-            .get_or_create(&Request { route, status: 200 })
+            .get_or_create(&RouteLabels { route, status: 200 })
             .inc();
-        let text = metrics.encode();
+        let text = metrics.encode_text();
         for line in [
             "invigil_commands_total{kind=\"answer\"} 3",
             "invigil_save_seconds_bucket{le=\"0.005\"} 1",

@@ -1,22 +1,22 @@
-//! Whose a thing is, and who may see it.
+//! Access of callers to attempts and exams.
 //!
-//! What is another's answers like what does not exist. Proctors see how the
-//! attempts of their exams stand and what happened; results and answers are for
-//! teachers and administrators, and for the candidate whose they are.
+//! An attempt or exam out of reach looks like one that does not exist. Proctors
+//! see status and timeline of their exams' attempts; results and answers are for
+//! teachers, administrators, and the attempt's candidate.
 
-use super::{App, auth::Caller, problem::Problem};
+use super::{WebApp, auth::ApiCaller, problem::Problem};
 use crate::{
     domain::{
-        attempt::Identity,
+        attempt::AttemptIdentity,
         id::{AttemptId, ExamCode},
-        person::{Person, Role},
+        person::{PersonRole, RosterPerson},
     },
-    store::Summary,
+    store::AttemptSummary,
 };
 
-/// What a caller is to an attempt.
+/// Role of a caller towards an attempt or an exam.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum AccessRole {
     /// The candidate whose attempt it is.
     Owner,
     /// A proctor of the exam.
@@ -25,66 +25,74 @@ pub enum Standing {
     Teacher,
 }
 
-/// What a person is to the staff side of an exam. None: nothing.
-pub fn staff_standing(person: &Person, exam: &ExamCode) -> Option<Standing> {
+/// Returns a person's role among the staff of an exam, if any.
+pub fn staff_role(person: &RosterPerson, exam: &ExamCode) -> Option<AccessRole> {
     let standing = match person.role {
-        Role::Candidate => return None,
-        Role::Proctor => Standing::Proctor,
-        Role::Teacher | Role::Admin => Standing::Teacher,
+        PersonRole::Candidate => return None,
+        PersonRole::Proctor => AccessRole::Proctor,
+        PersonRole::Teacher | PersonRole::Admin => AccessRole::Teacher,
     };
     person.exams.contains(exam).then_some(standing)
 }
 
-/// Lets staff of the exam through, `teachers_only` or proctors too.
+/// Requires the role `least`, or a higher one, among the staff of an exam.
 ///
 /// # Errors
-/// [`Problem::NotFound`] where the exam is none of theirs,
-/// [`Problem::Forbidden`] where their role does not go so far.
-pub fn require_staff(person: &Person, exam: &ExamCode, least: Standing) -> Result<(), Problem> {
-    match staff_standing(person, exam) {
-        Some(standing) if standing == least || standing == Standing::Teacher => Ok(()),
+/// [`Problem::NotFound`] if the exam is out of the person's reach,
+/// [`Problem::Forbidden`] if the role does not suffice.
+pub fn require_staff(
+    person: &RosterPerson,
+    exam: &ExamCode,
+    least: AccessRole,
+) -> Result<(), Problem> {
+    match staff_role(person, exam) {
+        Some(standing) if standing == least || standing == AccessRole::Teacher => Ok(()),
         Some(_) => Err(Problem::Forbidden),
         None if person.exams.contains(exam) => Err(Problem::Forbidden),
         None => Err(Problem::NotFound),
     }
 }
 
-fn standing(caller: &Caller, identity: &Identity) -> Option<Standing> {
+fn caller_role(caller: &ApiCaller, identity: &AttemptIdentity) -> Option<AccessRole> {
     match caller {
-        Caller::Attempt(token) => (token.attempt == identity.id).then_some(Standing::Owner),
-        Caller::Person(person) if person.id == identity.candidate => Some(Standing::Owner),
-        Caller::Person(person) => staff_standing(person, &identity.exam)
-            .filter(|_| person.candidates().contains(&identity.groups)),
+        ApiCaller::Attempt(token) => (token.attempt == identity.id).then_some(AccessRole::Owner),
+        ApiCaller::Person(person) if person.id == identity.candidate => Some(AccessRole::Owner),
+        ApiCaller::Person(person) => staff_role(person, &identity.exam)
+            .filter(|_| person.candidate_scope().contains(&identity.groups)),
     }
 }
 
-impl App {
-    /// An attempt that the caller may know of, and what the caller is to it.
-    pub(super) async fn attempt(
+impl WebApp {
+    /// Returns an attempt that the caller may see, with the caller's role.
+    pub(super) async fn visible_attempt(
         &self,
-        caller: &Caller,
+        caller: &ApiCaller,
         id: AttemptId,
-    ) -> Result<(Standing, Summary), Problem> {
-        if let Caller::Attempt(token) = caller
+    ) -> Result<(AccessRole, AttemptSummary), Problem> {
+        if let ApiCaller::Attempt(token) = caller
             && token.attempt != id
         {
             return Err(Problem::NotFound);
         }
         let summary = self.engine.summary(id).await?.ok_or(Problem::NotFound)?;
-        standing(caller, &summary.identity)
+        caller_role(caller, &summary.identity)
             .map(|standing| (standing, summary))
             .ok_or(Problem::NotFound)
     }
 
-    /// Lets only the owner through. The token of the attempt itself is believed
-    /// without asking the store.
-    pub(super) async fn own_attempt(&self, caller: &Caller, id: AttemptId) -> Result<(), Problem> {
-        if matches!(caller, Caller::Attempt(token) if token.attempt == id) {
+    /// Requires the attempt's candidate. The attempt's own token is enough, without
+    /// a call to the store.
+    pub(super) async fn require_owner(
+        &self,
+        caller: &ApiCaller,
+        id: AttemptId,
+    ) -> Result<(), Problem> {
+        if matches!(caller, ApiCaller::Attempt(token) if token.attempt == id) {
             return Ok(());
         }
-        match self.attempt(caller, id).await? {
-            (Standing::Owner, _) => Ok(()),
-            (Standing::Proctor | Standing::Teacher, _) => Err(Problem::Forbidden),
+        match self.visible_attempt(caller, id).await? {
+            (AccessRole::Owner, _) => Ok(()),
+            (AccessRole::Proctor | AccessRole::Teacher, _) => Err(Problem::Forbidden),
         }
     }
 }
@@ -98,28 +106,28 @@ mod tests {
     use super::*;
     use crate::{
         domain::{
-            person::{ExamScope, Groups},
+            person::{ExamScope, GroupSet},
             time::Timestamp,
         },
         web::token::AttemptToken,
     };
 
-    fn person(id: &str, role: Role, exams: &[&str]) -> Person {
-        Person {
+    fn sample_person(id: &str, role: PersonRole, exams: &[&str]) -> RosterPerson {
+        RosterPerson {
             id: id.into(),
             name: String::new(),
             email: String::new(),
             role,
             exams: ExamScope::Some(exams.iter().map(|&code| code.into()).collect()),
-            groups: Groups::default(),
+            groups: GroupSet::default(),
             time_factor: rust_decimal::Decimal::ONE,
             extra_time: Duration::ZERO,
         }
     }
 
-    fn token(attempt: i64) -> Caller {
+    fn sample_token(attempt: i64) -> ApiCaller {
         let expires_at = Timestamp::from_ms(0);
-        Caller::Attempt(AttemptToken {
+        ApiCaller::Attempt(AttemptToken {
             attempt: AttemptId(attempt),
             person: "ann".into(),
             expires_at,
@@ -128,7 +136,7 @@ mod tests {
 
     #[test]
     fn an_attempt_is_its_candidates_and_the_staffs_of_its_exam() {
-        let identity = Identity {
+        let identity = AttemptIdentity {
             id: AttemptId(1),
             exam: "E1".into(),
             exam_version: "sha256:0".into(),
@@ -140,20 +148,20 @@ mod tests {
             groups: ["room 1"].into_iter().collect(),
             started_at: Timestamp::from_ms(0),
         };
-        let check = |caller: Caller| standing(&caller, &identity);
+        let check = |caller: ApiCaller| caller_role(&caller, &identity);
         let people = [
-            ("ann", Role::Candidate, "E1"),
-            ("bob", Role::Candidate, "E1"),
-            ("pat", Role::Proctor, "E1"),
-            ("pat", Role::Proctor, "E2"),
-            ("tom", Role::Teacher, "E1"),
-            ("tom", Role::Teacher, "E2"),
-            ("ada", Role::Admin, "E1"),
+            ("ann", PersonRole::Candidate, "E1"),
+            ("bob", PersonRole::Candidate, "E1"),
+            ("pat", PersonRole::Proctor, "E1"),
+            ("pat", PersonRole::Proctor, "E2"),
+            ("tom", PersonRole::Teacher, "E1"),
+            ("tom", PersonRole::Teacher, "E2"),
+            ("ada", PersonRole::Admin, "E1"),
         ];
         let list: Vec<_> = people
             .iter()
             .map(|&(id, role, exam)| {
-                let standing = check(Caller::Person(person(id, role, &[exam])));
+                let standing = check(ApiCaller::Person(sample_person(id, role, &[exam])));
                 format!("{id} of {exam}: {standing:?}")
             })
             .collect();
@@ -167,40 +175,52 @@ mod tests {
             ada of E1: Some(Teacher)"]]
         .assert_eq(&list.join("\n"));
         let of = |role, groups: &[&str]| {
-            let mut person = person("pat", role, &["E1"]);
+            let mut person = sample_person("pat", role, &["E1"]);
             person.groups = groups.iter().copied().collect();
-            check(Caller::Person(person))
+            check(ApiCaller::Person(person))
         };
-        let own = of(Role::Proctor, &["room 1", "room 2"]);
-        assert_eq!(own, Some(Standing::Proctor));
-        assert_eq!(of(Role::Proctor, &["room 2"]), None);
-        assert_eq!(of(Role::Teacher, &["room 2"]), Some(Standing::Teacher));
-        assert_eq!(check(token(1)), Some(Standing::Owner));
-        assert_eq!(check(token(2)), None);
+        let own = of(PersonRole::Proctor, &["room 1", "room 2"]);
+        assert_eq!(own, Some(AccessRole::Proctor));
+        assert_eq!(of(PersonRole::Proctor, &["room 2"]), None);
+        assert_eq!(
+            of(PersonRole::Teacher, &["room 2"]),
+            Some(AccessRole::Teacher)
+        );
+        assert_eq!(check(sample_token(1)), Some(AccessRole::Owner));
+        assert_eq!(check(sample_token(2)), None);
     }
 
     #[test]
     fn results_are_not_for_proctors_and_unknown_exams_are_not_found() {
         let check = |role, exam: &str, least| {
-            require_staff(&person("x", role, &["E1"]), &exam.into(), least)
+            require_staff(&sample_person("x", role, &["E1"]), &exam.into(), least)
         };
-        assert_eq!(check(Role::Proctor, "E1", Standing::Proctor), Ok(()));
         assert_eq!(
-            check(Role::Proctor, "E1", Standing::Teacher),
+            check(PersonRole::Proctor, "E1", AccessRole::Proctor),
+            Ok(())
+        );
+        assert_eq!(
+            check(PersonRole::Proctor, "E1", AccessRole::Teacher),
             Err(Problem::Forbidden)
         );
-        assert_eq!(check(Role::Teacher, "E1", Standing::Proctor), Ok(()));
-        assert_eq!(check(Role::Teacher, "E1", Standing::Teacher), Ok(()));
         assert_eq!(
-            check(Role::Teacher, "E2", Standing::Teacher),
+            check(PersonRole::Teacher, "E1", AccessRole::Proctor),
+            Ok(())
+        );
+        assert_eq!(
+            check(PersonRole::Teacher, "E1", AccessRole::Teacher),
+            Ok(())
+        );
+        assert_eq!(
+            check(PersonRole::Teacher, "E2", AccessRole::Teacher),
             Err(Problem::NotFound)
         );
         assert_eq!(
-            check(Role::Candidate, "E1", Standing::Proctor),
+            check(PersonRole::Candidate, "E1", AccessRole::Proctor),
             Err(Problem::Forbidden)
         );
         assert_eq!(
-            check(Role::Candidate, "E2", Standing::Proctor),
+            check(PersonRole::Candidate, "E2", AccessRole::Proctor),
             Err(Problem::NotFound)
         );
     }

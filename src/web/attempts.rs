@@ -1,5 +1,5 @@
-//! One attempt: how it stands, its answers, the exchange without a socket, and
-//! after the hand-in its result and receipt.
+//! Routes of one attempt: status, answers, the exchange without a socket, and
+//! after the hand-in result and receipt.
 
 use axum::{
     body::Bytes,
@@ -15,19 +15,19 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     AppState,
-    access::Standing,
-    auth::Caller,
+    access::AccessRole,
+    auth::ApiCaller,
     client::ClientAddress,
     extract::{Json, Path, Query},
     problem::{self, Problem},
 };
 use crate::{
-    domain::{grading::Key, id::AttemptId, release::is_released},
+    domain::{grading::KeyVisibility, id::AttemptId, release::is_result_visible},
     engine::ExchangeRefusal,
     store::TimelineRow,
 };
 
-/// Entries of a timeline in one answer, where the request does not say, and at most.
+/// Entries in one page of a timeline: the default, and the most.
 const TIMELINE_DEFAULT: u32 = 100;
 const TIMELINE_MAX: u32 = 1000;
 
@@ -45,24 +45,24 @@ pub(super) fn routes(answer_bytes: usize) -> OpenApiRouter<AppState> {
         .merge(exchange)
 }
 
-/// How an attempt stands.
+/// Status of an attempt.
 #[utoipa::path(
     get, path = "/api/v1/attempts/{id}", tag = "attempts",
     params(("id" = String, Path, description = "The attempt")),
     responses(
         (status = 200, body = ref("#/components/schemas/AttemptView")),
-        (status = 404, body = problem::Body, content_type = problem::MEDIA_TYPE),
+        (status = 404, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
     ),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn view(
     State(app): State<AppState>,
-    caller: Caller,
+    caller: ApiCaller,
     Path(id): Path<AttemptId>,
 ) -> Result<impl IntoResponse, Problem> {
-    app.attempt(&caller, id).await?;
+    app.visible_attempt(&caller, id).await?;
     app.engine
-        .view(id)
+        .attempt_view(id)
         .await?
         .map(Json)
         .ok_or(Problem::NotFound)
@@ -74,23 +74,23 @@ async fn view(
     params(("id" = String, Path, description = "The attempt")),
     responses(
         (status = 200, body = ref("#/components/schemas/StoredAnswers")),
-        (status = 404, body = problem::Body, content_type = problem::MEDIA_TYPE),
+        (status = 404, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
     ),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn answers(
     State(app): State<AppState>,
-    caller: Caller,
+    caller: ApiCaller,
     Path(id): Path<AttemptId>,
 ) -> Result<impl IntoResponse, Problem> {
-    match app.attempt(&caller, id).await?.0 {
-        Standing::Owner | Standing::Teacher => app
+    match app.visible_attempt(&caller, id).await?.0 {
+        AccessRole::Owner | AccessRole::Teacher => app
             .engine
-            .answers(id)
+            .current_answers(id)
             .await?
             .map(Json)
             .ok_or(Problem::NotFound),
-        Standing::Proctor => Err(Problem::Forbidden),
+        AccessRole::Proctor => Err(Problem::Forbidden),
     }
 }
 
@@ -102,28 +102,30 @@ async fn answers(
     responses(
         (status = 200, description = "The commands are durable",
             body = ref("#/components/schemas/ExchangeReply")),
-        (status = 403, body = problem::Body, content_type = problem::MEDIA_TYPE),
-        (status = 404, body = problem::Body, content_type = problem::MEDIA_TYPE),
+        (status = 403, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
+        (status = 404, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
         (status = 409, description = "`superseded`: another session owns the attempt",
-            body = problem::Body, content_type = problem::MEDIA_TYPE),
-        (status = 413, body = problem::Body, content_type = problem::MEDIA_TYPE),
+            body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
+        (status = 413, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
     ),
     security(("token" = [])),
 )]
 async fn exchange(
     State(app): State<AppState>,
-    caller: Caller,
+    caller: ApiCaller,
     ClientAddress(address): ClientAddress,
     Path(id): Path<AttemptId>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<impl IntoResponse, Problem> {
-    app.own_attempt(&caller, id).await?;
+    app.require_owner(&caller, id).await?;
     let body = body?;
     let request =
         codec::decode_exchange(&body).map_err(|error| Problem::BadRequest(error.to_string()))?;
-    // What was decoded as JSON is text.
+    // The body was decoded as JSON, so it is text.
     let json = str::from_utf8(&body).unwrap_or_default();
-    Ok(Json(app.engine.exchange(id, request, json, address).await?))
+    Ok(Json(
+        app.engine.run_exchange(id, request, json, address).await?,
+    ))
 }
 
 impl From<ExchangeRefusal> for Problem {
@@ -138,34 +140,34 @@ impl From<ExchangeRefusal> for Problem {
     }
 }
 
-/// Score, grade and each question's points, for the candidate where the exam
-/// shows them, and for teachers.
+/// Score, grade and each question's points, for teachers, and for the candidate
+/// if the exam shows them.
 #[utoipa::path(
     get, path = "/api/v1/attempts/{id}/result", tag = "attempts",
     params(("id" = String, Path, description = "The attempt")),
     responses(
         (status = 200, body = ref("#/components/schemas/ResultView")),
         (status = 403, description = "`not_released`, or `forbidden` for proctors",
-            body = problem::Body, content_type = problem::MEDIA_TYPE),
+            body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
         (status = 404, description = "`not_found`, or `not_handed_in`",
-            body = problem::Body, content_type = problem::MEDIA_TYPE),
+            body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
     ),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn result(
     State(app): State<AppState>,
-    caller: Caller,
+    caller: ApiCaller,
     Path(id): Path<AttemptId>,
 ) -> Result<impl IntoResponse, Problem> {
-    let (standing, summary) = app.attempt(&caller, id).await?;
+    let (standing, summary) = app.visible_attempt(&caller, id).await?;
     let exam = app
         .engine
         .exam_version(&summary.identity.exam_version)
         .await?;
     let key = match standing {
-        Standing::Proctor => return Err(Problem::Forbidden),
-        Standing::Owner
-            if !is_released(
+        AccessRole::Proctor => return Err(Problem::Forbidden),
+        AccessRole::Owner
+            if !is_result_visible(
                 &exam,
                 summary.control.status,
                 summary.released,
@@ -174,10 +176,10 @@ async fn result(
         {
             return Err(Problem::NotReleased);
         }
-        Standing::Owner => Key::for_candidate(&exam),
-        Standing::Teacher => Key::Shown,
+        AccessRole::Owner => KeyVisibility::for_candidate(&exam),
+        AccessRole::Teacher => KeyVisibility::Shown,
     };
-    let result = app.engine.result(id, key).await?;
+    let result = app.engine.attempt_result(id, key).await?;
     result.map(Json).ok_or(Problem::NotHandedIn)
 }
 
@@ -188,16 +190,16 @@ async fn result(
     responses(
         (status = 200, description = "See `docs/receipts.md`", body = serde_json::Value),
         (status = 404, description = "`not_found`, or `not_handed_in`",
-            body = problem::Body, content_type = problem::MEDIA_TYPE),
+            body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
     ),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn receipt(
     State(app): State<AppState>,
-    caller: Caller,
+    caller: ApiCaller,
     Path(id): Path<AttemptId>,
 ) -> Result<impl IntoResponse, Problem> {
-    app.attempt(&caller, id).await?;
+    app.visible_attempt(&caller, id).await?;
     let receipt = app.engine.receipt(id).await?.ok_or(Problem::NotHandedIn)?;
     Ok((
         [(header::CONTENT_TYPE, "application/json")],
@@ -205,7 +207,7 @@ async fn receipt(
     ))
 }
 
-/// The key that receipts of this installation are verified with.
+/// The key that verifies receipts of this installation.
 #[derive(Serialize, ToSchema)]
 struct ReceiptKey {
     /// `Ed25519`.
@@ -214,7 +216,7 @@ struct ReceiptKey {
     public_key: String,
 }
 
-/// The public key of receipts. It is no secret, and the same for good.
+/// The public key of receipts, which never changes.
 #[utoipa::path(
     get, path = "/api/v1/receipts/key", tag = "attempts",
     responses((status = 200, body = ReceiptKey)),
@@ -226,41 +228,43 @@ async fn receipt_key(State(app): State<AppState>) -> Json<ReceiptKey> {
     })
 }
 
-/// A part of a timeline.
+/// Page of a timeline.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct TimelineQuery {
-    /// The cursor: only entries after this number.
+    /// Number of the entry before the page; the `next` of the previous page.
     #[serde(default)]
     after: u64,
-    /// How many, at most 1000; 100 where it is missing.
+    /// Entries in the page, at most 1000; the default is 100.
     limit: Option<u32>,
 }
 
 /// Entries of a timeline, oldest first.
 #[derive(Serialize, ToSchema)]
-struct Timeline {
-    events: Vec<TimelineEvent>,
-    /// The `after` of the rest; null where there is none yet.
+#[schema(as = Timeline)]
+struct TimelinePage {
+    events: Vec<TimelineItem>,
+    /// `after` of the next page; null at the end.
     next: Option<u64>,
 }
 
-/// Something that happened.
+/// An entry of a timeline.
 #[derive(Serialize, ToSchema)]
-struct TimelineEvent {
-    /// Rising within the attempt.
+#[schema(as = TimelineEvent)]
+struct TimelineItem {
+    /// Number of the entry, rising within the attempt.
     number: u64,
-    /// Milliseconds since the Unix epoch, by the engine's clock.
+    /// Instant in milliseconds since the Unix epoch, by the engine's clock.
     at: i64,
-    /// Such as `answer`, `connected`, `refused`, `focus_lost`.
+    /// Kind of the entry, such as `answer`, `connected`, `refused`, `focus_lost`.
     kind: String,
     #[schema(value_type = Object)]
     data: Box<RawValue>,
 }
 
-impl TimelineEvent {
+impl TimelineItem {
     fn new(row: TimelineRow) -> Self {
-        // The store holds objects only; null would show that it does not.
+        // The store holds JSON objects only; null shows a damaged entry.
         let data = RawValue::from_string(row.data.to_string()).unwrap_or_default();
         Self {
             number: row.number,
@@ -271,26 +275,26 @@ impl TimelineEvent {
     }
 }
 
-/// Everything that happened to an attempt, for staff. Proctors see when which question
-/// was answered, and not what.
+/// Timeline of an attempt, for staff. Proctors see which question was answered and when,
+/// but not the answer.
 #[utoipa::path(
     get, path = "/api/v1/attempts/{id}/timeline", tag = "attempts",
     params(("id" = String, Path, description = "The attempt")),
     responses(
-        (status = 200, body = Timeline),
-        (status = 403, body = problem::Body, content_type = problem::MEDIA_TYPE),
-        (status = 404, body = problem::Body, content_type = problem::MEDIA_TYPE),
+        (status = 200, body = TimelinePage),
+        (status = 403, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
+        (status = 404, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
     ),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn timeline(
     State(app): State<AppState>,
-    caller: Caller,
+    caller: ApiCaller,
     Path(id): Path<AttemptId>,
     Query(query): Query<TimelineQuery>,
-) -> Result<Json<Timeline>, Problem> {
-    let standing = app.attempt(&caller, id).await?.0;
-    if standing == Standing::Owner {
+) -> Result<Json<TimelinePage>, Problem> {
+    let standing = app.visible_attempt(&caller, id).await?.0;
+    if standing == AccessRole::Owner {
         return Err(Problem::Forbidden);
     }
     let limit = query
@@ -298,15 +302,15 @@ async fn timeline(
         .unwrap_or(TIMELINE_DEFAULT)
         .clamp(1, TIMELINE_MAX);
     let mut rows = app.engine.timeline(id, query.after, limit).await?;
-    if standing == Standing::Proctor {
+    if standing == AccessRole::Proctor {
         for row in &mut rows {
             *row = row.without_answer().into_owned();
         }
     }
     let full = rows.len() >= limit as usize;
     let next = rows.last().map(|row| row.number).filter(|_| full);
-    Ok(Json(Timeline {
-        events: rows.into_iter().map(TimelineEvent::new).collect(),
+    Ok(Json(TimelinePage {
+        events: rows.into_iter().map(TimelineItem::new).collect(),
         next,
     }))
 }

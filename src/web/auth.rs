@@ -1,8 +1,8 @@
-//! Signing in and out, and who sends a request.
+//! Signing in and out, and the caller of a request.
 //!
-//! A person shows an access code once and gets a log-in token: as `Bearer`, or
-//! in a browser as a cookie that scripts cannot read. An attempt token stands
-//! for its candidate, but only at its attempt.
+//! A person exchanges an access code or a password for a log-in token: a
+//! `Bearer`, or in a browser a cookie that scripts cannot read. An attempt token
+//! stands for its candidate at its attempt only.
 
 use axum::{
     extract::{FromRequestParts, State},
@@ -26,19 +26,19 @@ use super::{
     token::{self, AttemptToken},
 };
 use crate::{
-    domain::{id::PersonId, person::Person, time::Timestamp},
+    domain::{id::PersonId, person::RosterPerson, time::Timestamp},
     secrets::password,
-    store::{Client, LoginTry, NewLogin},
-    telemetry::metrics::Outcome,
+    store::{LoginRow, RequestOrigin, SignInOutcome},
+    telemetry::metrics::OutcomeLabel,
 };
 
-/// The name of the session cookie.
-const COOKIE: &str = "invigil_session";
+/// Name of the session cookie.
+const COOKIE_NAME: &str = "invigil_session";
 
-/// Longest name and access code that are looked at, in bytes.
+/// Longest name and access code that are checked, in bytes.
 const CREDENTIAL_BYTES_MAX: usize = 256;
 
-/// How much of a `User-Agent` is kept.
+/// Longest `User-Agent` that is kept, in characters.
 const USER_AGENT_CHARS_MAX: usize = 300;
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
@@ -48,20 +48,20 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(logout))
 }
 
-/// Who sends a request.
+/// Caller of a request.
 #[derive(Debug, Clone)]
-pub enum Caller {
-    /// Signed in.
-    Person(Person),
+pub enum ApiCaller {
+    /// A person who is signed in.
+    Person(RosterPerson),
     /// A candidate, at one attempt only.
     Attempt(AttemptToken),
 }
 
-/// A person who is signed in.
+/// The person who sends a request with a log-in token.
 #[derive(Debug, Clone)]
-pub struct SignedIn(pub Person);
+pub struct CurrentPerson(pub RosterPerson);
 
-impl FromRequestParts<AppState> for Caller {
+impl FromRequestParts<AppState> for ApiCaller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, Problem> {
@@ -76,28 +76,28 @@ impl FromRequestParts<AppState> for Caller {
         }
         let person = app
             .catalog
-            .login(&token::login_token_hash(&token), now)
+            .verify_login(&token::login_token_hash(&token), now)
             .await?;
         person.map(Self::Person).ok_or(Problem::Unauthorized)
     }
 }
 
-impl FromRequestParts<AppState> for SignedIn {
+impl FromRequestParts<AppState> for CurrentPerson {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, Problem> {
-        match Caller::from_request_parts(parts, app).await? {
-            Caller::Person(person) => Ok(Self(person)),
-            Caller::Attempt(_) => Err(Problem::Forbidden),
+        match ApiCaller::from_request_parts(parts, app).await? {
+            ApiCaller::Person(person) => Ok(Self(person)),
+            ApiCaller::Attempt(_) => Err(Problem::Forbidden),
         }
     }
 }
 
-/// The bearer or, where there is no `Authorization` header at all, the cookie.
+/// Returns the bearer token or, without an `Authorization` header, the cookie's.
 pub(super) fn shown_token(parts: &Parts) -> Option<String> {
     let Some(value) = parts.headers.get(header::AUTHORIZATION) else {
         let jar = CookieJar::from_headers(&parts.headers);
-        return jar.get(COOKIE).map(|cookie| cookie.value().to_owned());
+        return jar.get(COOKIE_NAME).map(|cookie| cookie.value().to_owned());
     };
     let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
     scheme
@@ -105,43 +105,46 @@ pub(super) fn shown_token(parts: &Parts) -> Option<String> {
         .then(|| token.trim().to_owned())
 }
 
-/// Who wants to sign in.
+/// A person's name with an access code or a password.
 #[derive(Deserialize, ToSchema)]
-struct Credentials {
-    /// The roster's `id`.
+#[schema(as = Credentials)]
+struct LoginCredentials {
+    /// The `id` of the roster.
     id: String,
-    /// The access code; or else `password`.
+    /// The access code; or else send `password`.
     code: Option<String>,
     /// The password of an account that has one.
     password: Option<String>,
 }
 
-/// A log-in.
+/// A log-in with its token.
 #[derive(Serialize, ToSchema)]
-struct LoggedIn {
-    /// To be sent as `Authorization: Bearer`, and in a proctor's `hello`.
+#[schema(as = LoggedIn)]
+struct LoginResponse {
+    /// For `Authorization: Bearer`, and for a proctor's `hello`.
     token: String,
-    /// When the token ends, in milliseconds since the Unix epoch.
+    /// End of the token, in milliseconds since the Unix epoch.
     expires_at: i64,
-    user: User,
+    user: UserSummary,
 }
 
 /// A person who is signed in.
 #[derive(Serialize, ToSchema)]
-struct User {
+#[schema(as = User)]
+struct UserSummary {
     id: String,
     name: String,
     /// `candidate`, `proctor`, `teacher` or `admin`.
     roles: [&'static str; 1],
 }
 
-/// Signs in with an access code; sets the session cookie too.
+/// Signs in with an access code or a password; sets the session cookie too.
 #[utoipa::path(
-    post, path = "/api/v1/login", tag = "people", request_body = Credentials,
+    post, path = "/api/v1/login", tag = "people", request_body = LoginCredentials,
     responses(
-        (status = 200, body = LoggedIn),
-        (status = 401, body = problem::Body, content_type = problem::MEDIA_TYPE),
-        (status = 429, description = "After repeated failures", body = problem::Body,
+        (status = 200, body = LoginResponse),
+        (status = 401, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
+        (status = 429, description = "After repeated failures", body = problem::ProblemDetails,
             content_type = problem::MEDIA_TYPE),
     ),
 )]
@@ -149,23 +152,26 @@ async fn login(
     State(app): State<AppState>,
     ClientAddress(address): ClientAddress,
     headers: HeaderMap,
-    Json(credentials): Json<Credentials>,
+    Json(credentials): Json<LoginCredentials>,
 ) -> Result<Response, Problem> {
     let count = |outcome| {
-        app.metrics.logins.get_or_create(&Outcome { outcome }).inc();
+        app.metrics
+            .logins
+            .get_or_create(&OutcomeLabel { outcome })
+            .inc();
     };
     let shown = match (credentials.code, credentials.password) {
-        (Some(code), None) => Shown::Code(code),
-        (None, Some(password)) => Shown::Password(password),
+        (Some(code), None) => LoginSecret::Code(code),
+        (None, Some(password)) => LoginSecret::Password(password),
         (Some(_), Some(_)) | (None, None) => {
             let detail = "send either `code` or `password`".to_owned();
             return Err(Problem::BadRequest(detail));
         }
     };
-    if credentials.id.len().max(shown.text().len()) > CREDENTIAL_BYTES_MAX {
+    if credentials.id.len().max(shown.as_str().len()) > CREDENTIAL_BYTES_MAX {
         return Err(Problem::WrongCredentials);
     }
-    let client = Client {
+    let client = RequestOrigin {
         address,
         user_agent: user_agent(&headers),
     };
@@ -173,117 +179,135 @@ async fn login(
         .limits
         .begin_login(&credentials.id, address)
         .inspect_err(|_| count("limited"))?;
-    match verified(&app, &credentials.id, shown).await {
+    match find_by_secret(&app, &credentials.id, shown).await {
         Ok(Some(person)) => {
-            attempt.forgive();
-            note(&app, &credentials.id, &client, true).await?;
-            let response = log_in(&app, person, client).await?;
+            attempt.withdraw_failure();
+            record_outcome(&app, &credentials.id, &client, true).await?;
+            let response = issue_token(&app, person, client).await?;
             count("ok");
             Ok(response)
         }
         Ok(None) => {
-            attempt.fail();
-            note(&app, &credentials.id, &client, false).await?;
+            attempt.confirm_failure();
+            record_outcome(&app, &credentials.id, &client, false).await?;
             count("wrong");
             Err(Problem::WrongCredentials)
         }
         Err(problem) => {
-            attempt.forgive();
+            attempt.withdraw_failure();
             Err(problem)
         }
     }
 }
 
-/// What proves who somebody is.
-enum Shown {
+/// The secret that proves a person's identity.
+enum LoginSecret {
     Code(String),
     Password(String),
 }
 
-impl Shown {
-    fn text(&self) -> &str {
+impl LoginSecret {
+    fn as_str(&self) -> &str {
         let (Self::Code(text) | Self::Password(text)) = self;
         text
     }
 }
 
-/// The person whose code or password this is. An unknown name costs the same
-/// work as a wrong one.
-async fn verified(app: &AppState, name: &str, shown: Shown) -> Result<Option<Person>, Problem> {
+/// Returns the person with this name and secret. An unknown name costs as much
+/// work as a wrong secret, so that timing tells no names.
+async fn find_by_secret(
+    app: &AppState,
+    name: &str,
+    shown: LoginSecret,
+) -> Result<Option<RosterPerson>, Problem> {
     let id = PersonId::from(name);
-    let found = app.catalog.credentials(&id).await?;
+    let found = app.catalog.read_credentials(&id).await?;
     let now = app.engine.now();
     let locked = found.as_ref().and_then(|found| found.locked_until);
     if let Some(until) = locked.filter(|until| now < *until) {
         return Err(Problem::RateLimited(until.since(now)));
     }
     let equal = match shown {
-        Shown::Code(code) => {
+        LoginSecret::Code(code) => {
             let shown = token::access_code_hash(&app.access_code_key, &id, &code);
             let stored = found.as_ref().and_then(|found| found.access_code);
             bool::from(stored.unwrap_or_default().ct_eq(&shown)) && stored.is_some()
         }
-        Shown::Password(shown) => {
+        LoginSecret::Password(shown) => {
             let stored = found.as_ref().and_then(|found| found.password.clone());
-            password::verify(shown, stored).await
+            password::verify_password(shown, stored).await
         }
     };
     Ok(found.filter(|_| equal).map(|found| found.person))
 }
 
-/// Keeps a try, for locks and for the detection of guessing.
-async fn note(app: &AppState, name: &str, client: &Client, success: bool) -> Result<(), Problem> {
+/// Records the outcome of a log-in, for locks and the detection of guessing.
+async fn record_outcome(
+    app: &AppState,
+    name: &str,
+    client: &RequestOrigin,
+    success: bool,
+) -> Result<(), Problem> {
     let login = &app.config.login;
-    let tried = LoginTry {
+    let tried = SignInOutcome {
         name,
-        client,
+        origin: client,
         success,
         at: app.engine.now(),
         lock_after: login.failures_per_name,
         lock_for: login.window,
     };
-    Ok(app.catalog.note_login(&tried).await?)
+    Ok(app.catalog.record_sign_in(&tried).await?)
 }
 
-/// What the client's program calls itself, as much of it as is kept.
+/// Returns the `User-Agent`, cut to [`USER_AGENT_CHARS_MAX`].
 pub(super) fn user_agent(headers: &HeaderMap) -> Option<String> {
     let text = headers.get(header::USER_AGENT)?.to_str().ok()?;
     Some(text.chars().take(USER_AGENT_CHARS_MAX).collect())
 }
 
-async fn log_in(app: &AppState, person: Person, client: Client) -> Result<Response, Problem> {
-    let (token, hash) = new_token()?;
+async fn issue_token(
+    app: &AppState,
+    person: RosterPerson,
+    client: RequestOrigin,
+) -> Result<Response, Problem> {
+    let (token, hash) = generate_token()?;
     let lifetime = app.config.session.login;
     let expires_at = app.engine.now() + lifetime;
-    let login = NewLogin {
+    let login = LoginRow {
         token: hash,
         person: person.id.clone(),
         expires_at,
-        client,
+        origin: client,
     };
-    app.catalog.put_login(&login).await?;
-    Ok(logged_in(app, person, token, expires_at))
+    app.catalog.insert_login(&login).await?;
+    Ok(token_response(app, person, token, expires_at))
 }
 
-fn new_token() -> Result<(String, [u8; 32]), Problem> {
+fn generate_token() -> Result<(String, [u8; 32]), Problem> {
     token::new_login_token().map_err(|error| {
         tracing::error!(
-            error = crate::telemetry::chain(&error),
+            error = crate::telemetry::error_chain(&error),
             "no random bytes for a log-in"
         );
         Problem::Internal
     })
 }
 
-/// Hands a token out, in the body and as the cookie.
-fn logged_in(app: &AppState, person: Person, token: String, expires_at: Timestamp) -> Response {
+/// Returns a response with the token in its body and in the cookie.
+fn token_response(
+    app: &AppState,
+    person: RosterPerson,
+    token: String,
+    expires_at: Timestamp,
+) -> Response {
     let cookie = session_cookie(app, token.clone());
-    let user = User {
+    let user = UserSummary {
         id: person.id.to_string(),
         name: person.name,
         roles: [person.role.as_str()],
     };
-    let body = Json(LoggedIn {
+    let body = Json(LoginResponse {
         token,
         expires_at: expires_at.as_ms(),
         user,
@@ -291,34 +315,34 @@ fn logged_in(app: &AppState, person: Person, token: String, expires_at: Timestam
     (CookieJar::new().add(cookie), body).into_response()
 }
 
-/// Replaces the token of a log-in by another one, good until the same end; sets the cookie too.
+/// Replaces the token of a log-in by one with the same end; sets the cookie too.
 ///
-/// The old token is good for 30 seconds more, for requests that are under way. Whoever sends it
-/// later has a copy that should not be: the log-in ends.
+/// The old token stays valid for 30 seconds, for requests under way. A later use shows that the
+/// token was stolen, and ends the log-in.
 #[utoipa::path(
     post, path = "/api/v1/login/rotate", tag = "people",
     responses(
-        (status = 200, body = LoggedIn),
-        (status = 401, body = problem::Body, content_type = problem::MEDIA_TYPE),
+        (status = 200, body = LoginResponse),
+        (status = 401, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
     ),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn rotate(State(app): State<AppState>, parts: Parts) -> Result<Response, Problem> {
     let old = shown_token(&parts).filter(|token| !token::is_attempt_token(token));
     let old = token::login_token_hash(&old.ok_or(Problem::Unauthorized)?);
-    let (token, hash) = new_token()?;
+    let (token, hash) = generate_token()?;
     let now = app.engine.now();
-    let until = app.catalog.rotate_login(&old, &hash, now).await?;
-    let person = app.catalog.login(&hash, now).await?;
+    let until = app.catalog.rotate_login_token(&old, &hash, now).await?;
+    let person = app.catalog.verify_login(&hash, now).await?;
     match (until, person) {
-        (Some(until), Some(person)) => Ok(logged_in(&app, person, token, until)),
+        (Some(until), Some(person)) => Ok(token_response(&app, person, token, until)),
         _ => Err(Problem::Unauthorized),
     }
 }
 
-/// It ends with the browser: in an exam room the next person sits there.
+/// Returns a cookie that ends with the browser: exam rooms share their machines.
 fn session_cookie(app: &AppState, value: String) -> Cookie<'static> {
-    let mut cookie = Cookie::new(COOKIE, value);
+    let mut cookie = Cookie::new(COOKIE_NAME, value);
     cookie.set_path("/");
     cookie.set_http_only(true);
     cookie.set_same_site(SameSite::Strict);
@@ -326,7 +350,7 @@ fn session_cookie(app: &AppState, value: String) -> Cookie<'static> {
     cookie
 }
 
-/// Ends the log-in whose token is sent; a repeat does no harm.
+/// Ends the log-in of the token; a repeat changes nothing.
 #[utoipa::path(
     post, path = "/api/v1/logout", tag = "people",
     responses((status = 204, description = "Signed out")),

@@ -1,4 +1,4 @@
-//! Where a request comes from.
+//! The address of a request's client.
 
 use std::{
     convert::Infallible,
@@ -11,8 +11,8 @@ use axum::{
 };
 use ipnet::IpNet;
 
-/// The client's address: the peer's, or behind a trusted proxy the one that the
-/// proxy names. Set for every request by [`super::layers`].
+/// The client's address: the peer's, or the one that a trusted proxy names.
+/// [`super::layers`] sets it for every request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientAddress(pub IpAddr);
 
@@ -25,8 +25,12 @@ impl<S: Sync> FromRequestParts<S> for ClientAddress {
     }
 }
 
-/// Reads `X-Forwarded-For` from its end, as long as who added an entry is trusted.
-pub(super) fn address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> ClientAddress {
+/// Reads `X-Forwarded-For` from its end, as far as trusted proxies wrote it.
+pub(super) fn client_address(
+    peer: IpAddr,
+    headers: &HeaderMap,
+    trusted: &[IpNet],
+) -> ClientAddress {
     let mut address = peer.to_canonical();
     let hops = headers.get_all("x-forwarded-for");
     let mut hops: Vec<&str> = hops
@@ -47,26 +51,26 @@ pub(super) fn address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> C
 mod tests {
     use super::*;
 
-    fn check(peer: &str, forwarded: &[&str], expected: &str) {
+    fn check_address(peer: &str, forwarded: &[&str], expected: &str) {
         let mut headers = HeaderMap::new();
         for value in forwarded {
             headers.append("x-forwarded-for", value.parse().unwrap());
         }
         let trusted = ["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()];
-        let ClientAddress(address) = address(peer.parse().unwrap(), &headers, &trusted);
+        let ClientAddress(address) = client_address(peer.parse().unwrap(), &headers, &trusted);
         assert_eq!(address.to_string(), expected, "{peer} {forwarded:?}");
     }
 
     #[test]
     fn only_trusted_proxies_are_believed() {
-        check("192.0.2.1", &[], "192.0.2.1");
-        check("192.0.2.1", &["198.51.100.1"], "192.0.2.1");
-        check("10.0.0.1", &["198.51.100.1"], "198.51.100.1");
-        check("::ffff:10.0.0.1", &["198.51.100.1"], "198.51.100.1");
-        check("::1", &["198.51.100.1, 10.0.0.2"], "198.51.100.1");
-        check("10.0.0.1", &["198.51.100.1", "10.0.0.2"], "198.51.100.1");
-        check("10.0.0.1", &["6.6.6.6, 198.51.100.1"], "198.51.100.1");
-        check("10.0.0.1", &["nonsense"], "10.0.0.1");
-        check("10.0.0.1", &[], "10.0.0.1");
+        check_address("192.0.2.1", &[], "192.0.2.1");
+        check_address("192.0.2.1", &["198.51.100.1"], "192.0.2.1");
+        check_address("10.0.0.1", &["198.51.100.1"], "198.51.100.1");
+        check_address("::ffff:10.0.0.1", &["198.51.100.1"], "198.51.100.1");
+        check_address("::1", &["198.51.100.1, 10.0.0.2"], "198.51.100.1");
+        check_address("10.0.0.1", &["198.51.100.1", "10.0.0.2"], "198.51.100.1");
+        check_address("10.0.0.1", &["6.6.6.6, 198.51.100.1"], "198.51.100.1");
+        check_address("10.0.0.1", &["nonsense"], "10.0.0.1");
+        check_address("10.0.0.1", &[], "10.0.0.1");
     }
 }

@@ -1,4 +1,4 @@
-//! Documents that thousands ask for in the same second are compressed once.
+//! Cache of compressed documents, which thousands request in the same second.
 
 use std::{collections::HashMap, io::Write as _};
 
@@ -10,19 +10,19 @@ use axum::{
 use flate2::{Compression, write::GzEncoder};
 use parking_lot::Mutex;
 
-/// Documents kept: the pages' files and the papers of some exams at a time.
-/// Where there are more, all are forgotten and compressed again when asked for.
+/// Most documents in the cache: the pages' files and the papers of some exams.
+/// A full cache is cleared, and its documents are compressed again on request.
 const KEPT_MAX: usize = 256;
 
 /// Compressed documents by a name that changes with their content.
 #[derive(Default)]
-pub struct Compressed {
-    kept: Mutex<HashMap<String, Bytes>>,
+pub struct GzipCache {
+    documents: Mutex<HashMap<String, Bytes>>,
 }
 
-impl Compressed {
-    /// The document as a response, compressed where the client takes that.
-    /// `name` also is its `ETag`.
+impl GzipCache {
+    /// Returns the document as a response, compressed if the client accepts gzip.
+    /// `name` is its `ETag` too.
     pub fn respond(
         &self,
         request: &HeaderMap,
@@ -35,7 +35,7 @@ impl Compressed {
             StatusCode::NOT_MODIFIED.into_response()
         } else if takes_gzip(request) {
             let headers = [(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"))];
-            (headers, self.gzip(name, plain)).into_response()
+            (headers, self.gzip_once(name, plain)).into_response()
         } else {
             Bytes::copy_from_slice(plain).into_response()
         };
@@ -51,21 +51,17 @@ impl Compressed {
         response
     }
 
-    fn gzip(&self, name: &str, plain: &[u8]) -> Bytes {
-        if let Some(kept) = self.kept.lock().get(name) {
+    fn gzip_once(&self, name: &str, plain: &[u8]) -> Bytes {
+        if let Some(kept) = self.documents.lock().get(name) {
             return kept.clone();
         }
-        // Two first askers may both compress: cheaper than one waiting for the other.
+        // Two first requests may both compress: cheaper than one waiting for the other.
         let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
         encoder
             .write_all(plain)
-            .expect("a vector takes all that is written");
-        let compressed = Bytes::from(
-            encoder
-                .finish()
-                .expect("a vector takes all that is written"),
-        );
-        let mut kept = self.kept.lock();
+            .expect("writing to a vector cannot fail");
+        let compressed = Bytes::from(encoder.finish().expect("writing to a vector cannot fail"));
+        let mut kept = self.documents.lock();
         if kept.len() >= KEPT_MAX {
             kept.clear();
         }
@@ -86,7 +82,7 @@ fn takes_gzip(request: &HeaderMap) -> bool {
         })
 }
 
-/// Whether a weight such as `q=0` says that a coding is not wanted.
+/// Returns true for a weight such as `q=0`, which refuses a coding.
 fn is_zero(weight: &str) -> bool {
     weight
         .trim()
@@ -110,13 +106,12 @@ mod tests {
 
     use super::*;
 
-    async fn check(accepted: &str, known: &str) -> (Response<()>, Bytes) {
+    async fn respond_to(accepted: &str, known: &str) -> (Response<()>, Bytes) {
         let mut request = HeaderMap::new();
         request.insert(header::ACCEPT_ENCODING, accepted.parse().unwrap());
         request.insert(header::IF_NONE_MATCH, known.parse().unwrap());
         let plain = "paper ".repeat(100);
-        let response =
-            Compressed::default().respond(&request, "v1", "text/plain", plain.as_bytes());
+        let response = GzipCache::default().respond(&request, "v1", "text/plain", plain.as_bytes());
         let (parts, body) = response.into_parts();
         (
             Response::from_parts(parts, ()),
@@ -127,7 +122,7 @@ mod tests {
     #[tokio::test]
     async fn clients_that_take_gzip_get_it() {
         for accepted in ["gzip", "br, GZIP;q=0.5", "gzip, deflate"] {
-            let (response, body) = check(accepted, "").await;
+            let (response, body) = respond_to(accepted, "").await;
             assert_eq!(response.headers()[header::CONTENT_ENCODING], "gzip");
             let mut plain = String::new();
             flate2::read::GzDecoder::new(&body[..])
@@ -140,7 +135,7 @@ mod tests {
     #[tokio::test]
     async fn others_get_the_plain_document() {
         for accepted in ["", "br", "gzip;q=0", "gzip; q=0.0"] {
-            let (response, body) = check(accepted, "").await;
+            let (response, body) = respond_to(accepted, "").await;
             assert!(!response.headers().contains_key(header::CONTENT_ENCODING));
             assert_eq!(body.len(), 600);
         }
@@ -148,18 +143,21 @@ mod tests {
 
     #[tokio::test]
     async fn what_the_client_holds_is_not_sent_again() {
-        let (response, body) = check("gzip", "W/\"v0\", W/\"v1\"").await;
+        let (response, body) = respond_to("gzip", "W/\"v0\", W/\"v1\"").await;
         assert_eq!(response.status(), StatusCode::NOT_MODIFIED);
         assert!(body.is_empty());
-        assert_eq!(check("gzip", "W/\"v0\"").await.0.status(), StatusCode::OK);
+        assert_eq!(
+            respond_to("gzip", "W/\"v0\"").await.0.status(),
+            StatusCode::OK
+        );
     }
 
     #[test]
     fn memory_is_bounded() {
-        let compressed = Compressed::default();
+        let compressed = GzipCache::default();
         for name in 0..=KEPT_MAX * 2 {
-            compressed.gzip(&name.to_string(), b"paper");
+            compressed.gzip_once(&name.to_string(), b"paper");
         }
-        assert!(compressed.kept.lock().len() <= KEPT_MAX);
+        assert!(compressed.documents.lock().len() <= KEPT_MAX);
     }
 }

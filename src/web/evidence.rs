@@ -1,5 +1,5 @@
-//! Evidence: a proctoring client announces and uploads files about an attempt, staff of the exam
-//! list and read them. Where files are kept in S3 they do not pass through here.
+//! Routes of evidence: proctoring clients announce and upload files about an attempt, staff of the
+//! exam list and read them. Files in S3 do not pass through the engine.
 
 use std::collections::BTreeMap;
 
@@ -16,23 +16,23 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     AppState,
-    access::Standing,
-    auth::Caller,
+    access::AccessRole,
+    auth::ApiCaller,
     extract::{Json, Path},
     media,
     problem::{self, Problem},
 };
 use crate::{
     domain::{
-        evidence::Kind,
+        evidence::EvidenceKind,
         id::{AttemptId, EvidenceId},
     },
-    evidence::{About, Error, Link, Offer},
+    evidence::{Error, EvidenceAttempt, PresignedRequest, UploadOffer},
     store::EvidenceRow,
-    telemetry::chain,
+    telemetry::error_chain,
 };
 
-/// Longest name of a session that is kept, in bytes: those of the engine are shorter.
+/// Longest name of a session, in bytes; the engine's own are shorter.
 const SESSION_BYTES_MAX: usize = 64;
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
@@ -43,21 +43,21 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(read, upload))
 }
 
-/// A file that a client wants to upload.
+/// A file to upload.
 #[derive(Deserialize, ToSchema)]
 struct NewEvidence {
-    /// The number of the event, in the session, that the file belongs to.
+    /// Number of the event in the session that the file belongs to.
     event: Option<u64>,
-    /// The session in which it was made.
+    /// Session in which the file was made.
     session: Option<String>,
     /// `snapshot`, `audio`, `video` or `screen`.
     #[schema(value_type = String, example = "snapshot")]
-    kind: Kind,
+    kind: EvidenceKind,
     /// `image/jpeg`, `image/png` or `image/webp`; `audio/webm`, `audio/ogg`, `audio/mpeg` or
-    /// `audio/wav`; `video/webm` or `video/mp4`; as it suits the kind.
+    /// `audio/wav`; `video/webm` or `video/mp4`; according to the kind.
     #[schema(example = "image/jpeg")]
     content_type: String,
-    /// The size of the file, exactly.
+    /// Exact size of the file.
     bytes: u64,
 }
 
@@ -68,47 +68,47 @@ struct AnnouncedEvidence {
     upload: UploadRequest,
 }
 
-/// The request by which a file is uploaded, with the file as its body.
+/// The request that uploads a file, with the file as its body.
 #[derive(Serialize, ToSchema)]
 struct UploadRequest {
     /// `PUT`
     method: &'static str,
-    /// Without a host where it is the engine's own.
+    /// Without a host if the engine stores the file.
     url: String,
-    /// Headers that it must have.
+    /// Headers that the request must have.
     headers: BTreeMap<&'static str, String>,
-    /// When the link ends, in milliseconds since the Unix epoch.
+    /// End of the link, in milliseconds since the Unix epoch.
     expires_at: i64,
 }
 
-/// Announces a file, with the token of the attempt. It is to be uploaded as the answer says, and
-/// then confirmed by `done`; where the link is the engine's own, the upload confirms it.
+/// Announces a file, with the token of the attempt. Upload it with the request in the response,
+/// then confirm it with `done`; an upload to the engine itself needs no confirmation.
 #[utoipa::path(
     post, path = "/api/v1/attempts/{id}/evidence", tag = "evidence",
     params(("id" = String, Path, description = "The attempt")),
     request_body = NewEvidence,
     responses(
         (status = 201, body = AnnouncedEvidence),
-        (status = 403, body = problem::Body, content_type = problem::MEDIA_TYPE),
-        (status = 404, body = problem::Body, content_type = problem::MEDIA_TYPE),
+        (status = 403, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
+        (status = 404, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
         (status = 409, description = "The attempt is over for more than ten minutes",
-            body = problem::Body, content_type = problem::MEDIA_TYPE),
-        (status = 413, body = problem::Body, content_type = problem::MEDIA_TYPE),
-        (status = 415, description = "`type_not_allowed`", body = problem::Body,
+            body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
+        (status = 413, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
+        (status = 415, description = "`type_not_allowed`", body = problem::ProblemDetails,
             content_type = problem::MEDIA_TYPE),
-        (status = 429, description = "Too many files in an hour", body = problem::Body,
+        (status = 429, description = "Too many files in an hour", body = problem::ProblemDetails,
             content_type = problem::MEDIA_TYPE),
     ),
     security(("token" = [])),
 )]
 async fn announce(
     State(app): State<AppState>,
-    caller: Caller,
+    caller: ApiCaller,
     Path(id): Path<AttemptId>,
     Json(new): Json<NewEvidence>,
 ) -> Result<(StatusCode, Json<AnnouncedEvidence>), Problem> {
-    let (standing, summary) = app.attempt(&caller, id).await?;
-    if standing != Standing::Owner {
+    let (standing, summary) = app.visible_attempt(&caller, id).await?;
+    if standing != AccessRole::Owner {
         return Err(Problem::Forbidden);
     }
     let is_name = |text: &String| {
@@ -116,18 +116,20 @@ async fn announce(
         (1..=SESSION_BYTES_MAX).contains(&text.len()) && text.bytes().all(plain)
     };
     if new.session.as_ref().is_some_and(|text| !is_name(text)) {
-        return Err(Problem::BadRequest("`session` is none".to_owned()));
+        return Err(Problem::BadRequest(
+            "`session` must be the id of a session".to_owned(),
+        ));
     }
-    // As the stores count.
+    // The stores keep signed integers.
     if new.event.is_some_and(|event| i64::try_from(event).is_err()) {
         return Err(Problem::BadRequest("`event` is too large".to_owned()));
     }
-    let about = About {
+    let about = EvidenceAttempt {
         attempt: id,
         exam: &summary.identity.exam,
         closed_at: summary.control.closed_at,
     };
-    let offer = Offer {
+    let offer = UploadOffer {
         kind: new.kind,
         content_type: new.content_type,
         bytes: new.bytes,
@@ -136,7 +138,7 @@ async fn announce(
     };
     let (id, link) = app
         .evidence
-        .announce(about, offer, app.engine.now())
+        .announce_upload(about, offer, app.engine.now())
         .await?;
     let announced = AnnouncedEvidence {
         id: id.to_string(),
@@ -150,7 +152,7 @@ async fn announce(
     Ok((StatusCode::CREATED, Json(announced)))
 }
 
-/// Confirms that a file was uploaded; a repeat does no harm.
+/// Confirms that a file was uploaded; a repeat changes nothing.
 #[utoipa::path(
     post, path = "/api/v1/attempts/{id}/evidence/{evidence}/done", tag = "evidence",
     params(
@@ -159,53 +161,54 @@ async fn announce(
     ),
     responses(
         (status = 204, description = "The file is there"),
-        (status = 400, description = "It is smaller than announced", body = problem::Body,
+        (status = 400, description = "It is smaller than announced", body = problem::ProblemDetails,
             content_type = problem::MEDIA_TYPE),
-        (status = 403, body = problem::Body, content_type = problem::MEDIA_TYPE),
-        (status = 404, body = problem::Body, content_type = problem::MEDIA_TYPE),
-        (status = 409, description = "It is not there", body = problem::Body,
+        (status = 403, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
+        (status = 404, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
+        (status = 409, description = "It is not there", body = problem::ProblemDetails,
             content_type = problem::MEDIA_TYPE),
-        (status = 413, body = problem::Body, content_type = problem::MEDIA_TYPE),
-        (status = 415, description = "`type_not_allowed`", body = problem::Body,
+        (status = 413, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
+        (status = 415, description = "`type_not_allowed`", body = problem::ProblemDetails,
             content_type = problem::MEDIA_TYPE),
     ),
     security(("token" = [])),
 )]
 async fn done(
     State(app): State<AppState>,
-    caller: Caller,
+    caller: ApiCaller,
     Path((id, evidence)): Path<(AttemptId, EvidenceId)>,
 ) -> Result<StatusCode, Problem> {
-    app.own_attempt(&caller, id).await?;
+    app.require_owner(&caller, id).await?;
     let now = app.engine.now();
-    app.evidence.confirm(id, &evidence, now).await?;
+    app.evidence.confirm_upload(id, &evidence, now).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// The evidence of an attempt.
 #[derive(Serialize, ToSchema)]
 struct EvidenceList {
-    evidence: Vec<Evidence>,
+    evidence: Vec<EvidenceView>,
 }
 
 /// A file of evidence.
 #[derive(Serialize, ToSchema)]
-struct Evidence {
+#[schema(as = Evidence)]
+struct EvidenceView {
     id: String,
     /// `snapshot`, `audio`, `video` or `screen`.
     kind: &'static str,
-    /// When it was announced, in milliseconds since the Unix epoch, by the engine's clock.
+    /// Instant of the announcement, in milliseconds since the Unix epoch, by the engine's clock.
     at: i64,
     content_type: String,
     bytes: u64,
-    /// The event, in the session, that it belongs to, as the client says.
+    /// Number of the event in the session that the file belongs to, by the client's account.
     event: Option<u64>,
     session: Option<String>,
-    /// `pending`: announced and not there; `stored`: it can be read.
+    /// `pending`: announced and not uploaded; `stored`: readable.
     state: &'static str,
 }
 
-impl From<EvidenceRow> for Evidence {
+impl From<EvidenceRow> for EvidenceView {
     fn from(row: EvidenceRow) -> Self {
         Self {
             id: row.id.to_string(),
@@ -224,11 +227,11 @@ impl From<EvidenceRow> for Evidence {
     }
 }
 
-/// Lets staff of the exam through, and notes that they looked: whose pictures one sees is
-/// nothing to be done unseen.
-async fn as_staff(app: &AppState, caller: &Caller, id: AttemptId) -> Result<(), Problem> {
-    match (app.attempt(caller, id).await?.0, caller) {
-        (Standing::Proctor | Standing::Teacher, Caller::Person(person)) => {
+/// Requires staff of the exam, and logs the access: looking at candidates' pictures leaves
+/// a trace.
+async fn admit_staff(app: &AppState, caller: &ApiCaller, id: AttemptId) -> Result<(), Problem> {
+    match (app.visible_attempt(caller, id).await?.0, caller) {
+        (AccessRole::Proctor | AccessRole::Teacher, ApiCaller::Person(person)) => {
             tracing::info!(person = %person.id, attempt.id = %id, "staff looks at evidence");
             Ok(())
         }
@@ -242,34 +245,34 @@ async fn as_staff(app: &AppState, caller: &Caller, id: AttemptId) -> Result<(), 
     params(("id" = String, Path, description = "The attempt")),
     responses(
         (status = 200, body = EvidenceList),
-        (status = 403, body = problem::Body, content_type = problem::MEDIA_TYPE),
-        (status = 404, body = problem::Body, content_type = problem::MEDIA_TYPE),
+        (status = 403, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
+        (status = 404, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
     ),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn list(
     State(app): State<AppState>,
-    caller: Caller,
+    caller: ApiCaller,
     Path(id): Path<AttemptId>,
 ) -> Result<Json<EvidenceList>, Problem> {
-    as_staff(&app, &caller, id).await?;
-    let rows = app.evidence.list(id).await?;
+    admit_staff(&app, &caller, id).await?;
+    let rows = app.evidence.list_files(id).await?;
     Ok(Json(EvidenceList {
         evidence: rows.into_iter().map(Into::into).collect(),
     }))
 }
 
-/// A link that shows a file.
+/// A link to a file.
 #[derive(Serialize, ToSchema)]
 struct EvidenceLink {
-    /// Without a host where it is the engine's own.
+    /// Without a host if the engine stores the file.
     url: String,
-    /// When the link ends, in milliseconds since the Unix epoch.
+    /// End of the link, in milliseconds since the Unix epoch.
     expires_at: i64,
 }
 
-/// A link to a file of evidence, for staff of the exam. Whoever has the link sees the file, until
-/// the link ends.
+/// A link to a file of evidence, for staff of the exam. The link alone shows the file, until it
+/// ends.
 #[utoipa::path(
     get, path = "/api/v1/attempts/{id}/evidence/{evidence}", tag = "evidence",
     params(
@@ -278,44 +281,44 @@ struct EvidenceLink {
     ),
     responses(
         (status = 200, body = EvidenceLink),
-        (status = 403, body = problem::Body, content_type = problem::MEDIA_TYPE),
-        (status = 404, body = problem::Body, content_type = problem::MEDIA_TYPE),
-        (status = 409, description = "It is not uploaded", body = problem::Body,
+        (status = 403, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
+        (status = 404, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
+        (status = 409, description = "It is not uploaded", body = problem::ProblemDetails,
             content_type = problem::MEDIA_TYPE),
     ),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn read_link(
     State(app): State<AppState>,
-    caller: Caller,
+    caller: ApiCaller,
     Path((id, evidence)): Path<(AttemptId, EvidenceId)>,
 ) -> Result<Json<EvidenceLink>, Problem> {
-    as_staff(&app, &caller, id).await?;
+    admit_staff(&app, &caller, id).await?;
     let now = app.engine.now();
-    let Link {
+    let PresignedRequest {
         url, expires_at, ..
     } = app.evidence.read_link(id, &evidence, now).await?;
     let expires_at = expires_at.as_ms();
     Ok(Json(EvidenceLink { url, expires_at }))
 }
 
-/// Takes a file, as it was announced. The link is enough, and is good for one file.
+/// Receives a file as it was announced. The link alone suffices, for one file.
 #[utoipa::path(
     put, path = "/api/v1/evidence/{link}", tag = "evidence",
     params(("link" = String, Path, description = "As `upload.url` has it")),
     request_body(content = Vec<u8>, description = "The file", content_type = "*/*"),
     responses(
         (status = 204, description = "The file is there, and confirmed"),
-        (status = 400, description = "It is smaller than announced", body = problem::Body,
+        (status = 400, description = "It is smaller than announced", body = problem::ProblemDetails,
             content_type = problem::MEDIA_TYPE),
-        (status = 403, description = "`link_not_valid`", body = problem::Body,
+        (status = 403, description = "`link_not_valid`", body = problem::ProblemDetails,
             content_type = problem::MEDIA_TYPE),
-        (status = 409, description = "It is there already", body = problem::Body,
+        (status = 409, description = "It is there already", body = problem::ProblemDetails,
             content_type = problem::MEDIA_TYPE),
-        (status = 413, description = "It is larger than announced", body = problem::Body,
+        (status = 413, description = "It is larger than announced", body = problem::ProblemDetails,
             content_type = problem::MEDIA_TYPE),
         (status = 415, description = "`type_not_allowed`: its content is another",
-            body = problem::Body, content_type = problem::MEDIA_TYPE),
+            body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
     ),
 )]
 async fn upload(
@@ -328,20 +331,22 @@ async fn upload(
     let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
     let content = body.into_data_stream();
     let now = app.engine.now();
-    app.evidence.receive(&link, length, content, now).await?;
+    app.evidence
+        .receive_upload(&link, length, content, now)
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Shows a file. The link is enough. Byte ranges are served, so that films can be wound.
+/// Shows a file; the link alone suffices. Byte ranges let players seek in films.
 #[utoipa::path(
     get, path = "/api/v1/evidence/{link}", tag = "evidence",
     params(("link" = String, Path, description = "As the link to the evidence has it")),
     responses(
         (status = 200, description = "The whole"),
         (status = 206, description = "The range that was asked for"),
-        (status = 403, description = "`link_not_valid`", body = problem::Body,
+        (status = 403, description = "`link_not_valid`", body = problem::ProblemDetails,
             content_type = problem::MEDIA_TYPE),
-        (status = 404, description = "It is removed", body = problem::Body,
+        (status = 404, description = "It is removed", body = problem::ProblemDetails,
             content_type = problem::MEDIA_TYPE),
         (status = 416, description = "No such range"),
     ),
@@ -351,37 +356,39 @@ async fn read(
     Path(link): Path<String>,
     range: Option<TypedHeader<Range>>,
 ) -> Result<Response, Problem> {
-    let row = app.evidence.linked(&link, app.engine.now()).await?;
-    let part = match media::wanted(range, row.bytes) {
+    let row = app.evidence.authorize_read(&link, app.engine.now()).await?;
+    let part = match media::requested_range(range, row.bytes) {
         Ok(part) => part,
         Err(none) => return Ok(none.into_response()),
     };
-    let found = app.evidence.read(&row, part.clone()).await?;
-    Ok(media::respond(found, part.map(|_| row.bytes)))
+    let found = app.evidence.read_file(&row, part.clone()).await?;
+    Ok(media::file_response(found, part.map(|_| row.bytes)))
 }
 
-/// The one place where what is wrong with evidence becomes an answer, and is logged.
+/// The one place that turns a failure of evidence into a response, and logs it.
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         match error {
-            Error::Type => Self::TypeNotAllowed,
+            Error::WrongType => Self::TypeNotAllowed,
             Error::TooLarge => Self::TooLarge,
             Error::TooMany(wait) => Self::RateLimited(wait),
             Error::NotFound => Self::NotFound,
-            Error::Link => Self::LinkNotValid,
-            Error::Over => Self::WrongState("The attempt is over.".to_owned()),
+            Error::InvalidLink => Self::LinkNotValid,
+            Error::AttemptOver => Self::WrongState("The attempt is over.".to_owned()),
             Error::NotStored => Self::WrongState("The file is not uploaded yet.".to_owned()),
-            Error::Stored => Self::WrongState("The file is there already.".to_owned()),
-            Error::NotWhole => Self::BadRequest("the file is not as large as announced".to_owned()),
-            Error::Broken(_) => Self::BadRequest("the file did not arrive whole".to_owned()),
+            Error::AlreadyStored => Self::WrongState("The file is there already.".to_owned()),
+            Error::Incomplete => {
+                Self::BadRequest("the file is not as large as announced".to_owned())
+            }
+            Error::Interrupted(_) => Self::BadRequest("the file did not arrive whole".to_owned()),
             Error::Records(error) => error.into(),
-            Error::Place(_) => {
-                let error = chain(&error);
-                tracing::warn!(error, "the place of evidence did not do a request");
+            Error::Storage(_) => {
+                let error = error_chain(&error);
+                tracing::warn!(error, "the place of evidence failed a request");
                 Self::Unavailable
             }
             Error::Random(_) => {
-                let error = chain(&error);
+                let error = error_chain(&error);
                 tracing::error!(error, "no random bytes for evidence");
                 Self::Internal
             }

@@ -1,20 +1,20 @@
-//! Exams: what a person may take or watch, starting an attempt, and for staff
-//! results and commands.
+//! Routes of exams: a person's list, starting an attempt, and for staff results
+//! and commands.
 
 use axum::{
     extract::State,
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use invigil_protocol::proctor::{Command, CommandResult};
+use invigil_protocol::proctor::{CommandResult, ProctorCommand};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     AppState,
-    access::{Standing, require_staff},
-    auth::SignedIn,
+    access::{AccessRole, require_staff},
+    auth::CurrentPerson,
     client::ClientAddress,
     extract::{Json, JsonOrDefault, Path, Query},
     problem::{self, Problem},
@@ -22,10 +22,11 @@ use super::{
 };
 use crate::{
     domain::{
-        admission, exam::Exam, id::ExamCode, person::Role, release::is_released, time::Timestamp,
+        admission, exam::Exam, id::ExamCode, person::PersonRole, release::is_result_visible,
+        time::Timestamp,
     },
     engine::{CommandError, StartError},
-    store::Summary,
+    store::AttemptSummary,
 };
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
@@ -36,9 +37,10 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(command))
 }
 
-/// The exams of a person.
+/// Exams of a person.
 #[derive(Serialize, ToSchema)]
-struct Exams {
+#[schema(as = Exams)]
+struct PersonExams {
     exams: Vec<ExamView>,
 }
 
@@ -54,23 +56,23 @@ struct ExamView {
     r#type: &'static str,
     /// `upcoming`, `lobby` (may be entered to wait), `open` or `closed`.
     status: &'static str,
-    /// When answers are first taken; null: from the beginning of time.
+    /// Start of the window; null: no start.
     available_from_at: Option<i64>,
-    /// When the exam can last be entered; null: never ends.
+    /// End of the window, after which the exam cannot be entered; null: no end.
     available_until_at: Option<i64>,
-    /// How long before `available_from_at` it may be entered.
+    /// Minutes before `available_from_at` in which the exam may be entered.
     lobby_minutes: u64,
-    /// Time of a candidate without accommodations.
+    /// Minutes of a candidate without accommodations.
     duration_minutes: u64,
     questions: usize,
     max_attempts: u16,
-    /// Whether starting asks for a password.
+    /// True if the start needs a password.
     password_required: bool,
-    /// The person's own, oldest first; empty for staff.
+    /// The person's attempts, oldest first; empty for staff.
     attempts: Vec<OwnAttempt>,
 }
 
-/// An attempt of the person who asks.
+/// An attempt of the caller.
 #[derive(Serialize, ToSchema)]
 struct OwnAttempt {
     id: String,
@@ -80,12 +82,12 @@ struct OwnAttempt {
     started_at: i64,
     deadline_at: Option<i64>,
     submitted_at: Option<i64>,
-    /// Whether the candidate may see the result.
+    /// True if the candidate may see the result.
     result_available: bool,
 }
 
 impl OwnAttempt {
-    fn new(exam: &Exam, summary: &Summary, now: Timestamp) -> Self {
+    fn new(exam: &Exam, summary: &AttemptSummary, now: Timestamp) -> Self {
         Self {
             id: summary.identity.id.to_string(),
             number: summary.identity.number,
@@ -94,13 +96,13 @@ impl OwnAttempt {
             deadline_at: summary.control.deadline_at.map(Timestamp::as_ms),
             submitted_at: summary.submitted_at.map(Timestamp::as_ms),
             result_available: summary.totals.is_some()
-                && is_released(exam, summary.control.status, summary.released, now),
+                && is_result_visible(exam, summary.control.status, summary.released, now),
         }
     }
 }
 
 impl ExamView {
-    fn new(exam: &Exam, now: Timestamp, attempts: &[Summary]) -> Self {
+    fn new(exam: &Exam, now: Timestamp, attempts: &[AttemptSummary]) -> Self {
         Self {
             code: exam.code.to_string(),
             title: exam.title.clone(),
@@ -142,79 +144,81 @@ fn window_status(exam: &Exam, now: Timestamp) -> &'static str {
 #[utoipa::path(
     get, path = "/api/v1/exams", tag = "exams",
     responses(
-        (status = 200, body = Exams),
-        (status = 401, body = problem::Body, content_type = problem::MEDIA_TYPE),
+        (status = 200, body = PersonExams),
+        (status = 401, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
     ),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn list(
     State(app): State<AppState>,
-    SignedIn(person): SignedIn,
-) -> Result<Json<Exams>, Problem> {
+    CurrentPerson(person): CurrentPerson,
+) -> Result<Json<PersonExams>, Problem> {
     let now = app.engine.now();
-    let exams = app.engine.exams().await?;
+    let exams = app.engine.newest_exams().await?;
     let attempts = match person.role {
-        Role::Candidate => app.engine.attempts_of(&person.id).await?,
-        Role::Proctor | Role::Teacher | Role::Admin => Vec::new(),
+        PersonRole::Candidate => app.engine.attempts_of(&person.id).await?,
+        PersonRole::Proctor | PersonRole::Teacher | PersonRole::Admin => Vec::new(),
     };
     let exams = exams
         .iter()
         .filter(|exam| person.exams.contains(&exam.code))
         .map(|exam| ExamView::new(exam, now, &attempts))
         .collect();
-    Ok(Json(Exams { exams }))
+    Ok(Json(PersonExams { exams }))
 }
 
-/// What starting an attempt may need.
+/// Request to start an attempt.
 #[derive(Default, Deserialize, ToSchema)]
-struct StartRequest {
-    /// Where the exam asks for one.
+#[schema(as = StartRequest)]
+struct AttemptStartRequest {
+    /// The exam's password, if it has one.
     password: Option<String>,
 }
 
 /// An attempt that may be entered.
 #[derive(Serialize, ToSchema)]
-struct StartResponse {
+#[schema(as = StartResponse)]
+struct AttemptStartResponse {
     attempt: String,
     /// The attempt token, for the socket's `hello` and as Bearer.
     token: String,
     status: &'static str,
-    /// Where the socket is.
+    /// Path of the socket.
     #[schema(example = "/ws/v1/attempt")]
     socket: &'static str,
 }
 
-/// Starts an attempt, or finds the one that is live.
+/// Starts an attempt, or returns the live one.
 #[utoipa::path(
     post, path = "/api/v1/exams/{code}/attempts", tag = "exams",
     params(("code" = String, Path, description = "The exam")),
-    request_body = Option<StartRequest>,
+    request_body = Option<AttemptStartRequest>,
     responses(
-        (status = 201, body = StartResponse),
-        (status = 200, description = "The attempt that is live", body = StartResponse),
+        (status = 201, body = AttemptStartResponse),
+        (status = 200, description = "The attempt that is live", body = AttemptStartResponse),
         (status = 403, description = "`not_open`, `closed`, `no_attempts_left`, `wrong_password`, \
             `address_not_allowed`, `not_enrolled`",
-            body = problem::Body, content_type = problem::MEDIA_TYPE),
+            body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
     ),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn start(
     State(app): State<AppState>,
-    SignedIn(person): SignedIn,
+    CurrentPerson(person): CurrentPerson,
     ClientAddress(address): ClientAddress,
     Path(code): Path<ExamCode>,
-    JsonOrDefault(body): JsonOrDefault<StartRequest>,
+    JsonOrDefault(body): JsonOrDefault<AttemptStartRequest>,
 ) -> Result<Response, Problem> {
-    // Said before looking: it must not tell whether the exam exists.
-    if person.role != Role::Candidate || !person.exams.contains(&code) {
+    // Refused before the look-up, so that the problem does not tell if the exam exists.
+    if person.role != PersonRole::Candidate || !person.exams.contains(&code) {
         return Err(Problem::NotEnrolled);
     }
     let started = app
         .engine
-        .start(&person, &code, body.password.as_deref(), address)
+        .start_attempt(&person, &code, body.password.as_deref(), address)
         .await?;
     let id = started.identity.id;
-    let body = StartResponse {
+    let body = AttemptStartResponse {
         attempt: id.to_string(),
         token: app.tokens.sign(id, person.id, app.engine.now()),
         status: started.status.as_str(),
@@ -228,15 +232,15 @@ async fn start(
     Ok((status, Json(body)).into_response())
 }
 
-impl From<admission::Refusal> for Problem {
-    fn from(refusal: admission::Refusal) -> Self {
+impl From<admission::AdmissionError> for Problem {
+    fn from(refusal: admission::AdmissionError) -> Self {
         match refusal {
-            admission::Refusal::NotOpen => Self::NotOpen,
-            admission::Refusal::Closed => Self::Closed,
-            admission::Refusal::NoAttemptsLeft => Self::NoAttemptsLeft,
-            admission::Refusal::WrongPassword => Self::WrongPassword,
-            admission::Refusal::AddressNotAllowed => Self::AddressNotAllowed,
-            admission::Refusal::NotEnrolled => Self::NotEnrolled,
+            admission::AdmissionError::NotOpen => Self::NotOpen,
+            admission::AdmissionError::Closed => Self::Closed,
+            admission::AdmissionError::NoAttemptsLeft => Self::NoAttemptsLeft,
+            admission::AdmissionError::WrongPassword => Self::WrongPassword,
+            admission::AdmissionError::AddressNotAllowed => Self::AddressNotAllowed,
+            admission::AdmissionError::NotEnrolled => Self::NotEnrolled,
         }
     }
 }
@@ -251,63 +255,68 @@ impl From<StartError> for Problem {
     }
 }
 
-/// How results are wanted.
+/// Format of the results.
 #[derive(Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct ResultsQuery {
     /// `json` (default) or `csv`.
     #[serde(default)]
-    format: Format,
+    format: ResultsFormat,
 }
 
-/// A format of results.
+/// Format of an exam's results.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum Format {
+#[schema(as = Format)]
+enum ResultsFormat {
     #[default]
     Json,
     Csv,
 }
 
-/// The results of an exam.
+/// Results of an exam.
 #[derive(Serialize, ToSchema)]
-struct Results {
+#[schema(as = Results)]
+struct ExamResults {
     exam: String,
     results: Vec<ResultRow>,
 }
 
-/// Every attempt at an exam, for its teachers and administrators.
+/// Results of all attempts at an exam, for its teachers and administrators.
 #[utoipa::path(
     get, path = "/api/v1/exams/{code}/results", tag = "exams",
     params(("code" = String, Path, description = "The exam")),
     responses(
-        (status = 200, content((Results = "application/json"), (String = "text/csv"))),
-        (status = 403, body = problem::Body, content_type = problem::MEDIA_TYPE),
-        (status = 404, body = problem::Body, content_type = problem::MEDIA_TYPE),
+        (status = 200, content((ExamResults = "application/json"), (String = "text/csv"))),
+        (status = 403, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
+        (status = 404, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
     ),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn exam_results(
     State(app): State<AppState>,
-    SignedIn(person): SignedIn,
+    CurrentPerson(person): CurrentPerson,
     Path(code): Path<ExamCode>,
     Query(query): Query<ResultsQuery>,
 ) -> Result<Response, Problem> {
-    require_staff(&person, &code, Standing::Teacher)?;
-    app.engine.exam(&code).await?.ok_or(Problem::NotFound)?;
-    let lines = app.engine.results(&code).await?;
+    require_staff(&person, &code, AccessRole::Teacher)?;
+    app.engine
+        .newest_exam(&code)
+        .await?
+        .ok_or(Problem::NotFound)?;
+    let lines = app.engine.exam_results(&code).await?;
     let rows = lines.iter().map(ResultRow::new).collect();
     match query.format {
-        Format::Json => Ok(Json(Results {
+        ResultsFormat::Json => Ok(Json(ExamResults {
             exam: code.to_string(),
             results: rows,
         })
         .into_response()),
-        Format::Csv => {
-            let csv = results::csv(rows).map_err(|error| {
+        ResultsFormat::Csv => {
+            let csv = results::results_csv(rows).map_err(|error| {
                 tracing::error!(
-                    error = crate::telemetry::chain(&error),
-                    "results are no CSV"
+                    error = crate::telemetry::error_chain(&error),
+                    "cannot write results as CSV"
                 );
                 Problem::Internal
             })?;
@@ -316,7 +325,7 @@ async fn exam_results(
     }
 }
 
-/// Does a proctor's command.
+/// Executes a proctor's command.
 #[utoipa::path(
     post, path = "/api/v1/exams/{code}/commands", tag = "exams",
     params(("code" = String, Path, description = "The exam")),
@@ -324,25 +333,25 @@ async fn exam_results(
     responses(
         (status = 200, description = "The last `result`",
             body = ref("#/components/schemas/CommandResult")),
-        (status = 403, body = problem::Body, content_type = problem::MEDIA_TYPE),
-        (status = 404, body = problem::Body, content_type = problem::MEDIA_TYPE),
+        (status = 403, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
+        (status = 404, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
         (status = 409, description = "`conflict`: the id was used for another command",
-            body = problem::Body, content_type = problem::MEDIA_TYPE),
+            body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
     ),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn command(
     State(app): State<AppState>,
-    SignedIn(person): SignedIn,
+    CurrentPerson(person): CurrentPerson,
     Path(code): Path<ExamCode>,
-    Json(command): Json<Command>,
+    Json(command): Json<ProctorCommand>,
 ) -> Result<Json<CommandResult>, Problem> {
-    require_staff(&person, &code, Standing::Proctor)?;
+    require_staff(&person, &code, AccessRole::Proctor)?;
     let engine = app.engine.clone();
-    // A client that goes away does not leave it half done.
+    // A task of its own, so that a client that disconnects leaves no command half done.
     let done = app.tasks.spawn(async move {
         let reach = |exam: &ExamCode| *exam == code;
-        engine.command(&person, &reach, command, &|_| ()).await
+        engine.run_command(&person, &reach, command, &|_| ()).await
     });
     let done = done.await.map_err(|_panicked| Problem::Internal)?;
     Ok(Json(done?))

@@ -1,4 +1,4 @@
-//! Axum's extractors with our errors.
+//! Extractors of axum with problems as their rejections.
 
 use axum::{
     body::HttpBody as _,
@@ -20,7 +20,7 @@ impl<T: Serialize> IntoResponse for Json<T> {
     }
 }
 
-/// A JSON body, or the default where there is none.
+/// A JSON body, or the default for an empty body.
 #[derive(Debug)]
 pub struct JsonOrDefault<T>(pub T);
 
@@ -36,12 +36,12 @@ impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for JsonOrDef
     }
 }
 
-/// The parameters after `?`.
+/// The query parameters.
 #[derive(Debug, FromRequestParts)]
 #[from_request(via(axum::extract::Query), rejection(Problem))]
 pub struct Query<T>(pub T);
 
-/// The variable parts of the address.
+/// The path parameters.
 #[derive(Debug, FromRequestParts)]
 #[from_request(via(axum::extract::Path), rejection(Problem))]
 pub struct Path<T>(pub T);

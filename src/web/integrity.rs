@@ -1,4 +1,4 @@
-//! What proctoring found in a whole exam: incidents, and what clients noticed.
+//! Routes of an exam's integrity: incidents, and events of clients.
 
 #![expect(
     unused_qualifications,
@@ -6,7 +6,7 @@
 )]
 
 use axum::extract::State;
-use invigil_protocol::proctor::IncidentInfo;
+use invigil_protocol::proctor::IncidentView;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema, openapi};
@@ -14,15 +14,15 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     AppState,
-    access::{Standing, require_staff},
-    auth::SignedIn,
+    access::{AccessRole, require_staff},
+    auth::CurrentPerson,
     extract::{Json, Path, Query},
     problem::{self, Problem},
 };
 use crate::{
-    domain::{exam::Severity, id::ExamCode, time::Timestamp},
-    engine::FoundIncident,
-    store::records::{EventFilter, Record},
+    domain::{exam::EventSeverity, id::ExamCode, time::Timestamp},
+    engine::CandidateIncident,
+    store::records::{EventFilter, TimelineRecord},
 };
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
@@ -34,15 +34,15 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 const LIMIT_DEFAULT: u32 = 100;
 const LIMIT_MAX: u32 = 1_000;
 
-/// A place in a list that goes from new to old: a time, and what tells apart those
-/// of the same time.
-struct Cursor {
+/// A position in a list from new to old: an instant, and an id to order those of the
+/// same instant.
+struct TimeCursor {
     at: Timestamp,
     id: String,
 }
 
-impl Cursor {
-    fn read(text: &str) -> Option<Self> {
+impl TimeCursor {
+    fn from_text(text: &str) -> Option<Self> {
         let (at, id) = text.split_once('.')?;
         Some(Self {
             at: Timestamp::from_ms(at.parse().ok()?),
@@ -50,31 +50,31 @@ impl Cursor {
         })
     }
 
-    fn write(at: Timestamp, id: &str) -> String {
+    fn to_text(at: Timestamp, id: &str) -> String {
         format!("{}.{id}", at.as_ms())
     }
 
-    fn parse(text: Option<&str>) -> Result<Option<Self>, Problem> {
-        let wrong = || Problem::BadRequest("`before` is no cursor".to_owned());
-        text.map(|text| Self::read(text).ok_or_else(wrong))
+    fn from_query(text: Option<&str>) -> Result<Option<Self>, Problem> {
+        let wrong = || Problem::BadRequest("`before` must be the `next` of a page".to_owned());
+        text.map(|text| Self::from_text(text).ok_or_else(wrong))
             .transpose()
     }
 }
 
-fn limit(wanted: Option<u32>) -> u32 {
+fn page_limit(wanted: Option<u32>) -> u32 {
     wanted.unwrap_or(LIMIT_DEFAULT).clamp(1, LIMIT_MAX)
 }
 
-/// Which incidents.
+/// Filter and page of incidents.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct IncidentsQuery {
-    /// Only those that wait for a person.
+    /// Only incidents that wait for a verdict.
     #[serde(default)]
     open: bool,
-    /// The cursor: the `next` of the page before.
+    /// The `next` of the previous page.
     before: Option<String>,
-    /// How many, at most 1000; 100 where it is missing.
+    /// Items in the page, at most 1000; the default is 100.
     limit: Option<u32>,
 }
 
@@ -82,11 +82,11 @@ struct IncidentsQuery {
 #[derive(Serialize, ToSchema)]
 struct ExamIncidents {
     incidents: Vec<ExamIncident>,
-    /// The `before` of the rest; null where there is none.
+    /// `before` of the next page; null at the end.
     next: Option<String>,
 }
 
-/// An incident, and whose it is.
+/// An incident with its candidate.
 #[derive(Serialize, ToSchema)]
 struct ExamIncident {
     attempt: String,
@@ -95,15 +95,15 @@ struct ExamIncident {
     /// The candidate's name.
     name: String,
     #[schema(schema_with = incident_schema)]
-    incident: IncidentInfo,
+    incident: IncidentView,
 }
 
 fn incident_schema() -> openapi::Ref {
     openapi::Ref::from_schema_name("IncidentInfo")
 }
 
-impl From<FoundIncident> for ExamIncident {
-    fn from(found: FoundIncident) -> Self {
+impl From<CandidateIncident> for ExamIncident {
+    fn from(found: CandidateIncident) -> Self {
         Self {
             attempt: found.attempt.to_string(),
             candidate: found.candidate.to_string(),
@@ -113,29 +113,32 @@ impl From<FoundIncident> for ExamIncident {
     }
 }
 
-/// Incidents of an exam, as the attempts have them: of the candidates that the
-/// caller sees.
+/// Incidents of an exam, from its attempts, of the candidates that the caller may
+/// see.
 #[utoipa::path(
     get, path = "/api/v1/exams/{code}/incidents", tag = "exams",
     params(("code" = String, Path, description = "The exam"), IncidentsQuery),
     responses(
         (status = 200, body = ExamIncidents),
-        (status = 403, body = problem::Body, content_type = problem::MEDIA_TYPE),
-        (status = 404, body = problem::Body, content_type = problem::MEDIA_TYPE),
+        (status = 403, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
+        (status = 404, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
     ),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn incidents(
     State(app): State<AppState>,
-    SignedIn(person): SignedIn,
+    CurrentPerson(person): CurrentPerson,
     Path(code): Path<ExamCode>,
     Query(query): Query<IncidentsQuery>,
 ) -> Result<Json<ExamIncidents>, Problem> {
-    require_staff(&person, &code, Standing::Proctor)?;
-    let before = Cursor::parse(query.before.as_deref())?;
-    let limit = limit(query.limit) as usize;
-    let mut found = app.engine.incidents(&code, &person.candidates()).await?;
-    let place = |one: &FoundIncident| {
+    require_staff(&person, &code, AccessRole::Proctor)?;
+    let before = TimeCursor::from_query(query.before.as_deref())?;
+    let limit = page_limit(query.limit) as usize;
+    let mut found = app
+        .engine
+        .exam_incidents(&code, &person.candidate_scope())
+        .await?;
+    let place = |one: &CandidateIncident| {
         let id = format!("{}:{}", one.attempt, one.incident.id);
         (one.incident.last_at, id)
     };
@@ -149,98 +152,102 @@ async fn incidents(
     found.truncate(limit);
     let next = found.last().filter(|_| more).map(|last| {
         let (at, id) = place(last);
-        Cursor::write(Timestamp::from_ms(at), &id)
+        TimeCursor::to_text(Timestamp::from_ms(at), &id)
     });
     let incidents = found.into_iter().map(ExamIncident::from).collect();
     Ok(Json(ExamIncidents { incidents, next }))
 }
 
-/// Which events.
+/// Filter and page of events.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct EventsQuery {
-    /// Only of this kind, such as `focus_lost`.
+    /// Kind of the events, such as `focus_lost`.
     kind: Option<String>,
-    /// Only as grave as this, or graver: `low`, `medium`, `high` or `critical`.
+    /// Least severity: `low`, `medium`, `high` or `critical`.
     severity: Option<String>,
-    /// The cursor: the `next` of the page before.
+    /// The `next` of the previous page.
     before: Option<String>,
-    /// How many, at most 1000; 100 where it is missing.
+    /// Items in the page, at most 1000; the default is 100.
     limit: Option<u32>,
 }
 
-/// What clients noticed in an exam, newest first.
+/// Events of an exam, newest first.
 #[derive(Serialize, ToSchema)]
 struct ExamEvents {
     events: Vec<ExamEvent>,
-    /// The `before` of the rest; null where there is none.
+    /// `before` of the next page; null at the end.
     next: Option<String>,
 }
 
-/// Something that a client noticed.
+/// Event of a client.
 #[derive(Serialize, ToSchema)]
 struct ExamEvent {
     attempt: String,
     /// Milliseconds since the Unix epoch, by the engine's clock.
     at: i64,
     kind: String,
-    /// By the rules of then; null: no rule is about it.
+    /// Severity by the rules at that time; null: no rule applied.
     severity: Option<&'static str>,
     #[schema(value_type = Object)]
     data: Box<RawValue>,
 }
 
-impl From<Record> for ExamEvent {
-    fn from(record: Record) -> Self {
+impl From<TimelineRecord> for ExamEvent {
+    fn from(record: TimelineRecord) -> Self {
         Self {
             attempt: record.attempt.to_string(),
             at: record.at.as_ms(),
             kind: record.kind,
-            severity: record.severity.map(Severity::as_str),
-            // The store holds objects only; null would show that it does not.
+            severity: record.severity.map(EventSeverity::as_str),
+            // The store holds JSON objects only; null shows a damaged entry.
             data: RawValue::from_string(record.data.to_string()).unwrap_or_default(),
         }
     }
 }
 
-/// What clients noticed in an exam, out of the store of records: those of the
-/// candidates that the caller sees. Where no store is configured, events are in the
-/// timelines of attempts alone, and this is 404.
+/// Events of an exam from the store of records, of the candidates that the caller
+/// may see. Without a store of records, events are only in the timelines of
+/// attempts, and the response is 404.
 #[utoipa::path(
     get, path = "/api/v1/exams/{code}/events", tag = "exams",
     params(("code" = String, Path, description = "The exam"), EventsQuery),
     responses(
         (status = 200, body = ExamEvents),
-        (status = 403, body = problem::Body, content_type = problem::MEDIA_TYPE),
-        (status = 404, body = problem::Body, content_type = problem::MEDIA_TYPE),
+        (status = 403, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
+        (status = 404, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
     ),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn events(
     State(app): State<AppState>,
-    SignedIn(person): SignedIn,
+    CurrentPerson(person): CurrentPerson,
     Path(code): Path<ExamCode>,
     Query(query): Query<EventsQuery>,
 ) -> Result<Json<ExamEvents>, Problem> {
-    require_staff(&person, &code, Standing::Proctor)?;
-    let wrong = || Problem::BadRequest("`severity` is none that there is".to_owned());
+    require_staff(&person, &code, AccessRole::Proctor)?;
+    let wrong =
+        || Problem::BadRequest("`severity` must be low, medium, high or critical".to_owned());
     let severity = query.severity.as_deref();
-    let least = severity.map(|name| Severity::from_name(name).ok_or_else(wrong));
-    let before = Cursor::parse(query.before.as_deref())?;
-    let limit = limit(query.limit);
+    let least = severity.map(|name| EventSeverity::from_name(name).ok_or_else(wrong));
+    let before = TimeCursor::from_query(query.before.as_deref())?;
+    let limit = page_limit(query.limit);
     let wanted = EventFilter {
         exam: code,
         kind: query.kind,
-        least: least.transpose()?,
+        min_severity: least.transpose()?,
         attempts: None,
         before: before.map(|before| (before.at, before.id)),
         limit,
     };
-    let events = app.engine.events(wanted, &person.candidates()).await?;
+    let events = app
+        .engine
+        .exam_events(wanted, &person.candidate_scope())
+        .await?;
     let events = events.ok_or(Problem::NotFound)?;
     let full = events.len() >= limit as usize;
     let next = events.last().filter(|_| full);
-    let next = next.map(|last| Cursor::write(last.at, &last.id));
+    let next = next.map(|last| TimeCursor::to_text(last.at, &last.id));
     let events = events.into_iter().map(ExamEvent::from).collect();
     Ok(Json(ExamEvents { events, next }))
 }

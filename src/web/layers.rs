@@ -1,9 +1,9 @@
-//! What every request goes through, outermost first: an id, log and count; the
+//! The layers of every request, outermost first: request id, log and count; the
 //! client's address; a guard against panics; a time limit; the origin check;
-//! and headers that keep browsers safe.
+//! and security headers for browsers.
 //!
-//! Nothing that is logged tells who: no address, no token, and the route instead
-//! of the path.
+//! The log identifies no person: it has no address, no token, and the route
+//! instead of the path.
 
 use std::{any::Any, future, net::SocketAddr, sync::Arc};
 
@@ -24,12 +24,12 @@ use tracing::Instrument;
 use super::{AppState, client, origin, problem::Problem};
 use crate::{management::IMPORT_TIMEOUT, telemetry::metrics};
 
-/// Bytes of a request's body, where a handler asks for no other limit.
+/// Bytes of a request's body, unless a handler sets another limit.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Set on every response that does not say otherwise, besides [`page_policy`].
+/// Headers of every response that does not set them, besides [`page_policy`].
 const SECURITY_HEADERS: [(HeaderName, &str); 6] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::X_FRAME_OPTIONS, "DENY"),
@@ -48,8 +48,8 @@ const SECURITY_HEADERS: [(HeaderName, &str); 6] = [
     ),
 ];
 
-/// What pages may load and where they may send. Styles may be inline for KaTeX; scripts may not.
-/// Evidence on S3 is uploaded to and shown from there.
+/// Returns the content security policy of pages. KaTeX needs inline styles; inline scripts are
+/// forbidden. Evidence in S3 is uploaded to and shown from its origin.
 fn page_policy(app: &AppState) -> HeaderValue {
     let place = app.config.evidence.place.origin();
     let place = place.map_or_else(String::new, |origin| format!(" {origin}"));
@@ -61,30 +61,30 @@ fn page_policy(app: &AppState) -> HeaderValue {
     HeaderValue::try_from(policy).expect("an origin is a header value")
 }
 
-pub(super) fn wrap(routes: Router<AppState>, app: &AppState) -> Router<AppState> {
+pub(super) fn wrap_routes(routes: Router<AppState>, app: &AppState) -> Router<AppState> {
     let routes = routes
         .fallback(async || Problem::NotFound)
         .method_not_allowed_fallback(async || Problem::MethodNotAllowed)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(from_fn_with_state(Arc::clone(app), check_origin))
-        .layer(from_fn_with_state(Arc::clone(app), tell_changes))
+        .layer(from_fn_with_state(Arc::clone(app), announce_changes))
         .layer(from_fn_with_state(Arc::clone(app), limit_time))
-        .layer(CatchPanicLayer::custom(after_panic));
-    let routes = match cors(app) {
+        .layer(CatchPanicLayer::custom(panic_response));
+    let routes = match cors_layer(app) {
         Some(cors) => routes.layer(cors),
         None => routes,
     };
     let policy = page_policy(app);
     routes
         .layer(map_response(move |response| {
-            future::ready(secure(response, policy.clone()))
+            future::ready(add_security_headers(response, policy.clone()))
         }))
-        .layer(from_fn_with_state(Arc::clone(app), observe))
+        .layer(from_fn_with_state(Arc::clone(app), observe_request))
 }
 
-/// Where people, their rights and exams are changed: consoles and the other nodes look
-/// at once instead of in some seconds.
-async fn tell_changes(State(app): State<AppState>, request: Request, next: Next) -> Response {
+/// Announces changes of people, rights and exams, so that consoles and other nodes reload
+/// at once instead of after some seconds.
+async fn announce_changes(State(app): State<AppState>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let may_change = path.starts_with("/api/v1/manage/") || path == "/api/v1/logout";
     let changes = may_change && !request.method().is_safe();
@@ -95,8 +95,12 @@ async fn tell_changes(State(app): State<AppState>, request: Request, next: Next)
     response
 }
 
-/// Names, counts and logs a request.
-async fn observe(State(app): State<AppState>, mut request: Request, next: Next) -> Response {
+/// Gives a request its id, counts it and logs it.
+async fn observe_request(
+    State(app): State<AppState>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let began = Instant::now();
     let id = request_id(request.headers());
     let method = request.method().clone();
@@ -111,7 +115,7 @@ async fn observe(State(app): State<AppState>, mut request: Request, next: Next) 
         .copied()
     {
         let trusted = &app.config.server.trusted_proxies;
-        let address = client::address(peer.ip(), request.headers(), trusted);
+        let address = client::client_address(peer.ip(), request.headers(), trusted);
         request.extensions_mut().insert(address);
     }
 
@@ -127,13 +131,13 @@ async fn observe(State(app): State<AppState>, mut request: Request, next: Next) 
     });
     app.metrics
         .http_requests
-        .get_or_create(&metrics::Request { route, status })
+        .get_or_create(&metrics::RouteLabels { route, status })
         .inc();
     response.headers_mut().insert(REQUEST_ID, id);
     response
 }
 
-/// The id that a proxy gave, where it is a plain one, or a new one.
+/// Returns the id that a proxy set, if it is plain text, or a new one.
 fn request_id(headers: &HeaderMap) -> HeaderValue {
     let given = headers.get(REQUEST_ID).filter(|id| {
         let plain = |&byte: &u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
@@ -156,8 +160,8 @@ async fn limit_time(State(app): State<AppState>, request: Request, next: Next) -
     }
 }
 
-/// Pages of other sites can send cookies along, and open sockets: both are
-/// refused. An `Authorization` header they can only send where CORS allows it.
+/// Refuses requests with cookies, and sockets, from pages of other sites. They can
+/// send an `Authorization` header only where CORS allows it.
 async fn check_origin(State(app): State<AppState>, request: Request, next: Next) -> Response {
     let headers = request.headers();
     let safe = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
@@ -169,8 +173,8 @@ async fn check_origin(State(app): State<AppState>, request: Request, next: Next)
     next.run(request).await
 }
 
-/// Lets pages of the configured origins use the REST interface with a token.
-fn cors(app: &AppState) -> Option<CorsLayer> {
+/// Returns the CORS layer for the configured origins, which use tokens.
+fn cors_layer(app: &AppState) -> Option<CorsLayer> {
     let origins = &app.config.server.allowed_origins;
     let origins: Vec<HeaderValue> = origins
         .iter()
@@ -185,8 +189,8 @@ fn cors(app: &AppState) -> Option<CorsLayer> {
     })
 }
 
-/// What a handler does not say is not cached.
-fn secure(mut response: Response, policy: HeaderValue) -> Response {
+/// Adds the security headers; a response is not cached unless its handler allows it.
+fn add_security_headers(mut response: Response, policy: HeaderValue) -> Response {
     let headers = response.headers_mut();
     headers
         .entry(header::CONTENT_SECURITY_POLICY)
@@ -202,12 +206,15 @@ fn secure(mut response: Response, policy: HeaderValue) -> Response {
     response
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the layer gives it away")]
-fn after_panic(panic: Box<dyn Any + Send + 'static>) -> Response {
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the layer passes it by value"
+)]
+fn panic_response(panic: Box<dyn Any + Send + 'static>) -> Response {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     tracing::error!(
-        panic = text.unwrap_or("of an unknown kind"),
+        panic = text.unwrap_or("without a text"),
         "a request panicked"
     );
     Problem::Internal.into_response()

@@ -1,9 +1,9 @@
-//! The management side over HTTP: `/api/v1/manage`, for staff, with PostgreSQL.
+//! Routes of the management side: `/api/v1/manage`, for staff, with PostgreSQL.
 //!
-//! Everything under a number has an `ETag`, its revision; a change names the one
-//! that it is a change of in `If-Match`, and is refused with 412 where somebody
-//! was quicker. Lists come in pages: `?after=&limit=`, `next` is the next
-//! `after`.
+//! Every numbered row has an `ETag`, its revision. A change sends the revision that
+//! it is based on in `If-Match`; after another change it is refused with 412. Lists
+//! come in pages: `?after=&limit=`, where `next` of a page is `after` of the
+//! following one.
 
 pub mod bank;
 pub mod exams;
@@ -30,8 +30,8 @@ use super::{
     token,
 };
 use crate::{
-    management::{Caller, Fault, Management, Work, resource::Cursor},
-    secrets::sealed::Keys,
+    management::{Management, ManagementError, RequestContext, UnitOfWork, resource::PageCursor},
+    secrets::sealed::SealingKeys,
 };
 
 pub(super) fn routes(file_bytes_max: usize) -> OpenApiRouter<AppState> {
@@ -43,13 +43,13 @@ pub(super) fn routes(file_bytes_max: usize) -> OpenApiRouter<AppState> {
         .merge(marking::routes())
 }
 
-/// Somebody who manages.
-pub struct Manager {
+/// The management side, as the caller of a request uses it.
+pub struct ManagementAccess {
     management: Management,
-    caller: Caller,
+    caller: RequestContext,
 }
 
-impl FromRequestParts<AppState> for Manager {
+impl FromRequestParts<AppState> for ManagementAccess {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, Problem> {
@@ -64,8 +64,8 @@ impl FromRequestParts<AppState> for Manager {
         let at = DateTime::from_timestamp_millis(app.engine.now().as_ms());
         Ok(Self {
             management,
-            caller: Caller {
-                token: token::login_token_hash(&token),
+            caller: RequestContext {
+                token_hash: token::login_token_hash(&token),
                 at: at.unwrap_or_default(),
                 address,
                 user_agent: user_agent(&parts.headers),
@@ -74,50 +74,50 @@ impl FromRequestParts<AppState> for Manager {
     }
 }
 
-impl Manager {
-    /// What personal data is sealed with.
-    pub(super) fn keys(&self) -> Result<Keys, Problem> {
-        Ok(self.management.keys()?)
+impl ManagementAccess {
+    /// Returns the keys that seal personal data.
+    pub(super) fn keys(&self) -> Result<SealingKeys, Problem> {
+        Ok(self.management.read_keys()?)
     }
 
-    /// Does one piece of work, whole or not at all.
+    /// Runs `work` in one transaction.
     pub(super) async fn work<T>(
         &self,
-        work: impl AsyncFnOnce(&mut Work) -> Result<T, Fault>,
+        work: impl AsyncFnOnce(&mut UnitOfWork) -> Result<T, ManagementError>,
     ) -> Result<T, Problem> {
-        Ok(self.management.work(&self.caller, work).await?)
+        Ok(self.management.run_as_staff(&self.caller, work).await?)
     }
 
-    /// Does one import, whole or not at all, and with patience.
+    /// Runs an import in one transaction, with a longer time limit.
     pub(super) async fn import_work<T>(
         &self,
-        work: impl AsyncFnOnce(&mut Work) -> Result<T, Fault>,
+        work: impl AsyncFnOnce(&mut UnitOfWork) -> Result<T, ManagementError>,
     ) -> Result<T, Problem> {
-        Ok(self.management.import_work(&self.caller, work).await?)
+        Ok(self.management.run_import(&self.caller, work).await?)
     }
 
-    /// Does one piece of work on what is the person's own, whoever it is.
+    /// Runs `work` on the caller's own data, for people of every role, in one transaction.
     pub(super) async fn own_work<T>(
         &self,
-        work: impl AsyncFnOnce(&mut Work) -> Result<T, Fault>,
+        work: impl AsyncFnOnce(&mut UnitOfWork) -> Result<T, ManagementError>,
     ) -> Result<T, Problem> {
-        Ok(self.management.own_work(&self.caller, work).await?)
+        Ok(self.management.run_as_self(&self.caller, work).await?)
     }
 
-    /// When the request came.
-    pub(super) const fn at(&self) -> DateTime<Utc> {
+    /// Returns the instant of the request.
+    pub(super) const fn requested_at(&self) -> DateTime<Utc> {
         self.caller.at
     }
 }
 
-/// Which page of a list.
+/// Selection of a page of a list.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct PageQuery {
-    /// The `next` of the page before.
+    /// The `next` of the previous page.
     #[serde(default)]
     after: i64,
-    /// At most so many rows, 1 to 500.
+    /// Most rows in the page, 1 to 500.
     #[serde(default = "page")]
     limit: i64,
 }
@@ -126,7 +126,7 @@ const fn page() -> i64 {
     50
 }
 
-impl From<&PageQuery> for Cursor {
+impl From<&PageQuery> for PageCursor {
     fn from(query: &PageQuery) -> Self {
         Self {
             after: query.after,
@@ -138,14 +138,14 @@ impl From<&PageQuery> for Cursor {
 /// A page of a list.
 #[derive(Serialize, ToSchema)]
 pub struct PageOf<T> {
-    /// The rows.
+    /// Rows of the page.
     items: Vec<T>,
-    /// `after` of the next page; null: this was the last.
+    /// `after` of the next page; null on the last page.
     next: Option<i64>,
 }
 
-impl<T> From<crate::management::resource::Page<T>> for PageOf<T> {
-    fn from(page: crate::management::resource::Page<T>) -> Self {
+impl<T> From<crate::management::resource::ListPage<T>> for PageOf<T> {
+    fn from(page: crate::management::resource::ListPage<T>) -> Self {
         Self {
             items: page.items,
             next: page.next,
@@ -153,7 +153,7 @@ impl<T> From<crate::management::resource::Page<T>> for PageOf<T> {
     }
 }
 
-/// The revision that a change is a change of.
+/// The revision on which a change is based.
 pub struct IfMatch(pub i32);
 
 impl<S: Sync> FromRequestParts<S> for IfMatch {
@@ -167,20 +167,20 @@ impl<S: Sync> FromRequestParts<S> for IfMatch {
             .strip_prefix('"')
             .and_then(|tag| tag.strip_suffix('"'))
             .and_then(|tag| tag.parse().ok());
-        // Another ETag than ours was never that of this thing.
+        // An ETag of another form is not that of any row here.
         revision.map(Self).ok_or(Problem::Stale)
     }
 }
 
 /// A row with its revision as `ETag`.
-pub struct Tagged<T> {
+pub struct TaggedRow<T> {
     status: StatusCode,
     revision: i32,
     row: T,
 }
 
-impl<T> Tagged<T> {
-    /// What was read or changed.
+impl<T> TaggedRow<T> {
+    /// Returns a row that was read or changed.
     pub const fn ok(revision: i32, row: T) -> Self {
         Self {
             status: StatusCode::OK,
@@ -189,7 +189,7 @@ impl<T> Tagged<T> {
         }
     }
 
-    /// What was made.
+    /// Returns a row that was created.
     pub const fn created(revision: i32, row: T) -> Self {
         Self {
             status: StatusCode::CREATED,
@@ -199,7 +199,7 @@ impl<T> Tagged<T> {
     }
 }
 
-impl<T: Serialize> IntoResponse for Tagged<T> {
+impl<T: Serialize> IntoResponse for TaggedRow<T> {
     fn into_response(self) -> Response {
         let mut headers = HeaderMap::new();
         let tag = HeaderValue::from_str(&format!("\"{}\"", self.revision));
@@ -208,8 +208,8 @@ impl<T: Serialize> IntoResponse for Tagged<T> {
     }
 }
 
-/// The five routes of a [`Resource`](crate::management::resource::Resource):
-/// list, make, read, change and delete.
+/// Makes the five routes of a [`Resource`](crate::management::resource::Resource):
+/// list, create, read, change and delete.
 macro_rules! resource_routes {
     (
         $module:ident, $resource:ty, $row:ty, $draft:ty, $query:ty,
@@ -222,7 +222,7 @@ macro_rules! resource_routes {
                 web::{
                     AppState,
                     extract::{Json, Path, Query},
-                    manage::{IfMatch, Manager, PageOf, PageQuery, Tagged},
+                    manage::{IfMatch, ManagementAccess, PageOf, PageQuery, TaggedRow},
                     problem::{self, Problem},
                 },
             };
@@ -237,124 +237,125 @@ macro_rules! resource_routes {
             }
 
             #[utoipa::path(
-                                get, path = $many, tag = $tag, params(PageQuery, $query),
-                                responses(
-                                    (status = 200, body = PageOf<$row>),
-                                    (status = 403, body = problem::Body,
-                                        content_type = problem::MEDIA_TYPE),
-                                ),
-                                security(("token" = []), ("cookie" = [])),
-                            )]
+                                        get, path = $many, tag = $tag, params(PageQuery, $query),
+                                        responses(
+                                            (status = 200, body = PageOf<$row>),
+                                            (status = 403, body = problem::ProblemDetails,
+                                                content_type = problem::MEDIA_TYPE),
+                                        ),
+                                        security(("token" = []), ("cookie" = [])),
+                                    )]
             async fn list(
-                manager: Manager,
+                manager: ManagementAccess,
                 Query(page): Query<PageQuery>,
                 Query(query): Query<$query>,
             ) -> Result<Json<PageOf<$row>>, Problem> {
                 let filters = query.filters();
                 let page = manager
                     .work(async |work| {
-                        resource::list::<$resource>(work, (&page).into(), &filters).await
+                        resource::list_rows::<$resource>(work, (&page).into(), &filters).await
                     })
                     .await?;
                 Ok(Json(page.into()))
             }
 
             #[utoipa::path(
-                                post, path = $many, tag = $tag, request_body = $draft,
-                                responses(
-                                    (status = 201, body = $row),
-                                    (status = 409, body = problem::Body,
-                                        content_type = problem::MEDIA_TYPE),
-                                    (status = 422, body = problem::Body,
-                                        content_type = problem::MEDIA_TYPE),
-                                ),
-                                security(("token" = []), ("cookie" = [])),
-                            )]
+                                        post, path = $many, tag = $tag, request_body = $draft,
+                                        responses(
+                                            (status = 201, body = $row),
+                                            (status = 409, body = problem::ProblemDetails,
+                                                content_type = problem::MEDIA_TYPE),
+                                            (status = 422, body = problem::ProblemDetails,
+                                                content_type = problem::MEDIA_TYPE),
+                                        ),
+                                        security(("token" = []), ("cookie" = [])),
+                                    )]
             async fn create(
-                manager: Manager,
+                manager: ManagementAccess,
                 Json(body): Json<Value>,
-            ) -> Result<Tagged<$row>, Problem> {
+            ) -> Result<TaggedRow<$row>, Problem> {
                 let row = manager
                     .work(async |work| {
-                        let draft = resource::draft(body)?;
-                        resource::create::<$resource>(work, &draft).await
+                        let draft = resource::parse_draft(body)?;
+                        resource::create_row::<$resource>(work, &draft).await
                     })
                     .await?;
-                Ok(Tagged::created(row.revision, row))
+                Ok(TaggedRow::created(row.revision, row))
             }
 
             #[utoipa::path(
-                                get, path = $one, tag = $tag,
-                                params(("id" = i64, Path, description = "Its number")),
-                                responses(
-                                    (status = 200, body = $row),
-                                    (status = 404, body = problem::Body,
-                                        content_type = problem::MEDIA_TYPE),
-                                ),
-                                security(("token" = []), ("cookie" = [])),
-                            )]
+                                        get, path = $one, tag = $tag,
+                                        params(("id" = i64, Path, description = "Its number")),
+                                        responses(
+                                            (status = 200, body = $row),
+                                            (status = 404, body = problem::ProblemDetails,
+                                                content_type = problem::MEDIA_TYPE),
+                                        ),
+                                        security(("token" = []), ("cookie" = [])),
+                                    )]
             async fn read(
-                manager: Manager,
+                manager: ManagementAccess,
                 Path(id): Path<i64>,
-            ) -> Result<Tagged<$row>, Problem> {
+            ) -> Result<TaggedRow<$row>, Problem> {
                 let row = manager
-                    .work(async |work| resource::get::<$resource>(work, id).await)
+                    .work(async |work| resource::get_row::<$resource>(work, id).await)
                     .await?;
-                Ok(Tagged::ok(row.revision, row))
+                Ok(TaggedRow::ok(row.revision, row))
             }
 
             /// Changes by a merge patch (RFC 7396).
             #[utoipa::path(
-                                patch, path = $one, tag = $tag, request_body = Object,
-                                params(
-                                    ("id" = i64, Path, description = "Its number"),
-                                    ("If-Match" = String, Header, description = "The ETag"),
-                                ),
-                                responses(
-                                    (status = 200, body = $row),
-                                    (status = 412, body = problem::Body,
-                                        content_type = problem::MEDIA_TYPE),
-                                    (status = 422, body = problem::Body,
-                                        content_type = problem::MEDIA_TYPE),
-                                ),
-                                security(("token" = []), ("cookie" = [])),
-                            )]
+                                        patch, path = $one, tag = $tag, request_body = Object,
+                                        params(
+                                            ("id" = i64, Path, description = "Its number"),
+                                            ("If-Match" = String, Header, description = "The ETag"),
+                                        ),
+                                        responses(
+                                            (status = 200, body = $row),
+                                            (status = 412, body = problem::ProblemDetails,
+                                                content_type = problem::MEDIA_TYPE),
+                                            (status = 422, body = problem::ProblemDetails,
+                                                content_type = problem::MEDIA_TYPE),
+                                        ),
+                                        security(("token" = []), ("cookie" = [])),
+                                    )]
             async fn change(
-                manager: Manager,
+                manager: ManagementAccess,
                 Path(id): Path<i64>,
                 IfMatch(revision): IfMatch,
                 Json(patch): Json<Value>,
-            ) -> Result<Tagged<$row>, Problem> {
+            ) -> Result<TaggedRow<$row>, Problem> {
                 let row = manager
                     .work(async |work| {
-                        resource::change::<$resource>(work, id, revision, &patch).await
+                        resource::patch_row::<$resource>(work, id, revision, &patch).await
                     })
                     .await?;
-                Ok(Tagged::ok(row.revision, row))
+                Ok(TaggedRow::ok(row.revision, row))
             }
 
             #[utoipa::path(
-                                delete, path = $one, tag = $tag,
-                                params(
-                                    ("id" = i64, Path, description = "Its number"),
-                                    ("If-Match" = String, Header, description = "The ETag"),
-                                ),
-                                responses(
-                                    (status = 204, description = "Gone"),
-                                    (status = 409, description = "`in_use`", body = problem::Body,
-                                        content_type = problem::MEDIA_TYPE),
-                                    (status = 412, body = problem::Body,
-                                        content_type = problem::MEDIA_TYPE),
-                                ),
-                                security(("token" = []), ("cookie" = [])),
-                            )]
+                                        delete, path = $one, tag = $tag,
+                                        params(
+                                            ("id" = i64, Path, description = "Its number"),
+                                            ("If-Match" = String, Header, description = "The ETag"),
+                                        ),
+                                        responses(
+                                            (status = 204, description = "Gone"),
+                                            (status = 409, description = "`in_use`",
+                                                body = problem::ProblemDetails,
+                                                content_type = problem::MEDIA_TYPE),
+                                            (status = 412, body = problem::ProblemDetails,
+                                                content_type = problem::MEDIA_TYPE),
+                                        ),
+                                        security(("token" = []), ("cookie" = [])),
+                                    )]
             async fn delete(
-                manager: Manager,
+                manager: ManagementAccess,
                 Path(id): Path<i64>,
                 IfMatch(revision): IfMatch,
             ) -> Result<StatusCode, Problem> {
                 manager
-                    .work(async |work| resource::delete::<$resource>(work, id, revision).await)
+                    .work(async |work| resource::delete_row::<$resource>(work, id, revision).await)
                     .await?;
                 Ok(StatusCode::NO_CONTENT)
             }

@@ -1,4 +1,4 @@
-//! Files that questions show, for whoever knows their name.
+//! The route of media files, open to every client that knows a file's name.
 
 use axum::{
     body::Body,
@@ -15,16 +15,16 @@ use super::{
     problem::{self, Problem},
 };
 use crate::{
-    media::{self, Found},
-    telemetry::chain,
+    media::{self, FileContent},
+    telemetry::error_chain,
 };
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(read))
 }
 
-/// A picture, sound, film or document of a question. The name is enough: it is a keyed hash that
-/// only the paper tells. Byte ranges are served, so that films can be wound.
+/// A picture, sound, film or document of a question. The name alone suffices: it is a keyed hash
+/// that only the paper holds. Byte ranges let players seek in films.
 #[utoipa::path(
     get, path = "/api/v1/media/{name}", tag = "attempts",
     params(("name" = String, Path, description = "As the question names it")),
@@ -32,7 +32,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         (status = 200, description = "The whole"),
         (status = 206, description = "The range that was asked for"),
         (status = 304, description = "The client has it"),
-        (status = 404, body = problem::Body, content_type = problem::MEDIA_TYPE),
+        (status = 404, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
         (status = 416, description = "No such range"),
     ),
 )]
@@ -44,18 +44,21 @@ async fn read(
 ) -> Result<Response, Problem> {
     let management = app.management.as_ref().ok_or(Problem::NotFound)?;
     let media = management.media();
-    let size = media.size(&name).await.map_err(unavailable)?;
+    let size = media.file_size(&name).await.map_err(log_unavailable)?;
     let size = size.ok_or(Problem::NotFound)?;
     let tag = HeaderValue::from_str(&format!("\"{name}\"")).map_err(|_odd| Problem::NotFound)?;
     if headers.get(header::IF_NONE_MATCH) == Some(&tag) {
         return Ok(StatusCode::NOT_MODIFIED.into_response());
     }
-    let part = match wanted(range, size) {
+    let part = match requested_range(range, size) {
         Ok(part) => part,
         Err(none) => return Ok(none.into_response()),
     };
-    let found = media.read(&name, part.clone()).await.map_err(unavailable)?;
-    let mut response = respond(found.ok_or(Problem::NotFound)?, part.map(|_| size));
+    let found = media
+        .read_file(&name, part.clone())
+        .await
+        .map_err(log_unavailable)?;
+    let mut response = file_response(found.ok_or(Problem::NotFound)?, part.map(|_| size));
     let headers = response.headers_mut();
     headers.insert(header::ETAG, tag);
     let forever = HeaderValue::from_static("public, max-age=31536000, immutable");
@@ -63,42 +66,42 @@ async fn read(
     Ok(response)
 }
 
-/// A request for a part that a file of this size does not have.
+/// A range that a file of this size does not have.
 #[derive(Debug)]
-pub(super) struct NoSuchPart {
+pub(super) struct UnsatisfiableRange {
     size: u64,
 }
 
-impl IntoResponse for NoSuchPart {
+impl IntoResponse for UnsatisfiableRange {
     fn into_response(self) -> Response {
         let whole = [(header::CONTENT_RANGE, format!("bytes */{}", self.size))];
         (StatusCode::RANGE_NOT_SATISFIABLE, whole).into_response()
     }
 }
 
-/// Which part of a file of this size a request wants; none: the whole.
+/// Returns the range of a file that a request asks for; none: the whole file.
 ///
 /// # Errors
-/// Where the file has no such part.
-pub(super) fn wanted(
+/// Fails if the file does not have the range.
+pub(super) fn requested_range(
     range: Option<TypedHeader<Range>>,
     size: u64,
-) -> Result<Option<std::ops::Range<u64>>, NoSuchPart> {
+) -> Result<Option<std::ops::Range<u64>>, UnsatisfiableRange> {
     let Some(TypedHeader(range)) = range else {
         return Ok(None);
     };
-    match ranges(&range, size).as_slice() {
-        [] => Err(NoSuchPart { size }),
+    match satisfiable_ranges(&range, size).as_slice() {
+        [] => Err(UnsatisfiableRange { size }),
         [one] => Ok(Some(one.clone())),
-        // Of several ranges the whole is sent, as RFC 9110 lets one.
+        // For several ranges the whole file is sent, as RFC 9110 permits.
         _ => Ok(None),
     }
 }
 
-/// Sends a file, or a part of one of the size `part_of`, so that nothing in it can run.
-pub(super) fn respond(found: Found, part_of: Option<u64>) -> Response {
-    let sent = found.part();
-    // A document is for its own program: what shows one here could run what is in it.
+/// Returns a file, or a part of one of size `part_of`, so that scripts in it cannot run.
+pub(super) fn file_response(found: FileContent, part_of: Option<u64>) -> Response {
+    let sent = found.byte_range();
+    // Documents open in a program of their own: a viewer in the page could run their scripts.
     let shown_as = match found.kind {
         "application/pdf" => "attachment",
         _ => "inline",
@@ -124,8 +127,8 @@ pub(super) fn respond(found: Found, part_of: Option<u64>) -> Response {
     response
 }
 
-/// The ranges that a file of this size has.
-fn ranges(range: &Range, size: u64) -> Vec<std::ops::Range<u64>> {
+/// Returns the requested ranges that a file of this size has.
+fn satisfiable_ranges(range: &Range, size: u64) -> Vec<std::ops::Range<u64>> {
     use std::ops::Bound::{Excluded, Included, Unbounded};
     range
         .satisfiable_ranges(size)
@@ -146,7 +149,7 @@ fn ranges(range: &Range, size: u64) -> Vec<std::ops::Range<u64>> {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "as map_err gives it")]
-fn unavailable(error: media::Error) -> Problem {
-    tracing::warn!(error = chain(&error), "a media file cannot be read");
+fn log_unavailable(error: media::Error) -> Problem {
+    tracing::warn!(error = error_chain(&error), "cannot read a media file");
     Problem::Unavailable
 }

@@ -1,6 +1,6 @@
-//! What the interfaces say of themselves: OpenAPI with a page to read it, the
-//! live protocol as AsyncAPI, the exam file as JSON Schema. All of it is made
-//! from the types.
+//! Descriptions of the interfaces: OpenAPI with a page to read it, the live
+//! protocol as AsyncAPI, the exam file as JSON Schema. All are generated from the
+//! types.
 
 use std::sync::Arc;
 
@@ -41,13 +41,13 @@ use crate::domain::exam::exam_schema;
         (name = "attempts", description = "One attempt"),
         (name = "evidence", description = "Files that a proctoring client uploads"),
     ),
-    modifiers(&Security),
+    modifiers(&SecuritySchemes),
 )]
-struct Description;
+struct ApiDescription;
 
-struct Security;
+struct SecuritySchemes;
 
-impl Modify for Security {
+impl Modify for SecuritySchemes {
     fn modify(&self, description: &mut openapi::OpenApi) {
         let bearer = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
@@ -60,24 +60,32 @@ impl Modify for Security {
     }
 }
 
-/// The routes, and their description.
-pub(super) fn split(routes: OpenApiRouter<AppState>) -> (Router<AppState>, openapi::OpenApi) {
-    OpenApiRouter::with_openapi(Description::openapi())
+/// Splits the routes from their description.
+pub(super) fn split_routes(
+    routes: OpenApiRouter<AppState>,
+) -> (Router<AppState>, openapi::OpenApi) {
+    OpenApiRouter::with_openapi(ApiDescription::openapi())
         .merge(routes)
         .split_for_parts()
 }
 
-/// The addresses at which descriptions can be read.
-pub(super) fn documents(description: openapi::OpenApi) -> Router<AppState> {
+/// Returns the routes of the descriptions.
+pub(super) fn document_routes(description: openapi::OpenApi) -> Router<AppState> {
     let page = Config::from("/api/openapi.json").validator_url("none");
     Router::new()
-        .route("/api/openapi.json", document(&complete(description)))
-        .route("/asyncapi.json", document(&schema::asyncapi()))
-        .route("/schemas/exam.json", document(&exam_schema()))
+        .route(
+            "/api/openapi.json",
+            serve_document(&add_protocol_schemas(description)),
+        )
+        .route(
+            "/asyncapi.json",
+            serve_document(&schema::asyncapi_document()),
+        )
+        .route("/schemas/exam.json", serve_document(&exam_schema()))
         .merge(SwaggerUi::new("/api/docs").config(page))
 }
 
-fn document(content: &Value) -> MethodRouter<AppState> {
+fn serve_document(content: &Value) -> MethodRouter<AppState> {
     let content: Arc<str> = content.to_string().into();
     let name: Arc<str> = URL_SAFE_NO_PAD
         .encode(&Sha256::digest(&*content)[..12])
@@ -91,13 +99,13 @@ fn document(content: &Value) -> MethodRouter<AppState> {
     )
 }
 
-/// Adds the protocol's own types, which describe themselves as JSON Schema.
-fn complete(description: openapi::OpenApi) -> Value {
-    let mut description = serde_json::to_value(description).expect("it is plain JSON");
+/// Adds the types of the protocol, which have schemas of their own.
+fn add_protocol_schemas(description: openapi::OpenApi) -> Value {
+    let mut description = serde_json::to_value(description).expect("a description is plain JSON");
     let schemas = description
         .pointer_mut("/components/schemas")
         .and_then(Value::as_object_mut)
-        .expect("the handlers' types are there");
+        .expect("a description has schemas");
     schemas.extend(protocol_schemas());
     description
 }
@@ -106,16 +114,16 @@ fn protocol_schemas() -> Map<String, Value> {
     let mut generator = SchemaSettings::draft2020_12()
         .with(|settings| settings.definitions_path = "/components/schemas".into())
         .into_generator();
-    generator.subschema_for::<exchange::Request>();
-    generator.subschema_for::<exchange::Reply>();
-    generator.subschema_for::<paper::Paper>();
+    generator.subschema_for::<exchange::ExchangeRequest>();
+    generator.subschema_for::<exchange::ExchangeResponse>();
+    generator.subschema_for::<paper::OpenPaper>();
     generator.subschema_for::<paper::SealedPaper>();
-    generator.subschema_for::<paper::StoredAnswers>();
-    generator.subschema_for::<proctor::Command>();
+    generator.subschema_for::<paper::RecordedAnswers>();
+    generator.subschema_for::<proctor::ProctorCommand>();
     generator.subschema_for::<proctor::CommandResult>();
-    generator.subschema_for::<proctor::IncidentInfo>();
+    generator.subschema_for::<proctor::IncidentView>();
     generator.subschema_for::<rest::AttemptView>();
-    generator.subschema_for::<rest::ResultView>();
+    generator.subschema_for::<rest::AttemptScore>();
     generator.take_definitions(true)
 }
 
@@ -127,26 +135,29 @@ mod tests {
 
     use super::*;
 
-    fn description() -> openapi::OpenApi {
-        split(crate::web::api(1, 1)).1
+    fn handler_description() -> openapi::OpenApi {
+        split_routes(crate::web::api_routes(1, 1)).1
     }
 
-    fn references(value: &Value, found: &mut BTreeSet<String>) {
+    fn collect_references(value: &Value, found: &mut BTreeSet<String>) {
         match value {
             Value::Object(map) => {
                 found.extend(map.get("$ref").and_then(Value::as_str).map(str::to_owned));
-                map.values().for_each(|value| references(value, found));
+                map.values()
+                    .for_each(|value| collect_references(value, found));
             }
-            Value::Array(list) => list.iter().for_each(|value| references(value, found)),
+            Value::Array(list) => list
+                .iter()
+                .for_each(|value| collect_references(value, found)),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
         }
     }
 
     #[test]
     fn every_reference_leads_somewhere() {
-        let description = complete(description());
+        let description = add_protocol_schemas(handler_description());
         let mut found = BTreeSet::new();
-        references(&description, &mut found);
+        collect_references(&description, &mut found);
         assert!(found.len() > 20, "{found:?}");
         for reference in found {
             let pointer = reference.strip_prefix('#').unwrap();
@@ -156,7 +167,7 @@ mod tests {
 
     #[test]
     fn no_type_hides_another_of_the_same_name() {
-        let own = description().components.unwrap().schemas;
+        let own = handler_description().components.unwrap().schemas;
         let protocol = protocol_schemas();
         let twice: Vec<_> = own
             .keys()
@@ -167,7 +178,7 @@ mod tests {
 
     #[test]
     fn every_call_of_the_interface_is_described() {
-        let description = serde_json::to_value(description()).unwrap();
+        let description = serde_json::to_value(handler_description()).unwrap();
         let calls: Vec<String> = description["paths"]
             .as_object()
             .unwrap()

@@ -1,8 +1,8 @@
-//! Which pages may talk to the engine.
+//! Origins of pages that may use the engine.
 //!
-//! Same origin means host and port of the `Host` header. The scheme is not
+//! Same origin means the host and port of the `Host` header. The scheme is not
 //! compared: behind a TLS proxy the engine does not know it. A request without
-//! `Origin` is not from a page, or from one of this origin.
+//! `Origin` comes from this origin, or not from a page.
 
 use std::fmt;
 
@@ -10,14 +10,14 @@ use axum::http::{HeaderMap, header, uri::Authority};
 
 /// The origin of a page: scheme, host, port.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin {
+pub struct WebOrigin {
     https: bool,
     host: String,
     port: u16,
 }
 
-impl Origin {
-    /// Reads what a browser sends. None for everything else, `null` too.
+impl WebOrigin {
+    /// Parses the `Origin` of a browser. Returns none for other texts, and for `null`.
     pub fn parse(text: &str) -> Option<Self> {
         let (https, authority) = match text.split_once("://")? {
             ("https", authority) => (true, authority),
@@ -32,7 +32,7 @@ impl Origin {
         })
     }
 
-    /// Whether the page came from where the `Host` header points.
+    /// Returns true if the page's host and port are those of the `Host` header.
     fn is_of_host(&self, host: &str) -> bool {
         host_and_port(host).is_some_and(|(host, port)| {
             host == self.host && port.unwrap_or_else(|| default_port(self.https)) == self.port
@@ -40,7 +40,7 @@ impl Origin {
     }
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for WebOrigin {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.https { "https" } else { "http" };
         write!(formatter, "{scheme}://{}", self.host)?;
@@ -64,13 +64,13 @@ fn host_and_port(text: &str) -> Option<(String, Option<u16>)> {
     is_host.then(|| (host.to_ascii_lowercase(), port))
 }
 
-/// Whether the page that sent these headers, if one did, is of this origin or
-/// of an `allowed` one.
-pub fn is_allowed(headers: &HeaderMap, allowed: &[Origin]) -> bool {
+/// Returns true if the headers are from a page of this origin or an `allowed`
+/// one, or not from a page.
+pub fn is_allowed(headers: &HeaderMap, allowed: &[WebOrigin]) -> bool {
     let Some(origin) = headers.get(header::ORIGIN) else {
         return true;
     };
-    let Some(origin) = origin.to_str().ok().and_then(Origin::parse) else {
+    let Some(origin) = origin.to_str().ok().and_then(WebOrigin::parse) else {
         return false;
     };
     let host = headers
@@ -83,8 +83,8 @@ pub fn is_allowed(headers: &HeaderMap, allowed: &[Origin]) -> bool {
 mod tests {
     use super::*;
 
-    fn check(origin: &str, host: &str, expected: bool) {
-        let allowed = [Origin::parse("https://Other.example").unwrap()];
+    fn check_allowed(origin: &str, host: &str, expected: bool) {
+        let allowed = [WebOrigin::parse("https://Other.example").unwrap()];
         let mut headers = HeaderMap::new();
         headers.insert(header::ORIGIN, origin.parse().unwrap());
         headers.insert(header::HOST, host.parse().unwrap());
@@ -97,24 +97,24 @@ mod tests {
 
     #[test]
     fn same_origin_is_host_and_port_of_the_host_header() {
-        check("http://exam.example", "exam.example", true);
-        check("https://exam.example", "exam.example", true);
-        check("https://exam.example", "exam.example:443", true);
-        check("https://EXAM.example:8443", "exam.example:8443", true);
-        check("http://[::1]:8080", "[::1]:8080", true);
-        check("http://exam.example:8080", "exam.example", false);
-        check("http://exam.example", "exam.example:8080", false);
-        check("https://exam.example", "exam.example:80", false);
-        check("https://evil.example", "exam.example", false);
-        check("https://exam.example.evil", "exam.example", false);
+        check_allowed("http://exam.example", "exam.example", true);
+        check_allowed("https://exam.example", "exam.example", true);
+        check_allowed("https://exam.example", "exam.example:443", true);
+        check_allowed("https://EXAM.example:8443", "exam.example:8443", true);
+        check_allowed("http://[::1]:8080", "[::1]:8080", true);
+        check_allowed("http://exam.example:8080", "exam.example", false);
+        check_allowed("http://exam.example", "exam.example:8080", false);
+        check_allowed("https://exam.example", "exam.example:80", false);
+        check_allowed("https://evil.example", "exam.example", false);
+        check_allowed("https://exam.example.evil", "exam.example", false);
     }
 
     #[test]
     fn configured_origins_are_allowed_exactly() {
-        check("https://other.example", "exam.example", true);
-        check("https://other.example:443", "exam.example", true);
-        check("http://other.example", "exam.example", false);
-        check("https://other.example:444", "exam.example", false);
+        check_allowed("https://other.example", "exam.example", true);
+        check_allowed("https://other.example:443", "exam.example", true);
+        check_allowed("http://other.example", "exam.example", false);
+        check_allowed("https://other.example:444", "exam.example", false);
     }
 
     #[test]
@@ -131,7 +131,7 @@ mod tests {
             "http://exam.example:99999",
             "http://exam.example, http://exam.example",
         ] {
-            check(origin, "exam.example", false);
+            check_allowed(origin, "exam.example", false);
         }
     }
 
@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn an_origin_is_shown_as_browsers_send_it() {
         for text in ["https://exam.example", "http://[::1]:8080"] {
-            assert_eq!(Origin::parse(text).unwrap().to_string(), text);
+            assert_eq!(WebOrigin::parse(text).unwrap().to_string(), text);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The pages, built by `clients/web` and embedded in the program.
+//! Routes of the pages, which `clients/web` builds and the program embeds.
 
 use axum::{
     Router,
@@ -15,9 +15,9 @@ use super::{AppState, problem::Problem};
 
 #[derive(Embed)]
 #[folder = "$CARGO_MANIFEST_DIR/clients/web/dist"]
-struct Dist;
+struct PageFiles;
 
-/// Files under `assets/` have a hash in their name, so they never change.
+/// Caching of files under `assets/`, which have a hash in their name and never change.
 const FOREVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 const ASK_AGAIN: HeaderValue = HeaderValue::from_static("no-cache");
 
@@ -29,53 +29,53 @@ pub(super) fn routes() -> Router<AppState> {
         .route(
             "/",
             get(async |State(app): State<AppState>, headers: HeaderMap| {
-                page(&app, &headers, "index.html")
+                serve_page(&app, &headers, "index.html")
             }),
         )
         .route(
             "/attempt",
             get(async |State(app): State<AppState>, headers: HeaderMap| {
-                page(&app, &headers, "attempt.html")
+                serve_page(&app, &headers, "attempt.html")
             }),
         )
         .route(
             "/favicon.svg",
             get(async |State(app): State<AppState>, headers: HeaderMap| {
-                file(&app, &headers, "favicon.svg")
+                serve_file(&app, &headers, "favicon.svg")
             }),
         )
         .route("/assets/{*name}", get(asset))
 }
 
-/// A page of its own file, or of the one file that has all pages.
-fn page(app: &AppState, headers: &HeaderMap, name: &str) -> Response {
-    let name = if Dist::get(name).is_some() {
+/// Returns a page from its own file, or from the file that has all pages.
+fn serve_page(app: &AppState, headers: &HeaderMap, name: &str) -> Response {
+    let name = if PageFiles::get(name).is_some() {
         name
     } else {
         "index.html"
     };
-    match Dist::get(name) {
-        Some(file) => respond(app, headers, name, file, ASK_AGAIN),
+    match PageFiles::get(name) {
+        Some(file) => embedded_response(app, headers, name, file, ASK_AGAIN),
         None => NOT_BUILT.into_response(),
     }
 }
 
-fn file(app: &AppState, headers: &HeaderMap, name: &str) -> Response {
-    match Dist::get(name) {
-        Some(file) => respond(app, headers, name, file, ASK_AGAIN),
+fn serve_file(app: &AppState, headers: &HeaderMap, name: &str) -> Response {
+    match PageFiles::get(name) {
+        Some(file) => embedded_response(app, headers, name, file, ASK_AGAIN),
         None => Problem::NotFound.into_response(),
     }
 }
 
 async fn asset(app: State<AppState>, Path(name): Path<String>, headers: HeaderMap) -> Response {
     let name = format!("assets/{name}");
-    match Dist::get(&name) {
-        Some(file) => respond(&app, &headers, &name, file, FOREVER),
+    match PageFiles::get(&name) {
+        Some(file) => embedded_response(&app, &headers, &name, file, FOREVER),
         None => Problem::NotFound.into_response(),
     }
 }
 
-fn respond(
+fn embedded_response(
     app: &AppState,
     request: &HeaderMap,
     name: &str,
@@ -84,7 +84,7 @@ fn respond(
 ) -> Response {
     let hash = file.metadata.sha256_hash();
     let tag = URL_SAFE_NO_PAD.encode(&hash[..12]);
-    // Pictures and fonts are compressed already.
+    // Pictures and fonts have compressed formats.
     let mut response = match media_type(name) {
         (media_type, true) => app
             .compressed
@@ -100,7 +100,7 @@ fn respond(
     response
 }
 
-/// The media type, and whether compressing helps.
+/// Returns the media type, and true if compression helps.
 fn media_type(name: &str) -> (&'static str, bool) {
     match name.rsplit_once('.').map(|(_, ending)| ending) {
         Some("html") => ("text/html; charset=utf-8", true),

@@ -1,5 +1,5 @@
-//! The documents that candidates answer: immutable for their version, so that
-//! browsers keep them; compressed once for everyone.
+//! Routes of papers. They are immutable within a version, so that browsers cache
+//! them, and compressed once for all candidates.
 
 use axum::{
     extract::State,
@@ -10,7 +10,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     AppState,
-    auth::Caller,
+    auth::ApiCaller,
     extract::Path,
     problem::{self, Problem},
 };
@@ -22,7 +22,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(own_paper))
 }
 
-/// The paper of the attempt whose token is sent; sealed before the exam opens.
+/// The paper of the token's attempt, sealed before the exam opens.
 #[utoipa::path(
     get, path = "/api/v1/papers/{version}", tag = "attempts",
     params(("version" = String, Path,
@@ -30,26 +30,26 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
     responses(
         (status = 200, description = "Before the exam opens a `SealedPaper`",
             body = ref("#/components/schemas/Paper")),
-        (status = 403, description = "The attempt token is asked for", body = problem::Body,
-            content_type = problem::MEDIA_TYPE),
-        (status = 404, description = "Not the paper of this attempt", body = problem::Body,
-            content_type = problem::MEDIA_TYPE),
+        (status = 403, description = "The attempt token is asked for",
+            body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
+        (status = 404, description = "Not the paper of this attempt",
+            body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
     ),
     security(("token" = [])),
 )]
 async fn paper(
     State(app): State<AppState>,
-    caller: Caller,
+    caller: ApiCaller,
     Path(version): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let Caller::Attempt(token) = caller else {
+    let ApiCaller::Attempt(token) = caller else {
         return Err(Problem::Forbidden);
     };
     let version = version.replacen("sha256-", "sha256:", 1);
     let paper = app
         .engine
-        .paper(&version, token.attempt)
+        .paper_by_version(&version, token.attempt)
         .await?
         .ok_or(Problem::NotFound)?;
     let PaperBody { json, sealed } = paper;
@@ -61,7 +61,7 @@ async fn paper(
     let mut response = app
         .compressed
         .respond(&headers, &name, "application/json", json.as_bytes());
-    // A sealed paper is asked for again after the opening, when it is open.
+    // Clients request a sealed paper again after the exam has opened.
     let caching = if sealed {
         "private, no-cache"
     } else {
@@ -73,23 +73,23 @@ async fn paper(
     Ok(response)
 }
 
-/// The candidate's own paper, with the order of questions and options.
+/// The candidate's paper, with the order of questions and options.
 #[utoipa::path(
     get, path = "/api/v1/attempts/{id}/paper", tag = "attempts",
     params(("id" = String, Path, description = "The attempt")),
     responses(
         (status = 200, description = "`{version, sections, order}`, or sealed",
             body = serde_json::Value),
-        (status = 404, body = problem::Body, content_type = problem::MEDIA_TYPE),
+        (status = 404, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
     ),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn own_paper(
     State(app): State<AppState>,
-    caller: Caller,
+    caller: ApiCaller,
     Path(id): Path<AttemptId>,
 ) -> Result<impl IntoResponse, Problem> {
-    app.own_attempt(&caller, id).await?;
+    app.require_owner(&caller, id).await?;
     let paper = app.engine.own_paper(id).await?.ok_or(Problem::NotFound)?;
     Ok((
         [(header::CONTENT_TYPE, "application/json")],

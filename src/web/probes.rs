@@ -1,4 +1,4 @@
-//! What operators and their machines ask: alive, ready, figures.
+//! Probes for operators: liveness, readiness, metrics.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use axum::{
 
 use super::{AppState, problem::Problem};
 
-/// A store that takes longer to say that it is there is as good as away.
+/// Time after which a store without an answer counts as away.
 const PING_TIMEOUT: Duration = Duration::from_secs(1);
 
 pub(super) fn routes() -> Router<AppState> {
@@ -22,8 +22,8 @@ pub(super) fn routes() -> Router<AppState> {
         .route("/metrics", get(metrics))
 }
 
-/// Whether this node may take traffic: not while it stops, not without a store,
-/// not while the store takes no answers.
+/// Returns 200 if this node may receive traffic: it is not stopping, has a store,
+/// and saves answers.
 async fn ready(State(app): State<AppState>) -> Result<&'static str, Problem> {
     if app.stop.is_cancelled() {
         return Err(Problem::Overloaded);
@@ -38,5 +38,9 @@ async fn ready(State(app): State<AppState>) -> Result<&'static str, Problem> {
 
 async fn metrics(State(app): State<AppState>) -> Response {
     let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, media_type)], app.metrics.encode()).into_response()
+    (
+        [(header::CONTENT_TYPE, media_type)],
+        app.metrics.encode_text(),
+    )
+        .into_response()
 }

@@ -1,8 +1,8 @@
-//! What a client is told when a request fails: RFC 9457 `application/problem+json`.
+//! Errors of requests: `application/problem+json` of RFC 9457.
 //!
-//! One closed list. `code` is stable and part of the interface; the texts are
-//! for people and never hold internals: the cause of a fault of ours is logged
-//! where it is handled.
+//! The list is closed. `code` is stable and part of the interface; the texts are
+//! for people and never contain internals: the cause of an internal fault is
+//! logged where it is handled.
 
 use std::time::Duration;
 
@@ -16,20 +16,20 @@ use utoipa::ToSchema;
 
 use crate::{
     engine,
-    management::{Fault, FieldFault},
+    management::{FieldFault, ManagementError},
     store,
 };
 
-/// Why a request failed.
+/// Reason of a failed request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Problem {
-    /// The request makes no sense; the text says why.
+    /// The request is invalid; the text says why.
     BadRequest(String),
-    /// No token, a wrong or an expired one.
+    /// The token is missing, wrong or expired.
     Unauthorized,
-    /// Name and access code do not belong together.
+    /// The name and the access code or password do not match.
     WrongCredentials,
-    /// The caller is known, and may not do this.
+    /// The caller's role does not allow the request.
     Forbidden,
     /// The exam, or its lobby, has not opened.
     NotOpen,
@@ -49,7 +49,7 @@ pub enum Problem {
     OriginNotAllowed,
     /// The exam does not show this result, or not yet.
     NotReleased,
-    /// Nothing here, or nothing that the caller may know of.
+    /// The address leads to nothing that the caller may see.
     NotFound,
     /// The attempt is not handed in yet.
     NotHandedIn,
@@ -65,63 +65,63 @@ pub enum Problem {
     TooLarge,
     /// The body is not JSON.
     UnsupportedMediaType,
-    /// Files of this type, or of this content, are not taken.
+    /// Files of this type, or of this content, are not allowed.
     TypeNotAllowed,
     /// The link has ended, or was not made here.
     LinkNotValid,
-    /// Too many tries; the time says when to try again.
+    /// Too many requests; retry after this time.
     RateLimited(Duration),
-    /// A fault of the engine.
+    /// An internal fault of the engine.
     Internal,
     /// The node refuses new work for now.
     Overloaded,
     /// The store cannot be reached.
     Unavailable,
-    /// Fields that are not right.
+    /// Some fields are invalid.
     Invalid(Vec<FieldFault>),
-    /// Another one has this value of a field.
+    /// Another row has the value of this field.
     Duplicate(String),
-    /// What is to be deleted is used.
+    /// The row to delete is in use; the text names its user.
     InUse(String),
-    /// It does not stand as the request assumes; the text says how it stands.
+    /// The state does not allow the request; the text describes the state.
     WrongState(String),
-    /// It was changed since the client read it.
+    /// The row has changed since the client read it.
     Stale,
-    /// A change without the revision that it is a change of.
+    /// A change has no `If-Match`.
     PreconditionRequired,
-    /// Only with PostgreSQL.
+    /// The request needs PostgreSQL.
     ServersOnly,
 }
 
-/// The body of an error.
+/// Body of an error.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Problem)]
-pub struct Body {
-    /// A name for the kind of error, as a URI.
+pub struct ProblemDetails {
+    /// URI of the kind of error.
     #[schema(example = "urn:invigil:problem:not_found")]
     r#type: String,
-    /// The kind of error, for people.
+    /// Kind of error, for people.
     title: &'static str,
-    /// The HTTP status.
+    /// HTTP status.
     status: u16,
-    /// This error, for people.
+    /// Explanation of this error, for people.
     detail: String,
-    /// The kind of error, for programs.
+    /// Kind of error, for programs.
     #[schema(example = "not_found")]
     code: &'static str,
-    /// What is wrong with which field.
+    /// Faults of the request's fields.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldFault>,
 }
 
-/// The media type of every error.
+/// Media type of all errors.
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
-/// When to come back after 503. Long enough for a restart of the store.
+/// Retry time after 503, long enough for a restart of the store.
 const UNAVAILABLE_RETRY: Duration = Duration::from_secs(2);
 
 impl Problem {
-    /// Status, stable code and title.
+    /// Returns status, stable code and title.
     #[expect(clippy::too_many_lines, reason = "one list, a line or so a problem")]
     const fn kind(&self) -> (StatusCode, &'static str, &'static str) {
         match self {
@@ -214,7 +214,7 @@ impl Problem {
         }
     }
 
-    /// The stable code.
+    /// Returns the stable code.
     pub const fn code(&self) -> &'static str {
         self.kind().1
     }
@@ -245,7 +245,7 @@ impl Problem {
             Self::TypeNotAllowed => "Files of this type, or of this content, are not taken here.",
             Self::LinkNotValid => "The link has ended, or was changed. Ask for another.",
             Self::RateLimited(wait) => {
-                return format!("Try again in {} seconds.", seconds(*wait));
+                return format!("Try again in {} seconds.", whole_seconds(*wait));
             }
             Self::Internal => "The engine has a fault, which is in its log.",
             Self::Overloaded => "The engine takes no new work for a moment.",
@@ -279,9 +279,9 @@ impl Problem {
         Vec::new()
     }
 
-    fn body(&self) -> Body {
+    fn body(&self) -> ProblemDetails {
         let (status, code, title) = self.kind();
-        Body {
+        ProblemDetails {
             r#type: format!("urn:invigil:problem:{code}"),
             title,
             status: status.as_u16(),
@@ -292,8 +292,8 @@ impl Problem {
     }
 }
 
-/// Whole seconds, rounded up: a client that waits as told is not too early.
-fn seconds(wait: Duration) -> u64 {
+/// Returns whole seconds, rounded up, so that a client is never too early.
+fn whole_seconds(wait: Duration) -> u64 {
     wait.as_millis()
         .div_ceil(1000)
         .try_into()
@@ -308,7 +308,7 @@ impl IntoResponse for Problem {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(wait) = self.retry_after() {
-            headers.insert(header::RETRY_AFTER, seconds(wait).into());
+            headers.insert(header::RETRY_AFTER, whole_seconds(wait).into());
         }
         if matches!(self, Self::Unauthorized) {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -343,14 +343,14 @@ impl From<QueryRejection> for Problem {
     }
 }
 
-/// An id that is no id names nothing.
+/// A malformed id leads to nothing.
 impl From<PathRejection> for Problem {
     fn from(_: PathRejection) -> Self {
         Self::NotFound
     }
 }
 
-/// The one place where a fault of the engine becomes an answer, and is logged.
+/// The one place that turns a failure of the engine into a response, and logs it.
 impl From<engine::Error> for Problem {
     fn from(error: engine::Error) -> Self {
         match error {
@@ -361,18 +361,18 @@ impl From<engine::Error> for Problem {
             | engine::Error::Random(_)
             | engine::Error::Spool { .. }
             | engine::Error::ClockBehind { .. } => {
-                let error = crate::telemetry::chain(&error);
-                tracing::error!(error, "the engine could not do a request");
+                let error = crate::telemetry::error_chain(&error);
+                tracing::error!(error, "the engine failed a request");
                 Self::Internal
             }
         }
     }
 }
 
-/// The one place where a fault of the store becomes an answer, and is logged.
+/// The one place that turns a failure of the store into a response, and logs it.
 impl From<store::Error> for Problem {
     fn from(error: store::Error) -> Self {
-        let chain = crate::telemetry::chain(&error);
+        let chain = crate::telemetry::error_chain(&error);
         match error {
             store::Error::Unavailable { .. } => {
                 tracing::warn!(error = chain, "the store did not answer a request");
@@ -386,21 +386,21 @@ impl From<store::Error> for Problem {
     }
 }
 
-impl From<Fault> for Problem {
-    fn from(fault: Fault) -> Self {
+impl From<ManagementError> for Problem {
+    fn from(fault: ManagementError) -> Self {
         match fault {
-            Fault::NotSignedIn => Self::Unauthorized,
-            Fault::Forbidden => Self::Forbidden,
-            Fault::NotFound => Self::NotFound,
-            Fault::Invalid(faults) => Self::Invalid(faults),
-            Fault::Duplicate(field) => Self::Duplicate(field),
-            Fault::InUse(by) => Self::InUse(by),
-            Fault::State(detail) => Self::WrongState(detail),
-            Fault::Stale => Self::Stale,
-            Fault::Unavailable => Self::Unavailable,
-            Fault::Internal(_) => {
-                let error = crate::telemetry::chain(&fault);
-                tracing::error!(error, "the management side could not do a request");
+            ManagementError::NotSignedIn => Self::Unauthorized,
+            ManagementError::Forbidden => Self::Forbidden,
+            ManagementError::NotFound => Self::NotFound,
+            ManagementError::Invalid(faults) => Self::Invalid(faults),
+            ManagementError::Duplicate(field) => Self::Duplicate(field),
+            ManagementError::InUse(by) => Self::InUse(by),
+            ManagementError::WrongState(detail) => Self::WrongState(detail),
+            ManagementError::Stale => Self::Stale,
+            ManagementError::Unavailable => Self::Unavailable,
+            ManagementError::Internal(_) => {
+                let error = crate::telemetry::error_chain(&fault);
+                tracing::error!(error, "the management side failed a request");
                 Self::Internal
             }
         }

@@ -1,4 +1,4 @@
-//! An exam's results as rows, for `GET /exams/{code}/results` and for
+//! Rows of an exam's results, for `GET /exams/{code}/results` and
 //! `invigil results`: the same fields in JSON and in CSV.
 
 use rust_decimal::{Decimal, prelude::ToPrimitive};
@@ -7,10 +7,10 @@ use utoipa::ToSchema;
 
 use crate::{
     domain::time::Timestamp,
-    store::{ResultLine, Totals},
+    store::{ResultLine, ScoreTotals},
 };
 
-/// One attempt. Times are milliseconds since the Unix epoch.
+/// Result of an attempt. Times are milliseconds since the Unix epoch.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ResultRow {
     attempt: String,
@@ -21,7 +21,7 @@ pub struct ResultRow {
     status: &'static str,
     started_at: i64,
     submitted_at: Option<i64>,
-    /// What is sure so far, while a person has to mark something.
+    /// Score; the certain part while a question waits for a mark.
     score: Option<f64>,
     max_score: Option<f64>,
     percentage: Option<f64>,
@@ -31,11 +31,11 @@ pub struct ResultRow {
 }
 
 impl ResultRow {
-    /// The row of an attempt; figures are there after the hand-in.
+    /// Returns the row of an attempt; it has figures after the hand-in.
     pub fn new(line: &ResultLine) -> Self {
         let summary = &line.summary;
         let figure =
-            |of: fn(&Totals) -> Decimal| summary.totals.as_ref().and_then(|t| of(t).to_f64());
+            |of: fn(&ScoreTotals) -> Decimal| summary.totals.as_ref().and_then(|t| of(t).to_f64());
         Self {
             attempt: summary.identity.id.to_string(),
             candidate_id: summary.identity.candidate.to_string(),
@@ -55,7 +55,7 @@ impl ResultRow {
         }
     }
 
-    /// The row for a spreadsheet: a name that it would run as a formula is
+    /// Returns the row for a spreadsheet: names that it would run as formulas are
     /// marked as text.
     fn for_spreadsheet(mut self) -> Self {
         for text in [&mut self.candidate_id, &mut self.candidate_name] {
@@ -67,11 +67,11 @@ impl ResultRow {
     }
 }
 
-/// The rows as CSV with a header.
+/// Returns the rows as CSV with a header.
 ///
 /// # Errors
-/// Never for rows that [`ResultRow::new`] made; the CSV writer cannot know that.
-pub fn csv(rows: Vec<ResultRow>) -> Result<String, csv::Error> {
+/// Never fails for rows of [`ResultRow::new`]; the type of the CSV writer allows it.
+pub fn results_csv(rows: Vec<ResultRow>) -> Result<String, csv::Error> {
     let mut writer = csv::WriterBuilder::new()
         .has_headers(false)
         .from_writer(Vec::new());
@@ -104,7 +104,7 @@ mod tests {
 
     use super::*;
 
-    fn row(name: &str) -> ResultRow {
+    fn sample_row(name: &str) -> ResultRow {
         ResultRow {
             attempt: "17".to_owned(),
             candidate_id: "ann".to_owned(),
@@ -123,16 +123,19 @@ mod tests {
 
     #[test]
     fn results_are_a_table_for_spreadsheets() {
-        let rows = vec![row("Ann \"The Pen\" Smith, jr."), row("=HYPERLINK(1)")];
+        let rows = vec![
+            sample_row("Ann \"The Pen\" Smith, jr."),
+            sample_row("=HYPERLINK(1)"),
+        ];
         expect![[r#"
             attempt,candidate_id,candidate_name,status,started_at,submitted_at,score,max_score,percentage,grade,passed,late
             17,ann,"Ann ""The Pen"" Smith, jr.",graded,1,2,12.5,20.0,62.5,,true,false
             17,ann,'=HYPERLINK(1),graded,1,2,12.5,20.0,62.5,,true,false
-        "#]].assert_eq(&csv(rows).unwrap());
+        "#]].assert_eq(&results_csv(rows).unwrap());
     }
 
     #[test]
     fn an_exam_without_attempts_has_a_header() {
-        assert_eq!(csv(Vec::new()).unwrap().lines().count(), 1);
+        assert_eq!(results_csv(Vec::new()).unwrap().lines().count(), 1);
     }
 }

@@ -1,10 +1,10 @@
-//! Accepts connections: `axum::serve` has no header timeout, no bound on
+//! The HTTP server: `axum::serve` has no header timeout, no bound on
 //! connections, and does not wait for sockets.
 //!
-//! A connection is counted by a guard inside its stream, so that it counts until
-//! the stream is closed, by whichever task: HTTP's, or a socket's after the
-//! upgrade. Closing lingers: a stream that is dropped with bytes unread would be
-//! reset, and what was said last (why a frame is too big, say) never read.
+//! A guard inside its stream counts a connection until the stream is closed, by
+//! the HTTP task or, after the upgrade, by a socket's. Closing lingers: a stream
+//! dropped with unread bytes would be reset, and the client would lose the last
+//! message, such as the reason of the close.
 
 use std::{
     io,
@@ -37,34 +37,34 @@ use tower::Service as _;
 
 use super::{AppState, router};
 
-/// Connections that wait to be accepted: what Linux allows where nothing else
-/// is configured (`net.core.somaxconn`).
+/// Connections that wait to be accepted: the default limit of Linux
+/// (`net.core.somaxconn`).
 const BACKLOG: i32 = 4096;
 
 /// Bytes of a request's headers, and of a connection's read buffer.
 const HEADER_BYTES_MAX: usize = 32 * 1024;
 
-/// How long to wait after an accept failed for want of something: descriptors,
-/// memory. They come back when connections close.
+/// Pause after a failed accept. It fails for want of descriptors or memory, which
+/// closing connections return.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// How long what a client still sends is read, and thrown away, after this end
-/// has closed; and how much of it at most.
+/// Time and bytes in which input is read and discarded after this end has
+/// closed.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 16 * 1024 * 1024;
 
-/// How often the limiters forget what no longer counts.
+/// Interval at which the limiters remove expired entries.
 const SWEEP_INTERVAL: Duration = Duration::from_mins(1);
 
-/// All that a connection over the maximum gets.
-const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
+/// Response to a connection over the maximum.
+const TOO_MANY_RESPONSE: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     Retry-After: 5\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
-/// Listens at an address.
+/// Binds a listener to an address.
 ///
 /// # Errors
-/// Where the system refuses: the port is taken, say.
-pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+/// Fails if the system refuses, for example because the port is in use.
+pub fn bind_listener(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
@@ -77,18 +77,21 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Serves until [`super::App::stop`] is cancelled, then lets connections end,
-/// for at most the drain time.
-pub async fn serve(listener: TcpListener, app: AppState) {
-    accept(listener, &app).await;
+/// Serves until [`super::WebApp::stop`] is cancelled, then waits for connections
+/// to end, for at most the drain time.
+pub async fn serve_until_stopped(listener: TcpListener, app: AppState) {
+    accept_connections(listener, &app).await;
     app.tasks.close();
     let drain = app.config.drain.time;
     if tokio::time::timeout(drain, app.tasks.wait()).await.is_err() {
-        tracing::warn!(open = app.tasks.len(), "connections did not end in time");
+        tracing::warn!(
+            open = app.tasks.len(),
+            "connections did not end within the drain time"
+        );
     }
 }
 
-async fn accept(listener: TcpListener, app: &AppState) {
+async fn accept_connections(listener: TcpListener, app: &AppState) {
     let router = router(app);
     let places = Arc::new(Semaphore::new(app.config.server.connections_max as usize));
     let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
@@ -96,7 +99,7 @@ async fn accept(listener: TcpListener, app: &AppState) {
         let accepted = tokio::select! {
             () = app.stop.cancelled() => return,
             _ = sweep.tick() => {
-                app.limits.sweep();
+                app.limits.forget_expired();
                 continue;
             }
             accepted = listener.accept() => accepted,
@@ -105,25 +108,34 @@ async fn accept(listener: TcpListener, app: &AppState) {
             Ok((stream, peer)) => {
                 let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
                     app.metrics.connections_refused.inc();
-                    // A courtesy: who does not take it at once sees the end of the connection.
-                    stream.try_write(TOO_MANY).ok();
+                    // At best: a client that is not ready to read sees only the end.
+                    stream.try_write(TOO_MANY_RESPONSE).ok();
                     continue;
                 };
-                let place = Place::new(place, app.metrics.connections.clone());
-                let connection = Connection::new(stream, place, app.tasks.clone());
-                app.tasks
-                    .spawn(converse(connection, peer, router.clone(), Arc::clone(app)));
+                let place = ConnectionPermit::new(place, app.metrics.connections.clone());
+                let connection = CountedStream::new(stream, place, app.tasks.clone());
+                app.tasks.spawn(serve_connection(
+                    connection,
+                    peer,
+                    router.clone(),
+                    Arc::clone(app),
+                ));
             }
             Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
+                tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
     }
 }
 
-/// Answers the requests of one connection until it ends or becomes a socket.
-async fn converse(connection: Connection, peer: SocketAddr, router: Router, app: AppState) {
+/// Serves the requests of a connection until it ends or becomes a socket.
+async fn serve_connection(
+    connection: CountedStream,
+    peer: SocketAddr,
+    router: Router,
+    app: AppState,
+) {
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
         router.clone().call(request)
@@ -147,13 +159,13 @@ async fn converse(connection: Connection, peer: SocketAddr, router: Router, app:
     }
 }
 
-/// One place among the connections, until it is dropped.
-struct Place {
+/// The permit of an open connection, returned on drop.
+struct ConnectionPermit {
     count: Gauge,
     _permit: OwnedSemaphorePermit,
 }
 
-impl Place {
+impl ConnectionPermit {
     fn new(permit: OwnedSemaphorePermit, count: Gauge) -> Self {
         count.inc();
         Self {
@@ -163,51 +175,51 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         self.count.dec();
     }
 }
 
-/// A stream that holds its place among the connections until it is closed.
-struct Connection {
+/// A stream that holds its permit until it is closed.
+struct CountedStream {
     stream: TokioIo<TcpStream>,
-    place: Arc<Place>,
+    permit: Arc<ConnectionPermit>,
     tasks: TaskTracker,
 }
 
-impl Connection {
-    fn new(stream: TcpStream, place: Place, tasks: TaskTracker) -> Self {
-        // Small frames must not wait for each other. It fails only for a stream
-        // that is gone already, which shows at the first read.
+impl CountedStream {
+    fn new(stream: TcpStream, place: ConnectionPermit, tasks: TaskTracker) -> Self {
+        // Small frames must not wait for each other. This fails only for a broken
+        // stream, which shows at the first read.
         stream.set_nodelay(true).ok();
         Self {
             stream: TokioIo::new(stream),
-            place: Arc::new(place),
+            permit: Arc::new(place),
             tasks,
         }
     }
 
-    fn stream(self: Pin<&mut Self>) -> Pin<&mut TokioIo<TcpStream>> {
+    fn pinned_stream(self: Pin<&mut Self>) -> Pin<&mut TokioIo<TcpStream>> {
         Pin::new(&mut self.get_mut().stream)
     }
 }
 
-impl Drop for Connection {
+impl Drop for CountedStream {
     fn drop(&mut self) {
         let stream = self.stream.inner();
         let ended = match stream.try_read(&mut [0]) {
             Ok(read) => read == 0,
             Err(error) => error.kind() != io::ErrorKind::WouldBlock,
         };
-        // Outside the runtime the program ends, and its connections with it.
+        // Without a runtime the process is ending, and its connections end with it.
         let (false, Ok(runtime)) = (ended, tokio::runtime::Handle::try_current()) else {
             return;
         };
-        // The stream itself goes with this value.
+        // This value drops the stream itself.
         match stream.as_fd().try_clone_to_owned() {
             Ok(stream) => {
-                let lingering = linger(stream.into(), Arc::clone(&self.place));
+                let lingering = read_until_closed(stream.into(), Arc::clone(&self.permit));
                 self.tasks.spawn_on(lingering, &runtime);
             }
             Err(error) => tracing::debug!(%error, "a connection is closed at once"),
@@ -215,10 +227,9 @@ impl Drop for Connection {
     }
 }
 
-/// Closes this end, and reads what is still under way until the other end closes
-/// too.
-async fn linger(stream: std::net::TcpStream, _place: Arc<Place>) {
-    // Each of these fails where the other end is gone, which is no news.
+/// Closes this end, and discards input until the other end closes too.
+async fn read_until_closed(stream: std::net::TcpStream, _place: Arc<ConnectionPermit>) {
+    // Each of these fails only if the other end has closed.
     let Ok(mut stream) = stream
         .shutdown(Shutdown::Write)
         .and_then(|()| TcpStream::from_std(stream))
@@ -237,31 +248,31 @@ async fn linger(stream: std::net::TcpStream, _place: Arc<Place>) {
     tokio::time::timeout(LINGER, reading).await.ok();
 }
 
-impl Read for Connection {
+impl Read for CountedStream {
     fn poll_read(
         self: Pin<&mut Self>,
         ctx: &mut Context<'_>,
         buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        self.stream().poll_read(ctx, buffer)
+        self.pinned_stream().poll_read(ctx, buffer)
     }
 }
 
-impl Write for Connection {
+impl Write for CountedStream {
     fn poll_write(
         self: Pin<&mut Self>,
         ctx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.stream().poll_write(ctx, bytes)
+        self.pinned_stream().poll_write(ctx, bytes)
     }
 
     fn poll_flush(self: Pin<&mut Self>, ctx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream().poll_flush(ctx)
+        self.pinned_stream().poll_flush(ctx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, ctx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream().poll_shutdown(ctx)
+        self.pinned_stream().poll_shutdown(ctx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -273,7 +284,7 @@ impl Write for Connection {
         ctx: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.stream().poll_write_vectored(ctx, buffers)
+        self.pinned_stream().poll_write_vectored(ctx, buffers)
     }
 }
 

@@ -1,10 +1,10 @@
-//! The live sockets: of candidates, `GET /ws/v1/attempt`, and of proctors'
+//! Live sockets: of candidates, `GET /ws/v1/attempt`, and of proctors'
 //! consoles, `GET /ws/v1/proctor`.
 //!
-//! One task a connection: it decodes, hands commands to the attempt's actor,
-//! and sends what the outbox has. It decides nothing of the exam, but it does
-//! decide how fast it reads: [`pace`] has the limits of a connection. Buffers
-//! are small, because ten thousand of them stand side by side.
+//! Each connection has a task, which decodes frames, passes commands to the
+//! attempt's actor, and sends the outbox's messages. The task decides only how
+//! fast it reads: [`pace`] has the limits of a connection. Buffers are small,
+//! because a node has ten thousand of them.
 
 mod attempt;
 mod pace;
@@ -22,19 +22,19 @@ use axum::{
 };
 use invigil_protocol::codec::{self, Encoding};
 
-use self::wire::Wire;
+use self::wire::MessageSocket;
 use super::{AppState, client::ClientAddress, problem::Problem};
 
 /// Bytes of a connection's read buffer. The default of 128 KiB would cost
-/// 134 KB a connection; most frames have some hundred bytes, and longer ones
+/// 134 KB per connection; most frames have some hundred bytes, and longer ones
 /// are read in parts.
 const READ_BUFFER_BYTES: usize = 1024;
 
-/// Bytes after which written frames are pushed to the system.
+/// Bytes after which written frames are flushed to the system.
 const WRITE_BUFFER_BYTES: usize = 4 * 1024;
 
-/// Bytes that may wait to be written. The engine's largest frame has 64 KiB, and
-/// one is written at a time.
+/// Most bytes that wait to be written. The engine's largest frame has 64 KiB, and
+/// frames are written one at a time.
 const WRITE_BUFFER_BYTES_MAX: usize = 256 * 1024;
 
 /// The routes of sockets.
@@ -50,14 +50,14 @@ async fn attempt_socket(
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
-    let (upgrade, encoding) = accept(&app, address, &headers, upgrade)?;
+    let (upgrade, encoding) = accept_upgrade(&app, address, &headers, upgrade)?;
     Ok(upgrade
         .on_upgrade(move |socket| {
             let tasks = app.tasks.clone();
             let (metrics, open) = (Arc::clone(&app.metrics), app.metrics.sockets.clone());
-            let wire = Wire::new(socket, encoding, codec::decode_client, metrics, open);
-            // Boxed, so that the task of the upgrade, which this grows out of,
-            // is not kept at the size of both.
+            let wire = MessageSocket::new(socket, encoding, codec::decode_client, metrics, open);
+            // Boxed: else the task of the upgrade, which continues with this future,
+            // would keep the size of both.
             tasks.track_future(Box::pin(attempt::run(app, wire, address)))
         })
         .into_response())
@@ -69,27 +69,33 @@ async fn proctor_socket(
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
-    let (upgrade, encoding) = accept(&app, address, &headers, upgrade)?;
+    let (upgrade, encoding) = accept_upgrade(&app, address, &headers, upgrade)?;
     Ok(upgrade
         .on_upgrade(move |socket| {
             let tasks = app.tasks.clone();
             let (metrics, open) = (Arc::clone(&app.metrics), app.metrics.consoles.clone());
-            let wire = Wire::new(socket, encoding, codec::decode_proctor, metrics, open);
+            let wire = MessageSocket::new(
+                socket,
+                encoding,
+                codec::decode_proctor_client,
+                metrics,
+                open,
+            );
             tasks.track_future(Box::pin(proctor::run(app, wire, address)))
         })
         .into_response())
 }
 
-/// Whether a socket may be opened, and how messages look on it.
-fn accept(
+/// Checks a new socket against the limits; returns its upgrade and encoding.
+fn accept_upgrade(
     app: &AppState,
     address: IpAddr,
     headers: &HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<(WebSocketUpgrade, Encoding), Problem> {
     let upgrade = upgrade.map_err(|rejection| Problem::BadRequest(rejection.body_text()))?;
-    let (encoding, echo) = negotiate(headers)?;
-    app.limits.new_socket(address)?;
+    let (encoding, echo) = negotiate_encoding(headers)?;
+    app.limits.count_socket(address)?;
     let frame_bytes = app.engine.limits().frame_bytes;
     let upgrade = upgrade
         .read_buffer_size(READ_BUFFER_BYTES)
@@ -105,7 +111,7 @@ fn accept(
     Ok((upgrade, encoding))
 }
 
-fn negotiate(headers: &HeaderMap) -> Result<(Encoding, bool), Problem> {
+fn negotiate_encoding(headers: &HeaderMap) -> Result<(Encoding, bool), Problem> {
     let offered: Vec<&str> = headers
         .get_all(header::SEC_WEBSOCKET_PROTOCOL)
         .iter()

@@ -1,9 +1,9 @@
-//! Tokens: what a client shows instead of its access code.
+//! Tokens, which clients send instead of access codes.
 //!
-//! An attempt token is stateless: it names the attempt, the person and its end,
-//! and is signed with a secret that is kept with the data, so it survives a
-//! restart and costs the store nothing. A log-in token is random; the store
-//! keeps only its hash. Only attempt tokens have a dot.
+//! An attempt token is stateless: it holds the attempt, the person and its end,
+//! signed with a secret that is kept with the data. So it survives a restart and
+//! needs no read of the store. A log-in token is random, and the store keeps only
+//! its hash. Only attempt tokens have a dot.
 
 use std::time::Duration;
 
@@ -17,49 +17,49 @@ use crate::{
         id::{AttemptId, PersonId},
         time::Timestamp,
     },
-    secrets::signed::Signer,
+    secrets::signed::HmacSigner,
 };
 
-/// What an attempt token says.
+/// Content of an attempt token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptToken {
-    /// The attempt that it opens.
+    /// The attempt that the token opens.
     #[serde(rename = "a")]
     pub attempt: AttemptId,
     /// The candidate.
     #[serde(rename = "p")]
     pub person: PersonId,
-    /// When it ends.
+    /// End of the token.
     #[serde(rename = "e")]
     pub expires_at: Timestamp,
 }
 
-/// Why a token opens nothing.
+/// Reason to refuse a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// Not made here, or changed since.
+    /// The token was changed, or is of another installation.
     #[error("the token is not valid")]
     Invalid,
-    /// It was right once.
+    /// The token is genuine, and has ended.
     #[error("the token has expired")]
     Expired,
 }
 
 /// Signs and verifies attempt tokens.
 #[derive(Clone)]
-pub struct Tokens {
-    signer: Signer,
+pub struct TokenSigner {
+    signer: HmacSigner,
     lifetime: Duration,
 }
 
-impl Tokens {
-    /// With the secret of this installation; tokens are valid for `lifetime`.
+impl TokenSigner {
+    /// Returns a signer with the installation's secret; tokens last for `lifetime`.
     pub fn new(secret: &[u8; 32], lifetime: Duration) -> Self {
-        let signer = Signer::new(secret);
+        let signer = HmacSigner::new(secret);
         Self { signer, lifetime }
     }
 
-    /// A token for a candidate's attempt.
+    /// Signs a token for a candidate's attempt.
     pub fn sign(&self, attempt: AttemptId, person: PersonId, now: Timestamp) -> String {
         self.signer.sign(&AttemptToken {
             attempt,
@@ -68,10 +68,10 @@ impl Tokens {
         })
     }
 
-    /// What a token says, where it was signed here and has not ended.
+    /// Returns the content of a token that was signed here and has not ended.
     ///
     /// # Errors
-    /// [`TokenError::Expired`] only where everything else is right.
+    /// [`TokenError::Expired`] only for a genuine token.
     pub fn verify(&self, token: &str, now: Timestamp) -> Result<AttemptToken, TokenError> {
         let token: AttemptToken = self.signer.verify(token).ok_or(TokenError::Invalid)?;
         if token.expires_at <= now {
@@ -82,15 +82,15 @@ impl Tokens {
     }
 }
 
-/// Whether a bearer is meant as an attempt token.
+/// Returns true for a bearer in the form of an attempt token.
 pub fn is_attempt_token(bearer: &str) -> bool {
     bearer.contains('.')
 }
 
-/// A new log-in token, and the hash that the store keeps.
+/// Generates a log-in token; returns it with the hash for the store.
 ///
 /// # Errors
-/// Where the system gives no random bytes.
+/// Fails if the system gives no random bytes.
 pub fn new_login_token() -> Result<(String, [u8; 32]), getrandom::Error> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes)?;
@@ -99,13 +99,13 @@ pub fn new_login_token() -> Result<(String, [u8; 32]), getrandom::Error> {
     Ok((token, hash))
 }
 
-/// What the store knows a log-in token by.
+/// Returns the hash of a log-in token, for the store.
 pub fn login_token_hash(token: &str) -> [u8; 32] {
     Sha256::digest(token).into()
 }
 
-/// What the store knows an access code by: keyed, so that the store alone does
-/// not tell codes, and with the person, so that equal codes do not look equal.
+/// Returns the hash of an access code, for the store: keyed, so that the store
+/// alone reveals no codes, and with the person, so that equal codes differ.
 pub fn access_code_hash(secret: &[u8; 32], person: &PersonId, code: &str) -> [u8; 32] {
     Hmac::<Sha256>::new_from_slice(secret)
         .expect("HMAC takes a key of any length")
@@ -126,15 +126,15 @@ mod tests {
     const HOUR: Duration = Duration::from_hours(1);
     const NOW: Timestamp = Timestamp::from_ms(1_000_000);
 
-    fn tokens() -> Tokens {
-        Tokens::new(&[7; 32], HOUR)
+    fn sample_signer() -> TokenSigner {
+        TokenSigner::new(&[7; 32], HOUR)
     }
 
     #[test]
     fn a_token_says_what_was_signed() {
-        let signed = tokens().sign(AttemptId(42), "ann".into(), NOW);
+        let signed = sample_signer().sign(AttemptId(42), "ann".into(), NOW);
         assert!(is_attempt_token(&signed));
-        let token = tokens().verify(&signed, NOW).unwrap();
+        let token = sample_signer().verify(&signed, NOW).unwrap();
         assert_eq!(token.attempt, AttemptId(42));
         assert_eq!(token.person, "ann".into());
         assert_eq!(token.expires_at, NOW + HOUR);
@@ -142,33 +142,36 @@ mod tests {
 
     #[test]
     fn a_token_ends() {
-        let signed = tokens().sign(AttemptId(42), "ann".into(), NOW);
+        let signed = sample_signer().sign(AttemptId(42), "ann".into(), NOW);
         assert!(
-            tokens()
+            sample_signer()
                 .verify(&signed, NOW + HOUR - Duration::from_millis(1))
                 .is_ok()
         );
         assert_eq!(
-            tokens().verify(&signed, NOW + HOUR),
+            sample_signer().verify(&signed, NOW + HOUR),
             Err(TokenError::Expired)
         );
     }
 
     #[test]
     fn a_token_of_another_installation_is_invalid() {
-        let signed = Tokens::new(&[8; 32], HOUR).sign(AttemptId(42), "ann".into(), NOW);
-        assert_eq!(tokens().verify(&signed, NOW), Err(TokenError::Invalid));
+        let signed = TokenSigner::new(&[8; 32], HOUR).sign(AttemptId(42), "ann".into(), NOW);
+        assert_eq!(
+            sample_signer().verify(&signed, NOW),
+            Err(TokenError::Invalid)
+        );
     }
 
     #[test]
     fn every_single_changed_character_is_noticed() {
-        let signed = tokens().sign(AttemptId(42), "ann".into(), NOW);
+        let signed = sample_signer().sign(AttemptId(42), "ann".into(), NOW);
         for index in 0..signed.len() {
             let mut changed = signed.clone().into_bytes();
             changed[index] = if changed[index] == b'A' { b'B' } else { b'A' };
             let changed = String::from_utf8(changed).unwrap();
             assert_eq!(
-                tokens().verify(&changed, NOW),
+                sample_signer().verify(&changed, NOW),
                 Err(TokenError::Invalid),
                 "at {index}"
             );
@@ -196,7 +199,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_refused_without_a_panic(text in ".*") {
-            prop_assert_eq!(tokens().verify(&text, NOW), Err(TokenError::Invalid));
+            prop_assert_eq!(sample_signer().verify(&text, NOW), Err(TokenError::Invalid));
         }
     }
 }

@@ -43,13 +43,16 @@ async fn an_exchange_whose_answer_gets_lost_between_nodes_is_done_once() {
     until_heard(&[&one, &two]).await;
     let attempt = one.start("ann", "takeover").await;
     let first = one.open(attempt, None).await.unwrap();
-    first.handle.gone(first.opened.connection).await;
+    first
+        .handle
+        .report_disconnect(first.opened.connection)
+        .await;
     // It hears what it is to do, does it, and cannot say so.
     one.line.is_mute.store(true, Ordering::Release);
     let done = two.exchange(attempt, None, 1, "this").await.unwrap();
     assert_eq!(done.saved_seq, 1);
     assert_eq!(two.owner(attempt).await, "two");
-    let answers = two.engine.answers(attempt).await.unwrap().unwrap();
+    let answers = two.engine.current_answers(attempt).await.unwrap().unwrap();
     assert_eq!(
         (&answers.answers["q1"].value, answers.answers["q1"].rev),
         (&"this".into(), 1)
@@ -66,7 +69,10 @@ async fn what_a_lost_answer_refused_is_not_called_saved_by_the_next_one() {
     until_heard(&[&one, &two]).await;
     let attempt = one.start("ann", "takeover").await;
     let first = one.open(attempt, None).await.unwrap();
-    first.handle.gone(first.opened.connection).await;
+    first
+        .handle
+        .report_disconnect(first.opened.connection)
+        .await;
     assert_eq!(one.act(attempt, "stop", ActionName::Pause).await, 1);
     // The session's own: it refuses, and cannot say so.
     let session = Some(first.welcome.session.as_str());
@@ -76,7 +82,7 @@ async fn what_a_lost_answer_refused_is_not_called_saved_by_the_next_one() {
     // Whoever sends it again knows that it does.
     let again = two.exchange(attempt, session, 1, "this").await.unwrap();
     assert_eq!((again.saved_seq, &again.refused[..]), (1, &[][..]));
-    let stored = two.engine.answers(attempt).await.unwrap().unwrap();
+    let stored = two.engine.current_answers(attempt).await.unwrap().unwrap();
     assert_eq!(stored.session.as_deref(), session);
     assert_eq!((stored.saved_seq, stored.answers.len()), (1, 0));
     cluster.remove().await;
@@ -98,7 +104,7 @@ async fn a_node_that_ends_takes_nothing_and_lets_nobody_in() {
         let refused = one.open(attempt, None).await.err().unwrap();
         assert_eq!(refused.code, CloseCode::Draining);
     }
-    let owner = one.store.owners(&[bob]).await.unwrap().pop().unwrap();
+    let owner = one.store.read_owners(&[bob]).await.unwrap().pop().unwrap();
     assert_eq!(owner.node, None);
     two.open(ann, None).await.unwrap();
     cluster.remove().await;

@@ -5,50 +5,51 @@ use std::time::Duration;
 use invigil::{
     domain::{
         id::AttemptId,
-        person::{CandidateScope, Role},
+        person::{CandidateScope, PersonRole},
     },
-    engine::{News, Topic, Watching},
+    engine::{BoardMessage, BoardSubscription, ConsoleAudience},
 };
-use invigil_protocol::proctor::{ActionName, Args, Command, ConsoleMessage, Row, Target};
+use invigil_protocol::proctor::{
+    ActionName, CommandArgs, CommandTarget, ConsoleRow, ProctorCommand, ProctorServerMessage,
+};
 use tokio::sync::broadcast;
 
 use crate::harness::{Cluster, Node, PATIENCE, person, until_heard};
 
 /// A console, as far as the engine knows it.
 pub(crate) struct Console {
-    watching: Watching,
-    news: broadcast::Receiver<std::sync::Arc<News>>,
+    watching: BoardSubscription,
+    news: broadcast::Receiver<std::sync::Arc<BoardMessage>>,
 }
 
 impl Console {
     pub(crate) async fn open(node: &Node) -> Self {
-        let pat = person("pat", Role::Proctor);
-        let watching = node.engine.watch(&"NODES-takeover".into(), &pat).await;
+        let pat = person("pat", PersonRole::Proctor);
+        let watching = node.engine.watch_exam(&"NODES-takeover".into(), &pat).await;
         let mut watching = watching.unwrap();
-        let news = watching.news().unwrap();
+        let news = watching.take_messages().unwrap();
         Self { watching, news }
     }
 
-    fn row(&self, attempt: AttemptId) -> Row {
-        let frames = self.watching.snapshot();
+    fn row(&self, attempt: AttemptId) -> ConsoleRow {
+        let frames = self.watching.snapshot_frames();
         let rows = frames.iter().flat_map(|frame| match frame.message() {
-            ConsoleMessage::Board(board) => board.rows.clone(),
+            ProctorServerMessage::Board(board) => board.rows.clone(),
             other => panic!("{other:?} is no board"),
         });
         let name = attempt.to_string();
-        let mut rows: Vec<Row> = rows.filter(|row| row.attempt == name).collect();
+        let mut rows: Vec<ConsoleRow> = rows.filter(|row| row.attempt == name).collect();
         rows.pop().unwrap()
     }
 
     fn is_partial(&self) -> bool {
-        self.watching
-            .snapshot()
-            .iter()
-            .any(|frame| matches!(frame.message(), ConsoleMessage::Board(board) if board.partial))
+        self.watching.snapshot_frames().iter().any(
+            |frame| matches!(frame.message(), ProctorServerMessage::Board(board) if board.partial),
+        )
     }
 
     /// Waits for a message of a kind.
-    async fn heard<T>(&mut self, pick: impl Fn(&ConsoleMessage) -> Option<T>) -> T {
+    async fn heard<T>(&mut self, pick: impl Fn(&ProctorServerMessage) -> Option<T>) -> T {
         let listening = async {
             loop {
                 let news = self.news.recv().await.unwrap();
@@ -63,7 +64,11 @@ impl Console {
     }
 
     /// Waits until the board shows something.
-    pub(crate) async fn shows(&self, attempt: AttemptId, is_such: impl Fn(&Row) -> bool) -> Row {
+    pub(crate) async fn shows(
+        &self,
+        attempt: AttemptId,
+        is_such: impl Fn(&ConsoleRow) -> bool,
+    ) -> ConsoleRow {
         let waiting = async {
             loop {
                 let row = self.row(attempt);
@@ -100,7 +105,7 @@ async fn a_console_sees_candidates_of_every_node() {
     assert!(!console.is_partial());
 
     // Whoever comes back is shown what is, not what was.
-    two.engine.unwatch(console.watching);
+    two.engine.end_watch(console.watching);
     let mut console = Console::open(&two).await;
     let row = console.row(attempt);
     assert_eq!(row.online, Some(true));
@@ -108,8 +113,8 @@ async fn a_console_sees_candidates_of_every_node() {
 
     socket.answer(1, "q1", "it").await;
     socket.saved(1).await;
-    let answered = |message: &ConsoleMessage| match message {
-        ConsoleMessage::Delta(delta) => delta
+    let answered = |message: &ProctorServerMessage| match message {
+        ProctorServerMessage::Delta(delta) => delta
             .rows
             .iter()
             .any(|row| row.answered == Some(1))
@@ -124,7 +129,7 @@ async fn a_console_sees_candidates_of_every_node() {
     let at_two = Some(Some("two".to_owned()));
     let row = console.shows(attempt, |row| row.node == at_two).await;
     assert_eq!((row.online, row.answered), (Some(true), Some(1)));
-    here.handle.gone(here.opened.connection).await;
+    here.handle.report_disconnect(here.opened.connection).await;
     console
         .shows(attempt, |row| row.online == Some(false))
         .await;
@@ -133,7 +138,7 @@ async fn a_console_sees_candidates_of_every_node() {
     let other = one.start("bob", "takeover").await;
     console
         .heard(|message| match message {
-            ConsoleMessage::Delta(delta) => {
+            ProctorServerMessage::Delta(delta) => {
                 let name = other.to_string();
                 delta
                     .rows
@@ -158,38 +163,38 @@ async fn consoles_of_two_nodes_know_of_each_other_and_of_what_is_done() {
     let socket = one.open(attempt, None).await.unwrap();
     let mut first = Console::open(&one).await;
     let mut second = Console::open(&two).await;
-    let inspected = |message: &ConsoleMessage| match message {
-        ConsoleMessage::Presence(presence) => presence
+    let inspected = |message: &ProctorServerMessage| match message {
+        ProctorServerMessage::Presence(presence) => presence
             .proctors
             .iter()
             .any(|own| !own.inspects.is_empty())
             .then_some(()),
         _ => None,
     };
-    second.watching.inspect(attempt, true).unwrap();
+    second.watching.set_inspecting(attempt, true).unwrap();
     first.heard(inspected).await;
 
     socket.answer(1, "q1", "it").await;
     let entry = second.heard(|message| match message {
-        ConsoleMessage::Event(event) => Some(event.event.kind.clone()),
+        ProctorServerMessage::Event(event) => Some(event.event.kind.clone()),
         _ => None,
     });
     assert_eq!(entry.await, "answer");
 
-    let message = Command {
+    let message = ProctorCommand {
         id: "hello".to_owned(),
-        target: Target::Attempt(attempt.to_string()),
+        target: CommandTarget::Attempt(attempt.to_string()),
         action: ActionName::Message,
-        args: Args {
+        args: CommandArgs {
             text: Some("hello".to_owned()),
-            ..Args::default()
+            ..CommandArgs::default()
         },
     };
-    let pat = person("pat", Role::Proctor);
-    let done = two.engine.command(&pat, &|_| true, message, &|_| ());
+    let pat = person("pat", PersonRole::Proctor);
+    let done = two.engine.run_command(&pat, &|_| true, message, &|_| ());
     assert_eq!(done.await.unwrap().done, 1);
     let action = first.heard(|message| match message {
-        ConsoleMessage::Action(action) => Some(action.action),
+        ProctorServerMessage::Action(action) => Some(action.action),
         _ => None,
     });
     assert_eq!(action.await, ActionName::Message);
@@ -197,8 +202,8 @@ async fn consoles_of_two_nodes_know_of_each_other_and_of_what_is_done() {
     let receipt = async {
         loop {
             let news = second.news.recv().await.unwrap();
-            if let (Topic::Person(_), ConsoleMessage::Receipt(receipt)) =
-                (&news.topic, news.frame.message())
+            if let (ConsoleAudience::Person(_), ProctorServerMessage::Receipt(receipt)) =
+                (&news.audience, news.frame.message())
                 && receipt.delivered == 1
             {
                 return receipt.total;

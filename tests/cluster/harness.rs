@@ -13,25 +13,26 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use invigil::{
     cluster::{
-        Bus, Heard, To,
-        local::{Hub, Local},
+        Bus, BusEvent, BusRecipient,
+        local::{LocalBus, LocalHub},
     },
     domain::{
-        exam::definition::{self, Format},
+        exam::definition::{self, FileFormat},
         id::AttemptId,
-        person::{ExamScope, Groups, Person, Role},
+        person::{ExamScope, GroupSet, PersonRole, RosterPerson},
     },
     engine::{
-        Clock, Closing, Engine, Entry, ExchangeRefusal, Flush, Handle, Limits, Opened, Opening,
-        OpeningRefusal, Outbox, Outgoing, Settings, SystemEntropy,
+        ActorHandle, CloseReason, ConnectRefusal, ConnectRequest, Connected, ConnectionLimits,
+        Engine, EngineClock, EngineSettings, ExchangeRefusal, JoinRequest, Outbox, OutboxItem,
+        SystemEntropy, WriterSettings,
     },
-    store::{AttemptStore, Catalog, StoredExam, postgres::Postgres},
+    store::{AttemptStore, CatalogStore, StoredExam, postgres::PostgresStore},
     telemetry::metrics::Metrics,
 };
 use invigil_protocol::{
-    candidate::{self, ClientMessage, ServerMessage, Welcome},
+    candidate::{self, CandidateWelcome, ClientMessage, ServerMessage},
     exchange,
-    proctor::{self, ActionName, Args, Target},
+    proctor::{self, ActionName, CommandArgs, CommandTarget},
 };
 use rust_decimal::Decimal;
 use serde_json::json;
@@ -67,12 +68,12 @@ sections:
 /// Nodes, and what they share.
 pub(crate) struct Cluster {
     pub(crate) database: Database,
-    pub(crate) hub: Arc<Hub>,
+    pub(crate) hub: Arc<LocalHub>,
 }
 
 /// A node's line to the others, which may be cut in either direction.
 pub(crate) struct Line {
-    bus: Arc<Local>,
+    bus: Arc<LocalBus>,
     pub(crate) is_mute: AtomicBool,
     pub(crate) is_deaf: AtomicBool,
 }
@@ -87,15 +88,15 @@ impl Line {
 
 #[async_trait]
 impl Bus for Line {
-    fn send(&self, to: To, message: Bytes) {
+    fn send(&self, to: BusRecipient, message: Bytes) {
         if !self.is_mute.load(Ordering::Acquire) {
             self.bus.send(to, message);
         }
     }
 
-    async fn hear(&self) -> Heard {
+    async fn next_event(&self) -> BusEvent {
         loop {
-            let heard = self.bus.hear().await;
+            let heard = self.bus.next_event().await;
             if !self.is_deaf.load(Ordering::Acquire) {
                 return heard;
             }
@@ -107,26 +108,26 @@ impl Bus for Line {
 pub(crate) struct Node {
     pub(crate) engine: Engine,
     pub(crate) line: Arc<Line>,
-    pub(crate) store: Postgres,
+    pub(crate) store: PostgresStore,
     pub(crate) metrics: Arc<Metrics>,
 }
 
 /// A socket of a candidate.
 pub(crate) struct Socket {
-    pub(crate) handle: Handle,
-    pub(crate) opened: Opened,
+    pub(crate) handle: ActorHandle,
+    pub(crate) opened: Connected,
     pub(crate) outbox: Arc<Outbox>,
-    pub(crate) welcome: Welcome,
+    pub(crate) welcome: CandidateWelcome,
 }
 
 impl Cluster {
     /// None where there is no PostgreSQL.
     pub(crate) async fn new() -> Option<Self> {
         let database = Database::create().await?;
-        Postgres::migrate(&database.url).await.unwrap();
-        let store = Postgres::connect(&database.url, 2).await.unwrap();
+        PostgresStore::migrate(&database.url).await.unwrap();
+        let store = PostgresStore::connect(&database.url, 2).await.unwrap();
         for policy in ["takeover", "reject"] {
-            let parsed = definition::parse(&exam(policy), Format::Yaml).unwrap();
+            let parsed = definition::parse_exam(&exam(policy), FileFormat::Yaml).unwrap();
             let stored = StoredExam {
                 code: parsed.exam.code.clone(),
                 version: parsed.exam.version.clone(),
@@ -134,15 +135,15 @@ impl Cluster {
                 definition: parsed.definition,
                 corrections: Vec::new(),
             };
-            store.put_exams(&[stored]).await.unwrap();
+            store.upsert_exams(&[stored]).await.unwrap();
         }
         let people = [
-            person("ann", Role::Candidate),
-            person("bob", Role::Candidate),
-            person("pat", Role::Proctor),
+            person("ann", PersonRole::Candidate),
+            person("bob", PersonRole::Candidate),
+            person("pat", PersonRole::Proctor),
         ];
         let people = people.map(|person| (person, [0; 32]));
-        store.put_people(&people).await.unwrap();
+        store.upsert_people(&people).await.unwrap();
         Some(Self {
             database,
             hub: Arc::default(),
@@ -151,26 +152,26 @@ impl Cluster {
 
     /// Starts a node.
     pub(crate) async fn node(&self, name: &str) -> Node {
-        let store = Postgres::connect(&self.database.url, 4).await.unwrap();
+        let store = PostgresStore::connect(&self.database.url, 4).await.unwrap();
         let line = Arc::new(Line {
-            bus: self.hub.connect(name.into()),
+            bus: self.hub.connect_node(name.into()),
             is_mute: AtomicBool::new(false),
             is_deaf: AtomicBool::new(false),
         });
         let bus: Arc<dyn Bus> = Arc::<Line>::clone(&line);
-        let settings = Settings {
+        let settings = EngineSettings {
             node: name.into(),
             bus,
-            clock: Clock::system(),
+            clock: EngineClock::system(),
             entropy: Arc::new(SystemEntropy),
-            limits: Limits {
+            limits: ConnectionLimits {
                 frame_bytes: 16_384,
                 answer_bytes: 1_048_576,
                 commands_per_second: 20,
                 burst: 40,
                 unsaved: 256,
             },
-            flush: Flush {
+            flush: WriterSettings {
                 max_delay: Duration::from_millis(5),
                 attempts_max: 1_000,
             },
@@ -202,8 +203,11 @@ impl Node {
     /// Starts an attempt, which no node has yet.
     pub(crate) async fn start(&self, candidate: &str, policy: &str) -> AttemptId {
         let code = format!("NODES-{policy}").as_str().into();
-        let person = person(candidate, Role::Candidate);
-        let started = self.engine.start(&person, &code, None, ADDRESS).await;
+        let person = person(candidate, PersonRole::Candidate);
+        let started = self
+            .engine
+            .start_attempt(&person, &code, None, ADDRESS)
+            .await;
         started.unwrap().identity.id
     }
 
@@ -212,10 +216,10 @@ impl Node {
         &self,
         attempt: AttemptId,
         resume: Option<(&str, u64)>,
-    ) -> Result<Socket, Closing> {
+    ) -> Result<Socket, CloseReason> {
         let outbox = Arc::new(Outbox::default());
-        let opening = Opening {
-            entry: Entry {
+        let opening = ConnectRequest {
+            join: JoinRequest {
                 resume: resume.map(|(session, next_seq)| (session.into(), next_seq)),
                 address: ADDRESS,
                 asked_at: Some(self.engine.now()),
@@ -224,9 +228,9 @@ impl Node {
             outbox: Arc::clone(&outbox),
             until: tokio::time::Instant::now() + Duration::from_secs(10),
         };
-        let opened = self.engine.open(attempt, opening).await;
-        let (handle, opened) = opened.map_err(|OpeningRefusal(closing)| closing)?;
-        let Outgoing::Message(ServerMessage::Welcome(welcome)) = next(&outbox).await else {
+        let opened = self.engine.connect_candidate(attempt, opening).await;
+        let (handle, opened) = opened.map_err(|ConnectRefusal(closing)| closing)?;
+        let OutboxItem::Message(ServerMessage::Welcome(welcome)) = next(&outbox).await else {
             panic!("no welcome");
         };
         Ok(Socket {
@@ -244,34 +248,40 @@ impl Node {
         session: Option<&str>,
         seq: u64,
         value: &str,
-    ) -> Result<Box<exchange::Reply>, ExchangeRefusal> {
-        let request = exchange::Request {
+    ) -> Result<Box<exchange::ExchangeResponse>, ExchangeRefusal> {
+        let request = exchange::ExchangeRequest {
             session: session.map(str::to_owned),
             next_seq: Some(seq),
             commands: vec![answer(seq, "q1", value)],
             signals: Vec::new(),
         };
         let json = serde_json::to_string(&request).unwrap();
-        let done = self.engine.exchange(attempt, request, &json, ADDRESS);
+        let done = self.engine.run_exchange(attempt, request, &json, ADDRESS);
         done.await
     }
 
     /// Does something to an attempt as a proctor; how many it was done to.
     pub(crate) async fn act(&self, attempt: AttemptId, id: &str, action: ActionName) -> u32 {
-        let command = proctor::Command {
+        let command = proctor::ProctorCommand {
             id: id.to_owned(),
-            target: Target::Attempt(attempt.to_string()),
+            target: CommandTarget::Attempt(attempt.to_string()),
             action,
-            args: Args::default(),
+            args: CommandArgs::default(),
         };
-        let pat = person("pat", Role::Proctor);
-        let done = self.engine.command(&pat, &|_| true, command, &|_| ());
+        let pat = person("pat", PersonRole::Proctor);
+        let done = self.engine.run_command(&pat, &|_| true, command, &|_| ());
         done.await.unwrap().done
     }
 
     /// Who has an attempt, as the store knows it.
     pub(crate) async fn owner(&self, attempt: AttemptId) -> String {
-        let owner = self.store.owners(&[attempt]).await.unwrap().pop().unwrap();
+        let owner = self
+            .store
+            .read_owners(&[attempt])
+            .await
+            .unwrap()
+            .pop()
+            .unwrap();
         owner.node.unwrap().to_string()
     }
 }
@@ -280,13 +290,17 @@ impl Socket {
     /// Sends an answer, without waiting for anything.
     pub(crate) async fn answer(&self, seq: u64, question: &str, value: &str) {
         let answer = answer(seq, question, value);
-        assert!(self.handle.client(self.opened.connection, answer).await);
+        assert!(
+            self.handle
+                .deliver_client_message(self.opened.connection, answer)
+                .await
+        );
     }
 
     /// Waits until everything up to a number is saved.
     pub(crate) async fn saved(&self, seq: u64) {
         loop {
-            if let Outgoing::Message(ServerMessage::Saved(saved)) = next(&self.outbox).await
+            if let OutboxItem::Message(ServerMessage::Saved(saved)) = next(&self.outbox).await
                 && saved.seq >= seq
             {
                 return;
@@ -295,9 +309,9 @@ impl Socket {
     }
 
     /// Waits for the end.
-    pub(crate) async fn closing(&self) -> Closing {
+    pub(crate) async fn closing(&self) -> CloseReason {
         loop {
-            if let Outgoing::Close(closing) = next(&self.outbox).await {
+            if let OutboxItem::Close(closing) = next(&self.outbox).await {
                 return closing;
             }
         }
@@ -305,7 +319,7 @@ impl Socket {
 }
 
 fn answer(seq: u64, question: &str, value: &str) -> ClientMessage {
-    ClientMessage::Answer(candidate::Answer {
+    ClientMessage::Answer(candidate::AnswerCommand {
         seq,
         q: question.to_owned(),
         value: candidate::WireValue::Json(json!(value)),
@@ -315,7 +329,7 @@ fn answer(seq: u64, question: &str, value: &str) -> ClientMessage {
     })
 }
 
-async fn next(outbox: &Outbox) -> Outgoing {
+async fn next(outbox: &Outbox) -> OutboxItem {
     tokio::time::timeout(PATIENCE, outbox.next())
         .await
         .expect("the engine says something")
@@ -335,14 +349,14 @@ pub(crate) async fn until_heard(nodes: &[&Node]) {
 }
 
 /// Somebody of these exams.
-pub(crate) fn person(id: &str, role: Role) -> Person {
-    Person {
+pub(crate) fn person(id: &str, role: PersonRole) -> RosterPerson {
+    RosterPerson {
         id: id.into(),
         name: id.to_owned(),
         email: String::new(),
         role,
         exams: ExamScope::All,
-        groups: Groups::default(),
+        groups: GroupSet::default(),
         time_factor: Decimal::ONE,
         extra_time: Duration::ZERO,
     }

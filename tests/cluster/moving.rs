@@ -3,11 +3,11 @@
 use invigil::store::AttemptStore as _;
 use invigil_protocol::{
     code::CloseCode,
-    proctor::{ActionName, Args, Command, Target},
+    proctor::{ActionName, CommandArgs, CommandTarget, ProctorCommand},
 };
 
 use crate::harness::{Cluster, person, until_heard};
-use invigil::domain::person::Role;
+use invigil::domain::person::PersonRole;
 
 #[tokio::test]
 async fn a_candidate_who_comes_to_another_node_finds_everything_there() {
@@ -39,7 +39,7 @@ async fn a_candidate_who_comes_to_another_node_finds_everything_there() {
     let third = one.open(attempt, resume).await.unwrap();
     assert_eq!(third.welcome.saved_seq, 3);
     assert_eq!(second.closing().await.code, CloseCode::Superseded);
-    let answers = two.engine.answers(attempt).await.unwrap().unwrap();
+    let answers = two.engine.current_answers(attempt).await.unwrap().unwrap();
     assert_eq!(answers.answers["q1"].value, "other");
     cluster.remove().await;
 }
@@ -74,12 +74,12 @@ async fn a_node_that_lost_an_attempt_unheard_saves_nothing_of_it() {
     first.saved(1).await;
     // Nobody told it.
     one.store
-        .take(attempt, &"gone".into(), &[], None)
+        .acquire_attempt(attempt, &"gone".into(), &[], None)
         .await
         .unwrap();
     first.answer(2, "q1", "not saved").await;
     assert_eq!(first.closing().await.code, CloseCode::Moved);
-    let answers = one.engine.answers(attempt).await.unwrap().unwrap();
+    let answers = one.engine.current_answers(attempt).await.unwrap().unwrap();
     assert_eq!(answers.answers["q1"].value, "saved");
     cluster.remove().await;
 }
@@ -93,20 +93,20 @@ async fn a_command_is_done_by_whoever_has_the_attempt() {
     until_heard(&[&one, &two]).await;
     let attempt = one.start("ann", "takeover").await;
     let first = one.open(attempt, None).await.unwrap();
-    let extend = Command {
+    let extend = ProctorCommand {
         id: "more time".to_owned(),
-        target: Target::Exam("NODES-takeover".to_owned()),
+        target: CommandTarget::Exam("NODES-takeover".to_owned()),
         action: ActionName::Extend,
-        args: Args {
+        args: CommandArgs {
             ms: Some(60_000),
-            ..Args::default()
+            ..CommandArgs::default()
         },
     };
-    let pat = person("pat", Role::Proctor);
+    let pat = person("pat", PersonRole::Proctor);
     for node in [&two, &one, &two] {
         let done = node
             .engine
-            .command(&pat, &|_| true, extend.clone(), &|_| ());
+            .run_command(&pat, &|_| true, extend.clone(), &|_| ());
         let done = done.await.unwrap();
         assert_eq!((done.done, done.total), (1, 1), "{done:?}");
     }
@@ -115,7 +115,7 @@ async fn a_command_is_done_by_whoever_has_the_attempt() {
         "one",
         "it stays where its candidate is"
     );
-    let view = two.engine.view(attempt).await.unwrap().unwrap();
+    let view = two.engine.attempt_view(attempt).await.unwrap().unwrap();
     let extended = view.deadline_at.unwrap() - first.welcome.attempt.deadline_at;
     assert_eq!(extended, 60_000, "once");
     cluster.remove().await;

@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use invigil::store::postgres::Postgres;
+use invigil::store::postgres::PostgresStore;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, PKCS_ECDSA_P256_SHA256,
 };
@@ -65,17 +65,17 @@ async fn the_server_proves_who_it_is() {
         format!("{url}?sslmode=verify-full&sslrootcert={}", file.display())
     };
     let (right, wrong) = (address("ours.pem", &ours), address("another.pem", &another));
-    Postgres::migrate(&right).await.unwrap();
-    Postgres::connect(&right, 1).await.unwrap();
+    PostgresStore::migrate(&right).await.unwrap();
+    PostgresStore::connect(&right, 1).await.unwrap();
     let mut connection = PgConnection::connect(&right).await.unwrap();
     let encrypted = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
     assert_eq!(value(&mut connection, encrypted).await, "true");
-    let refused = Postgres::connect(&wrong, 1).await.unwrap_err();
-    let why = invigil::telemetry::chain(&refused);
+    let refused = PostgresStore::connect(&wrong, 1).await.unwrap_err();
+    let why = invigil::telemetry::error_chain(&refused);
     assert!(why.contains("certificate"), "{why}");
     // Not over a name that the certificate does not have.
     let elsewhere = right.replace("127.0.0.1", "localhost");
-    let refused = Postgres::connect(&elsewhere, 1).await.unwrap_err();
-    let why = invigil::telemetry::chain(&refused);
+    let refused = PostgresStore::connect(&elsewhere, 1).await.unwrap_err();
+    let why = invigil::telemetry::error_chain(&refused);
     assert!(why.contains("certificate"), "{why}");
 }

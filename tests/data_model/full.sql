@@ -1,5 +1,5 @@
--- Tables as full as those of a middling school, for plans. Triggers and foreign keys are off: what is
--- written here is only counted by the planner.
+-- Tables filled as at a medium-sized school, for query plans. Triggers and foreign keys are off:
+-- only the planner's statistics use these rows.
 SET session_replication_role = replica;
 SET synchronous_commit = off;
 
@@ -67,7 +67,7 @@ SELECT n % 2000 + 1, n, 'q' || n, n, 1 FROM generate_series(1, 20000) AS n;
 INSERT INTO exam_accommodations (exam_id, user_id)
 SELECT n % 2000 + 1, n FROM generate_series(1, 5000) AS n;
 
--- Half in the month before; a tenth still runs, every twentieth waits for a marker.
+-- Half in the month before; a tenth still in progress, every twentieth waiting for a marker.
 INSERT INTO exam_attempt_keys
     (attempt_id, exam_id, exam_version_id, user_id, attempt_no, started_at, closed_at, last_activity_at)
 SELECT n, n % 200 + 1, n % 200 + 1, n % 10000 + 1, n / 10000 + 1, at,

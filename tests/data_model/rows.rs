@@ -5,7 +5,10 @@ use std::{fmt::Write, time::Duration};
 use expect_test::expect;
 use invigil::{
     domain::{id::AttemptId, time::Timestamp},
-    store::{Allowed, Announced, Catalog, EvidenceStore, Role, postgres::Postgres},
+    store::{
+        AnnounceOutcome, CatalogStore, EvidenceQuota, EvidenceStore, PersonRole,
+        postgres::PostgresStore,
+    },
 };
 
 use crate::session::{enter, lines, none, rows, run, value, world};
@@ -371,31 +374,31 @@ async fn the_engine_starts_with_its_role_alone() {
         "{}{between}options=-c%20role%3Dinvigil_engine",
         database.url
     );
-    let store = Postgres::connect(&url, 1).await.unwrap();
-    store.maintain(Timestamp::from_ms(0)).await.unwrap();
+    let store = PostgresStore::connect(&url, 1).await.unwrap();
+    store.run_maintenance(Timestamp::from_ms(0)).await.unwrap();
     let teacher = store
-        .credentials(&"b_teacher1".into())
+        .read_credentials(&"b_teacher1".into())
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(teacher.person.role, Role::Teacher);
-    let listed = store.exams().await.unwrap();
+    assert_eq!(teacher.person.role, PersonRole::Teacher);
+    let listed = store.list_exams().await.unwrap();
     assert_eq!(listed.len(), 6);
     // Evidence is announced, confirmed, found and forgotten.
     let attempt = AttemptId(130);
-    let mut row = store.list(attempt).await.unwrap().remove(0);
+    let mut row = store.list_files(attempt).await.unwrap().remove(0);
     row.id = "0".repeat(32).into();
-    let allowed = Allowed {
-        files: 9,
+    let allowed = EvidenceQuota {
+        max_files: 9,
         since: Timestamp::from_ms(0),
     };
-    let announced = store.put(&row, allowed).await.unwrap();
-    assert_eq!(announced, Announced::Kept);
-    assert!(store.confirm(attempt, &row.id, row.at).await.unwrap());
+    let announced = store.announce_file(&row, allowed).await.unwrap();
+    assert_eq!(announced, AnnounceOutcome::Kept);
+    assert!(store.confirm_file(attempt, &row.id, row.at).await.unwrap());
     let late = row.at + Duration::from_hours(1);
-    assert_eq!(store.expired(late, late, 9).await.unwrap().len(), 7);
-    store.remove(&[row.id]).await.unwrap();
-    assert_eq!(store.list(attempt).await.unwrap().len(), 1);
+    assert_eq!(store.list_expired(late, late, 9).await.unwrap().len(), 7);
+    store.delete_rows(&[row.id]).await.unwrap();
+    assert_eq!(store.list_files(attempt).await.unwrap().len(), 1);
     drop(store);
     database.remove().await;
 }

@@ -2,32 +2,32 @@
 
 use chrono::{DateTime, Duration, Utc};
 use invigil::{
-    config::Retention,
-    engine::Clock,
-    management::maintenance::{Done, Job, Maintenance},
-    media::Media,
-    secrets::sealed::Keys,
-    store::postgres::Postgres,
+    config::RetentionSettings,
+    engine::EngineClock,
+    management::maintenance::{JobResult, Maintenance, MaintenanceJob},
+    media::MediaStore,
+    secrets::sealed::SealingKeys,
+    store::postgres::PostgresStore,
 };
 use sqlx::PgConnection;
 
 use crate::session::{migrated, run, world};
 
-const NEVER: Retention = Retention {
+const NEVER: RetentionSettings = RetentionSettings {
     attempts: 0,
     logs: 0,
     audit: 0,
 };
 
 fn now() -> DateTime<Utc> {
-    DateTime::from_timestamp_millis(Clock::system().now().as_ms()).unwrap()
+    DateTime::from_timestamp_millis(EngineClock::system().now().as_ms()).unwrap()
 }
 
-async fn done(node: &Maintenance, job: Job, at: DateTime<Utc>) -> bool {
+async fn done(node: &Maintenance, job: MaintenanceJob, at: DateTime<Utc>) -> bool {
     match node.run_if_due(job, at).await.unwrap() {
-        Done::Yes(_) => true,
-        Done::NotYet => false,
-        Done::Elsewhere => panic!("nobody else is there"),
+        JobResult::Completed(_) => true,
+        JobResult::NotDue => false,
+        JobResult::RunningElsewhere => panic!("nobody else is there"),
     }
 }
 
@@ -47,9 +47,9 @@ async fn statistics_wait_for_changes_and_take_a_small_share_of_the_time() {
         return;
     };
     let folder = tempfile::tempdir().unwrap();
-    let keys = Keys::open(&folder.path().join("keys")).unwrap();
-    let media = Media::open(&folder.path().join("media"), [0; 32]).unwrap();
-    let store = Postgres::connect(&database.url, 2).await.unwrap();
+    let keys = SealingKeys::open(&folder.path().join("keys")).unwrap();
+    let media = MediaStore::open(&folder.path().join("media"), [0; 32]).unwrap();
+    let store = PostgresStore::connect(&database.url, 2).await.unwrap();
     // Two nodes, one schedule.
     let node = Maintenance::new(&store, keys.clone(), NEVER, media.clone());
     let other = Maintenance::new(&store, keys, NEVER, media);
@@ -57,38 +57,41 @@ async fn statistics_wait_for_changes_and_take_a_small_share_of_the_time() {
     let begin = now();
     let minute = |minutes| begin + Duration::minutes(minutes) + Duration::seconds(30);
 
-    assert!(done(&node, Job::Statistics, begin).await);
+    assert!(done(&node, MaintenanceJob::Statistics, begin).await);
     // The first refresh writes what it counted into the exams.
     change(&mut connection).await;
     assert!(
-        !done(&other, Job::Statistics, minute(1)).await,
+        !done(&other, MaintenanceJob::Statistics, minute(1)).await,
         "a moment ago"
     );
-    assert!(done(&other, Job::Statistics, minute(5)).await);
+    assert!(done(&other, MaintenanceJob::Statistics, minute(5)).await);
     assert!(
-        !done(&node, Job::Statistics, minute(11)).await,
+        !done(&node, MaintenanceJob::Statistics, minute(11)).await,
         "nothing changed"
     );
     change(&mut connection).await;
-    assert!(done(&node, Job::Statistics, minute(12)).await);
+    assert!(done(&node, MaintenanceJob::Statistics, minute(12)).await);
 
     // What took a minute comes again after twenty.
     let slow = "UPDATE maintenance_runs SET took_ms = 60000 WHERE job = 'statistics'";
     run(&mut connection, slow).await;
     change(&mut connection).await;
-    assert!(!done(&node, Job::Statistics, minute(31)).await);
-    assert!(done(&node, Job::Statistics, minute(33)).await);
+    assert!(!done(&node, MaintenanceJob::Statistics, minute(31)).await);
+    assert!(done(&node, MaintenanceJob::Statistics, minute(33)).await);
 
     // An exam that closed is counted with the next look.
     change(&mut connection).await;
-    assert!(!done(&node, Job::Statistics, minute(34)).await);
+    assert!(!done(&node, MaintenanceJob::Statistics, minute(34)).await);
     let close = "UPDATE exams SET available_until = now() + interval '34 minutes' WHERE id = 120";
     run(&mut connection, close).await;
-    assert!(done(&node, Job::Statistics, minute(35)).await);
+    assert!(done(&node, MaintenanceJob::Statistics, minute(35)).await);
 
     // An operator does not wait.
-    let asked = node.run(Job::Statistics, minute(35)).await.unwrap();
-    assert!(matches!(asked, Done::Yes(_)));
+    let asked = node
+        .run_job(MaintenanceJob::Statistics, minute(35))
+        .await
+        .unwrap();
+    assert!(matches!(asked, JobResult::Completed(_)));
     drop(store);
     database.remove().await;
 }
@@ -99,12 +102,15 @@ async fn every_other_job_has_its_interval() {
         return;
     };
     let folder = tempfile::tempdir().unwrap();
-    let keys = Keys::open(&folder.path().join("keys")).unwrap();
-    let media = Media::open(&folder.path().join("media"), [0; 32]).unwrap();
-    let store = Postgres::connect(&database.url, 2).await.unwrap();
+    let keys = SealingKeys::open(&folder.path().join("keys")).unwrap();
+    let media = MediaStore::open(&folder.path().join("media"), [0; 32]).unwrap();
+    let store = PostgresStore::connect(&database.url, 2).await.unwrap();
     let node = Maintenance::new(&store, keys, NEVER, media);
     let begin = now();
-    for job in Job::ALL.into_iter().filter(|job| *job != Job::Statistics) {
+    for job in MaintenanceJob::ALL
+        .into_iter()
+        .filter(|job| *job != MaintenanceJob::Statistics)
+    {
         let interval = Duration::from_std(job.interval()).unwrap();
         assert!(done(&node, job, begin).await, "{}", job.name());
         let early = begin + interval - Duration::seconds(1);

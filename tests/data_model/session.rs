@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use invigil::store::postgres::Postgres;
+use invigil::store::postgres::PostgresStore;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, postgres::PgRow};
 
 use crate::postgres_server::Database;
@@ -10,14 +10,14 @@ use crate::postgres_server::Database;
 /// A database with every migration; none where there is no server.
 pub(crate) async fn migrated() -> Option<Database> {
     let database = Database::create().await?;
-    Postgres::migrate(&database.url).await.unwrap();
+    PostgresStore::migrate(&database.url).await.unwrap();
     Some(database)
 }
 
 /// A database with the roles, and people of three organisations.
 pub(crate) async fn world() -> Option<Database> {
     let database = migrated().await?;
-    Postgres::grant_roles(&database.url).await.unwrap();
+    PostgresStore::grant_roles(&database.url).await.unwrap();
     let mut connection = database.connection().await;
     run(&mut connection, include_str!("world.sql")).await;
     connection.close().await.unwrap();

@@ -1,12 +1,13 @@
--- Three organisations that look alike, A with A1 below it, and B beside them; and who may do what in
--- them. Numbers tell where a row belongs: everything of A is 1xx, of A1 2xx, of B 3xx.
+-- Three similar organisations, A with A1 below it, and B beside them, with the roles of their
+-- people. Numbers show the organisation of a row: all rows of A are 1xx, of A1 2xx, of B 3xx.
 --
 --   n00 the organisation          n10 its administrator        n40 a proctor
 --   n20 a teacher                 n30 the candidate of n20's course and exam
 --   n21 another teacher           n31 the candidate of n21's
 --
--- A course, its exam and the exam's version have the number of their teacher, an attempt that of its
--- candidate. A teacher's questions have the teacher's number with a digit more: 0 a draft, 1 an active one.
+-- A course, its exam and the exam's version have the number of their teacher, an attempt that of
+-- its candidate. A teacher's questions have the teacher's number and a further digit: 0 is a draft,
+-- 1 is active.
 
 INSERT INTO organizations (id, name, code, type, parent_id, billing_info)
 VALUES (100, 'A', 'A', 'university', NULL, '{"iban": "1"}'), (200, 'A1', 'A1', 'school', 100, '{}'),
@@ -97,7 +98,7 @@ SELECT md5(attempt_id::text), attempt_id, 'snapshot', 'image/png', 1, 'x', now()
 INSERT INTO proctor_logs (attempt_id, event_type, severity)
 SELECT attempt_id, 'pause', 'low' FROM exam_attempt_keys;
 
--- Of everybody one entry in the audit trail that the person made, and no others.
+-- One audit entry by each person, and no others.
 TRUNCATE audit_logs;
 DO $$
 DECLARE
@@ -111,7 +112,7 @@ END $$;
 
 SELECT refresh_statistics();
 
--- What tests add later takes numbers that are free.
+-- Rows that tests add later take free numbers.
 DO $$
 DECLARE
     r record;

@@ -141,7 +141,7 @@ async fn what_a_killed_process_left_of_an_upload_goes_too() {
     site.store(id, &ann, &png(50)).await;
     let rest = format!("ART/{id}/{}.png#1", announced["id"].as_str().unwrap());
     std::fs::write(site.path(&rest), "half of a picture").unwrap();
-    assert_eq!(site.app.evidence.sweep(late).await.unwrap(), 1);
+    assert_eq!(site.app.evidence.remove_expired(late).await.unwrap(), 1);
     assert_eq!(site.files().len(), 1);
     assert!(!site.files().contains(&rest));
 }

@@ -11,22 +11,24 @@ use std::{
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use invigil::{
-    cluster::local::Local,
+    cluster::local::LocalBus,
     config::Config,
     domain::{
-        attempt::Status,
-        exam::definition::{self, Format},
+        attempt::LifecycleStatus,
+        exam::definition::{self, FileFormat},
         id::AttemptId,
         roster,
         time::Timestamp,
     },
-    engine::{Clock, Engine, Flush, Limits, Settings, SystemEntropy},
+    engine::{
+        ConnectionLimits, Engine, EngineClock, EngineSettings, SystemEntropy, WriterSettings,
+    },
     store::{
-        AttemptStore as _, Catalog, ControlRow, Groups, Identity, IntegritySums, NewAttempt,
-        Started, StoredExam, sqlite::Sqlite,
+        AttemptIdentity, AttemptStore as _, CatalogStore, ControlRow, GroupSet, IntegritySums,
+        NewAttempt, StartOutcome, StoredExam, sqlite::SqliteStore,
     },
     telemetry::metrics::Metrics,
-    web::{self, App, AppState, token},
+    web::{self, AppState, WebApp, token},
 };
 use reqwest::{Method, StatusCode, header::HeaderMap};
 use s3s::{auth::SimpleAuth, service::S3ServiceBuilder};
@@ -54,7 +56,7 @@ olga,Olga,,teacher,code-olga,OTHER,,
 /// A running web layer.
 pub(crate) struct Site {
     pub(crate) app: AppState,
-    store: Sqlite,
+    store: SqliteStore,
     dir: TempDir,
     base: String,
     /// Where the files are.
@@ -119,7 +121,7 @@ impl Site {
         let shown = data.display();
         let file = format!("[database]\ndata = \"{shown}\"\n[evidence]\n{settings}");
         let config = Config::from_layers(Some(&file), Some(HashMap::new())).unwrap();
-        let store = Sqlite::open(&data).await.unwrap();
+        let store = SqliteStore::open(&data).await.unwrap();
         fill(&store).await;
         let metrics = Arc::new(Metrics::default());
         let engine = Engine::start_up(
@@ -130,18 +132,18 @@ impl Site {
         )
         .await
         .unwrap();
-        let stores = web::Stores {
+        let stores = web::WebStores {
             attempts: Arc::new(store.clone()),
             catalog: Arc::new(store.clone()),
             evidence: Arc::new(store.clone()),
         };
         let stop = CancellationToken::new();
-        let app = App::new(engine, stores, metrics, None, config, stop)
+        let app = WebApp::new(engine, stores, metrics, None, config, stop)
             .await
             .unwrap();
-        let listener = web::server::listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = web::server::bind_listener("127.0.0.1:0".parse().unwrap()).unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
-        servers.spawn(web::server::serve(listener, Arc::clone(&app)));
+        servers.spawn(web::server::serve_until_stopped(listener, Arc::clone(&app)));
         Self {
             app,
             store,
@@ -179,11 +181,11 @@ impl Site {
         exam: &str,
         closed_at: Option<Timestamp>,
     ) -> (AttemptId, String) {
-        let exams = self.store.exams().await.unwrap();
+        let exams = self.store.list_exams().await.unwrap();
         let stored = exams.iter().find(|stored| stored.code.as_str() == exam);
         let control = ControlRow {
             state: r#"{"phase": "waiting"}"#.into(),
-            status: closed_at.map_or(Status::Started, |_| Status::Graded),
+            status: closed_at.map_or(LifecycleStatus::Started, |_| LifecycleStatus::Graded),
             entered_at: None,
             deadline_at: None,
             close_at: None,
@@ -191,7 +193,7 @@ impl Site {
             integrity: IntegritySums::default(),
         };
         let new = NewAttempt {
-            identity: Identity {
+            identity: AttemptIdentity {
                 id: AttemptId(0),
                 exam: exam.into(),
                 exam_version: stored.unwrap().version.clone(),
@@ -200,14 +202,14 @@ impl Site {
                 seed: 7,
                 time_factor: rust_decimal::Decimal::ONE,
                 extra_time: Duration::ZERO,
-                groups: Groups::default(),
+                groups: GroupSet::default(),
                 started_at: self.now(),
             },
             max_attempts: 9,
             address: "127.0.0.1".parse().unwrap(),
             control,
         };
-        let Started::Created(identity) = self.store.start(new).await.unwrap() else {
+        let StartOutcome::Created(identity) = self.store.start_attempt(new).await.unwrap() else {
             panic!("{candidate} has an attempt at {exam}");
         };
         let token = self
@@ -390,14 +392,14 @@ async fn serve_s3(files: FileSystem, listener: TcpListener) {
     }
 }
 
-async fn fill(store: &Sqlite) {
+async fn fill(store: &SqliteStore) {
     let exams = ["ART", "OTHER"].map(|code| {
         let text = format!(
             "code: {code}\ntitle: {code}\ntype: quiz\nduration_minutes: 60\npassing_score: 50\n\
              sections:\n  - id: s1\n    title: All\n    questions:\n      \
              - {{id: q1, type: essay, content: Say it., points: 1}}\n"
         );
-        let parsed = definition::parse(&text, Format::Yaml).unwrap();
+        let parsed = definition::parse_exam(&text, FileFormat::Yaml).unwrap();
         StoredExam {
             code: parsed.exam.code.clone(),
             version: parsed.exam.version.clone(),
@@ -406,9 +408,9 @@ async fn fill(store: &Sqlite) {
             corrections: Vec::new(),
         }
     });
-    store.put_exams(&exams).await.unwrap();
+    store.upsert_exams(&exams).await.unwrap();
     let key = web::access_code_key(store).await.unwrap();
-    let people: Vec<_> = roster::parse(ROSTER)
+    let people: Vec<_> = roster::parse_roster(ROSTER)
         .unwrap()
         .into_iter()
         .map(|entry| {
@@ -416,23 +418,23 @@ async fn fill(store: &Sqlite) {
             (entry.person, hash)
         })
         .collect();
-    store.put_people(&people).await.unwrap();
+    store.upsert_people(&people).await.unwrap();
 }
 
-fn engine_settings() -> Settings {
-    Settings {
+fn engine_settings() -> EngineSettings {
+    EngineSettings {
         node: "test".into(),
-        bus: Local::alone("test".into()),
-        clock: Clock::system(),
+        bus: LocalBus::single_node("test".into()),
+        clock: EngineClock::system(),
         entropy: Arc::new(SystemEntropy),
-        limits: Limits {
+        limits: ConnectionLimits {
             frame_bytes: 16_384,
             answer_bytes: 1_048_576,
             commands_per_second: 20,
             burst: 40,
             unsaved: 256,
         },
-        flush: Flush {
+        flush: WriterSettings {
             max_delay: Duration::from_millis(5),
             attempts_max: 1000,
         },

@@ -151,6 +151,6 @@ async fn while_the_server_is_away_nothing_is_confirmed_or_forgotten() {
     let refusal = site.done(id, &ann, &announced).await.refusal();
     assert_eq!(refusal, (503, "unavailable".to_owned()));
     let late = site.now() + Duration::from_hours(25);
-    assert!(site.app.evidence.sweep(late).await.is_err());
+    assert!(site.app.evidence.remove_expired(late).await.is_err());
     assert_eq!(site.list(id, &tess).await.len(), 1);
 }

@@ -288,7 +288,13 @@ pub(crate) async fn old_files_are_removed_and_those_that_never_came<F: Future<Ou
     let stored = stored.iter().filter(|row| row["state"] == "stored").count();
 
     let after = |hours| site.now() + Duration::from_hours(hours);
-    let sweep = async |hours| site.app.evidence.sweep(after(hours)).await.unwrap();
+    let sweep = async |hours| {
+        site.app
+            .evidence
+            .remove_expired(after(hours))
+            .await
+            .unwrap()
+    };
     assert_eq!(sweep(23).await, 0);
     assert_eq!(site.files().len(), 2);
     assert_eq!(sweep(25).await, 3 - stored);

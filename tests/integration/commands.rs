@@ -34,7 +34,7 @@ async fn extend_all(server: &Server, staff: &str) -> (u16, Value) {
 
 async fn deadline(server: &Server, number: usize, attempt: &str) -> i64 {
     let client = server.login(number).await;
-    let view: AttemptView = client.view(attempt).await.unwrap();
+    let view: AttemptView = client.fetch_view(attempt).await.unwrap();
     view.deadline_at.expect("somebody has entered")
 }
 

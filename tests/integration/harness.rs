@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use invigil_client::{Client, protocol::rest::StartReply};
+use invigil_client::{ApiClient, protocol::rest::AttemptStartReply};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
@@ -196,16 +196,16 @@ impl Server {
     }
 
     /// A candidate who is signed in.
-    pub(crate) async fn login(&self, number: usize) -> Client {
-        Client::login(&self.base, &name(number), &code(number))
+    pub(crate) async fn login(&self, number: usize) -> ApiClient {
+        ApiClient::sign_in(&self.base, &name(number), &code(number))
             .await
             .unwrap_or_else(|error| panic!("{error:?}\n{}", self.said()))
     }
 
     /// A candidate who has started the attempt.
-    pub(crate) async fn begin(&self, number: usize) -> (Client, StartReply) {
+    pub(crate) async fn begin(&self, number: usize) -> (ApiClient, AttemptStartReply) {
         let client = self.login(number).await;
-        let started = client.start(EXAM, None).await.unwrap();
+        let started = client.start_attempt(EXAM, None).await.unwrap();
         (client, started)
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use invigil_client::{Console, Heard, protocol::proctor::ConsoleMessage};
+use invigil_client::{ConsoleClient, ConsoleUpdate, protocol::proctor::ProctorServerMessage};
 use serde_json::{Value, json};
 
 use crate::{
@@ -40,15 +40,17 @@ async fn status(database: &Database, attempt: &str) -> String {
 }
 
 /// Does something as a member of staff, until the console says what became of it.
-async fn command(console: &mut Console, id: &str, action: &str, attempt: &str, args: Value) {
+async fn command(console: &mut ConsoleClient, id: &str, action: &str, attempt: &str, args: Value) {
     let command = json!({
         "t": "command", "id": id, "action": action, "target": { "attempt": attempt }, "args": args,
     });
-    console.say(serde_json::from_value(command).unwrap()).await;
+    console
+        .send_message(serde_json::from_value(command).unwrap())
+        .await;
     let done = async {
         loop {
-            if let Some(Heard::Message(message)) = console.next().await
-                && let ConsoleMessage::Result(result) = *message
+            if let Some(ConsoleUpdate::Message(message)) = console.next_update().await
+                && let ProctorServerMessage::Result(result) = *message
                 && result.id == id
             {
                 return result;
@@ -96,7 +98,7 @@ async fn the_columns_of_an_attempt_follow_its_incidents() {
 
     let staff = server.staff().await;
     let incident = incident(&server, &staff, &attempt).await;
-    let mut console = Console::open(&format!("http://{}", server.address()), &staff);
+    let mut console = ConsoleClient::open(&format!("http://{}", server.address()), &staff);
     let args = json!({ "incident": incident, "verdict": "dismissed", "note": "a keyboard" });
     command(&mut console, "c1", "resolve", &attempt, args).await;
     assert!(!columns(&database, &attempt).await.3, "it is still flagged");

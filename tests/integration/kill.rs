@@ -8,7 +8,7 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use invigil_client::{Attempt, Client, Options, Ticket, Update};
+use invigil_client::{ApiClient, ClientAttempt, ClientOptions, ClientUpdate, Ticket};
 use serde_json::{Value, json};
 use tokio::{sync::watch, time::Instant};
 use tokio_util::task::TaskTracker;
@@ -36,13 +36,13 @@ struct Record {
     saved: Newest,
     unsaved: HashMap<Ticket, (String, u64)>,
     /// What nobody should be told here.
-    faults: Vec<Update>,
+    faults: Vec<ClientUpdate>,
     submitted: bool,
 }
 
 /// One candidate and the record of it.
 struct Candidate {
-    client: Client,
+    client: ApiClient,
     attempt: String,
     token: String,
     record: Arc<Mutex<Record>>,
@@ -58,7 +58,7 @@ impl Candidate {
     async fn stored(&self) -> Newest {
         let deadline = Instant::now() + PATIENCE;
         let stored = loop {
-            match self.client.answers(&self.attempt, &self.token).await {
+            match self.client.fetch_answers(&self.attempt, &self.token).await {
                 Ok(stored) => break stored,
                 Err(error) => assert!(Instant::now() < deadline, "no answers: {error:?}"),
             }
@@ -101,7 +101,7 @@ impl Candidate {
             assert_eq!(record.faults, [], "nobody else wrote");
             assert_eq!(stored, record.sent, "all that was sent is stored");
         }
-        let view = self.client.view(&self.attempt).await.unwrap();
+        let view = self.client.fetch_view(&self.attempt).await.unwrap();
         let given = view.deadline_at.unwrap() - self.deadline_at;
         let most = i64::try_from(away.as_millis()).unwrap();
         assert!(
@@ -125,7 +125,7 @@ enum Phase {
 
 /// Answers at random until it may hand in.
 async fn take(
-    mut attempt: Attempt,
+    mut attempt: ClientAttempt,
     record: Arc<Mutex<Record>>,
     mut phase: watch::Receiver<Phase>,
     mut dice: Dice,
@@ -141,7 +141,7 @@ async fn take(
             handed_in = true;
         }
         tokio::select! {
-            update = attempt.next() => match update {
+            update = attempt.next_update() => match update {
                 Some(update) => note(&mut record.lock().unwrap(), update),
                 None => return,
             },
@@ -151,7 +151,7 @@ async fn take(
                 let number = number + 1;
                 // Before it is on its way, so that it cannot be stored unnoticed.
                 record.lock().unwrap().sent.insert(question.clone(), number);
-                let ticket = attempt.answer(&question, json!(number.to_string())).await;
+                let ticket = attempt.answer_question(&question, json!(number.to_string())).await;
                 let unsaved = (question, number);
                 record.lock().unwrap().unsaved.insert(ticket, unsaved);
             }
@@ -159,9 +159,9 @@ async fn take(
     }
 }
 
-fn note(record: &mut Record, update: Update) {
+fn note(record: &mut Record, update: ClientUpdate) {
     match update {
-        Update::Saved(tickets) => {
+        ClientUpdate::Saved(tickets) => {
             for ticket in tickets {
                 if let Some((question, number)) = record.unsaved.remove(&ticket) {
                     let newest = record.saved.entry(question).or_default();
@@ -169,17 +169,19 @@ fn note(record: &mut Record, update: Update) {
                 }
             }
         }
-        Update::Submitted(_) => record.submitted = true,
-        Update::Refused { .. } | Update::Unheard { .. } | Update::Conflict { .. } => {
+        ClientUpdate::Submitted(_) => record.submitted = true,
+        ClientUpdate::Refused { .. }
+        | ClientUpdate::Unheard { .. }
+        | ClientUpdate::Conflict { .. } => {
             record.faults.push(update);
         }
         // What follows a hand-in closes with 1000.
-        Update::Closed { code, .. } if code != 1000 => record.faults.push(update),
-        Update::Closed { .. }
-        | Update::Entered(_)
-        | Update::Timing { .. }
-        | Update::Open { .. }
-        | Update::Message(_) => {}
+        ClientUpdate::Closed { code, .. } if code != 1000 => record.faults.push(update),
+        ClientUpdate::Closed { .. }
+        | ClientUpdate::Entered(_)
+        | ClientUpdate::Timing { .. }
+        | ClientUpdate::Open { .. }
+        | ClientUpdate::Message(_) => {}
     }
 }
 
@@ -191,12 +193,12 @@ async fn enter(
     tasks: &TaskTracker,
 ) -> Candidate {
     let (client, started) = server.begin(number).await;
-    let attempt = Attempt::take(&client, &started, Options::default(), tasks);
+    let attempt = ClientAttempt::connect(&client, &started, ClientOptions::default(), tasks);
     let record = Arc::new(Mutex::new(Record::default()));
     tasks.spawn(take(attempt, Arc::clone(&record), phase, dice));
     let view = until(
         "the clock to run",
-        || async { client.view(&started.attempt).await.unwrap() },
+        || async { client.fetch_view(&started.attempt).await.unwrap() },
         |view| view.deadline_at.is_some(),
     )
     .await;

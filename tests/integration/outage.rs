@@ -12,7 +12,9 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use invigil_client::{Attempt, Client, Options, Update, protocol::candidate::ServerMessage};
+use invigil_client::{
+    ApiClient, ClientAttempt, ClientOptions, ClientUpdate, protocol::candidate::ServerMessage,
+};
 use serde_json::json;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -40,29 +42,29 @@ struct Counts {
 }
 
 impl Counts {
-    fn note(&self, update: &Update) {
+    fn note(&self, update: &ClientUpdate) {
         let one = |count: &AtomicU64| count.fetch_add(1, Ordering::Relaxed);
         match update {
-            Update::Saved(tickets) => self
+            ClientUpdate::Saved(tickets) => self
                 .saved
                 .fetch_add(tickets.len() as u64, Ordering::Relaxed),
-            Update::Entered(_) => one(&self.entered),
-            Update::Message(message) if matches!(**message, ServerMessage::Health(_)) => {
+            ClientUpdate::Entered(_) => one(&self.entered),
+            ClientUpdate::Message(message) if matches!(**message, ServerMessage::Health(_)) => {
                 one(&self.warned)
             }
-            Update::Message(_) | Update::Timing { .. } => 0,
-            Update::Refused { .. }
-            | Update::Unheard { .. }
-            | Update::Conflict { .. }
-            | Update::Open { .. }
-            | Update::Submitted(_)
-            | Update::Closed { .. } => one(&self.faults),
+            ClientUpdate::Message(_) | ClientUpdate::Timing { .. } => 0,
+            ClientUpdate::Refused { .. }
+            | ClientUpdate::Unheard { .. }
+            | ClientUpdate::Conflict { .. }
+            | ClientUpdate::Open { .. }
+            | ClientUpdate::Submitted(_)
+            | ClientUpdate::Closed { .. } => one(&self.faults),
         };
     }
 }
 
 struct Candidate {
-    client: Client,
+    client: ApiClient,
     attempt: String,
     token: String,
     counts: Arc<Counts>,
@@ -71,7 +73,7 @@ struct Candidate {
 impl Candidate {
     /// The last answer that was sent is the newest that is stored.
     async fn check(&self) {
-        let stored = self.client.answers(&self.attempt, &self.token).await;
+        let stored = self.client.fetch_answers(&self.attempt, &self.token).await;
         let stored = stored.unwrap().answers;
         let newest = stored.values().map(|answer| answer.value.as_str().unwrap());
         let newest = newest.map(|value| value.parse::<u64>().unwrap()).max();
@@ -81,13 +83,13 @@ impl Candidate {
 }
 
 /// Answers the questions in turn, for as long as it may.
-async fn take(mut attempt: Attempt, counts: Arc<Counts>, answering: Arc<AtomicBool>) {
+async fn take(mut attempt: ClientAttempt, counts: Arc<Counts>, answering: Arc<AtomicBool>) {
     let mut pace = tokio::time::interval(PACE);
     pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut number = 0;
     loop {
         tokio::select! {
-            update = attempt.next() => match update {
+            update = attempt.next_update() => match update {
                 Some(update) => counts.note(&update),
                 None => return,
             },
@@ -95,7 +97,7 @@ async fn take(mut attempt: Attempt, counts: Arc<Counts>, answering: Arc<AtomicBo
                 if answering.load(Ordering::Relaxed) {
                     let value = json!(number.to_string());
                     counts.sent.fetch_add(1, Ordering::Relaxed);
-                    attempt.answer(&question(number % QUESTIONS), value).await;
+                    attempt.answer_question(&question(number % QUESTIONS), value).await;
                     number += 1;
                 }
             }
@@ -110,7 +112,7 @@ async fn enter(
     tasks: &TaskTracker,
 ) -> Candidate {
     let (client, started) = server.begin(number).await;
-    let attempt = Attempt::take(&client, &started, Options::default(), tasks);
+    let attempt = ClientAttempt::connect(&client, &started, ClientOptions::default(), tasks);
     let counts = Arc::default();
     tasks.spawn(take(attempt, Arc::clone(&counts), Arc::clone(answering)));
     Candidate {

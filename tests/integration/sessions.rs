@@ -5,10 +5,10 @@ use std::time::Duration;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use invigil::{
     domain::{id::PersonId, time::Timestamp},
-    store::{Catalog as _, sqlite::Sqlite},
-    web::token::{AttemptToken, Tokens},
+    store::{CatalogStore as _, sqlite::SqliteStore},
+    web::token::{AttemptToken, TokenSigner},
 };
-use invigil_client::{Client, Paper, protocol::rest::AttemptView};
+use invigil_client::{ApiClient, AttemptPaper, protocol::rest::AttemptView};
 use serde_json::{Value, json};
 
 use crate::{
@@ -21,10 +21,10 @@ fn answer(seq: u64, question: &str, value: &str) -> Value {
 }
 
 /// The attempt, once it is handed in.
-async fn handed_in(client: &Client, attempt: &str) -> AttemptView {
+async fn handed_in(client: &ApiClient, attempt: &str) -> AttemptView {
     until(
         "the hand-in",
-        async || client.view(attempt).await.unwrap(),
+        async || client.fetch_view(attempt).await.unwrap(),
         |view| {
             let status = serde_json::to_value(view.status).unwrap();
             status != "in_progress" && status != "started"
@@ -46,7 +46,7 @@ async fn a_second_tab_takes_over() {
     assert_eq!(first.closed().await, 4509);
     second.say(answer(1, &question(1), "second")).await;
     assert_eq!(second.wait_for("saved").await["seq"], 1);
-    let stored = client.answers(&started.attempt, &started.token).await;
+    let stored = client.fetch_answers(&started.attempt, &started.token).await;
     let stored = stored.unwrap().answers;
     assert_eq!(stored[&question(0)].value, "first");
     assert_eq!(stored[&question(1)].value, "second");
@@ -59,15 +59,19 @@ async fn a_token_that_is_not_right_opens_nothing() {
     let server = site.start().await;
     let (_, started) = server.begin(0).await;
     assert!(server.stop().await.success());
-    let store = Sqlite::open(&site.path("data")).await.unwrap();
-    let secret = store.secret("attempt-token", &[0; 32]).await.unwrap();
+    let store = SqliteStore::open(&site.path("data")).await.unwrap();
+    let secret = store
+        .ensure_secret("attempt-token", &[0; 32])
+        .await
+        .unwrap();
     store.close().await;
-    let right = Tokens::new(&secret, Duration::from_mins(1));
+    let right = TokenSigner::new(&secret, Duration::from_mins(1));
     let now = Timestamp::from_ms(now_ms());
     let said = right.verify(&started.token, now).unwrap();
     let person = PersonId::from(name(0));
-    let expired = Tokens::new(&secret, Duration::ZERO).sign(said.attempt, person.clone(), now);
-    let foreign = Tokens::new(&[7; 32], Duration::from_mins(1)).sign(said.attempt, person, now);
+    let expired = TokenSigner::new(&secret, Duration::ZERO).sign(said.attempt, person.clone(), now);
+    let foreign =
+        TokenSigner::new(&[7; 32], Duration::from_mins(1)).sign(said.attempt, person, now);
     let other = AttemptToken {
         person: PersonId::from(name(1)),
         ..said
@@ -93,12 +97,12 @@ async fn what_is_anothers_does_not_exist() {
     let (second, _) = server.begin(1).await;
     for part in ["", "/answers", "/result", "/receipt"] {
         let path = format!("/api/v1/attempts/{}{part}", mine.attempt);
-        let Err(invigil_client::Error::Refused(problem)) = second.get(&path).await else {
+        let Err(invigil_client::Error::Refused(problem)) = second.get_json(&path).await else {
             panic!("{path} is told to another");
         };
         assert_eq!(problem.status, 404, "{path}");
     }
-    first.view(&mine.attempt).await.unwrap();
+    first.fetch_view(&mine.attempt).await.unwrap();
     assert!(server.stop().await.success());
 }
 
@@ -136,7 +140,11 @@ async fn time_hands_in_while_the_candidate_is_there() {
     assert_eq!(socket.wait_for("saved").await["seq"], 1);
     let submitted = socket.wait_for("submitted").await;
     assert_eq!(submitted["handed_in"], "time");
-    let deadline_at = client.view(&started.attempt).await.unwrap().deadline_at;
+    let deadline_at = client
+        .fetch_view(&started.attempt)
+        .await
+        .unwrap()
+        .deadline_at;
     assert!(submitted["at"].as_i64() >= deadline_at, "{submitted}");
     assert_eq!(socket.closed().await, 1000);
     let (mut late, _) = Socket::hello(&server, &started.token, None).await;
@@ -234,13 +242,13 @@ async fn the_lobby_opens_on_time() {
     socket.say(answer(1, &question(0), "early")).await;
     assert_eq!(socket.wait_for("refused").await["code"], "not_open");
     let url = welcome["paper"]["url"].as_str().unwrap();
-    let paper = client.paper(url, &started.token).await.unwrap();
-    let Paper::Sealed(sealed) = paper else {
+    let paper = client.fetch_paper(url, &started.token).await.unwrap();
+    let AttemptPaper::Sealed(sealed) = paper else {
         panic!("an open paper in the lobby");
     };
     let open = socket.wait_for("open").await;
     assert!(now_ms() >= welcome["attempt"]["opens_at"].as_i64().unwrap());
-    let sections = Client::unseal(&sealed, open["key"].as_str().unwrap()).unwrap();
+    let sections = ApiClient::unseal_paper(&sealed, open["key"].as_str().unwrap()).unwrap();
     assert_eq!(sections[0].questions.len(), 3);
     socket.say(answer(2, &question(0), "it")).await;
     assert_eq!(socket.wait_for("saved").await["t"], "saved");

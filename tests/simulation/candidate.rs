@@ -10,20 +10,20 @@ use std::{
 use invigil::{
     domain::{
         id::AttemptId,
-        person::{ExamScope, Groups, Person, Role},
+        person::{ExamScope, GroupSet, PersonRole, RosterPerson},
     },
     engine::{
-        Closing, Engine, Entry, ExchangeRefusal, Handle, Opened, Opening, OpeningRefusal, Outbox,
-        Outgoing,
+        ActorHandle, CloseReason, ConnectRefusal, ConnectRequest, Connected, Engine,
+        ExchangeRefusal, JoinRequest, Outbox, OutboxItem,
     },
 };
 use invigil_client::{
-    Command, Ticket, Update,
-    core::Core,
+    ClientCommand, ClientUpdate, Ticket,
+    core::ClientCore,
     protocol::{
-        candidate::{AttemptStatus, ClientMessage, Heartbeat, ServerMessage},
+        candidate::{AttemptStatus, CandidateHeartbeat, ClientMessage, ServerMessage},
         code::CloseCode,
-        paper::StoredAnswers,
+        paper::RecordedAnswers,
     },
 };
 use rust_decimal::Decimal;
@@ -54,14 +54,14 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 const READ_AFTER: Duration = Duration::from_millis(200);
 
 /// Somebody of the exam.
-pub(crate) fn person(id: &str, role: Role) -> Person {
-    Person {
+pub(crate) fn person(id: &str, role: PersonRole) -> RosterPerson {
+    RosterPerson {
         id: id.into(),
         name: id.to_owned(),
         email: String::new(),
         role,
         exams: ExamScope::All,
-        groups: Groups::default(),
+        groups: GroupSet::default(),
         time_factor: Decimal::ONE,
         extra_time: Duration::ZERO,
     }
@@ -72,7 +72,7 @@ pub(crate) struct Candidate {
     stage: Arc<Stage>,
     number: usize,
     dice: Dice,
-    core: Core,
+    core: ClientCore,
     attempt: AttemptId,
     /// Answers so far; the next one's value.
     count: Count,
@@ -89,7 +89,7 @@ pub(crate) struct Candidate {
 /// What a connection is made of, at the client's end.
 struct Line {
     up: mpsc::Sender<ClientMessage>,
-    down: mpsc::Receiver<Outgoing>,
+    down: mpsc::Receiver<OutboxItem>,
     /// Carries both ways; what is under way is lost with it.
     _carriers: JoinSet<()>,
 }
@@ -107,7 +107,7 @@ pub(crate) async fn take(stage: Arc<Stage>, number: usize, mut dice: Dice) {
         stage,
         number,
         dice,
-        core: Core::new(),
+        core: ClientCore::new(),
         attempt,
         count: 0,
         unknown: BTreeMap::new(),
@@ -122,12 +122,15 @@ pub(crate) async fn take(stage: Arc<Stage>, number: usize, mut dice: Dice) {
 }
 
 async fn start(stage: &Arc<Stage>, number: usize, dice: &mut Dice) -> AttemptId {
-    let candidate = person(&format!("c{number}"), Role::Candidate);
+    let candidate = person(&format!("c{number}"), PersonRole::Candidate);
     loop {
         if let Some(node) = stage.pick(dice) {
             let (engine, who) = (node.engine.clone(), candidate.clone());
-            let starting =
-                tokio::spawn(async move { engine.start(&who, &EXAM.into(), None, ADDRESS).await });
+            let starting = tokio::spawn(async move {
+                engine
+                    .start_attempt(&who, &EXAM.into(), None, ADDRESS)
+                    .await
+            });
             if let Ok(Ok(Ok(started))) = timeout(EXCHANGE_MAX, starting).await {
                 return started.identity.id;
             }
@@ -163,7 +166,7 @@ impl Candidate {
                 continue;
             };
             if let Some(stored) = read(node, self.attempt).await {
-                for update in self.core.recorded(&stored) {
+                for update in self.core.apply_record(&stored) {
                     self.note_end(update);
                 }
             }
@@ -171,8 +174,8 @@ impl Candidate {
     }
 
     /// Most of what is void then never arrived.
-    fn note_end(&mut self, update: Update) {
-        if let Update::Unheard { ticket } = update {
+    fn note_end(&mut self, update: ClientUpdate) {
+        if let ClientUpdate::Unheard { ticket } = update {
             self.refused(ticket);
         } else {
             self.note(vec![update]);
@@ -183,11 +186,11 @@ impl Candidate {
     async fn exchange(&mut self, node: &Node) {
         self.stage.count("exchanges");
         let (engine, switch) = (node.engine.clone(), node.switch.clone());
-        let (attempt, request) = (self.attempt, self.core.exchange());
+        let (attempt, request) = (self.attempt, self.core.exchange_request());
         let json = serde_json::to_string(&request).unwrap();
         let asking = tokio::spawn(async move {
             switch.is_on().await;
-            let reply = engine.exchange(attempt, request, &json, ADDRESS).await;
+            let reply = engine.run_exchange(attempt, request, &json, ADDRESS).await;
             switch.is_on().await;
             reply
         });
@@ -198,13 +201,13 @@ impl Candidate {
                     AttemptStatus::Submitted | AttemptStatus::AutoSubmitted | AttemptStatus::Graded
                 );
                 self.stage.let_in(self.attempt);
-                let updates = self.core.exchanged(*reply);
+                let updates = self.core.apply_exchange_reply(*reply);
                 return self.note(updates);
             }
             Ok(Ok(Err(refusal))) => Some(refusal),
             Ok(Err(_)) | Err(_) => None,
         };
-        self.core.disconnected();
+        self.core.mark_disconnected();
         match refusal {
             Some(ExchangeRefusal::Closed) => self.over = true,
             Some(ExchangeRefusal::AnotherDevice) => self.locked_out(),
@@ -219,8 +222,8 @@ impl Candidate {
 
     /// One connection, as long as it holds.
     async fn connect(&mut self, node: &Node) {
-        let hello = self.core.hello("token");
-        let entry = Entry {
+        let hello = self.core.hello_message("token");
+        let entry = JoinRequest {
             resume: hello
                 .resume
                 .map(|resume| (resume.session.into(), resume.next_seq)),
@@ -228,8 +231,8 @@ impl Candidate {
             asked_at: Some(node.engine.now()),
         };
         let outbox = Arc::new(Outbox::default());
-        let opening = Opening {
-            entry,
+        let opening = ConnectRequest {
+            join: entry,
             device: None,
             outbox: Arc::clone(&outbox),
             until: Instant::now() + OPEN_MAX,
@@ -241,10 +244,10 @@ impl Candidate {
                 self.stage.let_in(self.attempt);
                 let line = Line::new(&self.stage, node, &handle, opened, outbox);
                 self.talk(node, line).await;
-                self.core.disconnected();
+                self.core.mark_disconnected();
                 hang_up(node.clone(), handle, opened, self.dice.next() % 3_000);
             }
-            Ok(Ok(Err(OpeningRefusal(closing)))) => self.closed(&closing),
+            Ok(Ok(Err(ConnectRefusal(closing)))) => self.closed(&closing),
             // The client gives up, and tries another node.
             Ok(Err(_)) | Err(_) => self.stage.count("openings given up"),
         }
@@ -260,7 +263,7 @@ impl Candidate {
             if record.is_none() && self.core.is_in_doubt() {
                 record = Some(Box::pin(read(node.clone(), self.attempt)));
             }
-            for message in self.core.due() {
+            for message in self.core.due_messages() {
                 if self.stage.world.is(Mutation::ClientTrustsTheWire) {
                     self.trust();
                 }
@@ -273,15 +276,15 @@ impl Candidate {
                 outgoing = line.down.recv() => {
                     heard_at = Instant::now();
                     match outgoing {
-                        Some(Outgoing::Message(message)) => self.hear(message),
-                        Some(Outgoing::Close(closing)) => return self.closed(&closing),
+                        Some(OutboxItem::Message(message)) => self.hear(message),
+                        Some(OutboxItem::Close(closing)) => return self.closed(&closing),
                         None => return,
                     }
                 }
                 stored = finished(&mut record) => {
                     record = None;
                     if let Some(stored) = stored {
-                        let updates = self.core.recorded(&stored);
+                        let updates = self.core.apply_record(&stored);
                         self.note(updates);
                     }
                 }
@@ -323,14 +326,14 @@ impl Candidate {
                 self.submits_at = None;
                 // What comes after it would be refused.
                 self.count = Count::MAX;
-                self.core.push(Command::Submit);
+                self.core.push_command(ClientCommand::Submit);
             }
             _ if self.count == Count::MAX => {}
             _ => {
                 let question = format!("q{}", self.dice.below(QUESTIONS));
                 if self.dice.below(6) == 0 {
                     let on = self.dice.below(2) == 0;
-                    self.core.push(Command::Flag { question, on });
+                    self.core.push_command(ClientCommand::Flag { question, on });
                 } else {
                     self.answer(question);
                 }
@@ -341,7 +344,7 @@ impl Candidate {
     fn answer(&mut self, question: String) {
         self.count += 1;
         self.stage.count("answers");
-        let ticket = self.core.push(Command::Answer {
+        let ticket = self.core.push_command(ClientCommand::Answer {
             question: question.clone(),
             value: json!(self.count.to_string()),
         });
@@ -351,28 +354,28 @@ impl Candidate {
     }
 
     fn hear(&mut self, message: ServerMessage) {
-        let updates = self.core.receive(message);
+        let updates = self.core.handle_message(message);
         self.note(updates);
     }
 
-    fn note(&mut self, updates: Vec<Update>) {
+    fn note(&mut self, updates: Vec<ClientUpdate>) {
         for update in updates {
             match update {
-                Update::Saved(tickets) => {
+                ClientUpdate::Saved(tickets) => {
                     for ticket in tickets {
                         if let Some((question, count)) = self.unknown.remove(&ticket) {
                             self.told(&question, count);
                         }
                     }
                 }
-                Update::Refused { ticket, .. } => self.refused(ticket),
-                Update::Unheard { ticket } => {
+                ClientUpdate::Refused { ticket, .. } => self.refused(ticket),
+                ClientUpdate::Unheard { ticket } => {
                     if let Some((question, count)) = self.unknown.get(&ticket) {
                         self.unheard(question, *count);
                     }
                     self.refused(ticket);
                 }
-                Update::Conflict {
+                ClientUpdate::Conflict {
                     ticket, question, ..
                 } => {
                     self.stage.count("conflicts");
@@ -382,18 +385,18 @@ impl Candidate {
                         self.answer(question);
                     }
                 }
-                Update::Submitted(submitted) => {
+                ClientUpdate::Submitted(submitted) => {
                     self.over = true;
                     let attempt = self.attempt;
                     self.stage.world.oracle(|oracle, tables| {
                         oracle.submitted(attempt, &submitted.receipt, tables);
                     });
                 }
-                Update::Entered(_)
-                | Update::Timing { .. }
-                | Update::Open { .. }
-                | Update::Message(_)
-                | Update::Closed { .. } => {}
+                ClientUpdate::Entered(_)
+                | ClientUpdate::Timing { .. }
+                | ClientUpdate::Open { .. }
+                | ClientUpdate::Message(_)
+                | ClientUpdate::Closed { .. } => {}
             }
         }
     }
@@ -435,7 +438,7 @@ impl Candidate {
         }
     }
 
-    fn closed(&mut self, closing: &Closing) {
+    fn closed(&mut self, closing: &CloseReason) {
         self.stage.count(closing.code.as_str());
         if closing.code == CloseCode::Forbidden
             && closing.detail.as_deref() == Some("another_device")
@@ -449,16 +452,17 @@ impl Candidate {
             // told to make room all the same, and a person goes on there.
             let makes_room = closing.code == CloseCode::Superseded
                 && crate::oracle::is_released(tables, attempt);
-            oracle.check(self.over || closing.code.reconnects() || makes_room, || {
-                format!("attempt {attempt}: closed for good with {closing:?}")
-            });
+            oracle.check(
+                self.over || closing.code.allows_reconnect() || makes_room,
+                || format!("attempt {attempt}: closed for good with {closing:?}"),
+            );
         });
     }
 
     /// Another device has the attempt, or had it: staff must let this one in.
     fn locked_out(&mut self) {
         self.stage.lock_out(self.attempt);
-        let hello = self.core.hello("token");
+        let hello = self.core.hello_message("token");
         let mine = hello.resume.map(|resume| resume.session);
         self.stage.world.oracle(|oracle, tables| {
             oracle.another_device(self.attempt, mine.as_deref(), tables);
@@ -519,9 +523,9 @@ async fn intrude(stage: Arc<Stage>, attempt: AttemptId, mut dice: Dice) {
 }
 
 /// What somebody sends who was never in.
-pub(crate) fn new_device(node: &Node) -> Opening {
-    Opening {
-        entry: Entry {
+pub(crate) fn new_device(node: &Node) -> ConnectRequest {
+    ConnectRequest {
+        join: JoinRequest {
             resume: None,
             address: ADDRESS,
             asked_at: Some(node.engine.now()),
@@ -533,11 +537,11 @@ pub(crate) fn new_device(node: &Node) -> Opening {
 }
 
 /// The stored answers, by way of a node, after a moment.
-async fn read(node: Node, attempt: AttemptId) -> Option<StoredAnswers> {
+async fn read(node: Node, attempt: AttemptId) -> Option<RecordedAnswers> {
     sleep(READ_AFTER).await;
     let reading = tokio::spawn(async move {
         node.switch.is_on().await;
-        let stored = node.engine.answers(attempt).await;
+        let stored = node.engine.current_answers(attempt).await;
         node.switch.is_on().await;
         stored.ok().flatten()
     });
@@ -553,9 +557,9 @@ async fn finished<T>(asked: &mut Option<impl Future<Output = T> + Unpin>) -> T {
 }
 
 fn heartbeat(n: u64) -> ClientMessage {
-    ClientMessage::Heartbeat(Heartbeat {
+    ClientMessage::Heartbeat(CandidateHeartbeat {
         n,
-        ..Heartbeat::default()
+        ..CandidateHeartbeat::default()
     })
 }
 
@@ -564,28 +568,28 @@ async fn open(
     stage: Arc<Stage>,
     node: Node,
     attempt: AttemptId,
-    opening: Opening,
-) -> Result<Result<(Handle, Opened), OpeningRefusal>, oneshot::error::RecvError> {
+    opening: ConnectRequest,
+) -> Result<Result<(ActorHandle, Connected), ConnectRefusal>, oneshot::error::RecvError> {
     let (reply, opened) = oneshot::channel();
     tokio::spawn(async move {
         sleep(stage.network.latency()).await;
         node.switch.is_on().await;
         let engine: &Engine = &node.engine;
-        let outcome = engine.open(attempt, opening).await;
+        let outcome = engine.connect_candidate(attempt, opening).await;
         node.switch.is_on().await;
         if let Err(Ok((handle, opened))) = reply.send(outcome) {
-            handle.gone(opened.connection).await;
+            handle.report_disconnect(opened.connection).await;
         }
     });
     opened.await
 }
 
 /// The node learns that a connection is gone, sooner or later.
-fn hang_up(node: Node, handle: Handle, opened: Opened, late_ms: u64) {
+fn hang_up(node: Node, handle: ActorHandle, opened: Connected, late_ms: u64) {
     tokio::spawn(async move {
         sleep(Duration::from_millis(late_ms)).await;
         node.switch.is_on().await;
-        handle.gone(opened.connection).await;
+        handle.report_disconnect(opened.connection).await;
     });
 }
 
@@ -593,8 +597,8 @@ impl Line {
     fn new(
         stage: &Arc<Stage>,
         node: &Node,
-        handle: &Handle,
-        opened: Opened,
+        handle: &ActorHandle,
+        opened: Connected,
         outbox: Arc<Outbox>,
     ) -> Self {
         let mut carriers = JoinSet::new();
@@ -608,7 +612,9 @@ impl Line {
             while let Some(message) = sent.recv().await {
                 sleep(network.latency()).await;
                 switch.is_on().await;
-                handle.client(opened.connection, message).await;
+                handle
+                    .deliver_client_message(opened.connection, message)
+                    .await;
             }
         });
         let (said, down) = mpsc::channel(1_024);

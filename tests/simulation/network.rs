@@ -12,7 +12,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use invigil::{
-    cluster::{self, Heard, To},
+    cluster::{self, BusEvent, BusRecipient},
     domain::id::{AttemptId, NodeId},
 };
 use serde::Deserialize;
@@ -181,8 +181,8 @@ impl Bus {
     }
 
     /// Tells the oracle who asks whom to let an attempt go, and who says that it did.
-    fn overhear(&self, to: &To, message: &[u8]) {
-        let To::Node(to) = to else {
+    fn overhear(&self, to: &BusRecipient, message: &[u8]) {
+        let BusRecipient::Node(to) = to else {
             return;
         };
         let body = rmp_serde::from_slice::<Said>(message).map(|said| said.body);
@@ -213,7 +213,7 @@ struct Said {
 
 #[async_trait]
 impl cluster::Bus for Bus {
-    fn send(&self, to: To, message: Bytes) {
+    fn send(&self, to: BusRecipient, message: Bytes) {
         self.overhear(&to, &message);
         let (network, switch) = (Arc::clone(&self.network), self.inbox.switch.clone());
         let nodes: Vec<Arc<Inbox>> = lock(&network.nodes).iter().map(Arc::clone).collect();
@@ -224,8 +224,8 @@ impl cluster::Bus for Bus {
             }
             for inbox in &nodes {
                 let wanted = match &to {
-                    To::All => true,
-                    To::Node(node) => inbox.node == *node,
+                    BusRecipient::All => true,
+                    BusRecipient::Node(node) => inbox.node == *node,
                 };
                 if wanted {
                     network.carry(inbox, &message);
@@ -234,18 +234,18 @@ impl cluster::Bus for Bus {
         });
     }
 
-    async fn hear(&self) -> Heard {
+    async fn next_event(&self) -> BusEvent {
         self.inbox.switch.is_on().await;
         let mut coming = self.coming.lock().await;
         loop {
             if self.inbox.missed.swap(false, Ordering::Relaxed) {
-                return Heard::Gap;
+                return BusEvent::Gap;
             }
             tokio::select! {
                 biased;
                 () = self.inbox.told.notified() => {}
                 message = coming.recv() => if let Some(message) = message {
-                    return Heard::Message(message);
+                    return BusEvent::Message(message);
                 },
             }
         }

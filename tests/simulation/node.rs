@@ -7,7 +7,9 @@ use std::{
 
 use invigil::{
     domain::id::NodeId,
-    engine::{Clock, Engine, Entropy, Flush, Limits, Settings},
+    engine::{
+        ConnectionLimits, Engine, EngineClock, EngineSettings, EntropySource, WriterSettings,
+    },
     telemetry::metrics::Metrics,
 };
 use tokio::sync::Notify;
@@ -106,7 +108,7 @@ pub(crate) struct Node {
 /// Random numbers that come again.
 struct Seeded(Mutex<Dice>);
 
-impl Entropy for Seeded {
+impl EntropySource for Seeded {
     fn fill(&self, bytes: &mut [u8]) -> Result<(), getrandom::Error> {
         let mut dice = lock(&self.0);
         for chunk in bytes.chunks_mut(8) {
@@ -143,19 +145,19 @@ impl Node {
         let anchor = world.now() + skew + ahead - Duration::from_millis(200);
         let entropy = Arc::new(Seeded(Mutex::new(dice.fork())));
         loop {
-            let settings = Settings {
+            let settings = EngineSettings {
                 node: node.clone(),
                 bus: Bus::connect(world, network, node.clone(), switch.clone()),
-                clock: Clock::at(anchor),
-                entropy: Arc::clone(&entropy) as Arc<dyn Entropy>,
-                limits: Limits {
+                clock: EngineClock::starting_at(anchor),
+                entropy: Arc::clone(&entropy) as Arc<dyn EntropySource>,
+                limits: ConnectionLimits {
                     frame_bytes: 16_384,
                     answer_bytes: 1_048_576,
                     commands_per_second: 20,
                     burst: 40,
                     unsaved: 256,
                 },
-                flush: Flush {
+                flush: WriterSettings {
                     max_delay: Duration::from_millis(5),
                     attempts_max: 1 + dice.below(8),
                 },

@@ -3,10 +3,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use invigil::domain::{attempt::Status, id::AttemptId, person::Role};
+use invigil::domain::{attempt::LifecycleStatus, id::AttemptId, person::PersonRole};
 use invigil_client::protocol::{
-    candidate::NoticeLevel,
-    proctor::{ActionName, Args, Command, CommandResult, Target},
+    candidate::NoticePriority,
+    proctor::{ActionName, CommandArgs, CommandResult, CommandTarget, ProctorCommand},
 };
 use tokio::time::{sleep, timeout};
 
@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Commands until nothing is left that could be commanded.
 pub(crate) async fn act(stage: Arc<Stage>, mut dice: Dice) {
-    let mut given: Vec<Command> = Vec::new();
+    let mut given: Vec<ProctorCommand> = Vec::new();
     for number in 0.. {
         // Who waits for help after the faults does not wait long.
         let most_ms = if stage.network.is_calm() {
@@ -64,50 +64,50 @@ pub(crate) async fn act(stage: Arc<Stage>, mut dice: Dice) {
     }
 }
 
-fn command(stage: &Stage, number: u64, dice: &mut Dice) -> Command {
+fn command(stage: &Stage, number: u64, dice: &mut Dice) -> ProctorCommand {
     let (attempts, paused) = stage.world.oracle(|_, tables| {
         let rows = tables.attempts.iter();
-        let paused = rows.filter(|(_, row)| row.control.status == Status::Paused);
+        let paused = rows.filter(|(_, row)| row.control.status == LifecycleStatus::Paused);
         let paused: Vec<AttemptId> = paused.map(|(id, _)| *id).collect();
         let attempts = tables.attempts.keys().map(ToString::to_string);
         (attempts.collect::<Vec<_>>(), paused)
     });
     let mut target = if attempts.is_empty() || dice.below(2) == 0 {
-        Target::Exam(EXAM.to_owned())
+        CommandTarget::Exam(EXAM.to_owned())
     } else {
-        Target::Attempt(dice.pick(&attempts).clone())
+        CommandTarget::Attempt(dice.pick(&attempts).clone())
     };
     // More time, and pauses, for a while only, or the exam would never end.
     let (action, args) = match dice.below(4) {
         _ if !paused.is_empty() && (number >= 6 || dice.below(2) == 0) => {
             // Who is paused is seen on the board.
             if dice.below(2) == 0 {
-                target = Target::Attempt(dice.pick(&paused).to_string());
+                target = CommandTarget::Attempt(dice.pick(&paused).to_string());
             }
-            (ActionName::Resume, Args::default())
+            (ActionName::Resume, CommandArgs::default())
         }
         0 if number < 6 => {
             let ms = Some(2_000);
             (
                 ActionName::Extend,
-                Args {
+                CommandArgs {
                     ms,
-                    ..Args::default()
+                    ..CommandArgs::default()
                 },
             )
         }
-        1 if number < 6 => (ActionName::Pause, Args::default()),
+        1 if number < 6 => (ActionName::Pause, CommandArgs::default()),
         _ => {
-            let args = Args {
+            let args = CommandArgs {
                 text: Some("Please read question 2 again.".to_owned()),
-                level: Some(NoticeLevel::Info),
+                level: Some(NoticePriority::Info),
                 ack: Some(false),
-                ..Args::default()
+                ..CommandArgs::default()
             };
             (ActionName::Message, args)
         }
     };
-    Command {
+    ProctorCommand {
         id: format!("command-{number}"),
         target,
         action,
@@ -116,23 +116,30 @@ fn command(stage: &Stage, number: u64, dice: &mut Dice) -> Command {
 }
 
 /// Lets candidates in that were refused for a second device.
-fn release(attempts: &[AttemptId], number: u64) -> Command {
-    Command {
+fn release(attempts: &[AttemptId], number: u64) -> ProctorCommand {
+    ProctorCommand {
         id: format!("command-{number}"),
-        target: Target::Attempts(attempts.iter().map(ToString::to_string).collect()),
+        target: CommandTarget::Attempts(attempts.iter().map(ToString::to_string).collect()),
         action: ActionName::Release,
-        args: Args::default(),
+        args: CommandArgs::default(),
     }
 }
 
 /// None: nothing is known of it.
-async fn give(stage: &Arc<Stage>, command: &Command, dice: &mut Dice) -> Option<CommandResult> {
+async fn give(
+    stage: &Arc<Stage>,
+    command: &ProctorCommand,
+    dice: &mut Dice,
+) -> Option<CommandResult> {
     let node = stage.pick(dice)?;
     let command = command.clone();
     let doing = tokio::spawn(async move {
         node.switch.is_on().await;
-        let pat = person(PAT, Role::Proctor);
-        let result = node.engine.command(&pat, &|_| true, command, &|_| ()).await;
+        let pat = person(PAT, PersonRole::Proctor);
+        let result = node
+            .engine
+            .run_command(&pat, &|_| true, command, &|_| ())
+            .await;
         node.switch.is_on().await;
         result
     });
@@ -140,12 +147,14 @@ async fn give(stage: &Arc<Stage>, command: &Command, dice: &mut Dice) -> Option<
 }
 
 /// What is not named as failed was done.
-fn note(stage: &Stage, command: &Command, result: &CommandResult) {
+fn note(stage: &Stage, command: &ProctorCommand, result: &CommandResult) {
     stage.world.oracle(|oracle, tables| {
         let targets = match &command.target {
-            Target::Attempt(attempt) => vec![attempt.parse().unwrap()],
-            Target::Attempts(attempts) => attempts.iter().map(|id| id.parse().unwrap()).collect(),
-            Target::Exam(_) => tables.targets(&PAT.into(), &command.id),
+            CommandTarget::Attempt(attempt) => vec![attempt.parse().unwrap()],
+            CommandTarget::Attempts(attempts) => {
+                attempts.iter().map(|id| id.parse().unwrap()).collect()
+            }
+            CommandTarget::Exam(_) => tables.targets(&PAT.into(), &command.id),
         };
         for attempt in targets {
             let name = attempt.to_string();

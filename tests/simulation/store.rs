@@ -13,9 +13,10 @@ use invigil::{
         time::Timestamp,
     },
     store::{
-        AnswerRow, AttemptStore, AttemptWrite, CandidateScope, Catalog, CommandState, Credentials,
-        Error, GradeRow, LoginTry, NewAttempt, NewLogin, Owner, Person, ResultLine, Started,
-        StoredExam, Summary, Take, TimelineRow, Whose, Written,
+        AcquireOutcome, AnswerRow, AttemptOwner, AttemptStore, AttemptSummary, AttemptWrite,
+        CandidateScope, CatalogStore, CommandState, Error, GradeRow, LoginRow, NewAttempt,
+        OverdueScope, PersonCredentials, ResultLine, RosterPerson, SignInOutcome, StartOutcome,
+        StoredExam, TimelineRow, WriteOutcome,
     },
 };
 
@@ -123,17 +124,17 @@ impl Store {
 
 #[async_trait]
 impl AttemptStore for Store {
-    async fn start(&self, new: NewAttempt) -> Result<Started, Error> {
+    async fn start_attempt(&self, new: NewAttempt) -> Result<StartOutcome, Error> {
         self.call(|tables| tables.start(new)).await
     }
 
-    async fn take(
+    async fn acquire_attempt(
         &self,
         attempt: AttemptId,
         node: &NodeId,
         living: &[NodeId],
         from: Option<u64>,
-    ) -> Result<Option<Take>, Error> {
+    ) -> Result<Option<AcquireOutcome>, Error> {
         let read = self
             .world
             .oracle(|_, tables| tables.attempts.get(&attempt).cloned());
@@ -144,7 +145,7 @@ impl AttemptStore for Store {
         let mut take = self
             .call(|tables| tables.take(attempt, node, living, from, world))
             .await?;
-        if let (Some(Take::Taken(taken)), Some(read), true) =
+        if let (Some(AcquireOutcome::Acquired(taken)), Some(read), true) =
             (&mut take, read, world.is(Mutation::TakeReadsFirst))
         {
             taken.progress = read.progress;
@@ -154,11 +155,11 @@ impl AttemptStore for Store {
         Ok(take)
     }
 
-    async fn owners(&self, attempts: &[AttemptId]) -> Result<Vec<Owner>, Error> {
+    async fn read_owners(&self, attempts: &[AttemptId]) -> Result<Vec<AttemptOwner>, Error> {
         self.call(|tables| tables.owners(attempts)).await
     }
 
-    async fn save(&self, batch: &[AttemptWrite]) -> Result<Vec<Written>, Error> {
+    async fn save_batch(&self, batch: &[AttemptWrite]) -> Result<Vec<WriteOutcome>, Error> {
         self.travel().await;
         let fate = self.fate();
         if self.network.is_store_away() || fate == Fate::FailsBefore {
@@ -166,7 +167,7 @@ impl AttemptStore for Store {
         }
         if self.world.is(Mutation::AckBeforeCommit) {
             self.save_late(batch, 600);
-            return Ok(vec![Written::Saved; batch.len()]);
+            return Ok(vec![WriteOutcome::Saved; batch.len()]);
         }
         if fate == Fate::FailsAndComesLate {
             self.save_late(batch, 3_000);
@@ -184,27 +185,27 @@ impl AttemptStore for Store {
             return Err(away());
         }
         if self.world.is(Mutation::FencedCalledSaved) {
-            return Ok(vec![Written::Saved; batch.len()]);
+            return Ok(vec![WriteOutcome::Saved; batch.len()]);
         }
         Ok(written)
     }
 
-    async fn overdue(
+    async fn find_overdue(
         &self,
         now: Timestamp,
         node: &NodeId,
-        whose: Whose<'_>,
+        whose: OverdueScope<'_>,
         limit: u32,
     ) -> Result<Vec<(AttemptId, u64)>, Error> {
         self.call(|tables| tables.overdue(now, node, whose, limit))
             .await
     }
 
-    async fn summary(&self, attempt: AttemptId) -> Result<Option<Summary>, Error> {
+    async fn read_summary(&self, attempt: AttemptId) -> Result<Option<AttemptSummary>, Error> {
         self.call(|tables| tables.summary(attempt)).await
     }
 
-    async fn attempts_of(&self, person: &PersonId) -> Result<Vec<Summary>, Error> {
+    async fn list_attempts_of(&self, person: &PersonId) -> Result<Vec<AttemptSummary>, Error> {
         self.call(|tables| {
             let rows = tables.attempts.iter();
             let mine = rows.filter(|(_, row)| row.identity.candidate == *person);
@@ -213,7 +214,7 @@ impl AttemptStore for Store {
         .await
     }
 
-    async fn results(&self, _exam: &ExamCode) -> Result<Vec<ResultLine>, Error> {
+    async fn list_results(&self, _exam: &ExamCode) -> Result<Vec<ResultLine>, Error> {
         self.call(|tables| {
             let ids = tables.attempts.keys();
             let lines = ids
@@ -227,7 +228,7 @@ impl AttemptStore for Store {
         .await
     }
 
-    async fn graded_answers(
+    async fn read_graded_answers(
         &self,
         attempt: AttemptId,
     ) -> Result<Vec<(AnswerRow, Option<GradeRow>)>, Error> {
@@ -239,7 +240,7 @@ impl AttemptStore for Store {
         .await
     }
 
-    async fn receipt(&self, attempt: AttemptId) -> Result<Option<Arc<str>>, Error> {
+    async fn read_receipt(&self, attempt: AttemptId) -> Result<Option<Arc<str>>, Error> {
         self.call(|tables| {
             Some(Arc::clone(
                 &tables.attempts.get(&attempt)?.hand_in.as_ref()?.receipt,
@@ -248,7 +249,7 @@ impl AttemptStore for Store {
         .await
     }
 
-    async fn timeline(
+    async fn read_timeline(
         &self,
         attempt: AttemptId,
         after: u64,
@@ -265,7 +266,7 @@ impl AttemptStore for Store {
         .await
     }
 
-    async fn unrecorded(
+    async fn list_unrecorded(
         &self,
         _after: (AttemptId, u64),
         _before: Timestamp,
@@ -275,7 +276,7 @@ impl AttemptStore for Store {
         Ok(Vec::new())
     }
 
-    async fn recorded(&self, _entries: &[(AttemptId, u64)]) -> Result<(), Error> {
+    async fn delete_recorded(&self, _entries: &[(AttemptId, u64)]) -> Result<(), Error> {
         Ok(())
     }
 
@@ -300,11 +301,15 @@ impl AttemptStore for Store {
             .await
     }
 
-    async fn node_alive(&self, node: &NodeId, now: Timestamp) -> Result<Option<Timestamp>, Error> {
+    async fn mark_node_alive(
+        &self,
+        node: &NodeId,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, Error> {
         self.call(|tables| tables.node_alive(node, now)).await
     }
 
-    async fn node_left(&self, node: &NodeId) -> Result<(), Error> {
+    async fn mark_node_left(&self, node: &NodeId) -> Result<(), Error> {
         self.call(|tables| tables.node_left(node)).await
     }
 
@@ -318,7 +323,7 @@ impl AttemptStore for Store {
         .await
     }
 
-    async fn outages(&self) -> Result<Vec<(Timestamp, Timestamp)>, Error> {
+    async fn list_outages(&self) -> Result<Vec<(Timestamp, Timestamp)>, Error> {
         self.call(|tables| tables.outages.clone()).await
     }
 
@@ -329,38 +334,38 @@ impl AttemptStore for Store {
 
 /// Exams and people never change here, and nobody signs in.
 #[async_trait]
-impl Catalog for Store {
-    async fn put_exams(&self, _exams: &[StoredExam]) -> Result<(), Error> {
+impl CatalogStore for Store {
+    async fn upsert_exams(&self, _exams: &[StoredExam]) -> Result<(), Error> {
         Ok(())
     }
 
-    async fn exams(&self) -> Result<Vec<StoredExam>, Error> {
+    async fn list_exams(&self) -> Result<Vec<StoredExam>, Error> {
         self.call(|_| ()).await?;
         Ok(vec![self.world.exam.clone()])
     }
 
-    async fn exam_version(&self, _version: &ExamVersion) -> Result<Option<StoredExam>, Error> {
+    async fn read_exam_version(&self, _version: &ExamVersion) -> Result<Option<StoredExam>, Error> {
         self.call(|_| ()).await?;
         Ok(Some(self.world.exam.clone()))
     }
 
-    async fn put_people(&self, _people: &[(Person, [u8; 32])]) -> Result<(), Error> {
+    async fn upsert_people(&self, _people: &[(RosterPerson, [u8; 32])]) -> Result<(), Error> {
         Ok(())
     }
 
-    async fn credentials(&self, _id: &PersonId) -> Result<Option<Credentials>, Error> {
+    async fn read_credentials(&self, _id: &PersonId) -> Result<Option<PersonCredentials>, Error> {
         Ok(None)
     }
 
-    async fn note_login(&self, _tried: &LoginTry<'_>) -> Result<(), Error> {
+    async fn record_sign_in(&self, _tried: &SignInOutcome<'_>) -> Result<(), Error> {
         Ok(())
     }
 
-    async fn put_login(&self, _login: &NewLogin) -> Result<(), Error> {
+    async fn insert_login(&self, _login: &LoginRow) -> Result<(), Error> {
         Ok(())
     }
 
-    async fn rotate_login(
+    async fn rotate_login_token(
         &self,
         _token: &[u8; 32],
         _fresh: &[u8; 32],
@@ -369,7 +374,11 @@ impl Catalog for Store {
         Ok(None)
     }
 
-    async fn login(&self, _token: &[u8; 32], _now: Timestamp) -> Result<Option<Person>, Error> {
+    async fn verify_login(
+        &self,
+        _token: &[u8; 32],
+        _now: Timestamp,
+    ) -> Result<Option<RosterPerson>, Error> {
         Ok(None)
     }
 
@@ -377,7 +386,7 @@ impl Catalog for Store {
         Ok(())
     }
 
-    async fn secret(&self, _name: &str, _fresh: &[u8; 32]) -> Result<[u8; 32], Error> {
+    async fn ensure_secret(&self, _name: &str, _fresh: &[u8; 32]) -> Result<[u8; 32], Error> {
         // The same in every run, so that receipts are.
         Ok([7; 32])
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use invigil::{
-    domain::exam::definition::{self, Format},
+    domain::exam::definition::{self, FileFormat},
     store::StoredExam,
 };
 
@@ -50,7 +50,8 @@ impl Variant {
             Self::Grace => "grace_period_minutes: 1",
             Self::OneDevice => "session_policy: reject",
         };
-        let parsed = definition::parse(&format!("{setting}{DEFINITION}"), Format::Yaml).unwrap();
+        let parsed =
+            definition::parse_exam(&format!("{setting}{DEFINITION}"), FileFormat::Yaml).unwrap();
         StoredExam {
             code: parsed.exam.code.clone(),
             version: parsed.exam.version.clone(),

@@ -2,10 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use invigil::domain::person::Role;
+use invigil::domain::person::PersonRole;
 use invigil_client::protocol::{
-    candidate::NoticeLevel,
-    proctor::{ActionName, Args, Command, Target},
+    candidate::NoticePriority,
+    proctor::{ActionName, CommandArgs, CommandTarget, ProctorCommand},
 };
 use tokio::time::{sleep, timeout};
 
@@ -29,19 +29,26 @@ pub(crate) async fn idle_and_asked_again(seed: u64) -> bool {
     let network = Network::new(dice.fork());
     network.calm_down();
     let node = Node::start("one", &world, &network, dice.fork()).await;
-    let ann = person("ann", Role::Candidate);
-    let started = node.engine.start(&ann, &EXAM.into(), None, ADDRESS).await;
+    let ann = person("ann", PersonRole::Candidate);
+    let started = node
+        .engine
+        .start_attempt(&ann, &EXAM.into(), None, ADDRESS)
+        .await;
     let attempt = started.unwrap().identity.id;
-    let (handle, opened) = node.engine.open(attempt, new_device(&node)).await.unwrap();
-    let command = Command {
+    let (handle, opened) = node
+        .engine
+        .connect_candidate(attempt, new_device(&node))
+        .await
+        .unwrap();
+    let command = ProctorCommand {
         id: "again".to_owned(),
-        target: Target::Attempt(attempt.to_string()),
+        target: CommandTarget::Attempt(attempt.to_string()),
         action: ActionName::Message,
-        args: Args {
+        args: CommandArgs {
             text: Some("Please read question 2 again.".to_owned()),
-            level: Some(NoticeLevel::Info),
+            level: Some(NoticePriority::Info),
             ack: Some(false),
-            ..Args::default()
+            ..CommandArgs::default()
         },
     };
     // Now and then it is done and nobody has noted that: then it comes to the actor again.
@@ -59,15 +66,15 @@ pub(crate) async fn idle_and_asked_again(seed: u64) -> bool {
         async move { give(&node, &command).await }
     });
     sleep(Duration::from_millis(dice.next() % 8_000)).await;
-    handle.gone(opened.connection).await;
+    handle.report_disconnect(opened.connection).await;
     again.await.unwrap();
     first.is_err() && done
 }
 
-async fn give(node: &Node, command: &Command) {
-    let pat = person("pat", Role::Proctor);
+async fn give(node: &Node, command: &ProctorCommand) {
+    let pat = person("pat", PersonRole::Proctor);
     let result = node
         .engine
-        .command(&pat, &|_| true, command.clone(), &|_| ());
+        .run_command(&pat, &|_| true, command.clone(), &|_| ());
     assert_eq!(result.await.unwrap().failed, []);
 }

@@ -9,13 +9,14 @@ use std::{
 
 use invigil::{
     domain::{
-        attempt::Identity,
+        attempt::AttemptIdentity,
         id::{AttemptId, ExamCode, NodeId, PersonId, QuestionId},
         time::Timestamp,
     },
     store::{
-        AnswerRow, AttemptWrite, CandidateScope, CommandState, ControlRow, HandInRow, NewAttempt,
-        Owner, Progress, Started, StoredExam, Summary, Take, Taken, TimelineRow, Whose, Written,
+        AcquireOutcome, Acquired, AnswerRow, AttemptOwner, AttemptSummary, AttemptWrite,
+        CandidateScope, CommandState, ControlRow, HandInRow, NewAttempt, OverdueScope, ProgressRow,
+        StartOutcome, StoredExam, TimelineRow, WriteOutcome,
     },
 };
 use tokio::time::Instant;
@@ -36,9 +37,9 @@ const FORGOTTEN: Duration = Duration::from_millis(400);
 /// An attempt as it is stored.
 #[derive(Debug, Clone)]
 pub(crate) struct Row {
-    pub(crate) identity: Identity,
+    pub(crate) identity: AttemptIdentity,
     pub(crate) control: ControlRow,
-    pub(crate) progress: Progress,
+    pub(crate) progress: ProgressRow,
     pub(crate) answers: BTreeMap<QuestionId, AnswerRow>,
     pub(crate) timeline: BTreeMap<u64, TimelineRow>,
     pub(crate) hand_in: Option<HandInRow>,
@@ -154,7 +155,7 @@ impl World {
     }
 
     /// Saves a batch.
-    pub(crate) fn save(&self, batch: &[AttemptWrite], dropped: bool) -> Vec<Written> {
+    pub(crate) fn save(&self, batch: &[AttemptWrite], dropped: bool) -> Vec<WriteOutcome> {
         let mut written = Vec::with_capacity(batch.len());
         let now = self.now();
         self.step(|tables| {
@@ -163,7 +164,7 @@ impl World {
             }
         });
         let pairs = batch.iter().zip(&written);
-        for (write, _) in pairs.filter(|(_, written)| **written == Written::Saved) {
+        for (write, _) in pairs.filter(|(_, written)| **written == WriteOutcome::Saved) {
             self.oracle(|oracle, tables| oracle.committed(write, tables, now));
         }
         written
@@ -171,17 +172,17 @@ impl World {
 }
 
 impl Tables {
-    pub(crate) fn start(&mut self, new: NewAttempt) -> Started {
+    pub(crate) fn start(&mut self, new: NewAttempt) -> StartOutcome {
         let mine = |row: &&Row| row.identity.candidate == new.identity.candidate;
         let known: Vec<&Row> = self.attempts.values().filter(mine).collect();
         if let Some(open) = known.iter().find(|row| row.control.closed_at.is_none()) {
-            return Started::Open(open.identity.clone());
+            return StartOutcome::Open(open.identity.clone());
         }
         if known.len() >= usize::from(new.max_attempts) {
-            return Started::NoneLeft;
+            return StartOutcome::NoneLeft;
         }
         let id = AttemptId(i64::try_from(self.attempts.len()).unwrap() + 1);
-        let identity = Identity {
+        let identity = AttemptIdentity {
             id,
             number: 1,
             ..new.identity
@@ -189,7 +190,7 @@ impl Tables {
         let row = Row {
             identity: identity.clone(),
             control: new.control,
-            progress: Progress::default(),
+            progress: ProgressRow::default(),
             answers: BTreeMap::new(),
             timeline: BTreeMap::new(),
             hand_in: None,
@@ -198,7 +199,7 @@ impl Tables {
             lost_at: None,
         };
         self.attempts.insert(id, row);
-        Started::Created(identity)
+        StartOutcome::Created(identity)
     }
 
     pub(crate) fn take(
@@ -208,13 +209,13 @@ impl Tables {
         living: &[NodeId],
         from: Option<u64>,
         world: &World,
-    ) -> Option<Take> {
+    ) -> Option<AcquireOutcome> {
         let row = self.attempts.get_mut(&attempt)?;
         let holder = row.owner.clone().filter(|owner| owner != node);
         let lives = holder.as_ref().is_some_and(|owner| living.contains(owner));
         if let Some(node) = holder.clone().filter(|_| lives && from != Some(row.epoch)) {
             let epoch = row.epoch;
-            return Some(Take::Held { node, epoch });
+            return Some(AcquireOutcome::Held { node, epoch });
         }
         row.owner = Some(node.clone());
         let lost = holder.filter(|_| !lives);
@@ -224,7 +225,7 @@ impl Tables {
         if !world.is(Mutation::EpochNotRaised) || row.epoch == 0 {
             row.epoch += 1;
         }
-        let mut taken = Taken {
+        let mut taken = Acquired {
             epoch: row.epoch,
             identity: row.identity.clone(),
             candidate_name: row.identity.candidate.to_string(),
@@ -239,12 +240,12 @@ impl Tables {
         if world.is(Mutation::TakeClaimsMore) && taken.progress.session.is_some() {
             taken.progress.last_seq += 1;
         }
-        Some(Take::Taken(Box::new(taken)))
+        Some(AcquireOutcome::Acquired(Box::new(taken)))
     }
 
-    pub(crate) fn owners(&self, attempts: &[AttemptId]) -> Vec<Owner> {
+    pub(crate) fn owners(&self, attempts: &[AttemptId]) -> Vec<AttemptOwner> {
         let rows = attempts.iter().filter_map(|id| self.attempts.get(id));
-        rows.map(|row| Owner {
+        rows.map(|row| AttemptOwner {
             attempt: row.identity.id,
             node: row.owner.clone(),
             epoch: row.epoch,
@@ -252,12 +253,12 @@ impl Tables {
         .collect()
     }
 
-    fn save(&mut self, write: &AttemptWrite, world: &World, dropped: bool) -> Written {
+    fn save(&mut self, write: &AttemptWrite, world: &World, dropped: bool) -> WriteOutcome {
         let Some(row) = self.attempts.get_mut(&write.attempt) else {
-            return Written::Fenced;
+            return WriteOutcome::Fenced;
         };
         if row.epoch != write.epoch && !world.is(Mutation::FenceRemoved) {
-            return Written::Fenced;
+            return WriteOutcome::Fenced;
         }
         let unguarded = world.is(Mutation::OlderOverwrites);
         if row.progress.version <= write.progress.version || unguarded {
@@ -284,14 +285,14 @@ impl Tables {
                 .entry(entry.number)
                 .or_insert_with(|| entry.clone());
         }
-        Written::Saved
+        WriteOutcome::Saved
     }
 
     pub(crate) fn overdue(
         &self,
         now: Timestamp,
         node: &NodeId,
-        whose: Whose<'_>,
+        whose: OverdueScope<'_>,
         limit: u32,
     ) -> Vec<(AttemptId, u64)> {
         let is_heard = |owner: &NodeId, lately: Duration| {
@@ -300,9 +301,11 @@ impl Tables {
         };
         let is_mine = |owner: &NodeId| match whose {
             _ if owner == node => true,
-            Whose::Own => false,
-            Whose::Lost(living) if living.contains(owner) => !is_heard(owner, CUT_OFF_AFTER),
-            Whose::Lost(_) => !is_heard(owner, DEAD_AFTER),
+            OverdueScope::Own => false,
+            OverdueScope::OwnAndLost(living) if living.contains(owner) => {
+                !is_heard(owner, CUT_OFF_AFTER)
+            }
+            OverdueScope::OwnAndLost(_) => !is_heard(owner, DEAD_AFTER),
         };
         let rows = self.attempts.values();
         let rows = rows.filter(|row| row.owner.as_ref().is_none_or(is_mine));
@@ -369,11 +372,11 @@ impl Tables {
         }
     }
 
-    pub(crate) fn summary(&self, attempt: AttemptId) -> Option<Summary> {
+    pub(crate) fn summary(&self, attempt: AttemptId) -> Option<AttemptSummary> {
         let row = self.attempts.get(&attempt)?;
         let hand_in = row.hand_in.as_ref();
         let answered = row.answers.values().filter(|row| row.value.is_some());
-        Some(Summary {
+        Some(AttemptSummary {
             identity: row.identity.clone(),
             control: row.control.clone(),
             progress: row.progress.clone(),

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use invigil::{
     domain::{id::AttemptId, time::Timestamp},
-    store::{CandidateScope, CommandState, ControlRow, Error, Groups, Identity, Started, Whose},
+    store::{
+        AttemptIdentity, CandidateScope, CommandState, ControlRow, Error, GroupSet, OverdueScope,
+        StartOutcome,
+    },
 };
 
 use crate::fixture::{
@@ -15,18 +18,18 @@ use crate::fixture::{
 pub(crate) async fn an_attempt_is_made_as_it_was_asked_for(store: Arc<dyn Store>) {
     furnish(&*store).await;
     let wanted = new_attempt("ann");
-    let Started::Created(made) = store.start(wanted.clone()).await.unwrap() else {
+    let StartOutcome::Created(made) = store.start_attempt(wanted.clone()).await.unwrap() else {
         panic!("the first start makes an attempt");
     };
     assert_eq!(
         made,
-        Identity {
+        AttemptIdentity {
             id: made.id,
             number: 1,
             ..wanted.identity
         }
     );
-    let summary = store.summary(made.id).await.unwrap().unwrap();
+    let summary = store.read_summary(made.id).await.unwrap().unwrap();
     assert_eq!(
         (summary.identity, summary.control),
         (made.clone(), wanted.control)
@@ -36,25 +39,25 @@ pub(crate) async fn an_attempt_is_made_as_it_was_asked_for(store: Arc<dyn Store>
         (0, None, None)
     );
     assert_eq!(
-        store.start(new_attempt("ann")).await.unwrap(),
-        Started::Open(made)
+        store.start_attempt(new_attempt("ann")).await.unwrap(),
+        StartOutcome::Open(made)
     );
-    assert_eq!(store.summary(AttemptId(-1)).await.unwrap(), None);
+    assert_eq!(store.read_summary(AttemptId(-1)).await.unwrap(), None);
 }
 
 pub(crate) async fn twenty_starts_at_once_make_one_attempt(store: Arc<dyn Store>) {
     furnish(&*store).await;
-    let starts = (0..20).map(|_| store.start(new_attempt("ann")));
+    let starts = (0..20).map(|_| store.start_attempt(new_attempt("ann")));
     let mut made = 0;
     let mut ids = Vec::new();
     for started in futures_util::future::join_all(starts).await {
         match started.unwrap() {
-            Started::Created(identity) => {
+            StartOutcome::Created(identity) => {
                 made += 1;
                 ids.push(identity.id);
             }
-            Started::Open(identity) => ids.push(identity.id),
-            Started::NoneLeft | Started::Changed => panic!("one attempt is left"),
+            StartOutcome::Open(identity) => ids.push(identity.id),
+            StartOutcome::NoneLeft | StartOutcome::Changed => panic!("one attempt is left"),
         }
     }
     ids.dedup();
@@ -67,7 +70,7 @@ pub(crate) async fn a_person_has_no_more_attempts_than_allowed(store: Arc<dyn St
         let (attempt, epoch) = started_and_taken(&*store, "ann").await;
         assert_eq!(
             store
-                .summary(attempt)
+                .read_summary(attempt)
                 .await
                 .unwrap()
                 .unwrap()
@@ -77,24 +80,30 @@ pub(crate) async fn a_person_has_no_more_attempts_than_allowed(store: Arc<dyn St
         );
         let mut last = write(attempt, epoch, 1);
         last.control = Some(Box::new(closed(at(9))));
-        store.save(&[last]).await.unwrap();
+        store.save_batch(&[last]).await.unwrap();
     }
     assert_eq!(
-        store.start(new_attempt("ann")).await.unwrap(),
-        Started::NoneLeft
+        store.start_attempt(new_attempt("ann")).await.unwrap(),
+        StartOutcome::NoneLeft
     );
     start(&*store, "bob").await;
-    let numbers = |summaries: Vec<invigil::store::Summary>| {
+    let numbers = |summaries: Vec<invigil::store::AttemptSummary>| {
         summaries
             .iter()
             .map(|summary| summary.identity.number)
             .collect::<Vec<_>>()
     };
     assert_eq!(
-        numbers(store.attempts_of(&"ann".into()).await.unwrap()),
+        numbers(store.list_attempts_of(&"ann".into()).await.unwrap()),
         [1, 2]
     );
-    assert!(store.attempts_of(&"cy".into()).await.unwrap().is_empty());
+    assert!(
+        store
+            .list_attempts_of(&"cy".into())
+            .await
+            .unwrap()
+            .is_empty()
+    );
 }
 
 pub(crate) async fn a_start_of_what_is_not_there_is_refused(store: Arc<dyn Store>) {
@@ -102,7 +111,7 @@ pub(crate) async fn a_start_of_what_is_not_there_is_refused(store: Arc<dyn Store
     let mut version_missing = new_attempt("ann");
     version_missing.identity.exam_version = version("HIST", 2);
     for new in [new_attempt("nobody"), version_missing] {
-        let outcome = store.start(new).await;
+        let outcome = store.start_attempt(new).await;
         assert!(
             matches!(outcome, Err(Error::Rejected { .. })),
             "{outcome:?}"
@@ -123,7 +132,10 @@ pub(crate) async fn taking_raises_the_epoch(store: Arc<dyn Store>) {
     assert_eq!((first.progress.version, first.progress.session), (0, None));
     assert_eq!(first.identity, second.identity);
     assert_eq!(
-        store.take(AttemptId(-1), &node(), &[], None).await.unwrap(),
+        store
+            .acquire_attempt(AttemptId(-1), &node(), &[], None)
+            .await
+            .unwrap(),
         None
     );
 }
@@ -138,12 +150,12 @@ pub(crate) async fn overdue_attempts_come_earliest_first(store: Arc<dyn Store>) 
             close_at,
             ..untouched()
         }));
-        store.save(&[change]).await.unwrap();
+        store.save_batch(&[change]).await.unwrap();
         due.push((attempt, epoch));
     }
     let overdue = async |ms, limit| {
         let found = store
-            .overdue(at(ms), &node(), Whose::Lost(&[]), limit)
+            .find_overdue(at(ms), &node(), OverdueScope::OwnAndLost(&[]), limit)
             .await;
         found.unwrap()
     };
@@ -172,21 +184,24 @@ pub(crate) async fn an_exam_lists_its_attempts(store: Arc<dyn Store>) {
     ];
     last.control = Some(Box::new(closed(at(9))));
     last.hand_in = Some(Box::new(hand_in()));
-    store.save(&[last]).await.unwrap();
+    store.save_batch(&[last]).await.unwrap();
     assert_eq!(open("second", "HIST").await, CommandState::Begun(vec![bob]));
     let again = start(&*store, "ann").await;
     assert_eq!(open("first", "HIST").await, both, "as it was when it began");
 
-    let lines = store.results(&"HIST".into()).await.unwrap();
+    let lines = store.list_results(&"HIST".into()).await.unwrap();
     let ids: Vec<_> = lines.iter().map(|line| line.summary.identity.id).collect();
     assert_eq!(ids, [ann, again, bob]);
     assert_eq!(lines[0].candidate_name, "Name of ann");
-    assert_eq!(lines[0].summary, store.summary(ann).await.unwrap().unwrap());
+    assert_eq!(
+        lines[0].summary,
+        store.read_summary(ann).await.unwrap().unwrap()
+    );
     assert_eq!(
         (lines[0].summary.answered, &lines[0].summary.totals),
         (1, &Some(totals()))
     );
-    assert_eq!(store.results(&"OTHER".into()).await.unwrap(), []);
+    assert_eq!(store.list_results(&"OTHER".into()).await.unwrap(), []);
     assert_eq!(
         open("third", "OTHER").await,
         CommandState::Begun(Vec::new())
@@ -195,7 +210,7 @@ pub(crate) async fn an_exam_lists_its_attempts(store: Arc<dyn Store>) {
 
 pub(crate) async fn a_command_for_groups_is_for_their_candidates(store: Arc<dyn Store>) {
     furnish(&*store).await;
-    let rooms = |names: &[&str]| names.iter().copied().collect::<Groups>();
+    let rooms = |names: &[&str]| names.iter().copied().collect::<GroupSet>();
     let mut attempts = Vec::new();
     for (candidate, groups) in [
         ("ann", rooms(&["a", "\u{e9} \"b\""])),
@@ -204,11 +219,11 @@ pub(crate) async fn a_command_for_groups_is_for_their_candidates(store: Arc<dyn 
     ] {
         let mut new = new_attempt(candidate);
         new.identity.groups = groups.clone();
-        let Started::Created(identity) = store.start(new).await.unwrap() else {
+        let StartOutcome::Created(identity) = store.start_attempt(new).await.unwrap() else {
             panic!("{candidate} has an attempt already");
         };
         assert_eq!(identity.groups, groups);
-        let found = store.summary(identity.id).await.unwrap().unwrap();
+        let found = store.read_summary(identity.id).await.unwrap().unwrap();
         assert_eq!(found.identity, identity);
         attempts.push(identity.id);
     }
@@ -236,9 +251,9 @@ pub(crate) async fn a_timeline_is_read_by_cursor(store: Arc<dyn Store>) {
     let (attempt, epoch) = started_and_taken(&*store, "ann").await;
     let mut change = write(attempt, epoch, 1);
     change.timeline = (1..=5).map(|number| entry(number, "{}")).collect();
-    store.save(&[change]).await.unwrap();
+    store.save_batch(&[change]).await.unwrap();
     let numbers = async |after, limit| {
-        let entries = store.timeline(attempt, after, limit).await.unwrap();
+        let entries = store.read_timeline(attempt, after, limit).await.unwrap();
         entries.iter().map(|entry| entry.number).collect::<Vec<_>>()
     };
     assert_eq!(numbers(0, 2).await, [1, 2]);
@@ -249,11 +264,11 @@ pub(crate) async fn a_timeline_is_read_by_cursor(store: Arc<dyn Store>) {
 pub(crate) async fn an_attempt_is_about_its_version_for_good(store: Arc<dyn Store>) {
     furnish(&*store).await;
     let attempt = start(&*store, "ann").await;
-    store.put_exams(&[exam("HIST", 2)]).await.unwrap();
-    let summary = store.summary(attempt).await.unwrap().unwrap();
+    store.upsert_exams(&[exam("HIST", 2)]).await.unwrap();
+    let summary = store.read_summary(attempt).await.unwrap().unwrap();
     assert_eq!(summary.identity.exam_version, version("HIST", 1));
     assert_eq!(
-        store.exam_version(&version("HIST", 1)).await.unwrap(),
+        store.read_exam_version(&version("HIST", 1)).await.unwrap(),
         Some(exam("HIST", 1))
     );
 }
@@ -293,17 +308,26 @@ pub(crate) async fn a_command_is_done_once(store: Arc<dyn Store>) {
 
 pub(crate) async fn outages_are_measured_between_signs_of_life(store: Arc<dyn Store>) {
     let (one, two) = ("node-1".into(), "node-2".into());
-    assert_eq!(store.node_alive(&one, at(10)).await.unwrap(), None);
-    assert_eq!(store.node_alive(&two, at(20)).await.unwrap(), Some(at(10)));
-    assert_eq!(store.node_alive(&one, at(15)).await.unwrap(), Some(at(20)));
-    assert_eq!(store.node_alive(&one, at(5)).await.unwrap(), Some(at(20)));
+    assert_eq!(store.mark_node_alive(&one, at(10)).await.unwrap(), None);
+    assert_eq!(
+        store.mark_node_alive(&two, at(20)).await.unwrap(),
+        Some(at(10))
+    );
+    assert_eq!(
+        store.mark_node_alive(&one, at(15)).await.unwrap(),
+        Some(at(20))
+    );
+    assert_eq!(
+        store.mark_node_alive(&one, at(5)).await.unwrap(),
+        Some(at(20))
+    );
 
     let early = Timestamp::from_ms(-62_135_596_800_000);
     store.record_outage(at(20), at(30)).await.unwrap();
     store.record_outage(early, at(1)).await.unwrap();
     store.record_outage(at(20), at(30)).await.unwrap();
     assert_eq!(
-        store.outages().await.unwrap(),
+        store.list_outages().await.unwrap(),
         [(early, at(1)), (at(20), at(30))]
     );
     let backwards = store.record_outage(at(2), at(1)).await;

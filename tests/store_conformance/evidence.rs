@@ -4,11 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use invigil::{
     domain::{
-        evidence::Kind,
+        evidence::EvidenceKind,
         id::{AttemptId, EvidenceId},
         time::Timestamp,
     },
-    store::{Allowed, Announced, Error, EvidenceRow},
+    store::{AnnounceOutcome, Error, EvidenceQuota, EvidenceRow},
 };
 
 use crate::fixture::{MORNING, Store, at, furnish, start};
@@ -23,7 +23,7 @@ fn evidence(attempt: AttemptId, number: u64, ms: u64) -> EvidenceRow {
     EvidenceRow {
         attempt,
         id: id(number),
-        kind: Kind::Snapshot,
+        kind: EvidenceKind::Snapshot,
         content_type: "image/png".to_owned(),
         bytes: 5 << 32,
         file: format!("HIST/{attempt}/{number}.png"),
@@ -35,20 +35,23 @@ fn evidence(attempt: AttemptId, number: u64, ms: u64) -> EvidenceRow {
 }
 
 /// More than any case here puts.
-const PLENTY: Allowed = Allowed {
-    files: u32::MAX,
+const PLENTY: EvidenceQuota = EvidenceQuota {
+    max_files: u32::MAX,
     since: MORNING,
 };
 
 async fn put(store: &dyn Store, row: &EvidenceRow) {
-    assert_eq!(store.put(row, PLENTY).await.unwrap(), Announced::Kept);
+    assert_eq!(
+        store.announce_file(row, PLENTY).await.unwrap(),
+        AnnounceOutcome::Kept
+    );
 }
 
 pub(crate) async fn evidence_comes_back_as_it_was(store: Arc<dyn Store>) {
     furnish(&*store).await;
     let (ann, bob) = (start(&*store, "ann").await, start(&*store, "bob").await);
     let mut rows = Vec::new();
-    for (number, kind) in Kind::ALL.into_iter().enumerate() {
+    for (number, kind) in EvidenceKind::ALL.into_iter().enumerate() {
         let number = u64::try_from(number).unwrap();
         let mut row = evidence(ann, number, 10 - number);
         row.kind = kind;
@@ -58,20 +61,20 @@ pub(crate) async fn evidence_comes_back_as_it_was(store: Arc<dyn Store>) {
         rows.insert(0, row);
     }
     put(&*store, &evidence(bob, 99, 1)).await;
-    assert_eq!(store.list(ann).await.unwrap(), rows);
-    assert_eq!(store.list(AttemptId(-1)).await.unwrap(), []);
+    assert_eq!(store.list_files(ann).await.unwrap(), rows);
+    assert_eq!(store.list_files(AttemptId(-1)).await.unwrap(), []);
     assert_eq!(
-        store.get(ann, &id(1)).await.unwrap().as_ref(),
+        store.find_file(ann, &id(1)).await.unwrap().as_ref(),
         Some(&rows[2])
     );
 
     // Of another attempt nothing is found and nothing changes.
-    assert_eq!(store.get(bob, &id(1)).await.unwrap(), None);
-    assert!(!store.confirm(bob, &id(1), at(50)).await.unwrap());
-    assert!(store.confirm(ann, &id(1), at(60)).await.unwrap());
-    assert!(store.confirm(ann, &id(1), at(70)).await.unwrap());
+    assert_eq!(store.find_file(bob, &id(1)).await.unwrap(), None);
+    assert!(!store.confirm_file(bob, &id(1), at(50)).await.unwrap());
+    assert!(store.confirm_file(ann, &id(1), at(60)).await.unwrap());
+    assert!(store.confirm_file(ann, &id(1), at(70)).await.unwrap());
     rows[2].stored_at = Some(at(60));
-    assert_eq!(store.list(ann).await.unwrap(), rows);
+    assert_eq!(store.list_files(ann).await.unwrap(), rows);
 }
 
 pub(crate) async fn evidence_of_nothing_is_refused(store: Arc<dyn Store>) {
@@ -94,53 +97,59 @@ pub(crate) async fn evidence_of_nothing_is_refused(store: Arc<dyn Store>) {
         },
     ];
     for row in wrong {
-        let outcome = store.put(&row, PLENTY).await;
+        let outcome = store.announce_file(&row, PLENTY).await;
         assert!(
             matches!(outcome, Err(Error::Rejected { .. })),
             "{outcome:?}"
         );
     }
     put(&*store, &right).await;
-    let twice = store.put(&right, PLENTY).await;
+    let twice = store.announce_file(&right, PLENTY).await;
     assert!(matches!(twice, Err(Error::Rejected { .. })), "{twice:?}");
-    assert_eq!(store.list(ann).await.unwrap(), [right]);
+    assert_eq!(store.list_files(ann).await.unwrap(), [right]);
 }
 
 pub(crate) async fn an_attempt_has_no_more_evidence_than_allowed(store: Arc<dyn Store>) {
     furnish(&*store).await;
     let (ann, bob) = (start(&*store, "ann").await, start(&*store, "bob").await);
     put(&*store, &evidence(ann, 0, 0)).await;
-    let allowed = Allowed {
-        files: 3,
+    let allowed = EvidenceQuota {
+        max_files: 3,
         since: MORNING,
     };
     // Twenty at once; the one of the very start no longer counts.
     let rows: Vec<_> = (1..=20)
         .map(|number| evidence(ann, number, number))
         .collect();
-    let puts = rows.iter().map(|row| store.put(row, allowed));
+    let puts = rows.iter().map(|row| store.announce_file(row, allowed));
     let outcomes = futures_util::future::join_all(puts).await;
-    let kept: Vec<_> = store.list(ann).await.unwrap();
+    let kept: Vec<_> = store.list_files(ann).await.unwrap();
     assert_eq!(kept.len(), 4);
     let mut refused = 0;
     for outcome in outcomes {
         match outcome.unwrap() {
-            Announced::Kept => {}
-            Announced::TooMany(oldest) => {
+            AnnounceOutcome::Kept => {}
+            AnnounceOutcome::TooMany(oldest) => {
                 assert_eq!(oldest, kept[1].at);
                 refused += 1;
             }
         }
     }
     assert_eq!(refused, 17);
-    let later = Allowed {
-        files: 3,
+    let later = EvidenceQuota {
+        max_files: 3,
         since: kept[1].at,
     };
     let row = evidence(ann, 30, 30);
-    assert_eq!(store.put(&row, later).await.unwrap(), Announced::Kept);
+    assert_eq!(
+        store.announce_file(&row, later).await.unwrap(),
+        AnnounceOutcome::Kept
+    );
     let row = evidence(bob, 31, 30);
-    assert_eq!(store.put(&row, allowed).await.unwrap(), Announced::Kept);
+    assert_eq!(
+        store.announce_file(&row, allowed).await.unwrap(),
+        AnnounceOutcome::Kept
+    );
 }
 
 pub(crate) async fn old_evidence_is_found_and_forgotten(store: Arc<dyn Store>) {
@@ -150,11 +159,11 @@ pub(crate) async fn old_evidence_is_found_and_forgotten(store: Arc<dyn Store>) {
         put(&*store, &evidence(ann, number, ms)).await;
     }
     for number in [1, 3] {
-        store.confirm(ann, &id(number), at(999)).await.unwrap();
+        store.confirm_file(ann, &id(number), at(999)).await.unwrap();
     }
     let expired = async |before: u64, unstored: u64, limit: u32| {
         let rows = store
-            .expired(at(before), at(unstored), limit)
+            .list_expired(at(before), at(unstored), limit)
             .await
             .unwrap();
         let mut ids: Vec<_> = rows.into_iter().map(|row| row.id).collect();
@@ -168,12 +177,12 @@ pub(crate) async fn old_evidence_is_found_and_forgotten(store: Arc<dyn Store>) {
     assert_eq!(expired(0, 401, 1).await, [id(2)]);
     assert_eq!(expired(401, 0, 1).await, [id(1)]);
     let long_ago = Timestamp::from_ms(0) - Duration::from_hours(1);
-    assert_eq!(store.expired(long_ago, long_ago, 9).await.unwrap(), []);
+    assert_eq!(store.list_expired(long_ago, long_ago, 9).await.unwrap(), []);
 
-    store.remove(&[id(1), id(4), id(77)]).await.unwrap();
-    store.remove(&[]).await.unwrap();
+    store.delete_rows(&[id(1), id(4), id(77)]).await.unwrap();
+    store.delete_rows(&[]).await.unwrap();
     let left: Vec<_> = store
-        .list(ann)
+        .list_files(ann)
         .await
         .unwrap()
         .into_iter()

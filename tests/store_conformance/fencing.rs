@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use invigil::{
     domain::id::{AttemptId, NodeId},
-    store::{AttemptStore, ControlRow, Error, Owner, Take, Whose, Written, postgres::Postgres},
+    store::{
+        AcquireOutcome, AttemptOwner, AttemptStore, ControlRow, Error, OverdueScope, WriteOutcome,
+        postgres::PostgresStore,
+    },
 };
 use sqlx::{Connection, PgConnection};
 use tokio::task::JoinSet;
@@ -17,10 +20,10 @@ use crate::{
 };
 
 /// A database with a store on it.
-async fn store() -> Option<(Database, Arc<Postgres>)> {
+async fn store() -> Option<(Database, Arc<PostgresStore>)> {
     let database = Database::create().await?;
-    Postgres::migrate(&database.url).await.unwrap();
-    let store = Arc::new(Postgres::connect(&database.url, 4).await.unwrap());
+    PostgresStore::migrate(&database.url).await.unwrap();
+    let store = Arc::new(PostgresStore::connect(&database.url, 4).await.unwrap());
     furnish(&*store).await;
     Some((database, store))
 }
@@ -64,7 +67,7 @@ async fn taking_waits_for_a_batch_in_flight_and_sees_it() {
     let (attempt, epoch) = started_and_taken(&*store, "ann").await;
     let mut first = write(attempt, epoch, 1);
     first.answers = vec![answer(QUESTIONS[0], Some("\"before\""), 1)];
-    store.save(&[first]).await.unwrap();
+    store.save_batch(&[first]).await.unwrap();
 
     let (mut writer, mut observer) = (database.connection().await, database.connection().await);
     let mut batch = writer.begin().await.unwrap();
@@ -89,7 +92,11 @@ async fn taking_waits_for_a_batch_in_flight_and_sees_it() {
 
 /// Saves for two attempts while the first one's row is locked by a change that
 /// raises its epoch so far; what became of the batch.
-async fn save_behind(store: &Arc<Postgres>, database: &Database, raise: i64) -> Vec<Written> {
+async fn save_behind(
+    store: &Arc<PostgresStore>,
+    database: &Database,
+    raise: i64,
+) -> Vec<WriteOutcome> {
     let (ann, ann_epoch) = started_and_taken(&**store, "ann").await;
     let (bob, bob_epoch) = started_and_taken(&**store, "bob").await;
     let mut batch = [write(bob, bob_epoch, 5), write(ann, ann_epoch, 5)];
@@ -103,14 +110,14 @@ async fn save_behind(store: &Arc<Postgres>, database: &Database, raise: i64) -> 
     touch(&mut change, ann, raise).await;
     let mut tasks = JoinSet::new();
     let saver = Arc::clone(store);
-    tasks.spawn(async move { saver.save(&batch).await });
+    tasks.spawn(async move { saver.save_batch(&batch).await });
     somebody_waits(&mut observer).await;
     change.commit().await.unwrap();
     let written = tasks.join_next().await.unwrap().unwrap().unwrap();
 
-    assert_eq!(store.graded_answers(bob).await.unwrap().len(), 1);
-    let saved = store.summary(ann).await.unwrap().unwrap();
-    let fenced = written[1] == Written::Fenced;
+    assert_eq!(store.read_graded_answers(bob).await.unwrap().len(), 1);
+    let saved = store.read_summary(ann).await.unwrap().unwrap();
+    let fenced = written[1] == WriteOutcome::Fenced;
     assert_eq!(saved.answered, u32::from(!fenced));
     assert_eq!(saved.progress.version, if fenced { 0 } else { 5 });
     written
@@ -122,7 +129,7 @@ async fn a_batch_that_waited_for_a_taking_is_fenced() {
         return;
     };
     let written = save_behind(&store, &database, 1).await;
-    assert_eq!(written, [Written::Saved, Written::Fenced]);
+    assert_eq!(written, [WriteOutcome::Saved, WriteOutcome::Fenced]);
     database.remove().await;
 }
 
@@ -132,7 +139,7 @@ async fn a_batch_that_waited_for_another_change_is_saved() {
         return;
     };
     let written = save_behind(&store, &database, 0).await;
-    assert_eq!(written, [Written::Saved, Written::Saved]);
+    assert_eq!(written, [WriteOutcome::Saved, WriteOutcome::Saved]);
     database.remove().await;
 }
 
@@ -160,10 +167,10 @@ async fn overlapping_batches_in_any_order_never_deadlock() {
             .collect();
         batch.rotate_left(round % 3);
         let saver = Arc::clone(&store);
-        tasks.spawn(async move { saver.save(&batch).await });
+        tasks.spawn(async move { saver.save_batch(&batch).await });
     }
     while let Some(outcome) = tasks.join_next().await {
-        assert_eq!(outcome.unwrap().unwrap(), [Written::Saved; 3]);
+        assert_eq!(outcome.unwrap().unwrap(), [WriteOutcome::Saved; 3]);
     }
     database.remove().await;
 }
@@ -185,8 +192,8 @@ async fn a_lost_server_is_unavailable_and_comes_back_by_itself() {
     let batch = [write(attempt, epoch, 1)];
     let mut failures = 0;
     loop {
-        match store.save(&batch).await {
-            Ok(written) => break assert_eq!(written, [Written::Saved]),
+        match store.save_batch(&batch).await {
+            Ok(written) => break assert_eq!(written, [WriteOutcome::Saved]),
             Err(Error::Unavailable { .. }) if failures < 4 => failures += 1,
             other => panic!("after {failures} failures: {other:?}"),
         }
@@ -201,32 +208,34 @@ async fn an_attempt_that_another_node_has_is_left_to_it() {
     };
     let (attempt, epoch) = started_and_taken(&*store, "ann").await;
     let other: NodeId = "node-2".into();
-    let held_by_mine = Take::Held {
+    let held_by_mine = AcquireOutcome::Held {
         node: node(),
         epoch,
     };
     let take = async |living: &[NodeId], from| {
-        let taken = store.take(attempt, &other, living, from).await;
+        let taken = store.acquire_attempt(attempt, &other, living, from).await;
         taken.unwrap().unwrap()
     };
     assert_eq!(take(&[node()], None).await, held_by_mine);
     assert_eq!(take(&[node()], Some(epoch + 1)).await, held_by_mine);
-    let owners = store.owners(&[attempt, AttemptId(-1)]).await.unwrap();
-    let mine = Owner {
+    let owners = store.read_owners(&[attempt, AttemptId(-1)]).await.unwrap();
+    let mine = AttemptOwner {
         attempt,
         node: Some(node()),
         epoch,
     };
     assert_eq!(owners, [mine]);
-    let Take::Taken(taken) = take(&[node()], Some(epoch)).await else {
+    let AcquireOutcome::Acquired(taken) = take(&[node()], Some(epoch)).await else {
         panic!("it is to be taken from that one");
     };
     assert_eq!(taken.epoch, epoch + 1);
-    let Take::Taken(taken) = take(&["node-3".into()], None).await else {
+    let AcquireOutcome::Acquired(taken) = take(&["node-3".into()], None).await else {
         panic!("nobody has it who was to be asked");
     };
     assert_eq!(taken.epoch, epoch + 2);
-    let nothing = store.take(AttemptId(-1), &other, &[], None).await;
+    let nothing = store
+        .acquire_attempt(AttemptId(-1), &other, &[], None)
+        .await;
     assert_eq!(nothing.unwrap(), None);
     database.remove().await;
 }
@@ -249,27 +258,29 @@ async fn an_attempt_of_a_node_that_died_says_when() {
     let (attempt, _) = started_and_taken(&*store, "ann").await;
     let other: NodeId = "node-2".into();
     let take = async |by: &NodeId, living: &[NodeId]| match store
-        .take(attempt, by, living, None)
+        .acquire_attempt(attempt, by, living, None)
         .await
         .unwrap()
     {
-        Some(Take::Taken(taken)) => *taken,
+        Some(AcquireOutcome::Acquired(taken)) => *taken,
         other => panic!("{other:?}"),
     };
     let lost = async |by: &NodeId, living: &[NodeId]| take(by, living).await.lost_at;
-    store.node_alive(&node(), at(5)).await.unwrap();
+    store.mark_node_alive(&node(), at(5)).await.unwrap();
     assert_eq!(lost(&other, &[]).await, None, "it lives");
     take(&node(), &[]).await;
     silence(&database, 30.0).await;
-    let epoch = store.owners(&[attempt]).await.unwrap()[0].epoch;
-    let from_living = store.take(attempt, &other, &[node()], Some(epoch)).await;
-    let Some(Take::Taken(taken)) = from_living.unwrap() else {
+    let epoch = store.read_owners(&[attempt]).await.unwrap()[0].epoch;
+    let from_living = store
+        .acquire_attempt(attempt, &other, &[node()], Some(epoch))
+        .await;
+    let Some(AcquireOutcome::Acquired(taken)) = from_living.unwrap() else {
         panic!("it is taken from that one");
     };
     assert_eq!(taken.lost_at, None, "it is known to live");
     take(&node(), &[]).await;
     assert_eq!(lost(&other, &[]).await, Some(at(5)));
-    store.node_alive(&other, at(9)).await.unwrap();
+    store.mark_node_alive(&other, at(9)).await.unwrap();
     silence(&database, 30.0).await;
     let third = take(&"node-3".into(), &[]).await;
     assert_eq!(
@@ -277,10 +288,13 @@ async fn an_attempt_of_a_node_that_died_says_when() {
         Some(at(5)),
         "who took it died before it saved"
     );
-    store.save(&[write(attempt, third.epoch, 1)]).await.unwrap();
+    store
+        .save_batch(&[write(attempt, third.epoch, 1)])
+        .await
+        .unwrap();
     assert_eq!(lost(&"node-4".into(), &[]).await, None, "it is in the save");
     take(&node(), &[]).await;
-    store.node_left(&node()).await.unwrap();
+    store.mark_node_left(&node()).await.unwrap();
     assert_eq!(lost(&other, &[]).await, None, "it let go");
     database.remove().await;
 }
@@ -298,32 +312,38 @@ async fn overdue_attempts_are_their_nodes_while_it_lives() {
             close_at: Some(at(10_000)),
             ..untouched()
         }));
-        store.save(&[change]).await.unwrap();
+        store.save_batch(&[change]).await.unwrap();
         due.push(attempt);
     }
     let other: NodeId = "node-2".into();
     let overdue = async |node: &NodeId, whose, limit| {
-        let found = store.overdue(at(60_000), node, whose, limit).await;
+        let found = store.find_overdue(at(60_000), node, whose, limit).await;
         let found = found.unwrap().into_iter();
         found.map(|(attempt, _)| attempt).collect::<Vec<_>>()
     };
-    store.node_alive(&node(), at(10_000)).await.unwrap();
-    store.node_alive(&other, at(10_000)).await.unwrap();
-    assert_eq!(overdue(&node(), Whose::Own, 9).await, due);
-    assert_eq!(overdue(&other, Whose::Lost(&[]), 9).await, []);
+    store.mark_node_alive(&node(), at(10_000)).await.unwrap();
+    store.mark_node_alive(&other, at(10_000)).await.unwrap();
+    assert_eq!(overdue(&node(), OverdueScope::Own, 9).await, due);
+    assert_eq!(overdue(&other, OverdueScope::OwnAndLost(&[]), 9).await, []);
     silence(&database, 30.0).await;
     let living = [node()];
-    assert_eq!(overdue(&other, Whose::Lost(&living), 9).await, []);
-    assert_eq!(overdue(&other, Whose::Own, 9).await, []);
-    assert_eq!(overdue(&other, Whose::Lost(&[]), 1).await, due[..1]);
-    assert_eq!(overdue(&other, Whose::Lost(&[]), 9).await, due);
+    assert_eq!(
+        overdue(&other, OverdueScope::OwnAndLost(&living), 9).await,
+        []
+    );
+    assert_eq!(overdue(&other, OverdueScope::Own, 9).await, []);
+    assert_eq!(
+        overdue(&other, OverdueScope::OwnAndLost(&[]), 1).await,
+        due[..1]
+    );
+    assert_eq!(overdue(&other, OverdueScope::OwnAndLost(&[]), 9).await, due);
     silence(&database, 40.0).await;
-    let cut_off = overdue(&other, Whose::Lost(&living), 9).await;
+    let cut_off = overdue(&other, OverdueScope::OwnAndLost(&living), 9).await;
     assert_eq!(cut_off, due, "it does not reach the database");
     take(&*store, due[0], &other).await;
-    assert_eq!(overdue(&node(), Whose::Own, 9).await, due[1..]);
-    store.node_alive(&node(), at(10_000)).await.unwrap();
-    store.node_left(&node()).await.unwrap();
-    assert_eq!(overdue(&other, Whose::Lost(&[]), 9).await, due);
+    assert_eq!(overdue(&node(), OverdueScope::Own, 9).await, due[1..]);
+    store.mark_node_alive(&node(), at(10_000)).await.unwrap();
+    store.mark_node_left(&node()).await.unwrap();
+    assert_eq!(overdue(&other, OverdueScope::OwnAndLost(&[]), 9).await, due);
     database.remove().await;
 }

@@ -4,21 +4,22 @@ use std::time::Duration;
 
 use invigil::{
     domain::{
-        attempt::Status,
+        attempt::LifecycleStatus,
         id::{AttemptId, ExamCode, ExamVersion, NodeId, PersonId},
         time::Timestamp,
     },
     store::{
-        AnswerRow, AttemptStore, AttemptWrite, Catalog, ControlRow, EvidenceStore, ExamScope,
-        Groups, HandInRow, Identity, IntegritySums, NewAttempt, Person, Progress, Role, Started,
-        StoredExam, Take, Taken, TimelineRow, Totals,
+        AcquireOutcome, Acquired, AnswerRow, AttemptIdentity, AttemptStore, AttemptWrite,
+        CatalogStore, ControlRow, EvidenceStore, ExamScope, GroupSet, HandInRow, IntegritySums,
+        NewAttempt, PersonRole, ProgressRow, RosterPerson, ScoreTotals, StartOutcome, StoredExam,
+        TimelineRow,
     },
 };
 use rust_decimal::Decimal;
 
 /// Either adapter.
-pub(crate) trait Store: AttemptStore + Catalog + EvidenceStore {}
-impl<T: AttemptStore + Catalog + EvidenceStore> Store for T {}
+pub(crate) trait Store: AttemptStore + CatalogStore + EvidenceStore {}
+impl<T: AttemptStore + CatalogStore + EvidenceStore> Store for T {}
 
 /// Eight in the morning of an exam day.
 pub(crate) const MORNING: Timestamp = Timestamp::from_ms(1_795_420_800_123);
@@ -68,14 +69,14 @@ pub(crate) fn version(code: &str, edition: u32) -> ExamVersion {
 }
 
 /// A candidate of every exam.
-pub(crate) fn person(id: &str) -> Person {
-    Person {
+pub(crate) fn person(id: &str) -> RosterPerson {
+    RosterPerson {
         id: id.into(),
         name: format!("Name of {id}"),
         email: String::new(),
-        role: Role::Candidate,
+        role: PersonRole::Candidate,
         exams: ExamScope::All,
-        groups: Groups::default(),
+        groups: GroupSet::default(),
         time_factor: Decimal::ONE,
         extra_time: Duration::ZERO,
     }
@@ -83,16 +84,16 @@ pub(crate) fn person(id: &str) -> Person {
 
 /// The exam HIST and the candidates ann, bob and cy.
 pub(crate) async fn furnish(store: &dyn Store) {
-    store.put_exams(&[exam("HIST", 1)]).await.unwrap();
+    store.upsert_exams(&[exam("HIST", 1)]).await.unwrap();
     let people = ["ann", "bob", "cy"].map(|id| (person(id), [7; 32]));
-    store.put_people(&people).await.unwrap();
+    store.upsert_people(&people).await.unwrap();
 }
 
 /// The state of an attempt that nobody has entered.
 pub(crate) fn untouched() -> ControlRow {
     ControlRow {
         state: r#"{"phase": "started"}"#.into(),
-        status: Status::Started,
+        status: LifecycleStatus::Started,
         entered_at: None,
         deadline_at: None,
         close_at: Some(at(3_600_000)),
@@ -105,7 +106,7 @@ pub(crate) fn untouched() -> ControlRow {
 pub(crate) fn closed(closed_at: Timestamp) -> ControlRow {
     ControlRow {
         state: r#"{"phase":"over","why":"\u0000 \ud83d\ude00"}"#.into(),
-        status: Status::Graded,
+        status: LifecycleStatus::Graded,
         entered_at: Some(at(1)),
         deadline_at: Some(at(3_600_001)),
         close_at: None,
@@ -117,7 +118,7 @@ pub(crate) fn closed(closed_at: Timestamp) -> ControlRow {
 /// A start of HIST, at most two attempts.
 pub(crate) fn new_attempt(candidate: &str) -> NewAttempt {
     NewAttempt {
-        identity: Identity {
+        identity: AttemptIdentity {
             id: AttemptId(0),
             exam: ExamCode::from("HIST"),
             exam_version: version("HIST", 1),
@@ -126,7 +127,7 @@ pub(crate) fn new_attempt(candidate: &str) -> NewAttempt {
             seed: u64::MAX - 3,
             time_factor: Decimal::new(125, 2),
             extra_time: Duration::from_millis(600_001),
-            groups: Groups::default(),
+            groups: GroupSet::default(),
             started_at: MORNING,
         },
         max_attempts: 2,
@@ -137,8 +138,8 @@ pub(crate) fn new_attempt(candidate: &str) -> NewAttempt {
 
 /// Starts an attempt at HIST.
 pub(crate) async fn start(store: &dyn Store, candidate: &str) -> AttemptId {
-    let started = store.start(new_attempt(candidate)).await.unwrap();
-    let Started::Created(identity) = started else {
+    let started = store.start_attempt(new_attempt(candidate)).await.unwrap();
+    let StartOutcome::Created(identity) = started else {
         panic!("{candidate} has an attempt already: {started:?}");
     };
     identity.id
@@ -151,9 +152,13 @@ pub(crate) async fn started_and_taken(store: &dyn Store, candidate: &str) -> (At
 }
 
 /// Takes an attempt, whoever has it.
-pub(crate) async fn take(store: &dyn Store, attempt: AttemptId, node: &NodeId) -> Taken {
-    match store.take(attempt, node, &[], None).await.unwrap() {
-        Some(Take::Taken(taken)) => *taken,
+pub(crate) async fn take(store: &dyn Store, attempt: AttemptId, node: &NodeId) -> Acquired {
+    match store
+        .acquire_attempt(attempt, node, &[], None)
+        .await
+        .unwrap()
+    {
+        Some(AcquireOutcome::Acquired(taken)) => *taken,
         other => panic!("{other:?}"),
     }
 }
@@ -164,7 +169,7 @@ pub(crate) fn write(attempt: AttemptId, epoch: u64, version_number: u64) -> Atte
         attempt,
         epoch,
         exam_version: version("HIST", 1),
-        progress: Progress {
+        progress: ProgressRow {
             version: version_number,
             session: Some("session-1".into()),
             last_seq: version_number,
@@ -214,8 +219,8 @@ pub(crate) fn hand_in() -> HandInRow {
 }
 
 /// The sums of [`hand_in`].
-pub(crate) fn totals() -> Totals {
-    Totals {
+pub(crate) fn totals() -> ScoreTotals {
+    ScoreTotals {
         score: Decimal::new(150, 2),
         max_score: Decimal::new(313, 2),
         percentage: Decimal::new(4_792, 2),

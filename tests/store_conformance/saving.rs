@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use invigil::{
     domain::id::AttemptId,
-    store::{AttemptWrite, Error, GradeRow, Written},
+    store::{AttemptWrite, Error, GradeRow, WriteOutcome},
 };
 use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 use rust_decimal::Decimal;
@@ -38,8 +38,8 @@ pub(crate) async fn what_was_saved_comes_back_as_it_was(store: Arc<dyn Store>) {
         ];
         saved.timeline = vec![entry(version, &format!("{{\"value\": {value}}}"))];
         assert_eq!(
-            store.save(&[saved.clone()]).await.unwrap(),
-            [Written::Saved]
+            store.save_batch(&[saved.clone()]).await.unwrap(),
+            [WriteOutcome::Saved]
         );
 
         let taken = take(&*store, attempt, &node()).await;
@@ -48,10 +48,10 @@ pub(crate) async fn what_was_saved_comes_back_as_it_was(store: Arc<dyn Store>) {
         let mut expected = saved.answers.clone();
         expected.sort_by(|a, b| a.question.cmp(&b.question));
         assert_eq!(taken.answers, expected);
-        let timeline = store.timeline(attempt, version - 1, 10).await.unwrap();
+        let timeline = store.read_timeline(attempt, version - 1, 10).await.unwrap();
         assert_eq!(timeline, saved.timeline);
     }
-    let summary = store.summary(attempt).await.unwrap().unwrap();
+    let summary = store.read_summary(attempt).await.unwrap().unwrap();
     assert_eq!((summary.answered, summary.progress), (1, saved.progress));
 }
 
@@ -77,9 +77,19 @@ pub(crate) async fn a_stale_epoch_writes_nothing_while_others_are_saved(store: A
         full(live, epoch),
         full(stale, epoch + 9),
     ];
-    let written = store.save(&batch[..3]).await.unwrap();
-    assert_eq!(written, [Written::Fenced, Written::Fenced, Written::Saved]);
-    assert_eq!(store.save(&batch[3..]).await.unwrap(), [Written::Fenced]);
+    let written = store.save_batch(&batch[..3]).await.unwrap();
+    assert_eq!(
+        written,
+        [
+            WriteOutcome::Fenced,
+            WriteOutcome::Fenced,
+            WriteOutcome::Saved
+        ]
+    );
+    assert_eq!(
+        store.save_batch(&batch[3..]).await.unwrap(),
+        [WriteOutcome::Fenced]
+    );
 
     let after = take(&*store, stale, &node()).await;
     assert_eq!(
@@ -87,10 +97,10 @@ pub(crate) async fn a_stale_epoch_writes_nothing_while_others_are_saved(store: A
         (&before.answers, &before.progress)
     );
     assert_eq!(after.control, before.control);
-    assert_eq!(store.timeline(stale, 0, 10).await.unwrap(), []);
-    assert_eq!(store.receipt(stale).await.unwrap(), None);
-    assert_eq!(store.graded_answers(live).await.unwrap().len(), 1);
-    assert!(store.receipt(live).await.unwrap().is_some());
+    assert_eq!(store.read_timeline(stale, 0, 10).await.unwrap(), []);
+    assert_eq!(store.read_receipt(stale).await.unwrap(), None);
+    assert_eq!(store.read_graded_answers(live).await.unwrap().len(), 1);
+    assert!(store.read_receipt(live).await.unwrap().is_some());
 }
 
 pub(crate) async fn a_repeated_batch_changes_nothing(store: Arc<dyn Store>) {
@@ -116,15 +126,18 @@ pub(crate) async fn a_repeated_batch_changes_nothing(store: Arc<dyn Store>) {
 
     let look = async || {
         (
-            store.summary(attempt).await.unwrap().unwrap(),
-            store.graded_answers(attempt).await.unwrap(),
-            store.timeline(attempt, 0, 10).await.unwrap(),
-            store.receipt(attempt).await.unwrap(),
+            store.read_summary(attempt).await.unwrap().unwrap(),
+            store.read_graded_answers(attempt).await.unwrap(),
+            store.read_timeline(attempt, 0, 10).await.unwrap(),
+            store.read_receipt(attempt).await.unwrap(),
         )
     };
-    store.save(&[full.clone()]).await.unwrap();
+    store.save_batch(&[full.clone()]).await.unwrap();
     let first = look().await;
-    assert_eq!(store.save(&[full.clone()]).await.unwrap(), [Written::Saved]);
+    assert_eq!(
+        store.save_batch(&[full.clone()]).await.unwrap(),
+        [WriteOutcome::Saved]
+    );
     assert_eq!(look().await, first);
 
     let (summary, answers, timeline, receipt) = first;
@@ -148,7 +161,7 @@ pub(crate) async fn a_lower_version_never_overwrites(store: Arc<dyn Store>) {
     newer.answers = vec![answer(QUESTIONS[0], Some("\"new\""), 8)];
     newer.timeline = vec![entry(1, "{\"n\":8}")];
     newer.control = Some(Box::new(closed(at(60))));
-    store.save(&[newer.clone()]).await.unwrap();
+    store.save_batch(&[newer.clone()]).await.unwrap();
 
     let mut older = write(attempt, epoch, 7);
     older.answers = vec![
@@ -158,11 +171,11 @@ pub(crate) async fn a_lower_version_never_overwrites(store: Arc<dyn Store>) {
     older.timeline = vec![entry(1, "{\"n\":7}")];
     older.control = Some(Box::new(crate::fixture::untouched()));
     assert_eq!(
-        store.save(&[older.clone()]).await.unwrap(),
-        [Written::Saved]
+        store.save_batch(&[older.clone()]).await.unwrap(),
+        [WriteOutcome::Saved]
     );
 
-    let summary = store.summary(attempt).await.unwrap().unwrap();
+    let summary = store.read_summary(attempt).await.unwrap().unwrap();
     assert_eq!(
         (summary.progress, Some(Box::new(summary.control))),
         (newer.progress, newer.control)
@@ -172,7 +185,10 @@ pub(crate) async fn a_lower_version_never_overwrites(store: Arc<dyn Store>) {
         taken.answers,
         [newer.answers[0].clone(), older.answers[1].clone()]
     );
-    assert_eq!(store.timeline(attempt, 0, 9).await.unwrap(), newer.timeline);
+    assert_eq!(
+        store.read_timeline(attempt, 0, 9).await.unwrap(),
+        newer.timeline
+    );
 }
 
 pub(crate) async fn data_that_no_column_takes_is_refused_and_nothing_is_written(
@@ -191,14 +207,14 @@ pub(crate) async fn data_that_no_column_takes_is_refused_and_nothing_is_written(
         ..hand_in()
     }));
     for bad in [strange, huge, bad_grade] {
-        let outcome = store.save(&[write(other, other_epoch, 1), bad]).await;
+        let outcome = store.save_batch(&[write(other, other_epoch, 1), bad]).await;
         assert!(
             matches!(outcome, Err(Error::Rejected { .. })),
             "{outcome:?}"
         );
         assert_eq!(
             store
-                .summary(other)
+                .read_summary(other)
                 .await
                 .unwrap()
                 .unwrap()
@@ -207,7 +223,7 @@ pub(crate) async fn data_that_no_column_takes_is_refused_and_nothing_is_written(
             0
         );
     }
-    assert_eq!(store.save(&[]).await.unwrap(), []);
+    assert_eq!(store.save_batch(&[]).await.unwrap(), []);
 }
 
 pub(crate) async fn two_thousand_writes_are_one_batch(store: Arc<dyn Store>) {
@@ -216,7 +232,7 @@ pub(crate) async fn two_thousand_writes_are_one_batch(store: Arc<dyn Store>) {
     let people: Vec<_> = (0..WRITES)
         .map(|n| (crate::fixture::person(&format!("p{n:04}")), [1; 32]))
         .collect();
-    store.put_people(&people).await.unwrap();
+    store.upsert_people(&people).await.unwrap();
     let mut batch = Vec::with_capacity(WRITES);
     for (person, _) in &people {
         let attempt = start(&*store, person.id.as_str()).await;
@@ -229,13 +245,16 @@ pub(crate) async fn two_thousand_writes_are_one_batch(store: Arc<dyn Store>) {
     }
     batch.reverse();
     batch[1_234].epoch = 5;
-    let written = store.save(&batch).await.unwrap();
+    let written = store.save_batch(&batch).await.unwrap();
     assert_eq!(
-        written.iter().filter(|one| **one == Written::Saved).count(),
+        written
+            .iter()
+            .filter(|one| **one == WriteOutcome::Saved)
+            .count(),
         WRITES - 1
     );
-    assert_eq!(written[1_234], Written::Fenced);
-    let lines = store.results(&"HIST".into()).await.unwrap();
+    assert_eq!(written[1_234], WriteOutcome::Fenced);
+    let lines = store.list_results(&"HIST".into()).await.unwrap();
     assert_eq!(
         lines.iter().map(|line| line.summary.answered).sum::<u32>(),
         3 * 1_999
@@ -287,7 +306,7 @@ pub(crate) async fn any_sequence_of_writes_ends_as_the_model_says(store: Arc<dyn
         for letter in ["a", "b", "c"] {
             let id = format!("case {case} {letter}");
             store
-                .put_people(&[(crate::fixture::person(&id), [1; 32])])
+                .upsert_people(&[(crate::fixture::person(&id), [1; 32])])
                 .await
                 .unwrap();
             attempts.push((start(&*store, &id).await, Model::default()));
@@ -341,11 +360,11 @@ async fn play(store: &dyn Store, attempts: &mut [(AttemptId, Model)], step: &Ste
                 ..write(*attempt, epoch, *version)
             }];
             let expected = if stale {
-                Written::Fenced
+                WriteOutcome::Fenced
             } else {
-                Written::Saved
+                WriteOutcome::Saved
             };
-            assert_eq!(store.save(&batch).await.unwrap(), [expected]);
+            assert_eq!(store.save_batch(&batch).await.unwrap(), [expected]);
             if stale {
                 return;
             }

@@ -1,4 +1,4 @@
-//! What a candidate's client and the engine say to each other.
+//! Messages between a candidate's client and the engine.
 //!
 //! [`client`] holds the client's half, [`server`] the engine's; both are
 //! reachable from here.

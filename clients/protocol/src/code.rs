@@ -1,13 +1,13 @@
-//! Every number and name that stands for a reason.
+//! Codes: every number and name that stands for a reason.
 //!
-//! The names are the contract: they are what is on the wire, in documents and
-//! in metrics. One list each, from which [`crate::schema`] is made too.
+//! The names are a contract: they are used on the wire, in documents and in metrics.
+//! Each enum is one list, from which [`crate::schema`] is made too.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Defines an enum of names: its wire names and meanings stand beside them once,
-/// for serde, for people and for the schema.
+/// Defines an enum of codes, with wire names and meanings in one place for serde, for
+/// people and for the schema.
 macro_rules! names {
     (
         $(#[$doc:meta])*
@@ -27,7 +27,7 @@ macro_rules! names {
         }
 
         impl $name {
-            /// All of them, in the order of the documentation.
+            /// All codes, in the order of the documentation.
             pub const ALL: &[Self] = &[$(Self::$variant),+];
 
             /// The name on the wire.
@@ -37,14 +37,14 @@ macro_rules! names {
                 }
             }
 
-            /// What it means, an English sentence.
+            /// The meaning, an English sentence.
             pub const fn meaning(self) -> &'static str {
                 match self {
                     $(Self::$variant => $meaning,)+
                 }
             }
 
-            /// The one that has this name on the wire.
+            /// Returns the code with this name on the wire.
             pub fn from_name(name: &str) -> Option<Self> {
                 match name {
                     $($wire => Some(Self::$variant),)+
@@ -56,21 +56,21 @@ macro_rules! names {
 }
 
 names! {
-    /// Why a socket is closed. On the wire as a number in the close frame and as
-    /// a name in `bye`.
+    /// Reason for closing a socket. On the wire as a number in the close frame and
+    /// as a name in `bye`.
     CloseCode {
         Finished = "finished", "The attempt is over and everything is stored.";
         Draining = "draining", "This node is shutting down; connect again at once.";
         FrameTooBig = "frame_too_big", "A frame was bigger than `limits.frame_bytes`.";
         InternalError = "internal_error", "The engine is at fault.";
-        Idle = "idle", "Nothing was heard for 3 heartbeat intervals.";
+        Idle = "idle", "The client was silent for 3 heartbeat intervals.";
         RateLimited = "rate_limited", "The client kept sending over the rate after a warning.";
-        SlowConsumer = "slow_consumer", "The client does not read as fast as it must.";
+        SlowConsumer = "slow_consumer", "The client reads too slowly.";
         Moved = "moved", "Another node owns the attempt.";
         Overloaded = "overloaded", "The node refuses new work for now.";
         BadMessage = "bad_message", "A frame was not a message of the protocol.";
-        Unauthorized = "unauthorized", "There was no token, or a wrong or expired one.";
-        Forbidden = "forbidden", "The token is right, the access rules say no.";
+        Unauthorized = "unauthorized", "The token is missing, invalid or expired.";
+        Forbidden = "forbidden", "The token is valid, but the access rules deny it.";
         Superseded = "superseded", "The attempt was opened elsewhere, and that session took over.";
         Closed = "closed", "The attempt can no longer be entered.";
     }
@@ -97,7 +97,7 @@ impl CloseCode {
         }
     }
 
-    /// The one that has this number.
+    /// Returns the code with this number.
     pub fn from_number(number: u16) -> Option<Self> {
         Self::ALL
             .iter()
@@ -105,7 +105,7 @@ impl CloseCode {
             .find(|code| code.number() == number)
     }
 
-    /// The `code` of the `bye` that goes before; none where nothing does.
+    /// Returns the `code` of the preceding `bye`; none for codes without a `bye`.
     pub const fn bye_code(self) -> Option<&'static str> {
         match self {
             Self::FrameTooBig | Self::InternalError => None,
@@ -124,20 +124,20 @@ impl CloseCode {
         }
     }
 
-    /// Whether a client connects again by itself.
-    pub const fn reconnects(self) -> bool {
+    /// True if a client may connect again by itself.
+    pub const fn allows_reconnect(self) -> bool {
         may_reconnect(self.number())
     }
 }
 
-/// Whether a client connects again by itself after a close frame with this
-/// number: below 4500, except after 1000, which ends the attempt.
+/// True if a client may connect again by itself after a close frame with this
+/// number: below 4500, except 1000, which ends the attempt.
 pub const fn may_reconnect(number: u16) -> bool {
     number < 4500 && number != 1000
 }
 
 names! {
-    /// Why a command is void for good.
+    /// Reason for a refusal, which is final.
     RefusalCode {
         Gap = "gap", "The number is too high; `detail.expected` was due. It is not used up.";
         NotOpen = "not_open", "The exam has not opened.";
@@ -153,20 +153,20 @@ names! {
 }
 
 names! {
-    /// What was wrong with something that was sent; the socket stays open.
+    /// Error of a message or request; the socket stays open.
     ErrorCode {
         UnknownMessage = "unknown_message", "There is no message of this type.";
-        BadEvent = "bad_event", "The event was not of the form that it must have; not recorded.";
-        BadCommand = "bad_command", "The command was not of the form that it must have.";
+        BadEvent = "bad_event", "The event is malformed and was not recorded.";
+        BadCommand = "bad_command", "The command is malformed.";
         Conflict = "conflict", "The command's id was used for another command.";
-        Forbidden = "forbidden", "It does not exist, or is beyond what the role reaches.";
-        RateLimited = "rate_limited", "A warning: too much is being sent.";
-        Unavailable = "unavailable", "It cannot be done now; the same again later.";
+        Forbidden = "forbidden", "The target does not exist, or the role does not cover it.";
+        RateLimited = "rate_limited", "A warning: the client sends too much.";
+        Unavailable = "unavailable", "Not possible now; try again later.";
     }
 }
 
 names! {
-    /// What a candidate's client can notice. Besides these there is any `x-...`.
+    /// Kind of event that a candidate's client can notice; besides these, any `x-...`.
     EventKind {
         FocusLost = "focus_lost", "The page lost the focus.";
         FocusGained = "focus_gained", "The page has the focus again.";
@@ -193,10 +193,10 @@ names! {
 }
 
 impl EventKind {
-    /// Longest name of an event of one's own, `x-` included.
+    /// Longest name of a custom event, `x-` included.
     pub const NAME_BYTES_MAX: usize = 64;
 
-    /// Whether an event may have this name: one of these, or `x-` and a name.
+    /// True if an event may have this name: a known kind, or `x-` and a name.
     pub fn is_allowed(name: &str) -> bool {
         let own = name.len() > 2 && name.len() <= Self::NAME_BYTES_MAX && name.starts_with("x-");
         (own && !name.chars().any(char::is_control)) || Self::from_name(name).is_some()
@@ -220,7 +220,7 @@ mod tests {
     fn a_client_reconnects_below_4500_but_not_after_the_end() {
         let stay_away: Vec<u16> = CloseCode::ALL
             .iter()
-            .filter(|code| !code.reconnects())
+            .filter(|code| !code.allows_reconnect())
             .map(|code| code.number())
             .collect();
         assert_eq!(stay_away, [1000, 4500, 4501, 4503, 4509, 4510]);

@@ -1,12 +1,12 @@
 //! Frames to messages and back, in both encodings.
 //!
-//! A client's frame is read in one pass into [`Fields`]: names, and raw values
-//! that are looked into only where the message has such a field. So no tree is
-//! built except of an answer's own value, and JSON and MessagePack go through
-//! the same rules (`codec/client.rs`).
+//! A client's frame is read in one pass into [`FrameFields`]: names, and raw values
+//! that are parsed only if the message has such a field. No tree is built except
+//! for an answer's own value, and JSON and MessagePack go through the same rules
+//! (`codec/client.rs`).
 //!
-//! Where a name stands twice in a frame the last one counts, as in the
-//! `JSON.parse` of every browser.
+//! If a frame has a name twice, the last one counts, as in the `JSON.parse` of
+//! every browser.
 
 mod client;
 mod fields;
@@ -16,21 +16,21 @@ mod tests;
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use self::fields::Fields;
+use self::fields::FrameFields;
 use crate::{
     candidate::{ClientMessage, ServerMessage},
     exchange,
-    proctor::{ConsoleMessage, ProctorMessage},
+    proctor::{ProctorClientMessage, ProctorServerMessage},
 };
 
-/// Deepest nesting of arrays and maps in a value, that of `serde_json`.
+/// Deepest nesting of arrays and maps in a value: the limit of `serde_json`.
 const DEPTH_MAX: usize = 127;
 
-/// Largest `data` of an event, encoded. Events are small facts; a larger one
-/// is not recorded.
+/// Largest encoded `data` of an event. Events are small facts; a larger one is not
+/// recorded.
 pub const EVENT_DATA_BYTES_MAX: usize = 4_096;
 
-/// How messages are written on a socket.
+/// Encoding of the messages on a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Encoding {
     /// Text frames.
@@ -40,13 +40,13 @@ pub enum Encoding {
     MessagePack,
 }
 
-/// None of the subprotocols that a client offered is known.
+/// Error of a negotiation: no offered subprotocol is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("none of the offered subprotocols is known")]
-pub struct Unsupported;
+pub struct UnsupportedSubprotocol;
 
 impl Encoding {
-    /// Both, in the order of preference of a client that has none.
+    /// Both encodings, the default first.
     pub const ALL: [Self; 2] = [Self::Json, Self::MessagePack];
 
     /// The name in `Sec-WebSocket-Protocol`.
@@ -57,13 +57,13 @@ impl Encoding {
         }
     }
 
-    /// Chooses by what a client offered (the value of `Sec-WebSocket-Protocol`,
-    /// several ones joined by commas): the first that is known, JSON where
-    /// nothing was offered. The second part says whether to echo the choice.
+    /// Returns the first known encoding of those that a client offered (the value of
+    /// `Sec-WebSocket-Protocol`, several joined by commas), or JSON if it offered
+    /// none. The second part is true if the response must echo the choice.
     ///
     /// # Errors
-    /// Where something was offered and nothing of it is known.
-    pub fn negotiate(offered: Option<&str>) -> Result<(Self, bool), Unsupported> {
+    /// If subprotocols were offered and none of them is known.
+    pub fn negotiate(offered: Option<&str>) -> Result<(Self, bool), UnsupportedSubprotocol> {
         let mut names = offered.into_iter().flat_map(|names| names.split(','));
         let mut names = names
             .by_ref()
@@ -80,11 +80,11 @@ impl Encoding {
                     .find(|known| known.subprotocol() == name)
             })
             .map(|encoding| (encoding, true))
-            .ok_or(Unsupported)
+            .ok_or(UnsupportedSubprotocol)
     }
 }
 
-/// Why a frame is no message.
+/// Error of a frame that is no message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// Not decodable, or an envelope of the wrong form: the socket is closed
@@ -97,7 +97,7 @@ pub enum DecodeError {
 }
 
 impl DecodeError {
-    fn bad(text: impl Into<String>) -> Self {
+    fn bad_message(text: impl Into<String>) -> Self {
         Self::BadMessage(text.into())
     }
 }
@@ -105,24 +105,24 @@ impl DecodeError {
 /// Decodes a frame of a candidate's client.
 ///
 /// # Errors
-/// See [`DecodeError`]; an answer's value, whatever it is, is none.
+/// See [`DecodeError`]; an answer's value never causes an error.
 pub fn decode_client(encoding: Encoding, frame: &[u8]) -> Result<ClientMessage, DecodeError> {
-    client::message(&Fields::read(encoding, frame)?)
+    client::read_message(&FrameFields::read_frame(encoding, frame)?)
 }
 
 /// Decodes the body of an exchange. Its messages follow the rules of frames.
 ///
 /// # Errors
-/// [`DecodeError::BadMessage`] also where a command stands among the signals
-/// or a signal among the commands.
-pub fn decode_exchange(body: &[u8]) -> Result<exchange::Request, DecodeError> {
-    client::exchange(&Fields::read(Encoding::Json, body)?)
+/// [`DecodeError::BadMessage`] also for a command among the signals or a signal
+/// among the commands.
+pub fn decode_exchange(body: &[u8]) -> Result<exchange::ExchangeRequest, DecodeError> {
+    client::read_exchange(&FrameFields::read_frame(Encoding::Json, body)?)
 }
 
 /// Decodes a frame that the engine sent a candidate's client.
 ///
 /// # Errors
-/// See [`DecodeError`]; a client ignores what it does not know.
+/// See [`DecodeError`]; a client ignores unknown messages.
 pub fn decode_server(encoding: Encoding, frame: &[u8]) -> Result<ServerMessage, DecodeError> {
     decode_strict(encoding, frame, &ServerMessage::TAGS)
 }
@@ -131,39 +131,45 @@ pub fn decode_server(encoding: Encoding, frame: &[u8]) -> Result<ServerMessage, 
 ///
 /// # Errors
 /// See [`DecodeError`].
-pub fn decode_proctor(encoding: Encoding, frame: &[u8]) -> Result<ProctorMessage, DecodeError> {
-    decode_strict(encoding, frame, &ProctorMessage::TAGS)
+pub fn decode_proctor_client(
+    encoding: Encoding,
+    frame: &[u8],
+) -> Result<ProctorClientMessage, DecodeError> {
+    decode_strict(encoding, frame, &ProctorClientMessage::TAGS)
 }
 
 /// Decodes a frame that the engine sent a proctor's console.
 ///
 /// # Errors
-/// See [`DecodeError`]; a console ignores what it does not know.
-pub fn decode_console(encoding: Encoding, frame: &[u8]) -> Result<ConsoleMessage, DecodeError> {
-    decode_strict(encoding, frame, &ConsoleMessage::TAGS)
+/// See [`DecodeError`]; a console ignores unknown messages.
+pub fn decode_proctor_server(
+    encoding: Encoding,
+    frame: &[u8],
+) -> Result<ProctorServerMessage, DecodeError> {
+    decode_strict(encoding, frame, &ProctorServerMessage::TAGS)
 }
 
 /// Encodes a message to a candidate's client.
-pub fn encode(encoding: Encoding, message: &ServerMessage) -> Vec<u8> {
-    write(encoding, message)
+pub fn encode_server(encoding: Encoding, message: &ServerMessage) -> Vec<u8> {
+    encode_message(encoding, message)
 }
 
 /// Encodes a message of a candidate's client.
 pub fn encode_client(encoding: Encoding, message: &ClientMessage) -> Vec<u8> {
-    write(encoding, message)
+    encode_message(encoding, message)
 }
 
 /// Encodes a message of a proctor's console.
-pub fn encode_proctor(encoding: Encoding, message: &ProctorMessage) -> Vec<u8> {
-    write(encoding, message)
+pub fn encode_proctor_client(encoding: Encoding, message: &ProctorClientMessage) -> Vec<u8> {
+    encode_message(encoding, message)
 }
 
 /// Encodes a message to a proctor's console.
-pub fn encode_console(encoding: Encoding, message: &ConsoleMessage) -> Vec<u8> {
-    write(encoding, message)
+pub fn encode_proctor_server(encoding: Encoding, message: &ProctorServerMessage) -> Vec<u8> {
+    encode_message(encoding, message)
 }
 
-fn write<T: Serialize>(encoding: Encoding, message: &T) -> Vec<u8> {
+fn encode_message<T: Serialize>(encoding: Encoding, message: &T) -> Vec<u8> {
     let invariant = "messages hold nothing that cannot be written";
     match encoding {
         Encoding::Json => serde_json::to_vec(message).expect(invariant),
@@ -176,9 +182,9 @@ fn decode_strict<T: DeserializeOwned>(
     frame: &[u8],
     tags: &[&str],
 ) -> Result<T, DecodeError> {
-    // Also finds what serde does not look at: bytes behind the end, strings
-    // that are not UTF-8 in fields that nobody knows.
-    let fields = Fields::read(encoding, frame)?;
+    // Also finds what serde passes over: bytes after the end, and strings that are
+    // not UTF-8 in unknown fields.
+    let fields = FrameFields::read_frame(encoding, frame)?;
     let tag = fields.tag()?;
     if !tags.contains(&&*tag) {
         return Err(DecodeError::UnknownMessage(tag.into_owned()));
@@ -187,5 +193,5 @@ fn decode_strict<T: DeserializeOwned>(
         Encoding::Json => serde_json::from_slice(frame).map_err(|error| error.to_string()),
         Encoding::MessagePack => msgpack::from_slice(frame).map_err(|error| error.to_string()),
     }
-    .map_err(|text| DecodeError::bad(format!("not a valid `{tag}`: {text}")))
+    .map_err(|text| DecodeError::bad_message(format!("not a valid `{tag}`: {text}")))
 }

@@ -1,7 +1,7 @@
-//! Papers and stored answers, as they are fetched over HTTP.
+//! Papers and stored answers, fetched over HTTP.
 //!
-//! A paper has no right answers. The engine serves it as bytes that are made
-//! once; these types are what a client reads them into.
+//! A paper has no right answers. The engine serves it as bytes that it makes once;
+//! clients decode them into these types.
 
 use std::collections::BTreeMap;
 
@@ -9,16 +9,17 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Number, Value};
 
-/// A paper that can be read.
+/// A paper in the clear.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Paper {
+#[schemars(rename = "Paper")]
+pub struct OpenPaper {
     /// `sha256:` and the hash of the content.
     pub version: String,
-    /// In the file's order; a candidate's own is `order`.
-    pub sections: Vec<Section>,
-    /// Where it would not fit into `welcome`.
+    /// In the file's order; the candidate's own order is `order`.
+    pub sections: Vec<PaperSection>,
+    /// Present if it would not fit into `welcome`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub order: Option<Vec<SectionOrder>>,
+    pub order: Option<Vec<PaperSectionOrder>>,
 }
 
 /// A paper before the exam opens: AES-256-GCM, the tag at the end of `data`.
@@ -30,81 +31,84 @@ pub struct SealedPaper {
     pub alg: String,
     /// Base64, 96 bits.
     pub nonce: String,
-    /// Base64; inside is the JSON of [`Paper::sections`].
+    /// Base64 of the encrypted JSON of [`OpenPaper::sections`].
     pub data: String,
-    /// Where it would not fit into `welcome`. It tells ids only.
+    /// Present if it would not fit into `welcome`. It has only ids.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub order: Option<Vec<SectionOrder>>,
+    pub order: Option<Vec<PaperSectionOrder>>,
 }
 
-/// What the paper's address answers.
+/// Response of the paper's address.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(untagged)]
 pub enum PaperDocument {
     /// Before the exam opens.
     Sealed(SealedPaper),
-    /// From then on.
-    Open(Paper),
+    /// Once the exam has opened.
+    Open(OpenPaper),
 }
 
 /// A part of a paper.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Section {
+#[schemars(rename = "Section")]
+pub struct PaperSection {
     /// Unique within the paper.
     pub id: String,
     /// Shown to people.
     #[serde(default)]
     pub title: String,
-    /// Sections with a limit run one after the other.
+    /// Time limit of the section; sections with one run one after the other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_limit_ms: Option<i64>,
     /// In the file's order.
-    pub questions: Vec<Question>,
+    pub questions: Vec<PaperQuestion>,
 }
 
 /// A question without its key.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Question {
+#[schemars(rename = "Question")]
+pub struct PaperQuestion {
     /// Unique within the paper.
     pub id: String,
-    /// Decides the form of the value.
+    /// Determines the form of the answer's value.
     #[serde(rename = "type")]
-    pub kind: QuestionType,
+    pub kind: PaperQuestionType,
     /// Markdown with LaTeX between `$`.
     pub content: String,
-    /// What a right answer earns.
+    /// Points of a right answer.
     pub points: Number,
-    /// `single_choice`, `multiple_choice`: what to choose from.
+    /// `single_choice`, `multiple_choice`: the choices.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub options: Vec<Choice>,
-    /// `fill_blank`: how many blanks.
+    pub options: Vec<PaperChoice>,
+    /// `fill_blank`: number of blanks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blanks: Option<u32>,
-    /// `coding`: which languages; empty: any.
+    /// `coding`: allowed languages; empty: any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub languages: Vec<String>,
     /// `hotspot`: address of the picture.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
-    /// `hotspot`: whether more than one point may be set.
+    /// `hotspot`: true if more than one point may be set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub multiple: Option<bool>,
-    /// `matching`: what gets a partner.
+    /// `matching`: the left sides, each of which gets a partner.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub left: Vec<Choice>,
-    /// `matching`: the partners.
+    pub left: Vec<PaperChoice>,
+    /// `matching`: the right sides, the partners.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub right: Vec<Choice>,
-    /// `ordering`: what to put in order.
+    pub right: Vec<PaperChoice>,
+    /// `ordering`: the items to put in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub items: Vec<Choice>,
+    pub items: Vec<PaperChoice>,
 }
 
 /// The form of a question and of its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names are the protocol's own")]
-pub enum QuestionType {
+#[schemars(rename = "QuestionType")]
+pub enum PaperQuestionType {
     SingleChoice,
     MultipleChoice,
     TrueFalse,
@@ -117,9 +121,10 @@ pub enum QuestionType {
     Hotspot,
 }
 
-/// Something to choose, to match or to order.
+/// An item to choose, to match or to order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Choice {
+#[schemars(rename = "Choice")]
+pub struct PaperChoice {
     /// Unique within its list.
     pub id: String,
     /// Markdown with LaTeX between `$`.
@@ -128,17 +133,19 @@ pub struct Choice {
 
 /// A candidate's order of one section.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct SectionOrder {
-    /// Which section.
+#[schemars(rename = "SectionOrder")]
+pub struct PaperSectionOrder {
+    /// Id of the section.
     pub section: String,
     /// First to last.
-    pub questions: Vec<QuestionOrder>,
+    pub questions: Vec<PaperQuestionOrder>,
 }
 
 /// A candidate's order within one question.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct QuestionOrder {
-    /// Which question.
+#[schemars(rename = "QuestionOrder")]
+pub struct PaperQuestionOrder {
+    /// Id of the question.
     pub q: String,
     /// Ids of its options, items or right sides, first to last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -147,23 +154,25 @@ pub struct QuestionOrder {
 
 /// The stored answers of an attempt.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
-pub struct StoredAnswers {
+#[schemars(rename = "StoredAnswers")]
+pub struct RecordedAnswers {
     /// The session that owns the attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
-    /// Every command of the session up to this number is in them or was refused.
+    /// Every command of the session up to this number is stored here or was refused.
     pub saved_seq: u64,
     /// By question.
-    pub answers: BTreeMap<String, StoredAnswer>,
+    pub answers: BTreeMap<String, RecordedAnswer>,
 }
 
-/// One question's answer as it is stored.
+/// The stored answer to one question.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct StoredAnswer {
+#[schemars(rename = "StoredAnswer")]
+pub struct RecordedAnswer {
     /// `null`: cleared, or only flagged.
     pub value: Value,
     /// Marked for review by the candidate.
     pub flagged: bool,
-    /// How often it was answered.
+    /// Number of times it was answered.
     pub rev: u32,
 }

@@ -1,4 +1,4 @@
-//! What a proctor's console and the engine say to each other.
+//! Messages between a proctor's console and the engine.
 //!
 //! [`client`] holds the console's half, [`server`] the engine's; both are
 //! reachable from here.

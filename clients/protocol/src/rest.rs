@@ -1,4 +1,4 @@
-//! What the REST calls that a client needs ask and answer, under `/api/v1`.
+//! Requests and responses of the REST calls that a client needs, under `/api/v1`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,20 +15,21 @@ pub struct LoginRequest {
     pub code: String,
 }
 
-/// Answer to [`LoginRequest`].
+/// Response to [`LoginRequest`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LoginReply {
     /// The login token, to be sent as Bearer.
     pub token: String,
     /// When it expires.
     pub expires_at: i64,
-    /// Who that is.
-    pub user: User,
+    /// The person who logged in.
+    pub user: LoginUser,
 }
 
-/// A person.
+/// A person who has logged in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct User {
+#[schemars(rename = "User")]
+pub struct LoginUser {
     /// The person's id.
     pub id: String,
     /// Shown to people.
@@ -39,20 +40,22 @@ pub struct User {
 
 /// `POST /exams/{code}/attempts`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-pub struct StartRequest {
-    /// Where the exam asks for one.
+#[schemars(rename = "StartRequest")]
+pub struct AttemptStart {
+    /// The exam's password, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<String>,
 }
 
-/// Answer to [`StartRequest`].
+/// Response to [`AttemptStart`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct StartReply {
+#[schemars(rename = "StartReply")]
+pub struct AttemptStartReply {
     /// The attempt's id.
     pub attempt: String,
     /// The attempt token: for `hello` and for every call about this attempt.
     pub token: String,
-    /// Where the attempt stands.
+    /// Status of the attempt.
     pub status: AttemptStatus,
     /// Path of the socket.
     pub socket: String,
@@ -63,78 +66,81 @@ pub struct StartReply {
 pub struct AttemptView {
     /// The attempt's id.
     pub id: String,
-    /// Where it stands.
+    /// Status of the attempt.
     pub status: AttemptStatus,
     /// When it was started.
     pub started_at: i64,
     /// End of the candidate's time; null while the clock has not begun.
     pub deadline_at: Option<i64>,
-    /// What is left of it.
+    /// Remaining time; null while the clock has not begun.
     pub remaining_ms: Option<i64>,
     /// Rises with every change of the deadline.
     pub timing_rev: u64,
-    /// Questions that have an answer.
+    /// Number of questions that have an answer.
     pub answered: u32,
-    /// Questions of the paper.
+    /// Number of questions of the paper.
     pub questions: u32,
 }
 
 /// `GET /attempts/{id}/result`, and `submitted.result`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct ResultView {
+#[schemars(rename = "ResultView")]
+pub struct AttemptScore {
     /// The attempt's id.
     pub attempt: String,
-    /// Where it stands.
+    /// Status of the attempt.
     pub status: AttemptStatus,
     /// Points so far.
     pub score: Number,
-    /// Points that there are.
+    /// Points that can be reached.
     pub max_score: Number,
     /// 0 to 100.
     pub percentage: Number,
-    /// Null while a person has to mark.
+    /// Null while something awaits marking.
     pub passed: Option<bool>,
-    /// Null while a person has to mark.
+    /// Null while something awaits marking.
     pub grade: Option<String>,
-    /// Whether an answer or the hand-in came after the deadline.
+    /// True if an answer or the hand-in came after the deadline.
     pub late: bool,
-    /// Points that the late penalty took.
+    /// Points deducted by the late penalty.
     pub penalty: Number,
-    /// Whether a person has to mark something.
+    /// True while something awaits marking by a person.
     pub needs_marking: bool,
     /// In the paper's order.
-    pub questions: Vec<QuestionResult>,
+    pub questions: Vec<QuestionScore>,
 }
 
-/// One question of a [`ResultView`].
+/// Score of a question, in an [`AttemptScore`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct QuestionResult {
-    /// Which question.
+#[schemars(rename = "QuestionResult")]
+pub struct QuestionScore {
+    /// Id of the question.
     pub q: String,
-    /// Points that there are.
+    /// Points that can be reached.
     pub points: Number,
-    /// Null while a person has to mark it.
+    /// Null while it awaits marking.
     pub score: Option<Number>,
-    /// What was answered; null: nothing.
+    /// The answer's value; null: unanswered.
     pub value: Value,
-    /// The right answer, where the exam shows it.
+    /// The right answer, if the exam shows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<Value>,
 }
 
 /// An error: `application/problem+json` of RFC 9457.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Problem {
+#[schemars(rename = "Problem")]
+pub struct ProblemReply {
     /// Address of a description, or `about:blank`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// What kind of error, for people.
+    /// Kind of error, for people.
     pub title: String,
     /// The HTTP status.
     pub status: u16,
-    /// This very error, for people.
+    /// This occurrence of the error, for people.
     #[serde(default)]
     pub detail: String,
-    /// Stable, for programs.
+    /// Stable code, for programs.
     pub code: String,
 }

@@ -1,8 +1,8 @@
-//! The protocol described for other languages, made from the types.
+//! Schemas of the protocol for other languages, made from the types.
 //!
-//! [`asyncapi`] is what the engine serves at `/asyncapi.json`: both sockets,
-//! both directions. [`json_schema`] holds the same messages and besides them
-//! what travels over HTTP.
+//! The engine serves [`asyncapi_document`] at `/asyncapi.json`: both sockets, both
+//! directions. [`json_schema`] has the same messages and the documents fetched over
+//! HTTP.
 
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
@@ -12,44 +12,44 @@ use crate::{
     code::{CloseCode, ErrorCode, EventKind, RefusalCode},
     codec::Encoding,
     exchange,
-    paper::{Paper, SealedPaper, StoredAnswers},
-    proctor::{ConsoleMessage, ProctorMessage},
+    paper::{OpenPaper, RecordedAnswers, SealedPaper},
+    proctor::{ProctorClientMessage, ProctorServerMessage},
     rest,
 };
 
-/// The `AsyncAPI` 3 document of both sockets.
-pub fn asyncapi() -> Value {
-    let mut generator = generator("/components/schemas");
-    let candidate = Channel {
+/// Returns the `AsyncAPI` 3 document of both sockets.
+pub fn asyncapi_document() -> Value {
+    let mut generator = schema_generator("/components/schemas");
+    let candidate = SocketChannel {
         name: "candidate",
         address: "/ws/v1/attempt",
         title: "A candidate, one attempt a socket",
-        received: messages::<ClientMessage>(&mut generator),
-        sent: messages::<ServerMessage>(&mut generator),
+        received: message_schemas::<ClientMessage>(&mut generator),
+        sent: message_schemas::<ServerMessage>(&mut generator),
     };
-    let proctor = Channel {
+    let proctor = SocketChannel {
         name: "proctor",
         address: "/ws/v1/proctor",
         title: "A proctor's console, many exams a socket",
-        received: messages::<ProctorMessage>(&mut generator),
-        sent: messages::<ConsoleMessage>(&mut generator),
+        received: message_schemas::<ProctorClientMessage>(&mut generator),
+        sent: message_schemas::<ProctorServerMessage>(&mut generator),
     };
     let mut channels = Map::new();
     let mut operations = Map::new();
     let mut components = Map::new();
     for channel in [candidate, proctor] {
-        channels.insert(channel.name.to_owned(), channel.document());
+        channels.insert(channel.name.to_owned(), channel.channel_document());
         operations.insert(
             format!("{}_receives", channel.name),
-            channel.operation("receive", &channel.received),
+            channel.operation_document("receive", &channel.received),
         );
         operations.insert(
             format!("{}_sends", channel.name),
-            channel.operation("send", &channel.sent),
+            channel.operation_document("send", &channel.sent),
         );
         for (tag, payload) in channel.received.iter().chain(&channel.sent) {
             let message = json!({ "name": tag, "payload": payload });
-            components.insert(channel.component(tag), message);
+            components.insert(channel.component_name(tag), message);
         }
     }
     json!({
@@ -72,25 +72,25 @@ pub fn asyncapi() -> Value {
     })
 }
 
-/// JSON Schema (2020-12) of every message, and of what travels over HTTP.
+/// Returns the JSON Schema (2020-12) of every message and of the documents over HTTP.
 pub fn json_schema() -> Value {
-    let mut generator = generator("/$defs");
+    let mut generator = schema_generator("/$defs");
     generator.subschema_for::<ClientMessage>();
     generator.subschema_for::<ServerMessage>();
-    generator.subschema_for::<ProctorMessage>();
-    generator.subschema_for::<ConsoleMessage>();
-    generator.subschema_for::<exchange::Request>();
-    generator.subschema_for::<exchange::Reply>();
-    generator.subschema_for::<Paper>();
+    generator.subschema_for::<ProctorClientMessage>();
+    generator.subschema_for::<ProctorServerMessage>();
+    generator.subschema_for::<exchange::ExchangeRequest>();
+    generator.subschema_for::<exchange::ExchangeResponse>();
+    generator.subschema_for::<OpenPaper>();
     generator.subschema_for::<SealedPaper>();
-    generator.subschema_for::<StoredAnswers>();
+    generator.subschema_for::<RecordedAnswers>();
     generator.subschema_for::<rest::LoginRequest>();
     generator.subschema_for::<rest::LoginReply>();
-    generator.subschema_for::<rest::StartRequest>();
-    generator.subschema_for::<rest::StartReply>();
+    generator.subschema_for::<rest::AttemptStart>();
+    generator.subschema_for::<rest::AttemptStartReply>();
     generator.subschema_for::<rest::AttemptView>();
-    generator.subschema_for::<rest::ResultView>();
-    generator.subschema_for::<rest::Problem>();
+    generator.subschema_for::<rest::AttemptScore>();
+    generator.subschema_for::<rest::ProblemReply>();
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Invigil live protocol, version 1",
@@ -98,29 +98,29 @@ pub fn json_schema() -> Value {
     })
 }
 
-/// One socket.
-struct Channel {
+/// A socket of the `AsyncAPI` document.
+struct SocketChannel {
     name: &'static str,
     address: &'static str,
     title: &'static str,
-    /// What the engine receives: `t` and schema.
+    /// Messages that the engine receives: `t` and schema.
     received: Vec<(String, Value)>,
-    /// What the engine sends.
+    /// Messages that the engine sends.
     sent: Vec<(String, Value)>,
 }
 
-impl Channel {
-    fn component(&self, tag: &str) -> String {
+impl SocketChannel {
+    fn component_name(&self, tag: &str) -> String {
         format!("{}.{tag}", self.name)
     }
 
-    fn document(&self) -> Value {
+    fn channel_document(&self) -> Value {
         let messages: Map<String, Value> = self
             .received
             .iter()
             .chain(&self.sent)
             .map(|(tag, _)| {
-                let component = self.component(tag);
+                let component = self.component_name(tag);
                 (
                     tag.clone(),
                     json!({ "$ref": format!("#/components/messages/{component}") }),
@@ -143,13 +143,13 @@ impl Channel {
                 "bindingVersion": "0.1.0",
             } },
             "x-close-codes": close_codes(),
-            "x-refusal-codes": names(RefusalCode::ALL, RefusalCode::as_str, RefusalCode::meaning),
-            "x-error-codes": names(ErrorCode::ALL, ErrorCode::as_str, ErrorCode::meaning),
-            "x-event-kinds": names(EventKind::ALL, EventKind::as_str, EventKind::meaning),
+            "x-refusal-codes": describe_codes(RefusalCode::ALL, RefusalCode::as_str, RefusalCode::meaning),
+            "x-error-codes": describe_codes(ErrorCode::ALL, ErrorCode::as_str, ErrorCode::meaning),
+            "x-event-kinds": describe_codes(EventKind::ALL, EventKind::as_str, EventKind::meaning),
         })
     }
 
-    fn operation(&self, action: &str, messages: &[(String, Value)]) -> Value {
+    fn operation_document(&self, action: &str, messages: &[(String, Value)]) -> Value {
         let path = format!("#/channels/{}", self.name);
         let messages: Vec<Value> = messages
             .iter()
@@ -159,14 +159,14 @@ impl Channel {
     }
 }
 
-fn generator(definitions: &'static str) -> SchemaGenerator {
+fn schema_generator(definitions: &'static str) -> SchemaGenerator {
     SchemaSettings::draft2020_12()
         .with(|settings| settings.definitions_path = definitions.into())
         .into_generator()
 }
 
-/// The variants of a message enum, each with the `t` that names it.
-fn messages<T: JsonSchema>(generator: &mut SchemaGenerator) -> Vec<(String, Value)> {
+/// Returns the variants of a message enum, each with its `t`.
+fn message_schemas<T: JsonSchema>(generator: &mut SchemaGenerator) -> Vec<(String, Value)> {
     let schema = T::json_schema(generator).to_value();
     let variants = schema["oneOf"].as_array().cloned().unwrap_or_default();
     variants
@@ -185,14 +185,14 @@ fn close_codes() -> Vec<Value> {
             json!({
                 "code": code.number(),
                 "bye": code.bye_code(),
-                "reconnect": code.reconnects(),
+                "reconnect": code.allows_reconnect(),
                 "description": code.meaning(),
             })
         })
         .collect()
 }
 
-fn names<T: Copy>(
+fn describe_codes<T: Copy>(
     all: &[T],
     name: fn(T) -> &'static str,
     meaning: fn(T) -> &'static str,
@@ -206,23 +206,26 @@ fn names<T: Copy>(
 mod tests {
     use super::*;
 
-    /// Every `$ref` of a document, wherever it stands.
-    fn references(value: &Value, found: &mut Vec<String>) {
+    /// Collects every `$ref` of a document.
+    fn collect_references(value: &Value, found: &mut Vec<String>) {
         match value {
             Value::Object(map) => {
                 if let Some(Value::String(reference)) = map.get("$ref") {
                     found.push(reference.clone());
                 }
-                map.values().for_each(|inner| references(inner, found));
+                map.values()
+                    .for_each(|inner| collect_references(inner, found));
             }
-            Value::Array(items) => items.iter().for_each(|inner| references(inner, found)),
+            Value::Array(items) => items
+                .iter()
+                .for_each(|inner| collect_references(inner, found)),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
         }
     }
 
     fn check_references(document: &Value) {
         let mut found = Vec::new();
-        references(document, &mut found);
+        collect_references(document, &mut found);
         assert!(!found.is_empty());
         for reference in found {
             let pointer = reference
@@ -249,7 +252,7 @@ mod tests {
 
     #[test]
     fn asyncapi_names_every_message_of_both_sockets_and_directions() {
-        let document = asyncapi();
+        let document = asyncapi_document();
         assert_eq!(document["asyncapi"], "3.0.0");
         assert_eq!(
             operation_tags(&document, "candidate_receives"),
@@ -261,11 +264,11 @@ mod tests {
         );
         assert_eq!(
             operation_tags(&document, "proctor_receives"),
-            ProctorMessage::TAGS
+            ProctorClientMessage::TAGS
         );
         assert_eq!(
             operation_tags(&document, "proctor_sends"),
-            ConsoleMessage::TAGS
+            ProctorServerMessage::TAGS
         );
         for (operation, action) in [("candidate_receives", "receive"), ("proctor_sends", "send")] {
             assert_eq!(document["operations"][operation]["action"], action);
@@ -285,7 +288,7 @@ mod tests {
 
     #[test]
     fn asyncapi_lists_close_codes_and_subprotocols_of_each_channel() {
-        let document = asyncapi();
+        let document = asyncapi_document();
         for (name, address) in [
             ("candidate", "/ws/v1/attempt"),
             ("proctor", "/ws/v1/proctor"),
@@ -306,7 +309,7 @@ mod tests {
 
     #[test]
     fn every_reference_leads_somewhere_and_no_two_types_share_a_name() {
-        for document in [asyncapi(), json_schema()] {
+        for document in [asyncapi_document(), json_schema()] {
             check_references(&document);
             let schemas = document
                 .pointer("/components/schemas")

@@ -1,84 +1,84 @@
-//! An attempt, as the application holds it.
+//! The application's handle on an attempt.
 
 use std::{collections::VecDeque, net::IpAddr, time::Duration};
 
-use invigil_protocol::{codec::Encoding, rest::StartReply};
+use invigil_protocol::{codec::Encoding, rest::AttemptStartReply};
 use serde_json::{Map, Value};
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::task::TaskTracker;
 
 use crate::{
     clock::Countdown,
-    core::{Command, Ticket, Update},
-    rest::Client,
-    task::Task,
+    core::{ClientCommand, ClientUpdate, Ticket},
+    rest::ApiClient,
+    task::AttemptTask,
 };
 
-/// What may wait for the task. It takes it as fast as it comes, so this only
-/// bridges moments; a caller waits where it is full.
-const PUSHES: usize = 1_024;
+/// Inputs that may wait for the task. The task takes them at once, so this only
+/// bridges moments; a caller waits while it is full.
+const INPUT_CAPACITY: usize = 1_024;
 
-/// Updates that may wait for the application; then the socket is read no more.
-const UPDATES: usize = 1_024;
+/// Updates that may wait for the application; above that the socket is not read.
+const UPDATE_CAPACITY: usize = 1_024;
 
-/// How a client connects.
+/// Options of a client's connection.
 #[derive(Debug, Clone, Default)]
-pub struct Options {
-    /// How messages are encoded.
+pub struct ClientOptions {
+    /// Encoding of the messages.
     pub encoding: Encoding,
-    /// The source address of sockets, where it matters.
+    /// Source address of sockets, if it matters.
     pub from: Option<IpAddr>,
-    /// What the device is called, the same at every visit.
+    /// Id of the device, the same at every visit.
     pub device: Option<String>,
 }
 
-/// An attempt that is being taken. Dropping it ends the connection; what is not
-/// saved by then is lost with it.
+/// An attempt with its connection. Dropping it ends the connection and discards
+/// unsaved commands.
 #[derive(Debug)]
-pub struct Attempt {
+pub struct ClientAttempt {
     /// The attempt's id.
     pub id: String,
     /// The attempt's token.
     pub token: String,
-    pushes: mpsc::Sender<Push>,
-    updates: mpsc::Receiver<Update>,
-    /// Updates that were taken while a push waited: the task may wait for the
-    /// application just as the application waits for the task.
-    unread: VecDeque<Update>,
+    inputs: mpsc::Sender<TaskInput>,
+    updates: mpsc::Receiver<ClientUpdate>,
+    /// Updates received while an input waited: the task may wait for the application
+    /// while the application waits for the task.
+    unread: VecDeque<ClientUpdate>,
     tickets: Ticket,
     countdown: Countdown,
 }
 
-/// What the application gives its task.
+/// An input of the application for its task.
 #[derive(Debug)]
-pub(crate) enum Push {
-    Command(Command),
+pub(crate) enum TaskInput {
+    Command(ClientCommand),
     Event {
         kind: String,
         at: i64,
         data: Option<Map<String, Value>>,
     },
-    Seen(String),
-    Know(String, u32),
-    Cut,
+    NoticeSeen(String),
+    Revision(String, u32),
+    CutConnection,
 }
 
-impl Attempt {
-    /// Takes an attempt that was started. Its task runs on `tasks`.
-    pub fn take(
-        client: &Client,
-        started: &StartReply,
-        options: Options,
+impl ClientAttempt {
+    /// Connects to a started attempt. Its task runs on `tasks`.
+    pub fn connect(
+        client: &ApiClient,
+        started: &AttemptStartReply,
+        options: ClientOptions,
         tasks: &TaskTracker,
     ) -> Self {
-        let (pushes, receiver) = mpsc::channel(PUSHES);
-        let (sender, updates) = mpsc::channel(UPDATES);
-        let task = Task::new(client.clone(), started, options, receiver, sender);
+        let (inputs, receiver) = mpsc::channel(INPUT_CAPACITY);
+        let (sender, updates) = mpsc::channel(UPDATE_CAPACITY);
+        let task = AttemptTask::new(client.clone(), started, options, receiver, sender);
         tasks.spawn(Box::pin(task.run()));
         Self {
             id: started.attempt.clone(),
             token: started.token.clone(),
-            pushes,
+            inputs,
             updates,
             unread: VecDeque::new(),
             tickets: 0,
@@ -86,9 +86,9 @@ impl Attempt {
         }
     }
 
-    /// Answers a question. The ticket names the command in updates.
-    pub async fn answer(&mut self, question: &str, value: Value) -> Ticket {
-        self.command(Command::Answer {
+    /// Answers a question. The ticket identifies the command in updates.
+    pub async fn answer_question(&mut self, question: &str, value: Value) -> Ticket {
+        self.push_command(ClientCommand::Answer {
             question: question.to_owned(),
             value,
         })
@@ -96,8 +96,8 @@ impl Attempt {
     }
 
     /// Marks a question for review.
-    pub async fn flag(&mut self, question: &str, on: bool) -> Ticket {
-        self.command(Command::Flag {
+    pub async fn flag_question(&mut self, question: &str, on: bool) -> Ticket {
+        self.push_command(ClientCommand::Flag {
             question: question.to_owned(),
             on,
         })
@@ -106,12 +106,12 @@ impl Attempt {
 
     /// Hands in.
     pub async fn submit(&mut self) -> Ticket {
-        self.command(Command::Submit).await
+        self.push_command(ClientCommand::Submit).await
     }
 
-    /// Reports an integrity event, at a time of the client's own clock.
-    pub async fn event(&mut self, kind: &str, at: i64, data: Option<Map<String, Value>>) {
-        self.push(Push::Event {
+    /// Reports an integrity event, with a time by the client's clock.
+    pub async fn report_event(&mut self, kind: &str, at: i64, data: Option<Map<String, Value>>) {
+        self.push_input(TaskInput::Event {
             kind: kind.to_owned(),
             at,
             data,
@@ -119,52 +119,54 @@ impl Attempt {
         .await;
     }
 
-    /// Says that the person has seen a notice that asks for it.
-    pub async fn seen(&mut self, notice: &str) {
-        self.push(Push::Seen(notice.to_owned())).await;
+    /// Acknowledges a notice for the person.
+    pub async fn acknowledge_notice(&mut self, notice: &str) {
+        self.push_input(TaskInput::NoticeSeen(notice.to_owned()))
+            .await;
     }
 
-    /// Tells the revision of an answer in the stored record, for conflicts.
-    pub async fn know(&mut self, question: &str, rev: u32) {
-        self.push(Push::Know(question.to_owned(), rev)).await;
+    /// Sets the revision of an answer in the stored record, to detect conflicts.
+    pub async fn set_revision(&mut self, question: &str, rev: u32) {
+        self.push_input(TaskInput::Revision(question.to_owned(), rev))
+            .await;
     }
 
     /// Cuts the connection, as a bad network would.
-    pub async fn cut(&mut self) {
-        self.push(Push::Cut).await;
+    pub async fn cut_connection(&mut self) {
+        self.push_input(TaskInput::CutConnection).await;
     }
 
-    /// What is left of the time, by what the engine said and a monotonic clock.
-    pub fn remaining(&self) -> Duration {
-        self.countdown.left(Instant::now())
+    /// Remaining time, by the engine's last word and a monotonic clock.
+    pub fn remaining_time(&self) -> Duration {
+        self.countdown.remaining_at(Instant::now())
     }
 
-    /// The next thing that happens. None: the task has ended.
+    /// Returns the next update; none once the task has ended.
     ///
     /// # Cancel safety
-    /// Nothing is taken unless it is returned.
-    pub async fn next(&mut self) -> Option<Update> {
+    /// An update is taken only if it is returned.
+    pub async fn next_update(&mut self) -> Option<ClientUpdate> {
         let update = match self.unread.pop_front() {
             Some(update) => update,
             None => self.updates.recv().await?,
         };
-        self.countdown.note(&update, Instant::now());
+        self.countdown.apply_update(&update, Instant::now());
         Some(update)
     }
 
-    async fn command(&mut self, command: Command) -> Ticket {
+    async fn push_command(&mut self, command: ClientCommand) -> Ticket {
         // The core counts the same way, in the same order.
         self.tickets += 1;
-        self.push(Push::Command(command)).await;
+        self.push_input(TaskInput::Command(command)).await;
         self.tickets
     }
 
-    async fn push(&mut self, push: Push) {
+    async fn push_input(&mut self, push: TaskInput) {
         loop {
             tokio::select! {
                 biased;
-                permit = self.pushes.reserve() => {
-                    // Where the task has ended, `next` says so.
+                permit = self.inputs.reserve() => {
+                    // If the task has ended, `next_update` reports it.
                     return permit.map_or((), |permit| permit.send(push));
                 }
                 Some(update) = self.updates.recv() => self.unread.push_back(update),

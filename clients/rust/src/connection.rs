@@ -1,4 +1,4 @@
-//! One socket, with small buffers, and the seal of papers.
+//! The socket of an attempt, with small buffers, and the unsealing of papers.
 
 use std::{io, net::IpAddr, time::Duration};
 
@@ -8,7 +8,7 @@ use futures_util::{SinkExt, StreamExt};
 use invigil_protocol::{
     candidate::{ClientMessage, ServerMessage},
     codec::{self, Encoding},
-    paper::{SealedPaper, Section},
+    paper::{PaperSection, SealedPaper},
 };
 use tokio::{
     net::{TcpSocket, TcpStream},
@@ -24,53 +24,53 @@ use tokio_tungstenite::{
     },
 };
 
-/// Bytes of the read buffer: a load generator has thousands of them.
+/// Bytes of the read buffer: small, as a load generator has thousands of them.
 const READ_BUFFER_BYTES: usize = 4 * 1024;
 
-/// How long a connection may take to be made, and what is sent to be taken.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Timeout of connecting, and of sending.
+const IO_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What came in.
+/// A received frame, or the end of the connection.
 #[derive(Debug)]
-pub(crate) enum Incoming {
+pub(crate) enum IncomingFrame {
     /// A message.
     Message(ServerMessage),
-    /// A sign of life that says nothing.
+    /// A frame without a message, which shows that the engine is alive.
     Alive,
-    /// Closed by the engine.
+    /// Closed by the engine, with this code.
     Closed(u16),
-    /// Broken.
-    Gone,
+    /// The connection broke.
+    Broken,
 }
 
 /// A socket with its encoding.
-pub(crate) struct Connection {
+pub(crate) struct AttemptSocket {
     socket: WebSocketStream<TcpStream>,
     encoding: Encoding,
 }
 
-impl Connection {
-    /// Connects to `http://host:port` plus a path. None: it did not work.
+impl AttemptSocket {
+    /// Connects to `http://host:port` plus a path; none if that fails.
     pub(crate) async fn open(
         base: &str,
         path: &str,
         encoding: Encoding,
         from: Option<IpAddr>,
     ) -> Option<Self> {
-        let connecting = connect(base, path, encoding, from);
-        let socket = timeout(PATIENCE, connecting).await.ok()?;
+        let connecting = connect_websocket(base, path, encoding, from);
+        let socket = timeout(IO_TIMEOUT, connecting).await.ok()?;
         match socket {
             Ok(socket) => Some(Self { socket, encoding }),
             Err(error) => {
-                tracing::debug!(%error, "no socket");
+                tracing::debug!(%error, "opening a socket failed");
                 None
             }
         }
     }
 
-    /// Sends messages, then flushes once. False: the connection is gone, or the
-    /// engine does not read.
-    pub(crate) async fn send(&mut self, messages: Vec<ClientMessage>) -> bool {
+    /// Sends messages, then flushes once. Returns false if the connection is broken or
+    /// the engine does not read.
+    pub(crate) async fn send_all(&mut self, messages: Vec<ClientMessage>) -> bool {
         let sending = async {
             for message in messages {
                 let bytes = codec::encode_client(self.encoding, &message);
@@ -87,35 +87,37 @@ impl Connection {
             }
             self.socket.flush().await.is_ok()
         };
-        timeout(PATIENCE, sending).await.unwrap_or(false)
+        timeout(IO_TIMEOUT, sending).await.unwrap_or(false)
     }
 
-    /// What comes next.
+    /// Receives the next frame.
     ///
     /// # Cancel safety
     /// A frame is taken only when it is returned.
-    pub(crate) async fn receive(&mut self) -> Incoming {
+    pub(crate) async fn receive(&mut self) -> IncomingFrame {
         let message = match self.socket.next().await {
             Some(Ok(Message::Text(text))) => codec::decode_server(self.encoding, text.as_bytes()),
             Some(Ok(Message::Binary(bytes))) => codec::decode_server(self.encoding, &bytes),
-            Some(Ok(Message::Close(Some(close)))) => return Incoming::Closed(close.code.into()),
-            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {
-                return Incoming::Alive;
+            Some(Ok(Message::Close(Some(close)))) => {
+                return IncomingFrame::Closed(close.code.into());
             }
-            Some(Ok(Message::Close(None)) | Err(_)) | None => return Incoming::Gone,
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {
+                return IncomingFrame::Alive;
+            }
+            Some(Ok(Message::Close(None)) | Err(_)) | None => return IncomingFrame::Broken,
         };
         message.map_or_else(
             |error| {
-                // A newer engine may say what this client does not know.
-                tracing::debug!(%error, "a message is not understood");
-                Incoming::Alive
+                // A newer engine may send messages that this client does not know.
+                tracing::debug!(%error, "ignored an unknown message");
+                IncomingFrame::Alive
             },
-            Incoming::Message,
+            IncomingFrame::Message,
         )
     }
 }
 
-pub(crate) async fn connect(
+pub(crate) async fn connect_websocket(
     base: &str,
     path: &str,
     encoding: Encoding,
@@ -150,8 +152,8 @@ pub(crate) async fn connect(
     Ok(socket)
 }
 
-/// Opens a sealed paper with a key in base64. None: it is not its key.
-pub(crate) fn unseal(sealed: &SealedPaper, key: &str) -> Option<Vec<Section>> {
+/// Opens a sealed paper with a key in base64; none if the key is wrong.
+pub(crate) fn unseal_paper(sealed: &SealedPaper, key: &str) -> Option<Vec<PaperSection>> {
     let key = STANDARD.decode(key).ok()?;
     let nonce: [u8; 12] = STANDARD.decode(&sealed.nonce).ok()?.try_into().ok()?;
     let data = STANDARD.decode(&sealed.data).ok()?;

@@ -1,7 +1,7 @@
-//! A proctor's console: watches exams and acts, and comes back by itself.
+//! A proctor's console: watches exams, sends commands, and reconnects by itself.
 //!
-//! A command that was sent and has no result yet is sent again after a break,
-//! with the same id, so that it is done once.
+//! A command without a result is sent again after a break, with the same id, so that
+//! it takes effect once.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -9,7 +9,10 @@ use futures_util::{SinkExt, StreamExt};
 use invigil_protocol::{
     code,
     codec::{self, Encoding},
-    proctor::{Command, ConsoleMessage, Heartbeat, Hello, ProctorMessage, Watch},
+    proctor::{
+        ProctorClientMessage, ProctorCommand, ProctorHeartbeat, ProctorHello, ProctorServerMessage,
+        WatchRequest,
+    },
 };
 use tokio::{
     net::TcpStream,
@@ -19,220 +22,226 @@ use tokio::{
 use tokio_tungstenite::{WebSocketStream, tungstenite::Message};
 use tokio_util::task::TaskTracker;
 
-use crate::{backoff::Backoff, connection::connect};
+use crate::{backoff::Backoff, connection::connect_websocket};
 
-/// How often the engine hears of a console that does nothing.
+/// Interval between heartbeats.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
-/// How long a connection may take to be made, and a message to be sent.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Timeout of connecting, and of sending.
+const IO_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Messages that may wait either way.
-const WAITING: usize = 1024;
+/// Messages that may wait, in either direction.
+const CHANNEL_CAPACITY: usize = 1024;
 
-/// What a console hears.
+/// An update for the owner of a console.
 #[derive(Debug)]
-pub enum Heard {
+pub enum ConsoleUpdate {
     /// A message of the engine.
-    Message(Box<ConsoleMessage>),
+    Message(Box<ProctorServerMessage>),
     /// The connection broke, or could not be made; the next try follows.
     Lost,
-    /// The engine closed with a code after which nobody comes back.
+    /// The engine closed the console for good, with this code.
     Ended(u16),
 }
 
-/// A console. It ends when it is dropped.
+/// A handle on a console, which ends when the handle is dropped.
 #[derive(Debug)]
-pub struct Console {
-    say: mpsc::Sender<ProctorMessage>,
-    heard: mpsc::Receiver<Heard>,
+pub struct ConsoleClient {
+    messages: mpsc::Sender<ProctorClientMessage>,
+    updates: mpsc::Receiver<ConsoleUpdate>,
 }
 
-impl Console {
-    /// Opens a console at an engine (`http://127.0.0.1:8080`) with a log-in token.
+impl ConsoleClient {
+    /// Opens a console at an engine (`http://127.0.0.1:8080`) with a login token.
     pub fn open(base: &str, token: &str) -> Self {
-        let (say, to_say) = mpsc::channel(WAITING);
-        let (hear, heard) = mpsc::channel(WAITING);
-        let task = Task {
+        let (messages, to_say) = mpsc::channel(CHANNEL_CAPACITY);
+        let (hear, updates) = mpsc::channel(CHANNEL_CAPACITY);
+        let task = ConsoleTask {
             base: base.trim_end_matches('/').to_owned(),
             token: token.to_owned(),
-            to_say,
-            hear,
+            messages: to_say,
+            updates: hear,
             watched: BTreeSet::new(),
-            unanswered: Vec::new(),
-            beats: 0,
+            pending_commands: Vec::new(),
+            heartbeats: 0,
         };
         TaskTracker::new().spawn(task.run());
-        Self { say, heard }
+        Self { messages, updates }
     }
 
-    /// Says something: `watch`, `inspect`, a command. False: the console has ended.
-    pub async fn say(&self, message: ProctorMessage) -> bool {
-        self.say.send(message).await.is_ok()
+    /// Sends a `watch`, an `inspect` or a command. Returns false if the console has ended.
+    pub async fn send_message(&self, message: ProctorClientMessage) -> bool {
+        self.messages.send(message).await.is_ok()
     }
 
-    /// What comes next; none: the console has ended.
+    /// Returns the next update; none once the console has ended.
     ///
     /// # Cancel safety
-    /// Nothing is taken unless it is returned.
-    pub async fn next(&mut self) -> Option<Heard> {
-        self.heard.recv().await
+    /// An update is taken only if it is returned.
+    pub async fn next_update(&mut self) -> Option<ConsoleUpdate> {
+        self.updates.recv().await
     }
 }
 
-type Socket = WebSocketStream<TcpStream>;
+type ConsoleSocket = WebSocketStream<TcpStream>;
 
-struct Task {
+struct ConsoleTask {
     base: String,
     token: String,
-    to_say: mpsc::Receiver<ProctorMessage>,
-    hear: mpsc::Sender<Heard>,
+    messages: mpsc::Receiver<ProctorClientMessage>,
+    updates: mpsc::Sender<ConsoleUpdate>,
     watched: BTreeSet<String>,
-    unanswered: Vec<Command>,
-    beats: u64,
+    pending_commands: Vec<ProctorCommand>,
+    heartbeats: u64,
 }
 
-/// How a connection ended.
-enum End {
-    /// Nobody holds the console any more.
+/// End of a connection.
+enum ConnectionEnd {
+    /// The handle on the console was dropped.
     Dropped,
-    /// It broke, or the engine wants it back: after so long, where it says so.
+    /// It broke, or the engine asks for another: after this wait, if it names one.
     Lost(Option<Duration>),
     /// Closed for good.
     Closed(u16),
 }
 
-impl Task {
+impl ConsoleTask {
     async fn run(mut self) {
         let mut backoff = Backoff::default();
         loop {
-            let end = match self.connect().await {
+            let end = match self.open_socket().await {
                 Some(socket) => {
                     let begun = Instant::now();
-                    let end = self.converse(socket).await;
-                    if begun.elapsed() >= PATIENCE {
+                    let end = self.run_connection(socket).await;
+                    if begun.elapsed() >= IO_TIMEOUT {
                         backoff.reset();
                     }
                     end
                 }
-                None => End::Lost(None),
+                None => ConnectionEnd::Lost(None),
             };
             let wait = match end {
-                End::Dropped => return,
-                End::Closed(code) => {
-                    // Who dropped the console needs to hear nothing.
-                    self.hear.send(Heard::Ended(code)).await.ok();
+                ConnectionEnd::Dropped => return,
+                ConnectionEnd::Closed(code) => {
+                    // A dropped handle needs no update.
+                    self.updates.send(ConsoleUpdate::Ended(code)).await.ok();
                     return;
                 }
-                End::Lost(wait) => wait.unwrap_or_else(|| backoff.next()),
+                ConnectionEnd::Lost(wait) => wait.unwrap_or_else(|| backoff.next_wait()),
             };
-            if self.hear.send(Heard::Lost).await.is_err() {
+            if self.updates.send(ConsoleUpdate::Lost).await.is_err() {
                 return;
             }
             sleep(wait).await;
         }
     }
 
-    /// A socket that has said who it is, and asked for what it wants.
-    async fn connect(&mut self) -> Option<Socket> {
+    /// Opens a socket, authenticates, and sends the watches and pending commands.
+    async fn open_socket(&mut self) -> Option<ConsoleSocket> {
         let path = "/ws/v1/proctor";
-        let connecting = connect(&self.base, path, Encoding::MessagePack, None);
-        let mut socket = timeout(PATIENCE, connecting).await.ok()?.ok()?;
+        let connecting = connect_websocket(&self.base, path, Encoding::MessagePack, None);
+        let mut socket = timeout(IO_TIMEOUT, connecting).await.ok()?.ok()?;
         let token = self.token.clone();
         let watches = self.watched.iter().cloned();
-        let watches = watches.map(|exam| ProctorMessage::Watch(Watch { exam }));
-        let commands = self.unanswered.iter().cloned().map(ProctorMessage::Command);
-        let hello = ProctorMessage::Hello(Hello { token });
+        let watches = watches.map(|exam| ProctorClientMessage::Watch(WatchRequest { exam }));
+        let commands = self
+            .pending_commands
+            .iter()
+            .cloned()
+            .map(ProctorClientMessage::Command);
+        let hello = ProctorClientMessage::Hello(ProctorHello { token });
         for message in [hello].into_iter().chain(watches).chain(commands) {
-            if !send(&mut socket, &message).await {
+            if !send_frame(&mut socket, &message).await {
                 return None;
             }
         }
         Some(socket)
     }
 
-    async fn converse(&mut self, mut socket: Socket) -> End {
+    async fn run_connection(&mut self, mut socket: ConsoleSocket) -> ConnectionEnd {
         let mut beat = interval(HEARTBEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut retry = None;
         loop {
             tokio::select! {
-                message = self.to_say.recv() => {
-                    let Some(message) = message else { return End::Dropped };
-                    self.note(&message);
-                    if !send(&mut socket, &message).await {
-                        return End::Lost(None);
+                message = self.messages.recv() => {
+                    let Some(message) = message else { return ConnectionEnd::Dropped };
+                    self.remember_message(&message);
+                    if !send_frame(&mut socket, &message).await {
+                        return ConnectionEnd::Lost(None);
                     }
                 }
                 frame = socket.next() => match frame {
                     Some(Ok(Message::Binary(bytes))) => {
-                        let decoded = codec::decode_console(Encoding::MessagePack, &bytes);
-                        // A newer engine may say what this client does not know.
+                        let decoded = codec::decode_proctor_server(Encoding::MessagePack, &bytes);
+                        // A newer engine may send messages that this client does not know.
                         let Ok(message) = decoded else { continue };
-                        if let ConsoleMessage::Bye(bye) = &message {
+                        if let ProctorServerMessage::Bye(bye) = &message {
                             retry = bye.retry_ms.map(Duration::from_millis);
                         }
-                        self.settle(&message);
-                        if self.hear.send(Heard::Message(Box::new(message))).await.is_err() {
-                            return End::Dropped;
+                        self.forget_settled(&message);
+                        if self.updates.send(ConsoleUpdate::Message(Box::new(message))).await.is_err() {
+                            return ConnectionEnd::Dropped;
                         }
                     }
                     Some(Ok(Message::Close(close))) => {
                         let code = close.map_or(1005, |close| close.code.into());
                         if code::may_reconnect(code) {
-                            return End::Lost(retry);
+                            return ConnectionEnd::Lost(retry);
                         }
-                        return End::Closed(code);
+                        return ConnectionEnd::Closed(code);
                     }
                     Some(Ok(_)) => {}
-                    Some(Err(_)) | None => return End::Lost(retry),
+                    Some(Err(_)) | None => return ConnectionEnd::Lost(retry),
                 },
                 _ = beat.tick() => {
-                    self.beats += 1;
-                    let message = ProctorMessage::Heartbeat(Heartbeat { n: self.beats });
-                    if !send(&mut socket, &message).await {
-                        return End::Lost(None);
+                    self.heartbeats += 1;
+                    let message = ProctorClientMessage::Heartbeat(ProctorHeartbeat { n: self.heartbeats });
+                    if !send_frame(&mut socket, &message).await {
+                        return ConnectionEnd::Lost(None);
                     }
                 }
             }
         }
     }
 
-    /// Remembers what is wanted again after a break.
-    fn note(&mut self, message: &ProctorMessage) {
+    /// Remembers watches and commands, to send them again after a break.
+    fn remember_message(&mut self, message: &ProctorClientMessage) {
         match message {
-            ProctorMessage::Watch(watch) => {
+            ProctorClientMessage::Watch(watch) => {
                 self.watched.insert(watch.exam.clone());
             }
-            ProctorMessage::Unwatch(watch) => {
+            ProctorClientMessage::Unwatch(watch) => {
                 self.watched.remove(&watch.exam);
             }
-            ProctorMessage::Command(command) => self.unanswered.push(command.clone()),
-            ProctorMessage::Hello(_)
-            | ProctorMessage::Inspect(_)
-            | ProctorMessage::Heartbeat(_) => {}
+            ProctorClientMessage::Command(command) => self.pending_commands.push(command.clone()),
+            ProctorClientMessage::Hello(_)
+            | ProctorClientMessage::Inspect(_)
+            | ProctorClientMessage::Heartbeat(_) => {}
         }
     }
 
-    /// Forgets commands that have their last result, or were refused.
-    fn settle(&mut self, message: &ConsoleMessage) {
-        if let ConsoleMessage::Result(result) = message {
+    /// Forgets commands that are complete or refused.
+    fn forget_settled(&mut self, message: &ProctorServerMessage) {
+        if let ProctorServerMessage::Result(result) = message {
             let failed = u32::try_from(result.failed.len()).unwrap_or(u32::MAX);
             if result.done.saturating_add(failed) >= result.total {
-                self.unanswered.retain(|command| command.id != result.id);
+                self.pending_commands
+                    .retain(|command| command.id != result.id);
             }
-        } else if let ConsoleMessage::Error(error) = message
+        } else if let ProctorServerMessage::Error(error) = message
             && let Some(detail) = &error.detail
         {
-            self.unanswered
+            self.pending_commands
                 .retain(|command| !detail.starts_with(&format!("command {}:", command.id)));
         }
     }
 }
 
-/// False: the connection is gone, or the engine does not read.
-async fn send(socket: &mut Socket, message: &ProctorMessage) -> bool {
-    let bytes = codec::encode_proctor(Encoding::MessagePack, message);
+/// Sends one message. Returns false if the connection is broken or the engine does
+/// not read.
+async fn send_frame(socket: &mut ConsoleSocket, message: &ProctorClientMessage) -> bool {
+    let bytes = codec::encode_proctor_client(Encoding::MessagePack, message);
     let sending = socket.send(Message::Binary(bytes.into()));
-    matches!(timeout(PATIENCE, sending).await, Ok(Ok(())))
+    matches!(timeout(IO_TIMEOUT, sending).await, Ok(Ok(())))
 }

@@ -1,10 +1,9 @@
-//! The Rust SDK: a client of Invigil that keeps every promise that the protocol
-//! asks of one.
+//! The Rust SDK: a client of Invigil that fulfils every duty of the protocol.
 //!
-//! [`Client`] signs in and starts attempts over HTTP. [`Attempt`] then takes one
-//! over a socket: commands go in without waiting, [`Update`]s come out. Inside,
-//! [`core::Core`] is the protocol without IO (numbers, outbox, resume, conflicts,
-//! time); the rest carries out what it says.
+//! [`ApiClient`] signs in and starts attempts over HTTP. [`ClientAttempt`] then connects
+//! over a socket: commands go in without waiting, [`ClientUpdate`]s come out. Inside,
+//! [`core::ClientCore`] is the protocol without IO (numbers, outbox, resume, conflicts,
+//! time); the rest carries out its decisions.
 
 mod attempt;
 mod backoff;
@@ -17,9 +16,9 @@ pub mod sample;
 mod task;
 
 pub use self::{
-    attempt::{Attempt, Options},
-    console::{Console, Heard},
-    core::{Command, Ticket, Update},
-    rest::{Client, Error, Paper},
+    attempt::{ClientAttempt, ClientOptions},
+    console::{ConsoleClient, ConsoleUpdate},
+    core::{ClientCommand, ClientUpdate, Ticket},
+    rest::{ApiClient, AttemptPaper, Error},
 };
 pub use invigil_protocol as protocol;

@@ -1,40 +1,40 @@
-//! What goes over HTTP: signing in, starting, papers, answers, results, and the
-//! exchange of a client without a socket.
+//! Requests over HTTP: signing in, starting, papers, answers, and the exchange of a
+//! client without a socket.
 
 use std::time::Duration;
 
 use invigil_protocol::{
     exchange,
-    paper::{self, PaperDocument, StoredAnswers},
-    rest::{AttemptView, LoginReply, LoginRequest, Problem, StartReply, StartRequest},
+    paper::{self, PaperDocument, RecordedAnswers},
+    rest::{AttemptStart, AttemptStartReply, AttemptView, LoginReply, LoginRequest, ProblemReply},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-/// How long a request may take. An exchange is answered only once its commands
-/// are durable, which may be long where the store is away.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// Timeout of a request. The response to an exchange comes once its commands are
+/// durable, which may take long while the store is away.
+const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// The paper of an attempt, as it may be seen.
-pub type Paper = PaperDocument;
+/// The paper of an attempt: sealed before the exam opens.
+pub type AttemptPaper = PaperDocument;
 
-/// Why a request failed.
+/// Error of a request.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The engine was not reached, or did not answer in its form.
+    /// The engine was not reached, or its response was invalid.
     #[error("the engine cannot be reached")]
     Unreachable(#[from] reqwest::Error),
-    /// The engine said no.
+    /// The engine refused the request.
     #[error("{} ({})", .0.title, .0.code)]
-    Refused(Problem),
+    Refused(ProblemReply),
     /// A sealed paper does not open with this key.
-    #[error("the paper does not open")]
+    #[error("the key does not open the paper")]
     Sealed,
 }
 
 impl Error {
-    /// The stable code of a refusal.
-    pub fn code(&self) -> Option<&str> {
+    /// Returns the stable code of a refusal.
+    pub fn refusal_code(&self) -> Option<&str> {
         match self {
             Self::Refused(problem) => Some(&problem.code),
             Self::Unreachable(_) | Self::Sealed => None,
@@ -42,28 +42,28 @@ impl Error {
     }
 }
 
-/// A person who is signed in.
+/// A client with the token of a person who has signed in.
 #[derive(Debug, Clone)]
-pub struct Client {
+pub struct ApiClient {
     http: reqwest::Client,
     base: String,
     token: String,
 }
 
-impl Client {
+impl ApiClient {
     /// Signs in at an engine (`http://127.0.0.1:8080`).
     ///
     /// # Errors
-    /// Where it refuses or cannot be reached.
-    pub async fn login(base: &str, id: &str, code: &str) -> Result<Self, Error> {
-        Self::login_with(reqwest::Client::new(), base, id, code).await
+    /// If the engine refuses or cannot be reached.
+    pub async fn sign_in(base: &str, id: &str, code: &str) -> Result<Self, Error> {
+        Self::sign_in_with(reqwest::Client::new(), base, id, code).await
     }
 
-    /// Signs in with an HTTP client that is shared, so that its connections are.
+    /// Signs in with a shared HTTP client, which shares its connections.
     ///
     /// # Errors
-    /// Where the engine refuses or cannot be reached.
-    pub async fn login_with(
+    /// If the engine refuses or cannot be reached.
+    pub async fn sign_in_with(
         http: reqwest::Client,
         base: &str,
         id: &str,
@@ -79,30 +79,34 @@ impl Client {
             id: id.to_owned(),
             code: code.to_owned(),
         };
-        let reply: LoginReply = client.post("/api/v1/login", "", &request).await?;
+        let reply: LoginReply = client.post_json("/api/v1/login", "", &request).await?;
         client.token = reply.token;
         Ok(client)
     }
 
     /// The engine's address.
-    pub fn base(&self) -> &str {
+    pub fn base_url(&self) -> &str {
         &self.base
     }
 
-    /// The log-in token.
+    /// The login token.
     pub fn token(&self) -> &str {
         &self.token
     }
 
-    /// Starts an attempt, or gets the one that is live.
+    /// Starts an attempt, or returns the live one.
     ///
     /// # Errors
-    /// Where the exam's rules refuse.
-    pub async fn start(&self, exam: &str, password: Option<&str>) -> Result<StartReply, Error> {
-        let request = StartRequest {
+    /// If the exam's rules refuse.
+    pub async fn start_attempt(
+        &self,
+        exam: &str,
+        password: Option<&str>,
+    ) -> Result<AttemptStartReply, Error> {
+        let request = AttemptStart {
             password: password.map(str::to_owned),
         };
-        self.post(
+        self.post_json(
             &format!("/api/v1/exams/{exam}/attempts"),
             &self.token,
             &request,
@@ -110,59 +114,66 @@ impl Client {
         .await
     }
 
-    /// What `GET` of a path answers to the person who is signed in.
+    /// Returns the response to `GET` of a path.
     ///
     /// # Errors
-    /// Where the engine refuses.
-    pub async fn get(&self, path: &str) -> Result<Value, Error> {
+    /// If the engine refuses.
+    pub async fn get_json(&self, path: &str) -> Result<Value, Error> {
         self.get_as(path, &self.token).await
     }
 
-    /// Where an attempt stands.
+    /// Returns the status of an attempt.
     ///
     /// # Errors
-    /// Where the engine refuses.
-    pub async fn view(&self, attempt: &str) -> Result<AttemptView, Error> {
+    /// If the engine refuses.
+    pub async fn fetch_view(&self, attempt: &str) -> Result<AttemptView, Error> {
         self.get_as(&format!("/api/v1/attempts/{attempt}"), &self.token)
             .await
     }
 
-    /// The stored answers of an attempt, with its token.
+    /// Returns the stored answers of an attempt, by its token.
     ///
     /// # Errors
-    /// Where the engine refuses.
-    pub async fn answers(&self, attempt: &str, token: &str) -> Result<StoredAnswers, Error> {
+    /// If the engine refuses.
+    pub async fn fetch_answers(
+        &self,
+        attempt: &str,
+        token: &str,
+    ) -> Result<RecordedAnswers, Error> {
         self.get_as(&format!("/api/v1/attempts/{attempt}/answers"), token)
             .await
     }
 
-    /// The paper at the address that `welcome` gave, with the attempt's token.
+    /// Returns the paper at the path from `welcome`, by the attempt's token.
     ///
     /// # Errors
-    /// Where the engine refuses.
-    pub async fn paper(&self, url: &str, token: &str) -> Result<Paper, Error> {
+    /// If the engine refuses.
+    pub async fn fetch_paper(&self, url: &str, token: &str) -> Result<AttemptPaper, Error> {
         self.get_as(url, token).await
     }
 
     /// Opens a sealed paper.
     ///
     /// # Errors
-    /// [`Error::Sealed`] where the key is not its own.
-    pub fn unseal(sealed: &paper::SealedPaper, key: &str) -> Result<Vec<paper::Section>, Error> {
-        crate::connection::unseal(sealed, key).ok_or(Error::Sealed)
+    /// [`Error::Sealed`] if the key is wrong.
+    pub fn unseal_paper(
+        sealed: &paper::SealedPaper,
+        key: &str,
+    ) -> Result<Vec<paper::PaperSection>, Error> {
+        crate::connection::unseal_paper(sealed, key).ok_or(Error::Sealed)
     }
 
-    /// Commands without a socket.
+    /// Sends commands and signals without a socket.
     ///
     /// # Errors
-    /// Where the engine refuses or cannot be reached.
-    pub(crate) async fn exchange(
+    /// If the engine refuses or cannot be reached.
+    pub(crate) async fn send_exchange(
         &self,
         attempt: &str,
         token: &str,
-        request: &exchange::Request,
-    ) -> Result<exchange::Reply, Error> {
-        self.post(
+        request: &exchange::ExchangeRequest,
+    ) -> Result<exchange::ExchangeResponse, Error> {
+        self.post_json(
             &format!("/api/v1/attempts/{attempt}/exchange"),
             token,
             request,
@@ -175,11 +186,11 @@ impl Client {
             .http
             .get(format!("{}{path}", self.base))
             .bearer_auth(token)
-            .timeout(PATIENCE);
-        answer(request.send().await?).await
+            .timeout(REQUEST_TIMEOUT);
+        decode_response(request.send().await?).await
     }
 
-    async fn post<T: DeserializeOwned>(
+    async fn post_json<T: DeserializeOwned>(
         &self,
         path: &str,
         token: &str,
@@ -189,17 +200,17 @@ impl Client {
             .http
             .post(format!("{}{path}", self.base))
             .json(body)
-            .timeout(PATIENCE);
+            .timeout(REQUEST_TIMEOUT);
         let request = if token.is_empty() {
             request
         } else {
             request.bearer_auth(token)
         };
-        answer(request.send().await?).await
+        decode_response(request.send().await?).await
     }
 }
 
-async fn answer<T: DeserializeOwned>(response: reqwest::Response) -> Result<T, Error> {
+async fn decode_response<T: DeserializeOwned>(response: reqwest::Response) -> Result<T, Error> {
     if response.status().is_success() {
         Ok(response.json().await?)
     } else {

@@ -1,15 +1,15 @@
-//! Valid answers to any question, made from the paper alone: for load tests and
-//! for simulated candidates.
+//! Valid answers to any question, made from the paper alone, for load tests and
+//! simulated candidates.
 
-use invigil_protocol::paper::{Choice, Question, QuestionType};
+use invigil_protocol::paper::{PaperChoice, PaperQuestion, PaperQuestionType};
 use serde_json::{Map, Value, json};
 
-/// The `nth` answer to a question. Following ones differ, so that a stored one
-/// tells which it is.
-pub fn answer(question: &Question, nth: u32) -> Value {
+/// Returns the `nth` answer to a question. Consecutive answers differ, so that a stored
+/// one identifies itself.
+pub fn nth_answer(question: &PaperQuestion, nth: u32) -> Value {
     match question.kind {
-        QuestionType::SingleChoice => pick(&question.options, nth),
-        QuestionType::MultipleChoice => {
+        PaperQuestionType::SingleChoice => pick_choice(&question.options, nth),
+        PaperQuestionType::MultipleChoice => {
             let some = question
                 .options
                 .iter()
@@ -18,38 +18,40 @@ pub fn answer(question: &Question, nth: u32) -> Value {
             some.map(|(_, option)| Value::from(option.id.as_str()))
                 .collect()
         }
-        QuestionType::TrueFalse => json!(nth.is_multiple_of(2)),
-        QuestionType::FillBlank => (0..question.blanks.unwrap_or(1))
+        PaperQuestionType::TrueFalse => json!(nth.is_multiple_of(2)),
+        PaperQuestionType::FillBlank => (0..question.blanks.unwrap_or(1))
             .map(|blank| format!("{nth} {blank}"))
             .collect(),
-        QuestionType::ShortAnswer => json!(format!("The {nth}th thought")),
-        QuestionType::Essay => json!(format!("{nth}. {}", "A sentence of an essay. ".repeat(12))),
-        QuestionType::Coding => {
+        PaperQuestionType::ShortAnswer => json!(format!("The {nth}th thought")),
+        PaperQuestionType::Essay => {
+            json!(format!("{nth}. {}", "A sentence of an essay. ".repeat(12)))
+        }
+        PaperQuestionType::Coding => {
             let language = question.languages.first().map_or("python", String::as_str);
             json!({ "language": language, "source": format!("print({nth})\n") })
         }
-        QuestionType::Matching => {
+        PaperQuestionType::Matching => {
             let pairs = question
                 .left
                 .iter()
-                .zip((nth..).map(|n| pick(&question.right, n)));
+                .zip((nth..).map(|n| pick_choice(&question.right, n)));
             Value::Object(
                 pairs
                     .map(|(left, right)| (left.id.clone(), right))
                     .collect::<Map<_, _>>(),
             )
         }
-        QuestionType::Ordering => {
+        PaperQuestionType::Ordering => {
             let mut ids: Vec<&str> = question.items.iter().map(|item| item.id.as_str()).collect();
             let turns = nth as usize % ids.len().max(1);
             ids.rotate_left(turns);
             json!(ids)
         }
-        QuestionType::Hotspot => json!([[f64::from(nth % 1_000) / 1_000.0, 0.5]]),
+        PaperQuestionType::Hotspot => json!([[f64::from(nth % 1_000) / 1_000.0, 0.5]]),
     }
 }
 
-fn pick(choices: &[Choice], nth: u32) -> Value {
+fn pick_choice(choices: &[PaperChoice], nth: u32) -> Value {
     let choice = choices.get(nth as usize % choices.len().max(1));
     choice.map_or(Value::Null, |choice| choice.id.as_str().into())
 }
@@ -58,7 +60,7 @@ fn pick(choices: &[Choice], nth: u32) -> Value {
 mod tests {
     use super::*;
 
-    fn question(kind: &str) -> Question {
+    fn sample_question(kind: &str) -> PaperQuestion {
         let choices =
             json!([{"id": "a", "text": ""}, {"id": "b", "text": ""}, {"id": "c", "text": ""}]);
         let question = json!({
@@ -86,7 +88,7 @@ mod tests {
         ];
         for (kind, expected) in cases {
             let nth = if kind == "single_choice" { 4 } else { 5 };
-            assert_eq!(answer(&question(kind), nth), expected, "{kind}");
+            assert_eq!(nth_answer(&sample_question(kind), nth), expected, "{kind}");
         }
     }
 }

@@ -1,14 +1,16 @@
-//! The task that takes an attempt: sockets, back-off, heartbeats, and the
-//! exchange where no socket comes through or an answer is too long for one.
+//! The task behind an attempt: sockets, back-off, heartbeats, and the exchange while
+//! no socket works or an answer is too long for one.
 
 use std::{pin::Pin, time::Duration};
 
 use invigil_protocol::{
-    candidate::{ClientInfo, ClientMessage, Heartbeat, Hello, ServerMessage},
+    candidate::{
+        CandidateHeartbeat, CandidateHello, ClientDescription, ClientMessage, ServerMessage,
+    },
     code::{CloseCode, may_reconnect},
     exchange,
-    paper::StoredAnswers,
-    rest::{Problem, StartReply},
+    paper::RecordedAnswers,
+    rest::{AttemptStartReply, ProblemReply},
 };
 use tokio::{
     sync::mpsc,
@@ -16,73 +18,73 @@ use tokio::{
 };
 
 use crate::{
-    attempt::{Options, Push},
+    attempt::{ClientOptions, TaskInput},
     backoff::Backoff,
-    connection::{Connection, Incoming},
-    core::{Core, Update},
-    rest::{Client, Error},
+    connection::{AttemptSocket, IncomingFrame},
+    core::{ClientCore, ClientUpdate},
+    rest::{ApiClient, Error},
 };
 
-/// Sockets that fail in a row before commands go by exchange.
+/// Sockets that must fail in a row before commands go by exchange.
 const SOCKET_FAILURES: u32 = 2;
 
-/// How often the stored answers are asked for once an attempt is over.
-const RECORDS_AT_END: u32 = 8;
+/// Most reads of the stored answers once an attempt is over.
+const FINAL_RECORD_READS: u32 = 8;
 
-/// The heartbeat until the engine names one; also how long `welcome` may take.
+/// Interval between heartbeats until the engine sets one; also the timeout of `welcome`.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
-/// Heartbeats without a word of the engine after which a connection is dead.
+/// Heartbeat intervals of silence after which a connection is dead.
 const SILENT_HEARTBEATS: u32 = 3;
 
-type Asking<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
+type PendingCall<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
 
 /// See the module.
-pub(crate) struct Task {
-    client: Client,
+pub(crate) struct AttemptTask {
+    client: ApiClient,
     attempt: String,
     token: String,
     socket: String,
-    options: Options,
-    core: Core,
-    pushes: mpsc::Receiver<Push>,
-    updates: mpsc::Sender<Update>,
+    options: ClientOptions,
+    core: ClientCore,
+    inputs: mpsc::Receiver<TaskInput>,
+    updates: mpsc::Sender<ClientUpdate>,
     sockets: Backoff,
     exchanges: Backoff,
-    /// Not before this instant.
+    /// Earliest time of the next exchange.
     exchange_at: Instant,
-    /// The stored answers, on their way while the client is in doubt.
-    record: Option<Asking<StoredAnswers>>,
+    /// The pending read of the stored answers, while the client is in doubt.
+    record: Option<PendingCall<RecordedAnswers>>,
     records: Backoff,
     heartbeat: Duration,
     heartbeats: u64,
     rtt: Option<Duration>,
-    /// The application is gone, or the engine wants no more of this client.
+    /// True if the application dropped the attempt, or the engine closed it for good.
     ended: bool,
 }
 
-/// One connection, from `hello` to its end.
-struct Talk {
-    connection: Connection,
+/// State of a connection, from `hello` to its end.
+struct ConnectionState {
+    connection: AttemptSocket,
     entered: bool,
-    heard: Instant,
-    beat: Instant,
-    exchanging: Option<Asking<exchange::Reply>>,
-    /// What `bye` said.
+    heard_at: Instant,
+    heartbeat_at: Instant,
+    pending_exchange: Option<PendingCall<exchange::ExchangeResponse>>,
+    /// Wait from `bye`.
     retry: Option<Duration>,
     detail: Option<String>,
 }
 
-/// The connection is of no more use.
-struct Ended;
+/// The connection must end.
+struct ConnectionEnded;
 
-impl Task {
+impl AttemptTask {
     pub(crate) fn new(
-        client: Client,
-        started: &StartReply,
-        options: Options,
-        pushes: mpsc::Receiver<Push>,
-        updates: mpsc::Sender<Update>,
+        client: ApiClient,
+        started: &AttemptStartReply,
+        options: ClientOptions,
+        inputs: mpsc::Receiver<TaskInput>,
+        updates: mpsc::Sender<ClientUpdate>,
     ) -> Self {
         Self {
             client,
@@ -90,8 +92,8 @@ impl Task {
             token: started.token.clone(),
             socket: started.socket.clone(),
             options,
-            core: Core::new(),
-            pushes,
+            core: ClientCore::new(),
+            inputs,
             updates,
             sockets: Backoff::default(),
             exchanges: Backoff::default(),
@@ -105,90 +107,94 @@ impl Task {
         }
     }
 
-    /// Takes the attempt to its end.
+    /// Runs until the attempt ends.
     pub(crate) async fn run(mut self) {
         while !self.ended {
-            let wait = match self.connect().await {
+            let wait = match self.run_connection().await {
                 Some(retry) => retry,
-                None => self.sockets.next(),
+                None => self.sockets.next_wait(),
             };
-            self.core.disconnected();
-            self.wait(Instant::now() + wait).await;
+            self.core.mark_disconnected();
+            self.wait_until(Instant::now() + wait).await;
         }
     }
 
-    /// One connection. How long to wait after it, where that is known.
-    async fn connect(&mut self) -> Option<Duration> {
-        let Options {
+    /// Runs one connection. Returns the wait before the next, if it is known.
+    async fn run_connection(&mut self) -> Option<Duration> {
+        let ClientOptions {
             encoding,
             from,
             device,
         } = self.options.clone();
-        let opening = Connection::open(self.client.base(), &self.socket, encoding, from);
+        let opening = AttemptSocket::open(self.client.base_url(), &self.socket, encoding, from);
         let mut connection = opening.await?;
-        let hello = Hello {
-            client: Some(ClientInfo {
+        let hello = CandidateHello {
+            client: Some(ClientDescription {
                 name: env!("CARGO_PKG_NAME").to_owned(),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 device,
             }),
-            ..self.core.hello(&self.token)
+            ..self.core.hello_message(&self.token)
         };
-        if !connection.send(vec![ClientMessage::Hello(hello)]).await {
+        if !connection.send_all(vec![ClientMessage::Hello(hello)]).await {
             return None;
         }
         let now = Instant::now();
-        let mut talk = Talk {
+        let mut talk = ConnectionState {
             connection,
             entered: false,
-            heard: now,
-            beat: now + HEARTBEAT,
-            exchanging: None,
+            heard_at: now,
+            heartbeat_at: now + HEARTBEAT,
+            pending_exchange: None,
             retry: None,
             detail: None,
         };
-        while !self.ended && self.turn(&mut talk).await.is_ok() {}
+        while !self.ended && self.handle_next(&mut talk).await.is_ok() {}
         talk.retry
     }
 
-    /// Waits for the next thing to happen on a connection and deals with it.
-    async fn turn(&mut self, talk: &mut Talk) -> Result<(), Ended> {
-        // All branches are cancel-safe: what they take, they return.
+    /// Waits for the next input, frame, reply or heartbeat, and handles it.
+    async fn handle_next(&mut self, talk: &mut ConnectionState) -> Result<(), ConnectionEnded> {
+        // All branches are cancel-safe: they lose nothing when dropped.
         tokio::select! {
             biased;
-            incoming = talk.connection.receive() => self.incoming(talk, incoming).await?,
-            reply = finished(&mut talk.exchanging) => {
-                talk.exchanging = None;
-                self.exchanged(reply).await;
+            incoming = talk.connection.receive() => self.handle_incoming(talk, incoming).await?,
+            reply = await_pending(&mut talk.pending_exchange) => {
+                talk.pending_exchange = None;
+                self.handle_reply(reply).await;
             }
-            record = finished(&mut self.record) => self.recorded(record).await,
-            push = self.pushes.recv(), if self.core.has_room() => {
-                if self.take(push) {
+            record = await_pending(&mut self.record) => self.handle_record(record).await,
+            push = self.inputs.recv(), if self.core.has_room() => {
+                if self.handle_input(push) {
                     talk.retry = Some(Duration::ZERO);
-                    return Err(Ended);
+                    return Err(ConnectionEnded);
                 }
             }
-            () = sleep_until(talk.beat) => self.beat(talk).await?,
+            () = sleep_until(talk.heartbeat_at) => self.send_heartbeat(talk).await?,
         }
-        if talk.entered && talk.exchanging.is_none() {
+        if talk.entered && talk.pending_exchange.is_none() {
             self.send_due(talk).await
         } else {
             Ok(())
         }
     }
 
-    async fn incoming(&mut self, talk: &mut Talk, incoming: Incoming) -> Result<(), Ended> {
-        talk.heard = Instant::now();
+    async fn handle_incoming(
+        &mut self,
+        talk: &mut ConnectionState,
+        incoming: IncomingFrame,
+    ) -> Result<(), ConnectionEnded> {
+        talk.heard_at = Instant::now();
         let message = match incoming {
-            Incoming::Message(message) => message,
-            Incoming::Alive => return Ok(()),
-            Incoming::Gone => return Err(Ended),
-            Incoming::Closed(code) => {
+            IncomingFrame::Message(message) => message,
+            IncomingFrame::Alive => return Ok(()),
+            IncomingFrame::Broken => return Err(ConnectionEnded),
+            IncomingFrame::Closed(code) => {
                 if !may_reconnect(code) {
-                    self.settle().await;
+                    self.settle_at_end().await;
                     self.give_up(code, talk.detail.take()).await;
                 }
-                return Err(Ended);
+                return Err(ConnectionEnded);
             }
         };
         match &message {
@@ -199,8 +205,8 @@ impl Task {
             }
             ServerMessage::Health(health) => self.set_heartbeat(talk, health.heartbeat_ms),
             ServerMessage::Pulse(pulse) if pulse.n == self.heartbeats => {
-                let sent = talk.beat.checked_sub(self.heartbeat);
-                self.rtt = sent.map(|sent| talk.heard.duration_since(sent));
+                let sent = talk.heartbeat_at.checked_sub(self.heartbeat);
+                self.rtt = sent.map(|sent| talk.heard_at.duration_since(sent));
             }
             ServerMessage::Bye(bye) => {
                 talk.retry = bye.retry_ms.map(Duration::from_millis);
@@ -217,151 +223,152 @@ impl Task {
             | ServerMessage::Submitted(_)
             | ServerMessage::Error(_) => {}
         }
-        let updates = self.core.receive(message);
-        self.tell(updates).await;
+        let updates = self.core.handle_message(message);
+        self.deliver_updates(updates).await;
         Ok(())
     }
 
-    fn set_heartbeat(&mut self, talk: &mut Talk, heartbeat_ms: i64) {
+    fn set_heartbeat(&mut self, talk: &mut ConnectionState, heartbeat_ms: i64) {
         if let Ok(ms @ 1..) = u64::try_from(heartbeat_ms) {
             self.heartbeat = Duration::from_millis(ms);
-            talk.beat = talk.heard + self.heartbeat;
+            talk.heartbeat_at = talk.heard_at + self.heartbeat;
         }
     }
 
-    /// Time for a heartbeat, if the engine is there at all.
-    async fn beat(&mut self, talk: &mut Talk) -> Result<(), Ended> {
+    /// Sends a heartbeat, unless the engine is silent.
+    async fn send_heartbeat(&mut self, talk: &mut ConnectionState) -> Result<(), ConnectionEnded> {
         let now = Instant::now();
-        if !talk.entered || now.duration_since(talk.heard) >= self.heartbeat * SILENT_HEARTBEATS {
-            return Err(Ended);
+        if !talk.entered || now.duration_since(talk.heard_at) >= self.heartbeat * SILENT_HEARTBEATS
+        {
+            return Err(ConnectionEnded);
         }
-        talk.beat = now + self.heartbeat;
+        talk.heartbeat_at = now + self.heartbeat;
         self.heartbeats += 1;
         let rtt_ms = self
             .rtt
             .take()
             .and_then(|rtt| i64::try_from(rtt.as_millis()).ok());
-        let heartbeat = Heartbeat {
+        let heartbeat = CandidateHeartbeat {
             n: self.heartbeats,
             rtt_ms,
-            ..Heartbeat::default()
+            ..CandidateHeartbeat::default()
         };
-        send(talk, vec![ClientMessage::Heartbeat(heartbeat)]).await
+        send_messages(talk, vec![ClientMessage::Heartbeat(heartbeat)]).await
     }
 
-    /// Sends what may go out, or begins an exchange where it must.
-    async fn send_due(&mut self, talk: &mut Talk) -> Result<(), Ended> {
-        let due = self.core.due();
+    /// Sends due messages, or begins an exchange if the next command needs one.
+    async fn send_due(&mut self, talk: &mut ConnectionState) -> Result<(), ConnectionEnded> {
+        let due = self.core.due_messages();
         if !due.is_empty() {
-            send(talk, due).await?;
+            send_messages(talk, due).await?;
         }
         if self.core.wants_exchange() {
-            // The same numbers, by another way, once the last one is not too recent.
-            let request = self.core.exchange();
+            // The same numbers by the other transport, once the back-off allows it.
+            let request = self.core.exchange_request();
             let (client, at) = (self.client.clone(), self.exchange_at);
             let (attempt, token) = (self.attempt.clone(), self.token.clone());
-            talk.exchanging = Some(Box::pin(async move {
+            talk.pending_exchange = Some(Box::pin(async move {
                 sleep_until(at).await;
-                client.exchange(&attempt, &token, &request).await
+                client.send_exchange(&attempt, &token, &request).await
             }));
         }
         Ok(())
     }
 
-    /// Waits before the next socket, taking commands meanwhile, and where sockets
-    /// keep failing, saving by exchange.
-    async fn wait(&mut self, until: Instant) {
+    /// Waits before the next socket. Accepts commands meanwhile, and saves them by
+    /// exchange if sockets keep failing.
+    async fn wait_until(&mut self, until: Instant) {
         while !self.ended {
             let exchanges = self.sockets.failures() >= SOCKET_FAILURES && self.core.has_commands();
             tokio::select! {
                 () = sleep_until(until) => return,
-                record = finished(&mut self.record) => self.recorded(record).await,
+                record = await_pending(&mut self.record) => self.handle_record(record).await,
                 () = sleep_until(self.exchange_at), if exchanges => {
-                    let request = self.core.exchange();
-                    let reply = self.client.exchange(&self.attempt, &self.token, &request).await;
-                    self.exchanged(reply).await;
+                    let request = self.core.exchange_request();
+                    let reply = self.client.send_exchange(&self.attempt, &self.token, &request).await;
+                    self.handle_reply(reply).await;
                 }
-                push = self.pushes.recv(), if self.core.has_room() => {
-                    self.take(push);
+                push = self.inputs.recv(), if self.core.has_room() => {
+                    self.handle_input(push);
                 }
             }
         }
     }
 
-    async fn exchanged(&mut self, reply: Result<exchange::Reply, Error>) {
+    async fn handle_reply(&mut self, reply: Result<exchange::ExchangeResponse, Error>) {
         match reply {
             Ok(reply) => {
                 self.exchanges.reset();
-                let updates = self.core.exchanged(reply);
-                self.tell(updates).await;
+                let updates = self.core.apply_exchange_reply(reply);
+                self.deliver_updates(updates).await;
             }
             Err(error) => {
-                self.exchange_at = Instant::now() + self.exchanges.next();
-                self.core.disconnected();
+                self.exchange_at = Instant::now() + self.exchanges.next_wait();
+                self.core.mark_disconnected();
                 match error {
                     Error::Refused(problem) => {
-                        if let Some(code) = end_of(&problem) {
+                        if let Some(code) = final_close_code(&problem) {
                             self.give_up(code.number(), Some(problem.detail)).await;
                         }
                     }
                     Error::Unreachable(_) | Error::Sealed => {
-                        tracing::debug!(%error, "no exchange");
+                        tracing::debug!(%error, "an exchange failed");
                     }
                 }
             }
         }
     }
 
-    /// The stored answers are here, or not.
-    async fn recorded(&mut self, record: Result<StoredAnswers, Error>) {
+    /// Applies the stored answers; reads them again while the client is in doubt.
+    async fn handle_record(&mut self, record: Result<RecordedAnswers, Error>) {
         self.record = None;
         let updates = match record {
-            Ok(stored) => self.core.recorded(&stored),
+            Ok(stored) => self.core.apply_record(&stored),
             Err(error) => {
-                tracing::debug!(%error, "no stored answers");
+                tracing::debug!(%error, "reading the stored answers failed");
                 Vec::new()
             }
         };
         if self.core.is_in_doubt() {
-            let wait = self.records.next();
-            self.ask_for_record(wait);
+            let wait = self.records.next_wait();
+            self.request_record(wait);
         } else {
             self.records.reset();
         }
-        self.tell(updates).await;
+        self.deliver_updates(updates).await;
     }
 
-    /// The attempt is over: what its client has heard nothing of is looked up.
-    async fn settle(&mut self) {
-        for _ in 0..RECORDS_AT_END {
+    /// Settles commands in doubt by the stored answers, once the attempt is over.
+    async fn settle_at_end(&mut self) {
+        for _ in 0..FINAL_RECORD_READS {
             if !self.core.is_over() || self.core.is_clean() {
                 return;
             }
-            match self.client.answers(&self.attempt, &self.token).await {
+            match self.client.fetch_answers(&self.attempt, &self.token).await {
                 Ok(stored) => {
-                    let updates = self.core.recorded(&stored);
-                    self.tell(updates).await;
+                    let updates = self.core.apply_record(&stored);
+                    self.deliver_updates(updates).await;
                 }
-                Err(error) => tracing::debug!(%error, "no stored answers"),
+                Err(error) => tracing::debug!(%error, "reading the stored answers failed"),
             }
             if !self.core.is_clean() {
-                sleep(self.records.next()).await;
+                sleep(self.records.next_wait()).await;
             }
         }
     }
 
-    fn ask_for_record(&mut self, wait: Duration) {
+    fn request_record(&mut self, wait: Duration) {
         let client = self.client.clone();
         let (attempt, token) = (self.attempt.clone(), self.token.clone());
         self.record = Some(Box::pin(async move {
             sleep(wait).await;
-            client.answers(&attempt, &token).await
+            client.fetch_answers(&attempt, &token).await
         }));
     }
 
-    /// Takes what the application gave, and what waits behind it. Whether the
-    /// connection is to be cut.
-    fn take(&mut self, push: Option<Push>) -> bool {
+    /// Handles an input and those that wait behind it. Returns true if the connection must
+    /// be cut.
+    fn handle_input(&mut self, push: Option<TaskInput>) -> bool {
         let Some(mut push) = push else {
             self.ended = true;
             return false;
@@ -369,18 +376,18 @@ impl Task {
         let mut cut = false;
         loop {
             match push {
-                Push::Command(command) => {
-                    self.core.push(command);
+                TaskInput::Command(command) => {
+                    self.core.push_command(command);
                 }
-                Push::Event { kind, at, data } => self.core.push_event(&kind, at, data),
-                Push::Seen(notice) => self.core.push_seen(notice),
-                Push::Know(question, rev) => self.core.know(&question, rev),
-                Push::Cut => cut = true,
+                TaskInput::Event { kind, at, data } => self.core.push_event(&kind, at, data),
+                TaskInput::NoticeSeen(notice) => self.core.push_notice_ack(notice),
+                TaskInput::Revision(question, rev) => self.core.set_revision(&question, rev),
+                TaskInput::CutConnection => cut = true,
             }
             if !self.core.has_room() {
                 return cut;
             }
-            match self.pushes.try_recv() {
+            match self.inputs.try_recv() {
                 Ok(next) => push = next,
                 Err(_none) => return cut,
             }
@@ -389,12 +396,13 @@ impl Task {
 
     async fn give_up(&mut self, code: u16, detail: Option<String>) {
         self.ended = true;
-        self.tell(vec![Update::Closed { code, detail }]).await;
+        self.deliver_updates(vec![ClientUpdate::Closed { code, detail }])
+            .await;
     }
 
-    async fn tell(&mut self, updates: Vec<Update>) {
+    async fn deliver_updates(&mut self, updates: Vec<ClientUpdate>) {
         if self.record.is_none() && self.core.is_in_doubt() {
-            self.ask_for_record(Duration::ZERO);
+            self.request_record(Duration::ZERO);
         }
         for update in updates {
             if self.updates.send(update).await.is_err() {
@@ -404,25 +412,28 @@ impl Task {
     }
 }
 
-async fn send(talk: &mut Talk, messages: Vec<ClientMessage>) -> Result<(), Ended> {
-    if talk.connection.send(messages).await {
+async fn send_messages(
+    talk: &mut ConnectionState,
+    messages: Vec<ClientMessage>,
+) -> Result<(), ConnectionEnded> {
+    if talk.connection.send_all(messages).await {
         Ok(())
     } else {
-        Err(Ended)
+        Err(ConnectionEnded)
     }
 }
 
-/// The answer to a question; never, where none was asked.
-async fn finished<T>(asking: &mut Option<Asking<T>>) -> Result<T, Error> {
+/// Waits for a pending call; for ever if there is none.
+async fn await_pending<T>(asking: &mut Option<PendingCall<T>>) -> Result<T, Error> {
     match asking {
         Some(asking) => asking.await,
         None => std::future::pending().await,
     }
 }
 
-/// The close code that says the same as an exchange's problem, where that is an
-/// end and no passing trouble.
-fn end_of(problem: &Problem) -> Option<CloseCode> {
+/// Returns the close code that matches the problem of an exchange, if the problem is
+/// final.
+fn final_close_code(problem: &ProblemReply) -> Option<CloseCode> {
     match (problem.status, problem.code.as_str()) {
         (_, "superseded") => Some(CloseCode::Superseded),
         (_, "closed") => Some(CloseCode::Closed),

@@ -1,10 +1,10 @@
-//! Candidates answer while everything around them fails, and nothing may be lost.
+//! Candidates answer while everything around them fails; nothing may be lost.
 //!
-//! The run starts servers of its own (PostgreSQL, Redis, MongoDB where it is
-//! there, three nodes), puts proxies between them, and lets faults happen in an
-//! order that the seed gives. During it and at the end, what candidates were
-//! told is compared with what PostgreSQL has. The seed repeats the faults, not
-//! the moment at which each meets the engine: that is the machine's.
+//! The run starts its own servers (PostgreSQL, Redis, MongoDB if it is installed,
+//! three nodes), puts proxies between them, and inflicts faults in an order given by
+//! the seed. Meanwhile and at the end, the acknowledgements of candidates are compared
+//! with PostgreSQL. The seed repeats the order of the faults, not the exact moment at
+//! which each hits the engine.
 
 mod args;
 pub(super) mod candidate;
@@ -41,28 +41,28 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub(crate) use self::args::Args;
 use self::{
-    candidate::{Candidate, Phase},
-    dice::Dice,
-    fault::{Lane, Log, NODE_FAULTS, OTHER_FAULTS},
-    report::{Report, Run},
-    servers::Servers,
-    staff::{Given, Staff},
-    watch::Findings,
+    candidate::{CandidatePhase, ChaosCandidate},
+    dice::SeededRandom,
+    fault::{FaultLane, FaultLog, NODE_FAULTS, OTHER_FAULTS},
+    report::{ChaosReport, ChaosRun},
+    servers::ChaosServers,
+    staff::{GivenCommand, StaffMember},
+    watch::SharedFindings,
 };
 use crate::util::output;
 
-/// Candidates that sign in at once: each costs a hash that is slow on purpose.
+/// Candidates that sign in at once: each costs a deliberately slow hash.
 const ENTER_AT_ONCE: usize = 4;
 
-/// How long after the last fault everything must be saved.
-const SETTLE: Duration = Duration::from_mins(1);
+/// Time after the last fault in which everything must be saved.
+const SETTLE_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// How long the end of everything may take.
-const END: Duration = Duration::from_secs(30);
+/// Timeout of the shutdown.
+const END_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    ensure!(args.candidates > 0, "there is nobody");
-    let period = Duration::try_from_secs_f64(1.0 / args.rate).context("take the rate")?;
+    ensure!(args.candidates > 0, "`--candidates` must be at least 1");
+    let period = Duration::try_from_secs_f64(1.0 / args.rate).context("invalid `--rate`")?;
     let temporary;
     let dir = if let Some(dir) = &args.dir {
         std::fs::create_dir_all(dir).context("make the folder")?;
@@ -73,53 +73,57 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             .tempdir()?;
         temporary.path().to_owned()
     };
-    // PostgreSQL may run as somebody else, who must come through.
+    // PostgreSQL may run as another user, who must be able to enter the folder.
     std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o711))?;
 
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     let done = tokio::select! {
-        done = all(&args, period, &dir, &tasks, &stop) => done,
+        done = run_all(&args, period, &dir, &tasks, &stop) => done,
         _ = tokio::signal::ctrl_c() => Err(anyhow!("interrupted")),
-        _ = terminate.recv() => Err(anyhow!("told to stop")),
+        _ = terminate.recv() => Err(anyhow!("terminated")),
     };
-    // Whoever has the servers lets go of them, and they end before their folder.
+    // The tasks drop the servers, which must end before their folder is removed.
     stop.cancel();
     tasks.close();
-    if timeout(END, tasks.wait()).await.is_err() {
-        output::progress("something of the run does not end");
+    if timeout(END_TIMEOUT, tasks.wait()).await.is_err() {
+        output::print_progress("some tasks of the run do not end");
     }
     done
 }
 
-async fn all(
+async fn run_all(
     args: &Args,
     period: Duration,
     dir: &Path,
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> anyhow::Result<ExitCode> {
-    let servers = servers(args, dir, tasks, stop).await?;
+    let servers = start_servers(args, dir, tasks, stop).await?;
     let http = reqwest::Client::builder()
         .timeout(Duration::from_mins(1))
         .build()?;
     let checks = reqwest::Client::builder()
         .pool_max_idle_per_host(0)
         .build()?;
-    tasks.spawn(watch::nodes(Arc::clone(&servers), checks, stop.clone()));
+    tasks.spawn(watch::watch_nodes(
+        Arc::clone(&servers),
+        checks,
+        stop.clone(),
+    ));
 
-    let findings = Findings::default();
+    let findings = SharedFindings::default();
     let base = format!("http://{}", servers.front.address);
     let reader = timeline::sign_in(http.clone(), &base).await?;
-    let candidates = enter(args, &servers, &http, tasks).await?;
-    output::progress(&format!("{} candidates are in", candidates.len()));
-    let Lived {
+    let candidates = enter_candidates(args, &servers, &http, tasks).await?;
+    output::print_progress(&format!("{} candidates are in", candidates.len()));
+    let FaultOutcome {
         mut candidates,
         given,
         log,
         start,
         recovery,
-    } = live(
+    } = run_under_faults(
         args,
         period,
         &servers,
@@ -128,34 +132,35 @@ async fn all(
         (tasks, stop),
     )
     .await?;
-    let events_found = check::all(&servers, &reader, &given, &mut candidates, &findings).await?;
+    let events_found =
+        check::compare_all(&servers, &reader, &given, &mut candidates, &findings).await?;
     let log = log.faults();
     let failed = log.iter().filter(|fault| fault.failed);
-    findings.add(
+    findings.add_violations(
         failed
             .map(|fault| format!("{}: {}", fault.kind.name(), fault.note))
             .collect(),
     );
-    let report = Report::new(Run {
+    let report = ChaosReport::new(ChaosRun {
         args,
         with_mongodb: servers.mongodb.is_some(),
-        revivals: servers.revivals().await,
-        versions: versions::all(args).await,
+        revivals: servers.revival_count().await,
+        versions: versions::collect_versions(args).await,
         start,
         recovery,
         candidates: &candidates,
         faults: &log,
         given: &given,
         events_found,
-        found: findings.get(),
+        found: findings.current_findings(),
     });
     if let Some(path) = &args.report {
-        report.write(path)?;
+        report.write_markdown(path)?;
     }
     if let Some(path) = &args.report_json {
         report.write_json(path)?;
     }
-    report.print()?;
+    report.print_report()?;
     Ok(if report.is_good() {
         ExitCode::SUCCESS
     } else {
@@ -163,36 +168,36 @@ async fn all(
     })
 }
 
-/// What came of the time of faults.
-struct Lived {
-    candidates: Vec<Candidate>,
-    given: Vec<Given>,
-    log: Log,
+/// Outcome of the time of faults.
+struct FaultOutcome {
+    candidates: Vec<ChaosCandidate>,
+    given: Vec<GivenCommand>,
+    log: FaultLog,
     start: Instant,
-    /// From the end of the faults until everything was saved.
+    /// Time from the end of the faults until everything was saved.
     recovery: Duration,
 }
 
-/// Lets candidates answer, staff act and everything fail, then waits until all of it
-/// is settled.
-async fn live(
+/// Lets candidates answer and staff act under faults, then waits until everything is
+/// settled.
+async fn run_under_faults(
     args: &Args,
     period: Duration,
-    servers: &Arc<Servers>,
-    (candidates, token): (Vec<Candidate>, &str),
-    findings: &Findings,
+    servers: &Arc<ChaosServers>,
+    (candidates, token): (Vec<ChaosCandidate>, &str),
+    findings: &SharedFindings,
     (tasks, stop): (&TaskTracker, &CancellationToken),
-) -> anyhow::Result<Lived> {
+) -> anyhow::Result<FaultOutcome> {
     let attempts: Vec<String> = candidates
         .iter()
-        .map(|candidate| candidate.attempt().to_owned())
+        .map(|candidate| candidate.attempt_id().to_owned())
         .collect();
     let histories: BTreeMap<_, _> = candidates
         .iter()
-        .map(|candidate| (candidate.attempt().to_owned(), candidate.history.clone()))
+        .map(|candidate| (candidate.attempt_id().to_owned(), candidate.history.clone()))
         .collect();
     let end = stop.child_token();
-    let store = watch::store(
+    let store = watch::watch_store(
         Arc::clone(servers),
         histories,
         findings.clone(),
@@ -200,21 +205,23 @@ async fn live(
     );
     let store = tasks.spawn(store);
 
-    let (phase, start) = (Sender::new(Phase::Answer), Instant::now());
+    let (phase, start) = (Sender::new(CandidatePhase::Answer), Instant::now());
     let mut answering = JoinSet::new();
     for candidate in candidates {
-        answering.spawn(tasks.track_future(candidate.answer(period, phase.subscribe())));
+        answering.spawn(tasks.track_future(candidate.keep_answering(period, phase.subscribe())));
     }
     let mut acting = JoinSet::new();
     let base = format!("http://{}", servers.front.address);
-    for staff in Staff::all(&base, token, &attempts, args.seed, &phase.subscribe())? {
-        acting.spawn(tasks.track_future(staff.act()));
+    for staff in
+        StaffMember::share_attempts(&base, token, &attempts, args.seed, &phase.subscribe())?
+    {
+        acting.spawn(tasks.track_future(staff.keep_acting()));
     }
-    let log = faults(args, servers, start, tasks, stop).await?;
-    servers.restore().await.context("bring everything back")?;
+    let log = inflict_faults(args, servers, start, tasks, stop).await?;
+    servers.restore_all().await.context("restore all servers")?;
     let restored = Instant::now();
-    phase.send_replace(Phase::SettleBy(restored + SETTLE));
-    output::progress("the faults are over; waiting until everything is saved");
+    phase.send_replace(CandidatePhase::SettleBy(restored + SETTLE_TIMEOUT));
+    output::print_progress("the faults are over; waiting until everything is saved");
     let mut given = Vec::new();
     while let Some(done) = acting.join_next().await {
         given.extend(done.context("staff act")?);
@@ -227,7 +234,7 @@ async fn live(
     }
     end.cancel();
     store.await.context("watch the store")?;
-    Ok(Lived {
+    Ok(FaultOutcome {
         candidates,
         given,
         log,
@@ -236,38 +243,41 @@ async fn live(
     })
 }
 
-/// Starts everything that answers.
-async fn servers(
+/// Starts the servers and nodes.
+async fn start_servers(
     args: &Args,
     dir: &Path,
     tasks: &TaskTracker,
     stop: &CancellationToken,
-) -> anyhow::Result<Arc<Servers>> {
+) -> anyhow::Result<Arc<ChaosServers>> {
     let bin = std::path::absolute(&args.bin)?;
     ensure!(bin.is_file(), "{} is missing: build it", bin.display());
-    let mongodb = args.mongodb(&bin);
+    let mongodb = args.mongodb_program(&bin);
     if mongodb.is_none() {
-        output::progress("WITHOUT MongoDB: records stay in PostgreSQL, its faults are left out");
+        output::print_progress(
+            "WITHOUT MongoDB: records stay in PostgreSQL, its faults are left out",
+        );
     }
     let roster = dir.join("roster.csv");
     let people = u32::try_from(args.candidates).context("count the candidates")?;
     super::roster::write_to(&roster, people, exam::EXAM)?;
     timeline::add_staff(&roster)?;
     let programs = (&*bin, mongodb.as_deref());
-    let servers = Servers::start(dir, programs, &roster, args.seconds, tasks, stop);
+    let servers = ChaosServers::start(dir, programs, &roster, args.seconds, tasks, stop);
     Ok(Arc::new(servers.await?))
 }
 
-async fn enter(
+async fn enter_candidates(
     args: &Args,
-    servers: &Servers,
+    servers: &ChaosServers,
     http: &reqwest::Client,
     tasks: &TaskTracker,
-) -> anyhow::Result<Vec<Candidate>> {
+) -> anyhow::Result<Vec<ChaosCandidate>> {
     let base = format!("http://{}", servers.front.address);
     stream::iter(1..=args.candidates)
         .map(|number| {
-            let entering = Candidate::enter(http.clone(), &base, number, args.seed, tasks);
+            let entering =
+                ChaosCandidate::enter_exam(http.clone(), &base, number, args.seed, tasks);
             async move {
                 entering
                     .await
@@ -279,25 +289,25 @@ async fn enter(
         .await
 }
 
-/// Lets everything fail for as long as was asked.
-async fn faults(
+/// Inflicts faults for the given time.
+async fn inflict_faults(
     args: &Args,
-    servers: &Arc<Servers>,
+    servers: &Arc<ChaosServers>,
     start: Instant,
     tasks: &TaskTracker,
     stop: &CancellationToken,
-) -> anyhow::Result<Log> {
-    let (log, over) = (Log::default(), stop.child_token());
+) -> anyhow::Result<FaultLog> {
+    let (log, over) = (FaultLog::default(), stop.child_token());
     let mut lanes = JoinSet::new();
     let others = OTHER_FAULTS
         .iter()
         .copied()
         .filter(|kind| !kind.is_of_mongodb() || servers.mongodb.is_some());
     for (kinds, lane) in [(NODE_FAULTS.to_vec(), 1), (others.collect(), 2)] {
-        let lane = Lane {
+        let lane = FaultLane {
             servers: Arc::clone(servers),
             kinds,
-            dice: Dice::new(args.seed.wrapping_mul(1_000).wrapping_add(lane)),
+            dice: SeededRandom::new(args.seed.wrapping_mul(1_000).wrapping_add(lane)),
             hang: Duration::from_secs(args.hang_seconds),
             log: log.clone(),
             start,
@@ -308,7 +318,7 @@ async fn faults(
     sleep(Duration::from_secs(args.seconds)).await;
     over.cancel();
     while let Some(ended) = lanes.join_next().await {
-        ended.context("let things fail")?;
+        ended.context("inflict faults")?;
     }
     Ok(log)
 }

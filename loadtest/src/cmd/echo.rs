@@ -1,4 +1,4 @@
-//! A bare echo server: what the same WebSocket library costs without an engine.
+//! A bare echo server: the cost of the same WebSocket library without an engine.
 
 use std::{net::SocketAddr, process::ExitCode};
 
@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 
 use crate::util::output;
 
-/// The engine's buffers, so that the two can be compared.
+/// Size of the engine's buffers, for a fair comparison.
 const BUFFER_BYTES: usize = 4 * 1024;
 
 /// Run a bare WebSocket echo server, to compare with
@@ -28,8 +28,8 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let listener = TcpListener::bind(args.listen).await;
     let listener = listener.with_context(|| format!("listen on {}", args.listen))?;
-    output::progress(&format!("listening on {}", listener.local_addr()?));
-    // Without TCP_NODELAY it is only slower to answer.
+    output::print_progress(&format!("listening on {}", listener.local_addr()?));
+    // A failure only makes replies slower.
     let listener = listener.tap_io(|stream| {
         stream.set_nodelay(true).ok();
     });

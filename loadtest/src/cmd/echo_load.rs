@@ -1,5 +1,5 @@
-//! Drives an echo server at a constant rate, as `steady` drives the engine, so
-//! that the cost of a message and of a saved answer can stand side by side.
+//! Drives an echo server at a constant rate, as `steady` drives the engine, to compare
+//! the cost of a message with that of a saved answer.
 
 use std::{process::ExitCode, time::Duration};
 
@@ -16,12 +16,12 @@ use tokio_tungstenite::{
     tungstenite::{Message, protocol::WebSocketConfig},
 };
 
-use crate::util::{latency::Percentiles, output, pace::Pace, process::Usage};
+use crate::util::{latency::LatencyPercentiles, output, pace::SendPace, process::ProcessUsage};
 
-/// As long as an answer of a test of choices.
+/// A message as long as an answer to a choice question.
 const FRAME: &str = r#"{"t":"answer","seq":1234,"q":"question-17","value":"b","base_rev":3}"#;
 
-/// How long what is under way may take after the last send.
+/// Timeout of the echoes after the last send.
 const DRAIN: Duration = Duration::from_secs(10);
 
 /// Drive an echo server at a constant rate
@@ -30,7 +30,7 @@ pub(crate) struct Args {
     /// Address and port of the echo server
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8090")]
     address: String,
-    /// Connections
+    /// Number of connections
     #[arg(long, value_name = "N", default_value_t = 1_000)]
     connections: u32,
     /// Messages a second, all connections together
@@ -39,7 +39,7 @@ pub(crate) struct Args {
     /// Length of the run
     #[arg(long, value_name = "S", default_value_t = 20)]
     seconds: u64,
-    /// Process id of the echo server, to see what it takes
+    /// Process id of the echo server, to measure its usage
     #[arg(long, value_name = "PID")]
     pid: Option<u32>,
     /// Print JSON
@@ -48,37 +48,37 @@ pub(crate) struct Args {
 }
 
 #[derive(Debug, Serialize)]
-struct Report {
+struct EchoReport {
     connections: u32,
     rate: f64,
     seconds: u64,
     sent: u64,
     missed: u64,
-    latency_ms: Percentiles,
+    latency_ms: LatencyPercentiles,
     #[serde(skip_serializing_if = "Option::is_none")]
     cpu_us_per_message: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rss_kb_per_connection: Option<f64>,
 }
 
-type Socket = WebSocketStream<TcpStream>;
+type EchoSocket = WebSocketStream<TcpStream>;
 
-/// What one connection saw.
+/// Counts and latencies of a connection.
 #[derive(Default)]
-struct Seen {
+struct EchoTally {
     sent: u64,
     missed: u64,
     latencies: Vec<Duration>,
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let usage = || args.pid.map(Usage::of).transpose();
+    let usage = || args.pid.map(ProcessUsage::of_process).transpose();
     let idle = usage()?;
     let mut sockets = Vec::new();
     for _ in 0..args.connections {
-        sockets.push(connect(&args.address).await?);
+        sockets.push(connect_socket(&args.address).await?);
     }
-    let pace = Pace {
+    let pace = SendPace {
         start: Instant::now() + Duration::from_millis(500),
         per_second: args.rate,
         length: Duration::from_secs(args.seconds),
@@ -87,9 +87,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let before = usage()?;
     let mut tasks = JoinSet::new();
     for (number, socket) in (0..).zip(sockets) {
-        tasks.spawn(drive(socket, pace, number));
+        tasks.spawn(drive_connection(socket, pace, number));
     }
-    let mut all = Seen::default();
+    let mut all = EchoTally::default();
     while let Some(seen) = tasks.join_next().await {
         let seen = seen.context("drive a connection")??;
         all.sent += seen.sent;
@@ -98,13 +98,13 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     let after = usage()?;
     let echoed = all.latencies.len() as u64;
-    let report = Report {
+    let report = EchoReport {
         connections: args.connections,
         rate: args.rate,
         seconds: args.seconds,
         sent: all.sent,
         missed: all.missed,
-        latency_ms: Percentiles::of(all.latencies),
+        latency_ms: LatencyPercentiles::from_latencies(all.latencies),
         cpu_us_per_message: before
             .zip(after)
             .map(|(then, now)| now.cpu_us_each(then, echoed)),
@@ -112,7 +112,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             .zip(after)
             .map(|(then, now)| now.kb_each(then, args.connections)),
     };
-    print(&args, &report)?;
+    print_report(&args, &report)?;
     Ok(if echoed == report.sent {
         ExitCode::SUCCESS
     } else {
@@ -120,7 +120,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     })
 }
 
-async fn connect(address: &str) -> anyhow::Result<Socket> {
+async fn connect_socket(address: &str) -> anyhow::Result<EchoSocket> {
     let stream = TcpStream::connect(address).await;
     let stream = stream.with_context(|| format!("connect to {address}"))?;
     stream.set_nodelay(true)?;
@@ -130,12 +130,16 @@ async fn connect(address: &str) -> anyhow::Result<Socket> {
     Ok(socket)
 }
 
-/// One connection's part of the run. Echoes come in order.
-async fn drive(mut socket: Socket, pace: Pace, number: u32) -> anyhow::Result<Seen> {
-    let mut seen = Seen::default();
+/// Drives one connection through the run. Echoes come in order.
+async fn drive_connection(
+    mut socket: EchoSocket,
+    pace: SendPace,
+    number: u32,
+) -> anyhow::Result<EchoTally> {
+    let mut seen = EchoTally::default();
     let mut under_way = std::collections::VecDeque::new();
     for nth in 0.. {
-        let due = pace.due(number, nth);
+        let due = pace.due_at(number, nth);
         let until = due.unwrap_or_else(|| Instant::now() + DRAIN);
         while due.is_some() || !under_way.is_empty() {
             tokio::select! {
@@ -149,7 +153,7 @@ async fn drive(mut socket: Socket, pace: Pace, number: u32) -> anyhow::Result<Se
             }
         }
         let Some(due) = due else { break };
-        seen.missed += u64::from(Pace::is_missed(due));
+        seen.missed += u64::from(SendPace::is_missed(due));
         seen.sent += 1;
         under_way.push_back(due);
         socket.send(Message::text(FRAME)).await?;
@@ -158,7 +162,7 @@ async fn drive(mut socket: Socket, pace: Pace, number: u32) -> anyhow::Result<Se
     Ok(seen)
 }
 
-fn print(args: &Args, report: &Report) -> anyhow::Result<()> {
+fn print_report(args: &Args, report: &EchoReport) -> anyhow::Result<()> {
     let title = format!(
         "echo: {} connections, {}/s for {} s",
         report.connections, report.rate, report.seconds
@@ -167,12 +171,12 @@ fn print(args: &Args, report: &Report) -> anyhow::Result<()> {
         ("sent", report.sent.to_string()),
         ("missed", report.missed.to_string()),
     ];
-    rows.extend(report.latency_ms.rows());
+    rows.extend(report.latency_ms.table_rows());
     if let Some(us) = report.cpu_us_per_message {
         rows.push(("server CPU a message", format!("{us:.1} \u{b5}s")));
     }
     if let Some(kb) = report.rss_kb_per_connection {
         rows.push(("memory a connection", format!("{kb:.1} KB")));
     }
-    output::print(args.json, report, &title, &rows)
+    output::print_result(args.json, report, &title, &rows)
 }

@@ -1,10 +1,10 @@
-//! The figures of one exam on several nodes: how fast a candidate changes between
-//! two that live, how long all are away when theirs is killed, and what a second
-//! node costs.
+//! Figures of one exam on several nodes: the time of a candidate's hand-over between
+//! two live nodes, the time that candidates are away when their node is killed, and
+//! the cost of a second node.
 //!
-//! Each figure starts servers of its own. What candidates were told is compared
-//! with PostgreSQL at the end of each; the run ends with 1 where that differs, and
-//! never because a figure is bad: a figure is the machine's, too.
+//! Each figure starts its own servers. The acknowledgements of candidates are compared
+//! with PostgreSQL at the end of each; the run ends with 1 if they differ, and never
+//! because of a bad figure, which also depends on the machine.
 
 mod args;
 mod cluster;
@@ -24,35 +24,35 @@ use tokio::time::{sleep, timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub(crate) use self::args::Args;
-use self::args::Figure;
-use super::chaos::{candidate::Candidate, database::StoredAttempt};
+use self::args::NodesFigure;
+use super::chaos::{candidate::ChaosCandidate, database::DatabaseAttempt};
 use crate::util::output;
 
-/// Candidates that sign in, or are checked, at once: signing in costs a hash that
-/// is slow on purpose.
+/// Candidates that sign in, or are checked, at once: signing in costs a deliberately
+/// slow hash.
 const ENTER_AT_ONCE: usize = 16;
 
-/// How often somebody tries to come in before anything is measured.
+/// Tries of a candidate to enter, before anything is measured.
 const TRIES: u32 = 5;
 
-/// Between two of these tries.
-const AGAIN: Duration = Duration::from_secs(1);
+/// Time between two of these tries.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long after the last answer everything must be saved.
-const SETTLE: Duration = Duration::from_mins(1);
+/// Time after the last answer in which everything must be saved.
+const SETTLE_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// How long the end of everything may take.
-const END: Duration = Duration::from_secs(30);
+/// Timeout of the shutdown.
+const END_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What is wrong is shown up to here.
+/// Number of violations printed.
 const SHOWN: usize = 10;
 
-/// What was measured.
+/// The measured figures.
 #[derive(Debug, Default, Serialize)]
-struct Report {
-    hand_over: Option<hand_over::Report>,
-    kill: Option<kill::Report>,
-    cpu: Option<cpu::Report>,
+struct NodesReport {
+    hand_over: Option<hand_over::HandOverReport>,
+    kill: Option<kill::KillReport>,
+    cpu: Option<cpu::CpuReport>,
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -71,19 +71,19 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     let done = tokio::select! {
-        done = all(&args, &dir, &tasks, &stop) => done,
+        done = measure_all(&args, &dir, &tasks, &stop) => done,
         _ = tokio::signal::ctrl_c() => Err(anyhow!("interrupted")),
-        _ = terminate.recv() => Err(anyhow!("told to stop")),
+        _ = terminate.recv() => Err(anyhow!("terminated")),
     };
     stop.cancel();
     tasks.close();
-    if timeout(END, tasks.wait()).await.is_err() {
-        output::progress("something of the run does not end");
+    if timeout(END_TIMEOUT, tasks.wait()).await.is_err() {
+        output::print_progress("some tasks of the run do not end");
     }
     done
 }
 
-async fn all(
+async fn measure_all(
     args: &Args,
     dir: &Path,
     tasks: &TaskTracker,
@@ -94,25 +94,25 @@ async fn all(
     let http = reqwest::Client::builder()
         .timeout(Duration::from_mins(1))
         .build()?;
-    let (mut report, mut good) = (Report::default(), true);
-    if args.wants(Figure::HandOver) {
-        let measuring = hand_over::measure(args, dir, &bin, &http, tasks);
+    let (mut report, mut good) = (NodesReport::default(), true);
+    if args.wants(NodesFigure::HandOver) {
+        let measuring = hand_over::measure_hand_overs(args, dir, &bin, &http, tasks);
         let measured = Box::pin(measuring).await.context("measure hand-overs")?;
-        measured.print()?;
+        measured.print_report()?;
         good &= measured.is_good();
         report.hand_over = Some(measured);
     }
-    if args.wants(Figure::Kill) {
-        let measuring = kill::measure(args, dir, &bin, &http, tasks, stop);
+    if args.wants(NodesFigure::Kill) {
+        let measuring = kill::measure_kill(args, dir, &bin, &http, tasks, stop);
         let measured = Box::pin(measuring).await.context("measure a kill")?;
-        measured.print()?;
+        measured.print_report()?;
         good &= measured.is_good();
         report.kill = Some(measured);
     }
-    if args.wants(Figure::Cpu) {
-        let measuring = cpu::measure(args, dir, &bin, &http, tasks);
+    if args.wants(NodesFigure::Cpu) {
+        let measuring = cpu::measure_cpu(args, dir, &bin, &http, tasks);
         let measured = Box::pin(measuring).await.context("measure a second node")?;
-        measured.print()?;
+        measured.print_report()?;
         good &= measured.is_good();
         report.cpu = Some(measured);
     }
@@ -127,34 +127,34 @@ async fn all(
     })
 }
 
-/// Lets somebody in, again where the engine is too busy with all the others.
-async fn enter<T, E: Future<Output = anyhow::Result<T>>>(
+/// Enters with retries, as the engine may be busy with the others.
+async fn enter_with_retry<T, E: Future<Output = anyhow::Result<T>>>(
     mut entering: impl FnMut() -> E,
 ) -> anyhow::Result<T> {
     for _ in 1..TRIES {
         match entering().await {
             Ok(entered) => return Ok(entered),
-            Err(error) => output::progress(&format!("once more: {error:#}")),
+            Err(error) => output::print_progress(&format!("trying again: {error:#}")),
         }
-        sleep(AGAIN).await;
+        sleep(RETRY_INTERVAL).await;
     }
     entering().await
 }
 
-/// Compares everybody with the store, and with what the engine says is in it.
+/// Compares all candidates with the store, and with the engine's view of it.
 async fn check_all(
-    candidates: &[Candidate],
-    stored: &BTreeMap<String, StoredAttempt>,
+    candidates: &[ChaosCandidate],
+    stored: &BTreeMap<String, DatabaseAttempt>,
 ) -> Vec<String> {
     let checks = stream::iter(candidates)
-        .map(|candidate| candidate.check_settled(stored.get(candidate.attempt())))
+        .map(|candidate| candidate.check_settled(stored.get(candidate.attempt_id())))
         .buffer_unordered(ENTER_AT_ONCE);
     checks.collect::<Vec<_>>().await.concat()
 }
 
-/// Says what is wrong, or some of it.
-fn shown(what: &str, wrong: &[String]) {
+/// Prints violations, up to a limit.
+fn print_problems(what: &str, wrong: &[String]) {
     for wrong in wrong.iter().take(SHOWN) {
-        output::progress(&format!("{what}  {wrong}"));
+        output::print_progress(&format!("{what}  {wrong}"));
     }
 }

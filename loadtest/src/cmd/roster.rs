@@ -12,7 +12,7 @@ use anyhow::Context as _;
 /// Write a roster of made-up candidates
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// How many
+    /// Number of candidates
     #[arg(long, value_name = "N")]
     candidates: u32,
     /// Code of the exam that they may take
@@ -26,7 +26,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.out {
         Some(path) => write_to(path, args.candidates, &args.exam)?,
-        None => write(args.candidates, &args.exam, io::stdout().lock())?,
+        None => write_csv(args.candidates, &args.exam, io::stdout().lock())?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -35,10 +35,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 pub(super) fn write_to(path: &Path, candidates: u32, exam: &str) -> anyhow::Result<()> {
     let file = File::create(path);
     let file = file.with_context(|| format!("create {}", path.display()))?;
-    write(candidates, exam, file)
+    write_csv(candidates, exam, file)
 }
 
-fn write(candidates: u32, exam: &str, out: impl io::Write) -> anyhow::Result<()> {
+fn write_csv(candidates: u32, exam: &str, out: impl io::Write) -> anyhow::Result<()> {
     let mut csv = csv::Writer::from_writer(out);
     csv.write_record([
         "id",
@@ -53,7 +53,7 @@ fn write(candidates: u32, exam: &str, out: impl io::Write) -> anyhow::Result<()>
     for number in 1..=candidates {
         let id = format!("load-{number:05}");
         let name = format!("Load {number:05}");
-        // Nobody else is to get in with these: they are for engines under test.
+        // Access codes for engines under test only.
         let code = format!("code-{number:05}");
         csv.write_record([&id, &name, "", "candidate", &code, exam, "", ""])?;
     }

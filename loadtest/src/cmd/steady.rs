@@ -1,5 +1,5 @@
-//! Candidates answer at a constant rate, and at the end everything that the
-//! engine called saved is compared with what it has stored.
+//! Candidates answer at a constant rate; at the end every answer that the engine
+//! reported as saved is compared with the stored ones.
 
 pub(super) mod candidate;
 mod report;
@@ -12,21 +12,21 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use invigil_client::{Options, protocol::Encoding};
+use invigil_client::{ClientOptions, protocol::Encoding};
 use tokio::{task::JoinSet, time::Instant};
 use tokio_util::task::TaskTracker;
 
 use self::{
-    candidate::Candidate,
-    report::{Engine, Report},
+    candidate::SteadyCandidate,
+    report::{EngineUsage, SteadyReport},
 };
-use crate::util::{metrics::Writer, output, pace::Pace, process::Usage};
+use crate::util::{metrics::WriterMetrics, output, pace::SendPace, process::ProcessUsage};
 
 /// Candidates that sign in, or are checked, at once.
 const AT_ONCE: usize = 64;
 
-/// Between the last sign-in and the first answer.
-const BREATH: Duration = Duration::from_secs(1);
+/// Time between the last sign-in and the first answer.
+const WARM_UP: Duration = Duration::from_secs(1);
 
 /// Candidates take an exam, answering at a constant rate
 #[derive(Debug, clap::Args)]
@@ -40,7 +40,7 @@ pub(crate) struct Args {
     /// Roster with the candidates and their access codes
     #[arg(long, value_name = "FILE")]
     roster: PathBuf,
-    /// How many of them
+    /// Number of candidates
     #[arg(long, value_name = "N", default_value_t = 1_000)]
     candidates: u32,
     /// Answers a second, all candidates together
@@ -49,13 +49,13 @@ pub(crate) struct Args {
     /// Length of the run
     #[arg(long, value_name = "S", default_value_t = 20)]
     seconds: u64,
-    /// How messages are encoded
-    #[arg(long, value_enum, default_value_t = Wire::Json)]
-    encoding: Wire,
+    /// Encoding of the messages
+    #[arg(long, value_enum, default_value_t = EncodingArg::Json)]
+    encoding: EncodingArg,
     /// Hand every attempt in at the end
     #[arg(long)]
     submit: bool,
-    /// Process id of the engine, to see what it takes
+    /// Process id of the engine, to measure its usage
     #[arg(long, value_name = "PID")]
     pid: Option<u32>,
     /// Print JSON
@@ -64,12 +64,12 @@ pub(crate) struct Args {
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum Wire {
+enum EncodingArg {
     Json,
     Msgpack,
 }
 
-impl Wire {
+impl EncodingArg {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Json => "json",
@@ -81,9 +81,9 @@ impl Wire {
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     ensure!(
         args.rate > 0.0 && args.candidates > 0,
-        "there is nothing to send"
+        "`--rate` and `--candidates` must be above 0"
     );
-    let people = people(&args.roster, &args.exam)?;
+    let people = roster_people(&args.roster, &args.exam)?;
     let wanted = args.candidates as usize;
     ensure!(
         people.len() >= wanted,
@@ -96,34 +96,34 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let http = reqwest::Client::builder()
         .timeout(Duration::from_mins(1))
         .build()?;
-    let usage = || args.pid.map(Usage::of).transpose();
+    let usage = || args.pid.map(ProcessUsage::of_process).transpose();
     let idle = usage()?;
 
     let tasks = TaskTracker::new();
-    let candidates = enter(&args, base, &http, &people[..wanted], &tasks).await?;
-    output::progress(&format!("{wanted} candidates are in"));
+    let candidates = enter_candidates(&args, base, &http, &people[..wanted], &tasks).await?;
+    output::print_progress(&format!("{wanted} candidates are in"));
 
-    let pace = Pace {
-        start: Instant::now() + BREATH,
+    let pace = SendPace {
+        start: Instant::now() + WARM_UP,
         per_second: args.rate,
         length: Duration::from_secs(args.seconds),
         connections: args.candidates,
     };
-    let (before, writer_before) = (usage()?, Writer::read(&http, base).await);
-    let candidates = answer(candidates, pace).await?;
-    let (after, writer_after) = (usage()?, Writer::read(&http, base).await);
-    output::progress("everything is sent; checking what is stored");
+    let (before, writer_before) = (usage()?, WriterMetrics::fetch_from(&http, base).await);
+    let candidates = answer_all(candidates, pace).await?;
+    let (after, writer_after) = (usage()?, WriterMetrics::fetch_from(&http, base).await);
+    output::print_progress("all answers are sent; checking the stored ones");
 
-    let mut report = Report::new(&args, &candidates);
-    report.engine = Engine::new(args.candidates, report.saved, idle, before, after);
+    let mut report = SteadyReport::new(&args, &candidates);
+    report.engine = EngineUsage::new(args.candidates, report.saved, idle, before, after);
     let writer = writer_before.zip(writer_after);
     if let Some((rows, ms)) = writer.and_then(|(then, now)| now.means_since(then)) {
         report.batch_rows_mean = Some(rows);
         report.commit_ms_mean = Some(ms);
     }
-    check(candidates, args.submit, &mut report).await?;
+    check_all(candidates, args.submit, &mut report).await?;
     tasks.close();
-    report.print(args.json)?;
+    report.print_report(args.json)?;
     Ok(if report.is_good() {
         ExitCode::SUCCESS
     } else {
@@ -131,8 +131,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Id and access code of everyone in a roster who may take the exam.
-fn people(roster: &Path, exam: &str) -> anyhow::Result<Vec<(String, String)>> {
+/// Returns id and access code of every candidate in a roster who may take the exam.
+fn roster_people(roster: &Path, exam: &str) -> anyhow::Result<Vec<(String, String)>> {
     #[derive(serde::Deserialize)]
     struct Line {
         id: String,
@@ -156,28 +156,28 @@ fn people(roster: &Path, exam: &str) -> anyhow::Result<Vec<(String, String)>> {
     Ok(people)
 }
 
-/// Signs everyone in and waits until everyone has the exam before them.
-async fn enter(
+/// Signs all candidates in and waits for their `welcome`.
+async fn enter_candidates(
     args: &Args,
     base: &str,
     http: &reqwest::Client,
     people: &[(String, String)],
     tasks: &TaskTracker,
-) -> anyhow::Result<Vec<Candidate>> {
+) -> anyhow::Result<Vec<SteadyCandidate>> {
     let encoding = match args.encoding {
-        Wire::Json => Encoding::Json,
-        Wire::Msgpack => Encoding::MessagePack,
+        EncodingArg::Json => Encoding::Json,
+        EncodingArg::Msgpack => Encoding::MessagePack,
     };
-    let options = Options {
+    let options = ClientOptions {
         encoding,
-        ..Options::default()
+        ..ClientOptions::default()
     };
     let Some(((id, code), rest)) = people.split_first() else {
-        bail!("nobody is to enter")
+        bail!("the roster has no candidates")
     };
-    // The first one fetches the paper, which is everyone's.
+    // The first one fetches the paper for all.
     let enter = |id, code, questions| {
-        Candidate::enter(
+        SteadyCandidate::enter_exam(
             http.clone(),
             base,
             &args.exam,
@@ -203,10 +203,13 @@ async fn enter(
     Ok([first].into_iter().chain(rest).collect())
 }
 
-async fn answer(candidates: Vec<Candidate>, pace: Pace) -> anyhow::Result<Vec<Candidate>> {
+async fn answer_all(
+    candidates: Vec<SteadyCandidate>,
+    pace: SendPace,
+) -> anyhow::Result<Vec<SteadyCandidate>> {
     let mut running = JoinSet::new();
     for (number, candidate) in (0..).zip(candidates) {
-        running.spawn(candidate.answer(pace, number));
+        running.spawn(candidate.answer_at_pace(pace, number));
     }
     let mut candidates = Vec::new();
     while let Some(candidate) = running.join_next().await {
@@ -215,15 +218,15 @@ async fn answer(candidates: Vec<Candidate>, pace: Pace) -> anyhow::Result<Vec<Ca
     Ok(candidates)
 }
 
-/// Compares, and hands in where that is asked for.
-async fn check(
-    candidates: Vec<Candidate>,
+/// Compares all candidates with the store, and hands in if requested.
+async fn check_all(
+    candidates: Vec<SteadyCandidate>,
     submit: bool,
-    report: &mut Report,
+    report: &mut SteadyReport,
 ) -> anyhow::Result<()> {
     let mut checks = stream::iter(candidates)
         .map(|mut candidate| async move {
-            let checked = candidate.check().await?;
+            let checked = candidate.check_stored().await?;
             if submit {
                 candidate.submit().await?;
             }
@@ -238,7 +241,7 @@ async fn check(
         report.checked += checked.compared;
         report.differences += checked.differences.len() as u64;
         for difference in checked.differences.into_iter().take(10) {
-            output::progress(&difference);
+            output::print_progress(&difference);
         }
     }
     Ok(())

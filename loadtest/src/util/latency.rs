@@ -1,16 +1,16 @@
-//! Latencies, and the percentiles that are shown of them.
+//! Percentiles of latencies.
 
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-/// Longest latency that is told apart: longer ones count as this.
+/// Largest recorded latency; longer ones count as this.
 const LONGEST_US: u64 = 10 * 60 * 1_000_000;
 
 /// Percentiles in milliseconds.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct Percentiles {
+pub(crate) struct LatencyPercentiles {
     pub(crate) count: u64,
     pub(crate) p50: f64,
     pub(crate) p95: f64,
@@ -19,9 +19,9 @@ pub(crate) struct Percentiles {
     pub(crate) max: f64,
 }
 
-impl Percentiles {
-    /// Of latencies from wherever, each at least a microsecond.
-    pub(crate) fn of(latencies: impl IntoIterator<Item = Duration>) -> Self {
+impl LatencyPercentiles {
+    /// Computes the percentiles of latencies, each counted as at least a microsecond.
+    pub(crate) fn from_latencies(latencies: impl IntoIterator<Item = Duration>) -> Self {
         let mut histogram =
             Histogram::<u64>::new_with_bounds(1, LONGEST_US, 3).expect("the bounds are in order");
         for latency in latencies {
@@ -39,8 +39,8 @@ impl Percentiles {
         }
     }
 
-    /// As lines of a table.
-    pub(crate) fn rows(&self) -> Vec<(&'static str, String)> {
+    /// Returns the rows of a table.
+    pub(crate) fn table_rows(&self) -> Vec<(&'static str, String)> {
         let ms = |value: f64| format!("{value:.2} ms");
         vec![
             ("p50", ms(self.p50)),
@@ -58,7 +58,8 @@ mod tests {
 
     #[test]
     fn percentiles_are_those_of_what_was_recorded() {
-        let percentiles = Percentiles::of((1..=1_000).map(Duration::from_millis));
+        let percentiles =
+            LatencyPercentiles::from_latencies((1..=1_000).map(Duration::from_millis));
         assert_eq!(percentiles.count, 1_000);
         for (value, expected) in [
             (percentiles.p50, 500.0),

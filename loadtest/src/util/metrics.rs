@@ -1,22 +1,22 @@
-//! The engine's own figures, from `/metrics`.
+//! The engine's own metrics, from `/metrics`.
 
 /// Sums and counts of the writer's histograms at one moment.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Writer {
+pub(crate) struct WriterMetrics {
     rows: (f64, f64),
     seconds: (f64, f64),
 }
 
-impl Writer {
-    /// None where the engine shows no such figures.
-    pub(crate) async fn read(http: &reqwest::Client, base: &str) -> Option<Self> {
-        Self::parse(&text(http, base).await?)
+impl WriterMetrics {
+    /// Fetches the metrics; none if the engine has no such metrics.
+    pub(crate) async fn fetch_from(http: &reqwest::Client, base: &str) -> Option<Self> {
+        Self::parse_metrics(&fetch_metrics(http, base).await?)
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    fn parse_metrics(text: &str) -> Option<Self> {
         let pair = |name: &str| {
-            let sum = value(text, &format!("invigil_{name}_sum"))?;
-            Some((sum, value(text, &format!("invigil_{name}_count"))?))
+            let sum = sample_value(text, &format!("invigil_{name}_sum"))?;
+            Some((sum, sample_value(text, &format!("invigil_{name}_count"))?))
         };
         Some(Self {
             rows: pair("writer_batch_rows")?,
@@ -24,8 +24,8 @@ impl Writer {
         })
     }
 
-    /// Those of two engines together.
-    pub(crate) fn plus(self, other: Self) -> Self {
+    /// Returns the sums of two engines.
+    pub(crate) fn combined_with(self, other: Self) -> Self {
         let plus = |one: (f64, f64), other: (f64, f64)| (one.0 + other.0, one.1 + other.1);
         Self {
             rows: plus(self.rows, other.rows),
@@ -33,8 +33,8 @@ impl Writer {
         }
     }
 
-    /// Mean rows of a batch and mean milliseconds of a commit since `before`; none
-    /// where nothing was committed, or the engine was started anew in between.
+    /// Mean rows of a batch and mean milliseconds of a commit since `before`; none if
+    /// nothing was committed, or the engine was restarted in between.
     pub(crate) fn means_since(self, before: Self) -> Option<(f64, f64)> {
         let mean = |now: (f64, f64), then: (f64, f64)| {
             let count = now.1 - then.1;
@@ -45,14 +45,14 @@ impl Writer {
     }
 }
 
-/// Everything that an engine shows.
-pub(crate) async fn text(http: &reqwest::Client, base: &str) -> Option<String> {
+/// Fetches all metrics of an engine as text.
+pub(crate) async fn fetch_metrics(http: &reqwest::Client, base: &str) -> Option<String> {
     let response = http.get(format!("{base}/metrics")).send().await.ok()?;
     response.text().await.ok()
 }
 
-/// A sample by its name, and its labels as they are written.
-pub(crate) fn value(text: &str, name: &str) -> Option<f64> {
+/// Returns a sample by its name, with its labels as written.
+pub(crate) fn sample_value(text: &str, name: &str) -> Option<f64> {
     let line = text
         .lines()
         .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
@@ -72,14 +72,14 @@ mod tests {
                  invigil_writer_batch_seconds_sum 0.5\ninvigil_writer_batch_seconds_count {batches}\n"
             )
         };
-        let before = Writer::parse(&text(100, 10)).unwrap();
-        let after = Writer::parse(&text(500, 20)).unwrap();
+        let before = WriterMetrics::parse_metrics(&text(100, 10)).unwrap();
+        let after = WriterMetrics::parse_metrics(&text(500, 20)).unwrap();
         let (rows, _) = after.means_since(before).unwrap();
         assert!((rows - 40.0).abs() < 1e-9);
         assert!(
             before.means_since(after).is_none(),
             "counts that fall are another engine's"
         );
-        assert!(Writer::parse("nothing").is_none());
+        assert!(WriterMetrics::parse_metrics("nothing").is_none());
     }
 }

@@ -1,4 +1,4 @@
-//! Results for people, a table that fits a screen, and for programs, JSON.
+//! Output of results: a table for people, JSON for programs.
 
 use std::{
     fmt::Write as _,
@@ -7,8 +7,8 @@ use std::{
 
 use serde::Serialize;
 
-/// Prints a result in the one form or the other.
-pub(crate) fn print<T: Serialize>(
+/// Prints a result as a table or as JSON.
+pub(crate) fn print_result<T: Serialize>(
     json: bool,
     result: &T,
     title: &str,
@@ -17,19 +17,19 @@ pub(crate) fn print<T: Serialize>(
     let text = if json {
         serde_json::to_string_pretty(result)?
     } else {
-        table(title, rows)
+        format_table(title, rows)
     };
     writeln!(io::stdout().lock(), "{text}")?;
     Ok(())
 }
 
-/// Says how far a run is; not part of the result.
-pub(crate) fn progress(text: &str) {
-    // Nobody may be looking.
+/// Prints the progress of a run to standard error.
+pub(crate) fn print_progress(text: &str) {
+    // Standard error may be closed.
     writeln!(io::stderr().lock(), "{text}").ok();
 }
 
-fn table(title: &str, rows: &[(&str, String)]) -> String {
+fn format_table(title: &str, rows: &[(&str, String)]) -> String {
     let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     let mut text = title.to_owned();
     for (name, value) in rows {

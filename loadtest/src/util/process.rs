@@ -1,25 +1,25 @@
-//! What another process takes, from `/proc`.
+//! Processor time and memory of another process, from `/proc`.
 
 use std::{fs, time::Duration};
 
 use anyhow::Context as _;
 
-/// Linux counts processor time in hundredths of a second, whatever its kernel
-/// was built with.
+/// Unit of processor time in `/proc`: a hundredth of a second, in every build of
+/// Linux.
 const TICK: Duration = Duration::from_millis(10);
 
-/// What a process has used up to now.
+/// Processor time and memory that a process has used so far.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Usage {
+pub(crate) struct ProcessUsage {
     /// Processor time, user and system.
     pub(crate) cpu: Duration,
     /// Resident memory.
     pub(crate) rss_bytes: u64,
 }
 
-impl Usage {
-    /// Of the process with this id.
-    pub(crate) fn of(pid: u32) -> anyhow::Result<Self> {
+impl ProcessUsage {
+    /// Reads the usage of the process with this id.
+    pub(crate) fn of_process(pid: u32) -> anyhow::Result<Self> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat"));
         let stat = stat.with_context(|| format!("read the state of process {pid}"))?;
         let status = fs::read_to_string(format!("/proc/{pid}/status"));
@@ -35,26 +35,26 @@ impl Usage {
     /// Microseconds of processor time for each of `count`, since `before`.
     pub(crate) fn cpu_us_each(self, before: Self, count: u64) -> f64 {
         let us = self.cpu.saturating_sub(before.cpu).as_secs_f64() * 1e6;
-        us / precise(count.max(1))
+        us / to_f64(count.max(1))
     }
 
     /// Kilobytes of memory for each of `count`, since `before`.
     pub(crate) fn kb_each(self, before: Self, count: u32) -> f64 {
         let bytes = self.rss_bytes.saturating_sub(before.rss_bytes);
-        precise(bytes) / 1_024.0 / f64::from(count.max(1))
+        to_f64(bytes) / 1_024.0 / f64::from(count.max(1))
     }
 }
 
-/// Processor time of a server that has a process for each connection: its own, that
-/// of the processes which it has started, and that of those which have ended.
+/// Returns the processor time of a server with a process for each connection: its own,
+/// that of its children, and that of ended children.
 pub(crate) fn cpu_of_family(parent: u32) -> anyhow::Result<Duration> {
     let stat = fs::read_to_string(format!("/proc/{parent}/stat"));
     let stat = stat.with_context(|| format!("read the state of process {parent}"))?;
     let own = cpu_ticks(&stat).context("find the processor time in /proc")?;
-    let ended = ticks(&stat, 13).context("find the processor time in /proc")?;
+    let ended = sum_ticks(&stat, 13).context("find the processor time in /proc")?;
     let mut all = own + ended;
     for entry in fs::read_dir("/proc").context("list the processes")? {
-        // One that ends meanwhile is gone, and no fault.
+        // A process that ends meanwhile is no error.
         let stat = entry.map(|entry| fs::read_to_string(entry.path().join("stat")));
         let Ok(Ok(stat)) = stat else { continue };
         if parent_of(&stat) == Some(parent) {
@@ -64,24 +64,23 @@ pub(crate) fn cpu_of_family(parent: u32) -> anyhow::Result<Duration> {
     Ok(TICK * all)
 }
 
-/// A count as a fraction can hold it; counts of a run are far from where it
-/// could not.
+/// Converts a count; counts of a run are small enough to be exact.
 #[expect(
     clippy::cast_precision_loss,
     reason = "counts of a run stay under 2^52"
 )]
-pub(crate) const fn precise(count: u64) -> f64 {
+pub(crate) const fn to_f64(count: u64) -> f64 {
     count as f64
 }
 
-/// `utime` and `stime`, the fields 14 and 15.
+/// Sum of `utime` and `stime`, the fields 14 and 15.
 fn cpu_ticks(stat: &str) -> Option<u32> {
-    ticks(stat, 11)
+    sum_ticks(stat, 11)
 }
 
-/// The sum of two fields, counted from the third, which comes first behind the
-/// name. That stands in parentheses and may hold anything.
-fn ticks(stat: &str, first: usize) -> Option<u32> {
+/// Returns the sum of two fields. `first` counts from the third field, the first one
+/// after the name, which stands in parentheses and may have any characters.
+fn sum_ticks(stat: &str, first: usize) -> Option<u32> {
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_whitespace().skip(first);
     let user: u32 = fields.next()?.parse().ok()?;
@@ -115,7 +114,7 @@ mod tests {
 
     #[test]
     fn this_process_uses_something() {
-        let usage = Usage::of(std::process::id()).unwrap();
+        let usage = ProcessUsage::of_process(std::process::id()).unwrap();
         assert!(usage.rss_bytes > 100_000);
     }
 }

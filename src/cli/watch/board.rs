@@ -1,35 +1,35 @@
-//! What a console knows of its exam: the engine's messages, put together.
+//! The board of a terminal console, assembled from the engine's messages.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use invigil_client::protocol::proctor::{
-    ConsoleMessage, IncidentInfo, Row, TimelineEntry, Totals, Watcher,
+    BoardTotals, ConsoleRow, ExamWatcher, IncidentView, ProctorServerMessage, TimelineEntry,
 };
 
-use super::order::Wanted;
+use super::order::TypedMessage;
 
-/// Lines of the log that are kept.
+/// Most lines kept of the log.
 const LOG_LINES: usize = 100;
 
-/// One exam's board.
+/// The board of the exam that a terminal watches.
 #[derive(Debug, Default)]
-pub(super) struct Board {
+pub(super) struct TerminalBoard {
     exam: String,
-    /// By attempt.
-    rows: BTreeMap<String, Row>,
-    incidents: BTreeMap<(String, String), IncidentInfo>,
-    totals: Totals,
-    watchers: Vec<Watcher>,
+    /// Rows by attempt.
+    rows: BTreeMap<String, ConsoleRow>,
+    incidents: BTreeMap<(String, String), IncidentView>,
+    totals: BoardTotals,
+    watchers: Vec<ExamWatcher>,
     log: VecDeque<String>,
-    there: bool,
+    loaded: bool,
     connected: bool,
     partial: bool,
-    /// The engine's clock when it was last heard.
+    /// The engine's clock in its last message.
     now_at: i64,
-    confirm: Option<Wanted>,
+    unconfirmed: Option<TypedMessage>,
 }
 
-impl Board {
+impl TerminalBoard {
     pub(super) fn new(exam: String) -> Self {
         Self {
             exam,
@@ -41,21 +41,21 @@ impl Board {
         &self.exam
     }
 
-    /// Whether the board came at all.
-    pub(super) const fn is_there(&self) -> bool {
-        self.there
+    /// True if a board has arrived.
+    pub(super) const fn is_loaded(&self) -> bool {
+        self.loaded
     }
 
     pub(super) const fn is_connected(&self) -> bool {
         self.connected
     }
 
-    /// Whether candidates of other nodes may be missing or as they were.
+    /// True if candidates of other nodes may be missing or outdated.
     pub(super) const fn is_partial(&self) -> bool {
         self.partial
     }
 
-    pub(super) const fn totals(&self) -> &Totals {
+    pub(super) const fn totals(&self) -> &BoardTotals {
         &self.totals
     }
 
@@ -63,7 +63,7 @@ impl Board {
         self.now_at
     }
 
-    pub(super) fn watchers(&self) -> &[Watcher] {
+    pub(super) fn watchers(&self) -> &[ExamWatcher] {
         &self.watchers
     }
 
@@ -71,9 +71,9 @@ impl Board {
         self.log.iter().map(String::as_str)
     }
 
-    /// Rows as they are shown: who needs a look comes first.
-    pub(super) fn rows(&self) -> Vec<&Row> {
-        let mut rows: Vec<&Row> = self.rows.values().collect();
+    /// Returns the rows in the order of the screen: the highest risk first.
+    pub(super) fn rows(&self) -> Vec<&ConsoleRow> {
+        let mut rows: Vec<&ConsoleRow> = self.rows.values().collect();
         rows.sort_by_key(|row| {
             let name = row.candidate.as_ref().map(|candidate| &candidate.name);
             (std::cmp::Reverse(row.risk.unwrap_or(0)), name, &row.attempt)
@@ -81,21 +81,22 @@ impl Board {
         rows
     }
 
-    /// The attempt of a shown row's number, from 1, or of this id.
-    pub(super) fn attempt(&self, text: &str) -> Option<String> {
+    /// Finds an attempt by the number of its row, from `#1`, its candidate or its id.
+    pub(super) fn find_attempt(&self, text: &str) -> Option<String> {
         if let Some(number) = text.strip_prefix('#') {
             let number: usize = number.parse().ok()?;
             return Some(self.rows().get(number.checked_sub(1)?)?.attempt.clone());
         }
-        let of_candidate = |row: &&Row| row.candidate.as_ref().is_some_and(|one| one.id == text);
+        let of_candidate =
+            |row: &&ConsoleRow| row.candidate.as_ref().is_some_and(|one| one.id == text);
         if let Some(row) = self.rows.values().find(of_candidate) {
             return Some(row.attempt.clone());
         }
         self.rows.contains_key(text).then(|| text.to_owned())
     }
 
-    /// The newest incident of an attempt that waits for a person.
-    pub(super) fn open_incident(&self, attempt: &str) -> Option<&IncidentInfo> {
+    /// Returns an attempt's newest incident that waits for a verdict.
+    pub(super) fn open_incident(&self, attempt: &str) -> Option<&IncidentView> {
         let of_attempt = self.incidents.iter().filter(|((of, _), _)| of == attempt);
         let open = of_attempt
             .map(|(_, incident)| incident)
@@ -103,8 +104,8 @@ impl Board {
         open.max_by_key(|incident| incident.last_at)
     }
 
-    /// Adds a line to the log.
-    pub(super) fn note(&mut self, text: &str) {
+    /// Adds lines to the log.
+    pub(super) fn add_to_log(&mut self, text: &str) {
         for line in text.lines() {
             self.log.push_back(line.to_owned());
         }
@@ -113,139 +114,141 @@ impl Board {
         }
     }
 
-    pub(super) fn confirm(&mut self, wanted: Wanted) {
-        self.confirm = Some(wanted);
+    pub(super) fn hold_for_confirmation(&mut self, wanted: TypedMessage) {
+        self.unconfirmed = Some(wanted);
     }
 
-    pub(super) const fn take_confirmed(&mut self) -> Option<Wanted> {
-        self.confirm.take()
+    pub(super) const fn take_confirmed(&mut self) -> Option<TypedMessage> {
+        self.unconfirmed.take()
     }
 
-    /// The connection broke.
-    pub(super) fn lost(&mut self) {
+    /// Notes that the connection has broken.
+    pub(super) fn mark_disconnected(&mut self) {
         if std::mem::replace(&mut self.connected, false) {
-            self.note("the connection is lost, trying again");
+            self.add_to_log("connection lost, reconnecting");
         }
     }
 
-    /// Takes in what the engine says.
+    /// Applies a message of the engine.
     #[expect(
         clippy::too_many_lines,
         reason = "one short arm a message reads best in one place"
     )]
-    pub(super) fn apply(&mut self, message: ConsoleMessage) {
+    pub(super) fn apply_message(&mut self, message: ProctorServerMessage) {
         match message {
-            ConsoleMessage::Welcome(welcome) => {
+            ProctorServerMessage::Welcome(welcome) => {
                 self.connected = true;
                 self.now_at = welcome.now_at;
             }
-            ConsoleMessage::Board(board) => {
+            ProctorServerMessage::Board(board) => {
                 if board.part == 1 {
                     self.rows.clear();
                 }
-                self.there = true;
+                self.loaded = true;
                 self.now_at = board.now_at;
                 self.totals = board.totals;
                 self.partial = board.partial;
                 let rows = board.rows.into_iter();
                 self.rows.extend(rows.map(|row| (row.attempt.clone(), row)));
             }
-            ConsoleMessage::Delta(delta) => {
+            ProctorServerMessage::Delta(delta) => {
                 self.now_at = delta.now_at;
                 self.totals = delta.totals;
                 self.partial = delta.partial;
                 for change in delta.rows {
                     let row = self.rows.entry(change.attempt.clone()).or_default();
-                    merge(row, change);
+                    merge_row(row, change);
                 }
             }
-            ConsoleMessage::Incident(news) => {
+            ProctorServerMessage::Incident(news) => {
                 let incident = news.incident;
-                let name = self.name(&news.attempt);
+                let name = self.candidate_name(&news.attempt);
                 let state = incident.verdict.as_deref().unwrap_or("open");
-                self.note(&format!(
+                self.add_to_log(&format!(
                     "! {name}: {} x{}, {}, {} ({state}) {}",
                     incident.kind, incident.events, incident.severity, incident.then, incident.id,
                 ));
                 let key = (news.attempt, incident.id.clone());
                 self.incidents.insert(key, incident);
             }
-            ConsoleMessage::Detail(detail) => self.detail(detail),
-            ConsoleMessage::Event(news) => {
-                let name = self.name(&news.attempt);
-                self.note(&format!("  {name}: {}", entry(&news.event)));
+            ProctorServerMessage::Detail(detail) => self.apply_detail(detail),
+            ProctorServerMessage::Event(news) => {
+                let name = self.candidate_name(&news.attempt);
+                self.add_to_log(&format!("  {name}: {}", format_entry(&news.event)));
             }
-            ConsoleMessage::Result(result) => {
+            ProctorServerMessage::Result(result) => {
                 let failed: Vec<String> = result
                     .failed
                     .iter()
-                    .map(|failed| format!("{}: {}", self.name(&failed.attempt), failed.code))
+                    .map(|failed| {
+                        format!("{}: {}", self.candidate_name(&failed.attempt), failed.code)
+                    })
                     .collect();
-                self.note(&format!(
+                self.add_to_log(&format!(
                     "  {} of {} done {}",
                     result.done,
                     result.total,
                     failed.join(", ")
                 ));
             }
-            ConsoleMessage::Receipt(receipt) => self.note(&format!(
+            ProctorServerMessage::Receipt(receipt) => self.add_to_log(&format!(
                 "  on {} of {} devices, acknowledged by {}",
                 receipt.delivered, receipt.total, receipt.acknowledged
             )),
-            ConsoleMessage::Presence(presence) => self.watchers = presence.proctors,
-            ConsoleMessage::Action(action) => {
+            ProctorServerMessage::Presence(presence) => self.watchers = presence.proctors,
+            ProctorServerMessage::Action(action) => {
                 let reason = action.reason.unwrap_or_default();
                 let what = serde_json::to_value(action.action).unwrap_or_default();
-                self.note(&format!(
+                self.add_to_log(&format!(
                     "{}: {} {reason}",
                     action.name,
                     what.as_str().unwrap_or("")
                 ));
             }
-            ConsoleMessage::Error(error) => {
+            ProctorServerMessage::Error(error) => {
                 let detail = error.detail.unwrap_or_default();
-                self.note(&format!("refused: {} {detail}", error.code.as_str()));
+                self.add_to_log(&format!("refused: {} {detail}", error.code.as_str()));
             }
-            ConsoleMessage::Pulse(pulse) => self.now_at = pulse.now_at,
-            ConsoleMessage::Bye(bye) => {
-                self.note(&format!("the engine says {}", bye.code.as_str()));
+            ProctorServerMessage::Pulse(pulse) => self.now_at = pulse.now_at,
+            ProctorServerMessage::Bye(bye) => {
+                self.add_to_log(&format!("the engine says {}", bye.code.as_str()));
             }
         }
     }
 
-    fn detail(&mut self, detail: invigil_client::protocol::proctor::Detail) {
-        let name = self.name(&detail.attempt);
+    fn apply_detail(&mut self, detail: invigil_client::protocol::proctor::AttemptDetail) {
+        let name = self.candidate_name(&detail.attempt);
         let parts: Vec<String> = detail
             .risk
             .iter()
             .map(|part| format!("{} {}", part.kind, part.points))
             .collect();
-        self.note(&format!("  {name}: risk {}", parts.join(", ")));
+        self.add_to_log(&format!("  {name}: risk {}", parts.join(", ")));
         for incident in detail.incidents {
             let key = (detail.attempt.clone(), incident.id.clone());
             self.incidents.insert(key, incident);
         }
         let newest = detail.events.len().saturating_sub(10);
         for event in &detail.events[newest..] {
-            self.note(&format!("  {name}: {}", entry(event)));
+            self.add_to_log(&format!("  {name}: {}", format_entry(event)));
         }
     }
 
-    fn name(&self, attempt: &str) -> String {
+    fn candidate_name(&self, attempt: &str) -> String {
         let row = self.rows.get(attempt);
         let candidate = row.and_then(|row| row.candidate.as_ref());
         candidate.map_or_else(|| attempt.to_owned(), |candidate| candidate.name.clone())
     }
 }
 
-fn entry(entry: &TimelineEntry) -> String {
+fn format_entry(entry: &TimelineEntry) -> String {
     let data = serde_json::to_string(&entry.data).unwrap_or_default();
     let data: String = data.chars().take(100).collect();
     format!("{} {data}", entry.kind)
 }
 
-/// Takes over what a change says.
-fn merge(row: &mut Row, change: Row) {
+/// Replaces the fields of a row that a change has.
+fn merge_row(row: &mut ConsoleRow, change: ConsoleRow) {
     macro_rules! take {
         ($($field:ident),* $(,)?) => {
             $(if change.$field.is_some() {
@@ -275,13 +278,13 @@ fn merge(row: &mut Row, change: Row) {
 mod tests {
     use super::*;
 
-    fn message(json: &str) -> ConsoleMessage {
+    fn parse_message(json: &str) -> ProctorServerMessage {
         serde_json::from_str(json).unwrap()
     }
 
-    fn board() -> Board {
-        let mut board = Board::new("E1".to_owned());
-        board.apply(message(
+    fn sample_board() -> TerminalBoard {
+        let mut board = TerminalBoard::new("E1".to_owned());
+        board.apply_message(parse_message(
             r#"{"t":"board","exam":"E1","now_at":5,"part":1,"parts":1,"rows":[
                 {"attempt":"7","candidate":{"id":"ann","name":"Ann"},"answered":1,"risk":0},
                 {"attempt":"8","candidate":{"id":"bob","name":"Bob"},"answered":2,"risk":9}],
@@ -293,18 +296,18 @@ mod tests {
 
     #[test]
     fn deltas_change_what_they_name_and_nothing_else() {
-        let mut board = board();
-        board.apply(message(
+        let mut board = sample_board();
+        board.apply_message(parse_message(
             r#"{"t":"delta","exam":"E1","now_at":6,"rows":[{"attempt":"7","risk":50}],
                 "totals":{"attempts":2,"online":1,"in_progress":0,"paused":0,"submitted":0,
                 "flagged":0}}"#,
         ));
         let rows = board.rows();
-        assert_eq!(rows[0].attempt, "7", "who needs a look comes first");
+        assert_eq!(rows[0].attempt, "7", "the highest risk comes first");
         assert_eq!((rows[0].answered, rows[0].risk), (Some(1), Some(50)));
         assert_eq!((board.totals().online, board.now_at()), (1, 6));
         assert!(!board.is_partial());
-        board.apply(message(
+        board.apply_message(parse_message(
             r#"{"t":"delta","exam":"E1","now_at":7,"rows":[],"partial":true,
                 "totals":{"attempts":2,"online":1,"in_progress":0,"paused":0,"submitted":0,
                 "flagged":0}}"#,
@@ -314,20 +317,20 @@ mod tests {
 
     #[test]
     fn attempts_are_named_by_row_candidate_or_id() {
-        let board = board();
-        assert_eq!(board.attempt("#1").as_deref(), Some("8"));
-        assert_eq!(board.attempt("ann").as_deref(), Some("7"));
-        assert_eq!(board.attempt("7").as_deref(), Some("7"));
+        let board = sample_board();
+        assert_eq!(board.find_attempt("#1").as_deref(), Some("8"));
+        assert_eq!(board.find_attempt("ann").as_deref(), Some("7"));
+        assert_eq!(board.find_attempt("7").as_deref(), Some("7"));
         for nobody in ["#0", "#3", "#x", "9", "cy"] {
-            assert_eq!(board.attempt(nobody), None, "{nobody}");
+            assert_eq!(board.find_attempt(nobody), None, "{nobody}");
         }
     }
 
     #[test]
     fn the_newest_open_incident_is_the_one_to_resolve() {
-        let mut board = board();
+        let mut board = sample_board();
         for (id, open, at) in [("i1", true, 1), ("i2", true, 5), ("i3", false, 9)] {
-            board.apply(message(&format!(
+            board.apply_message(parse_message(&format!(
                 r#"{{"t":"incident","exam":"E1","attempt":"7","incident":{{"id":"{id}",
                     "kind":"copy","severity":"low","at":1,"open":{open},"last_at":{at}}}}}"#,
             )));

@@ -1,13 +1,16 @@
-//! What a proctor types.
+//! Parser of the lines that a proctor types.
 
 use invigil_client::protocol::{
-    candidate::NoticeLevel,
-    proctor::{ActionName, Args, Command, Inspect, ProctorMessage, Target},
+    candidate::NoticePriority,
+    proctor::{
+        ActionName, CommandArgs, CommandTarget, InspectRequest, ProctorClientMessage,
+        ProctorCommand,
+    },
 };
 
-use super::board::Board;
+use super::board::TerminalBoard;
 
-/// What can be typed.
+/// Help for the lines that a proctor may type.
 pub(super) const HELP: &str = "\
 WHO is a row (#3), a candidate's id, an attempt, or * for the whole exam
 message WHO text | warn WHO text | pause WHO [reason] | resume WHO [reason]
@@ -16,111 +19,120 @@ flag WHO [reason] | unflag WHO [reason] | release WHO [reason]
 resolve WHO verdict [note] (confirmed, dismissed, inconclusive) | inspect WHO | leave WHO
 quit";
 
-/// What is to be done about a line.
+/// Action of a typed line.
 #[derive(Debug)]
-pub(super) enum Order {
-    /// It was empty.
-    Nothing,
+pub(super) enum InputAction {
+    /// The line is empty.
+    Empty,
     Quit,
     Help,
-    /// To be done once it is confirmed.
-    Confirm(Wanted),
-    /// What waits is confirmed.
+    /// Send the message after a `yes`.
+    Confirm(TypedMessage),
+    /// Confirms the message that waits.
     Yes,
-    Do(Wanted),
+    Send(TypedMessage),
 }
 
-/// Something to be sent.
+/// A message to send, with its text for the log.
 #[derive(Debug)]
-pub(super) struct Wanted {
-    pub(super) message: ProctorMessage,
-    what: String,
+pub(super) struct TypedMessage {
+    pub(super) message: ProctorClientMessage,
+    summary_text: String,
 }
 
-impl Wanted {
-    /// In words, for the log.
+impl TypedMessage {
+    /// Returns the message in words.
     pub(super) fn summary(&self) -> String {
-        self.what.clone()
+        self.summary_text.clone()
     }
 }
 
-/// Reads a line. An error says what is wrong with it.
-pub(super) fn parse(line: &str, board: &Board) -> Result<Order, String> {
+/// Parses a line. The error is for the proctor.
+pub(super) fn parse_line(line: &str, board: &TerminalBoard) -> Result<InputAction, String> {
     let line = line.trim();
     if line.starts_with('{') {
         let message = serde_json::from_str(line).map_err(|error| error.to_string())?;
         let what = line.to_owned();
-        return Ok(Order::Do(Wanted { message, what }));
+        return Ok(InputAction::Send(TypedMessage {
+            message,
+            summary_text: what,
+        }));
     }
     let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
     match verb {
-        "" => return Ok(Order::Nothing),
-        "quit" | "exit" | "q" => return Ok(Order::Quit),
-        "help" | "?" => return Ok(Order::Help),
-        "yes" => return Ok(Order::Yes),
+        "" => return Ok(InputAction::Empty),
+        "quit" | "exit" | "q" => return Ok(InputAction::Quit),
+        "help" | "?" => return Ok(InputAction::Help),
+        "yes" => return Ok(InputAction::Yes),
         _ => {}
     }
     let rest = rest.trim();
     let (who, text) = rest.split_once(' ').unwrap_or((rest, ""));
     let text = text.trim();
     if let "inspect" | "leave" = verb {
-        let attempt = board.attempt(who).ok_or_else(|| nobody(who))?;
+        let attempt = board.find_attempt(who).ok_or_else(|| unknown_target(who))?;
         let on = verb == "inspect";
-        let message = ProctorMessage::Inspect(Inspect { attempt, on });
+        let message = ProctorClientMessage::Inspect(InspectRequest { attempt, on });
         let what = format!("{verb} {who}");
-        return Ok(Order::Do(Wanted { message, what }));
+        return Ok(InputAction::Send(TypedMessage {
+            message,
+            summary_text: what,
+        }));
     }
     let target = match who {
-        "*" => Target::Exam(board.exam().to_owned()),
-        one => Target::Attempt(board.attempt(one).ok_or_else(|| nobody(one))?),
+        "*" => CommandTarget::Exam(board.exam().to_owned()),
+        one => CommandTarget::Attempt(board.find_attempt(one).ok_or_else(|| unknown_target(one))?),
     };
-    let (action, args) = action(verb, text, &target, board)?;
-    let id = fresh_id()?;
-    let everybody = matches!(target, Target::Exam(_));
-    let message = ProctorMessage::Command(Command {
+    let (action, args) = parse_action(verb, text, &target, board)?;
+    let id = random_command_id()?;
+    let everybody = matches!(target, CommandTarget::Exam(_));
+    let message = ProctorClientMessage::Command(ProctorCommand {
         id,
         target,
         action,
         args,
     });
     let what = format!("{verb} {who} {text}").trim().to_owned();
-    let wanted = Wanted { message, what };
+    let wanted = TypedMessage {
+        message,
+        summary_text: what,
+    };
     let grave = everybody || matches!(action, ActionName::Submit | ActionName::Cancel);
-    // A script has nobody to ask: it sends JSON.
+    // Scripts send JSON, which needs no confirmation.
     Ok(if grave {
-        Order::Confirm(wanted)
+        InputAction::Confirm(wanted)
     } else {
-        Order::Do(wanted)
+        InputAction::Send(wanted)
     })
 }
 
-fn nobody(who: &str) -> String {
-    format!("{who:?} is nobody on this board; `help` says how to name somebody")
+fn unknown_target(who: &str) -> String {
+    format!("{who:?} is not on this board; `help` says how to name a candidate")
 }
 
-fn action(
+fn parse_action(
     verb: &str,
     text: &str,
-    target: &Target,
-    board: &Board,
-) -> Result<(ActionName, Args), String> {
+    target: &CommandTarget,
+    board: &TerminalBoard,
+) -> Result<(ActionName, CommandArgs), String> {
     let given = (!text.is_empty()).then(|| text.to_owned());
-    let reason = Args {
+    let reason = CommandArgs {
         reason: given.clone(),
-        ..Args::default()
+        ..CommandArgs::default()
     };
     Ok(match verb {
         "message" | "warn" => {
             let warns = verb == "warn";
-            let args = Args {
-                text: Some(given.ok_or("say what")?),
+            let args = CommandArgs {
+                text: Some(given.ok_or("add the text of the message")?),
                 level: Some(if warns {
-                    NoticeLevel::Warning
+                    NoticePriority::Warning
                 } else {
-                    NoticeLevel::Info
+                    NoticePriority::Info
                 }),
                 ack: Some(warns),
-                ..Args::default()
+                ..CommandArgs::default()
             };
             (ActionName::Message, args)
         }
@@ -135,39 +147,43 @@ fn action(
             let (minutes, why) = text.split_once(' ').unwrap_or((text, ""));
             let minutes: u16 = minutes
                 .parse()
-                .map_err(|_not_a_number: std::num::ParseIntError| "say how many minutes")?;
-            let args = Args {
+                .map_err(|_not_a_number: std::num::ParseIntError| "add the number of minutes")?;
+            let args = CommandArgs {
                 ms: Some(i64::from(minutes) * 60_000),
                 reason: (!why.is_empty()).then(|| why.to_owned()),
-                ..Args::default()
+                ..CommandArgs::default()
             };
             (ActionName::Extend, args)
         }
         "resolve" => {
-            let Target::Attempt(attempt) = target else {
-                return Err("an incident is one attempt's".to_owned());
+            let CommandTarget::Attempt(attempt) = target else {
+                return Err("name one candidate: an incident belongs to one attempt".to_owned());
             };
             let incident = board
                 .open_incident(attempt)
                 .ok_or("there is no open incident")?;
             let (verdict, note) = text.split_once(' ').unwrap_or((text, ""));
             if verdict.is_empty() {
-                return Err("say the verdict".to_owned());
+                return Err("add the verdict: confirmed, dismissed or inconclusive".to_owned());
             }
-            let args = Args {
+            let args = CommandArgs {
                 incident: Some(incident.id.clone()),
                 verdict: Some(verdict.to_owned()),
                 note: (!note.is_empty()).then(|| note.to_owned()),
-                ..Args::default()
+                ..CommandArgs::default()
             };
             (ActionName::Resolve, args)
         }
-        other => return Err(format!("{other:?} is nothing to do; `help` says what is")),
+        other => {
+            return Err(format!(
+                "unknown command {other:?}; `help` lists the commands"
+            ));
+        }
     })
 }
 
-/// An id that no other command of this person has.
-fn fresh_id() -> Result<String, String> {
+/// Returns a random id, unique among the person's commands.
+fn random_command_id() -> Result<String, String> {
     let random = getrandom::u64().map_err(|error| error.to_string())?;
     Ok(format!("watch-{random:016x}"))
 }
@@ -176,24 +192,27 @@ fn fresh_id() -> Result<String, String> {
 mod tests {
     use super::*;
 
-    fn board() -> Board {
-        let mut board = Board::new("E1".to_owned());
+    fn sample_board() -> TerminalBoard {
+        let mut board = TerminalBoard::new("E1".to_owned());
         let text = r#"{"t":"delta","exam":"E1","now_at":1,"rows":[{"attempt":"7",
             "candidate":{"id":"ann","name":"Ann"}}],"totals":{"attempts":1,"online":0,
             "in_progress":0,"paused":0,"submitted":0,"flagged":0}}"#;
-        board.apply(serde_json::from_str(text).unwrap());
+        board.apply_message(serde_json::from_str(text).unwrap());
         board
     }
 
-    fn command(line: &str) -> (Command, bool) {
-        let (wanted, confirmed) = match parse(line, &board()).unwrap() {
-            Order::Do(wanted) => (wanted, false),
-            Order::Confirm(wanted) => (wanted, true),
-            other @ (Order::Nothing | Order::Quit | Order::Help | Order::Yes) => {
+    fn parse_command(line: &str) -> (ProctorCommand, bool) {
+        let (wanted, confirmed) = match parse_line(line, &sample_board()).unwrap() {
+            InputAction::Send(wanted) => (wanted, false),
+            InputAction::Confirm(wanted) => (wanted, true),
+            other @ (InputAction::Empty
+            | InputAction::Quit
+            | InputAction::Help
+            | InputAction::Yes) => {
                 panic!("{other:?}")
             }
         };
-        let ProctorMessage::Command(command) = wanted.message else {
+        let ProctorClientMessage::Command(command) = wanted.message else {
             panic!("{:?}", wanted.message);
         };
         (command, confirmed)
@@ -201,7 +220,7 @@ mod tests {
 
     #[test]
     fn lines_become_commands_and_grave_ones_are_confirmed() {
-        let (one, asked) = command("extend ann 10 a late start");
+        let (one, asked) = parse_command("extend ann 10 a late start");
         assert_eq!(one.action, ActionName::Extend);
         assert_eq!(
             (one.args.ms, one.args.reason.as_deref()),
@@ -209,14 +228,17 @@ mod tests {
         );
         assert_eq!(
             (one.target, asked),
-            (Target::Attempt("7".to_owned()), false)
+            (CommandTarget::Attempt("7".to_owned()), false)
         );
-        let (all, asked) = command("pause * fire alarm");
-        assert_eq!((all.target, asked), (Target::Exam("E1".to_owned()), true));
-        assert!(command("cancel #1").1);
-        let (warning, _) = command("warn 7 eyes on your own screen");
-        assert_eq!(warning.args.level, Some(NoticeLevel::Warning));
-        assert_ne!(command("flag 7").0.id, command("flag 7").0.id);
+        let (all, asked) = parse_command("pause * fire alarm");
+        assert_eq!(
+            (all.target, asked),
+            (CommandTarget::Exam("E1".to_owned()), true)
+        );
+        assert!(parse_command("cancel #1").1);
+        let (warning, _) = parse_command("warn 7 eyes on your own screen");
+        assert_eq!(warning.args.level, Some(NoticePriority::Warning));
+        assert_ne!(parse_command("flag 7").0.id, parse_command("flag 7").0.id);
     }
 
     #[test]
@@ -229,9 +251,15 @@ mod tests {
             "resolve 7 x",
             "{",
         ] {
-            assert!(parse(line, &board()).is_err(), "{line}");
+            assert!(parse_line(line, &sample_board()).is_err(), "{line}");
         }
-        assert!(matches!(parse("  ", &board()), Ok(Order::Nothing)));
-        assert!(matches!(parse("quit", &board()), Ok(Order::Quit)));
+        assert!(matches!(
+            parse_line("  ", &sample_board()),
+            Ok(InputAction::Empty)
+        ));
+        assert!(matches!(
+            parse_line("quit", &sample_board()),
+            Ok(InputAction::Quit)
+        ));
     }
 }

@@ -1,31 +1,31 @@
-//! The board as text, for a terminal.
+//! The board as text for a terminal.
 
 use std::fmt::Write as _;
 
 use invigil_client::protocol::{
     candidate::AttemptStatus,
-    proctor::{IncidentCounts, Row},
+    proctor::{ConsoleRow, IncidentCounts},
 };
 
-use super::board::Board;
+use super::board::TerminalBoard;
 
-/// Clears the terminal and goes to its first place.
+/// Clears the terminal and moves the cursor to its top left.
 const CLEAR: &str = "\x1b[2J\x1b[H";
 
-/// Rows that are shown; the rest is there, and named.
+/// Most rows shown; the others can be named in commands too.
 const ROWS: usize = 30;
 
-/// Lines of the log that are shown.
+/// Most lines of the log shown.
 const LOG_LINES: usize = 12;
 
-/// Everything there is to see.
-pub(super) fn draw(board: &Board) -> String {
+/// Returns the whole screen.
+pub(super) fn render_board(board: &TerminalBoard) -> String {
     let mut text = CLEAR.to_owned();
     write_board(&mut text, board).expect("writing to a string cannot fail");
     text
 }
 
-fn write_board(text: &mut String, board: &Board) -> std::fmt::Result {
+fn write_board(text: &mut String, board: &TerminalBoard) -> std::fmt::Result {
     let totals = board.totals();
     let state = match (board.is_connected(), board.is_partial()) {
         (true, false) => "live",
@@ -69,7 +69,7 @@ fn write_board(text: &mut String, board: &Board) -> std::fmt::Result {
     write!(text, "\n(help) > ")
 }
 
-fn write_row(text: &mut String, number: usize, row: &Row, now_at: i64) -> std::fmt::Result {
+fn write_row(text: &mut String, number: usize, row: &ConsoleRow, now_at: i64) -> std::fmt::Result {
     let name = row
         .candidate
         .as_ref()
@@ -88,8 +88,10 @@ fn write_row(text: &mut String, number: usize, row: &Row, now_at: i64) -> std::f
         Some(AttemptStatus::InProgress | AttemptStatus::Paused)
     );
     let deadline = row.deadline_at.filter(|_| runs);
-    let left = deadline.map(|at| clock((at - now_at).max(0)));
-    let seen = row.last_seen_at.map(|at| clock((now_at - at).max(0)));
+    let left = deadline.map(|at| format_duration((at - now_at).max(0)));
+    let seen = row
+        .last_seen_at
+        .map(|at| format_duration((now_at - at).max(0)));
     let answers = format!(
         "{}/{}",
         row.answered.unwrap_or(0),
@@ -103,19 +105,19 @@ fn write_row(text: &mut String, number: usize, row: &Row, now_at: i64) -> std::f
         left.unwrap_or_default(),
         row.q.iter().flatten().next().map_or("", String::as_str),
         row.risk.unwrap_or(0),
-        counts(row.incidents.unwrap_or_default()),
+        format_counts(row.incidents.unwrap_or_default()),
         seen.unwrap_or_default(),
     )
 }
 
-/// Minutes and seconds.
-fn clock(ms: i64) -> String {
+/// Formats milliseconds as minutes and seconds.
+fn format_duration(ms: i64) -> String {
     let seconds = ms / 1_000;
     format!("{}:{:02}", seconds / 60, seconds % 60)
 }
 
-/// Incidents, the gravest first.
-fn counts(incidents: IncidentCounts) -> String {
+/// Formats the counts of incidents, the gravest first.
+fn format_counts(incidents: IncidentCounts) -> String {
     let all = [
         (incidents.critical, 'c'),
         (incidents.high, 'h'),
@@ -137,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_board_is_a_table_with_a_log() {
-        let mut board = Board::new("E1".to_owned());
+        let mut board = TerminalBoard::new("E1".to_owned());
         let text = r#"{"t":"board","exam":"E1","now_at":1000000,"part":1,"parts":1,"rows":[
             {"attempt":"7","candidate":{"id":"ann","name":"Ann"},"status":"in_progress",
              "online":true,"deadline_at":4600000,"answered":3,"questions":10,"q":"q4","risk":42,
@@ -147,9 +149,9 @@ mod tests {
              "online":false}],
             "totals":{"attempts":2,"online":1,"in_progress":1,"paused":0,"submitted":0,
             "flagged":1}}"#;
-        board.apply(serde_json::from_str(text).unwrap());
-        board.note("hello");
-        let drawn = draw(&board);
+        board.apply_message(serde_json::from_str(text).unwrap());
+        board.add_to_log("hello");
+        let drawn = render_board(&board);
         let lines: Vec<&str> = drawn
             .trim_start_matches(CLEAR)
             .lines()

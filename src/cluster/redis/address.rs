@@ -1,7 +1,7 @@
-//! Where Redis is: one server, Sentinels that know it, or a cluster.
+//! The address of Redis: one server, Sentinels that know it, or a cluster.
 //!
-//! `redis://[user:password@]host[:port][/db]` names a server, with `-sentinel` or
-//! `-cluster` behind the scheme the first of several: the others are given by
+//! `redis://[user:password@]host[:port][/db]` names a server; with `-sentinel` or
+//! `-cluster` after the scheme it names the first of several. The others are given by
 //! `?node=host:port`, the Sentinels' master by `sentinelServiceName`. A second `s`
 //! (`rediss`) means TLS. Other clients of Redis write it the same way.
 
@@ -16,18 +16,18 @@ use url::Url;
 const PORT: u16 = 6_379;
 const SENTINEL_PORT: u16 = 26_379;
 
-/// An address, looked at.
+/// A parsed address of Redis.
 #[derive(Clone, PartialEq, Eq)]
-pub enum Address {
-    /// One server.
+pub enum RedisAddress {
+    /// A single server.
     One(Url),
     /// Sentinels.
-    Sentinels(Sentinels),
+    Sentinels(RedisSentinels),
     /// Some nodes of a cluster.
     Cluster(Vec<Url>),
 }
 
-impl fmt::Debug for Address {
+impl fmt::Debug for RedisAddress {
     /// Without the password.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
@@ -38,9 +38,9 @@ impl fmt::Debug for Address {
     }
 }
 
-/// Sentinels, and what they know.
+/// Sentinels, with the service that they are asked for.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Sentinels {
+pub struct RedisSentinels {
     hosts: Vec<(String, u16)>,
     service: String,
     username: Option<String>,
@@ -49,20 +49,21 @@ pub struct Sentinels {
     tls: bool,
 }
 
-/// Why an address cannot be used. Nothing of it is repeated: it may hold a password.
+/// The reason why an address cannot be used. It repeats
+/// nothing of the address, which may hold a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct BadAddress(&'static str);
+pub struct RedisAddressError(&'static str);
 
-impl Address {
-    /// Reads an address.
+impl RedisAddress {
+    /// Parses an address.
     ///
     /// # Errors
-    /// What is wrong with it.
-    pub fn parse(text: &str) -> Result<Self, BadAddress> {
-        let url = Url::parse(text).map_err(|_source| BadAddress("it is no address"))?;
+    /// Returns the reason why it cannot be used.
+    pub fn parse(text: &str) -> Result<Self, RedisAddressError> {
+        let url = Url::parse(text).map_err(|_source| RedisAddressError("it is not a URL"))?;
         if url.host_str().is_none_or(str::is_empty) {
-            return Err(BadAddress("it names no host"));
+            return Err(RedisAddressError("it names no host"));
         }
         let (scheme, kind) = match url.scheme().split_once('-') {
             Some(parts) => parts,
@@ -71,50 +72,57 @@ impl Address {
         let tls = match scheme {
             "redis" => false,
             "rediss" => true,
-            _ => return Err(BadAddress("it does not begin with redis:// or rediss://")),
+            _ => {
+                return Err(RedisAddressError(
+                    "it does not begin with redis:// or rediss://",
+                ));
+            }
         };
         match kind {
             "" => {
                 let mut url = url;
                 if url.query().is_some() {
-                    return Err(BadAddress("one server takes nothing behind a `?`"));
+                    return Err(RedisAddressError(
+                        "the address of one server takes no `?` part",
+                    ));
                 }
                 url.query_pairs_mut().append_pair("protocol", "resp3");
                 Ok(Self::One(url))
             }
-            "sentinel" => Sentinels::of(&url, tls).map(Self::Sentinels),
+            "sentinel" => RedisSentinels::from_url(&url, tls).map(Self::Sentinels),
             "cluster" => {
-                let nodes = nodes(&url, PORT)?;
+                let nodes = node_addresses(&url, PORT)?;
                 let urls = nodes.iter().map(|(host, port)| {
                     let (user, password) = (url.username(), url.password().unwrap_or_default());
                     let server = format!("{scheme}://{user}:{password}@{host}:{port}");
-                    Url::parse(&server).map_err(|_source| BadAddress("a `node` is no host"))
+                    Url::parse(&server)
+                        .map_err(|_source| RedisAddressError("a `node` is not a host"))
                 });
                 urls.collect::<Result<_, _>>().map(Self::Cluster)
             }
-            _ => Err(BadAddress(
-                "behind redis there may be -sentinel or -cluster",
+            _ => Err(RedisAddressError(
+                "after `redis` only `-sentinel` or `-cluster` may follow",
             )),
         }
     }
 }
 
-impl Sentinels {
-    fn of(url: &Url, tls: bool) -> Result<Self, BadAddress> {
+impl RedisSentinels {
+    fn from_url(url: &Url, tls: bool) -> Result<Self, RedisAddressError> {
         let service = url
             .query_pairs()
             .find(|(name, _)| name == "sentinelServiceName")
             .map(|(_, service)| service.into_owned())
-            .ok_or(BadAddress("`sentinelServiceName` is missing"))?;
-        let text = |text: &str| (!text.is_empty()).then(|| decoded(text));
+            .ok_or(RedisAddressError("`sentinelServiceName` is missing"))?;
+        let text = |text: &str| (!text.is_empty()).then(|| percent_decode(text));
         let database = match url.path().trim_start_matches('/') {
             "" => 0,
             number => number
                 .parse()
-                .map_err(|_source| BadAddress("the database is no number"))?,
+                .map_err(|_source| RedisAddressError("the database is not a number"))?,
         };
         Ok(Self {
-            hosts: nodes(url, SENTINEL_PORT)?,
+            hosts: node_addresses(url, SENTINEL_PORT)?,
             service,
             username: text(url.username()),
             password: url.password().and_then(text),
@@ -123,11 +131,11 @@ impl Sentinels {
         })
     }
 
-    /// A client that asks them.
+    /// Builds a client that asks the Sentinels.
     ///
     /// # Errors
-    /// Where the crate cannot use them.
-    pub(super) fn client(&self) -> RedisResult<SentinelClient> {
+    /// Fails if the client library cannot use them.
+    pub(super) fn build_client(&self) -> RedisResult<SentinelClient> {
         let hosts = self.hosts.iter().cloned().map(|(host, port)| {
             if self.tls {
                 ConnectionAddr::TcpTls {
@@ -157,8 +165,8 @@ impl Sentinels {
     }
 }
 
-/// The host of an address, and those that it names as `node`.
-fn nodes(url: &Url, port: u16) -> Result<Vec<(String, u16)>, BadAddress> {
+/// Returns the host of an address, and those of its `node` parameters.
+fn node_addresses(url: &Url, port: u16) -> Result<Vec<(String, u16)>, RedisAddressError> {
     let first = url.host_str().unwrap_or_default().to_owned();
     let mut nodes = vec![(first, url.port().unwrap_or(port))];
     for (name, value) in url.query_pairs() {
@@ -169,20 +177,24 @@ fn nodes(url: &Url, port: u16) -> Result<Vec<(String, u16)>, BadAddress> {
                     "" => nodes[0].1,
                     port => port
                         .parse()
-                        .map_err(|_source| BadAddress("a `node` has a bad port"))?,
+                        .map_err(|_source| RedisAddressError("a `node` has an invalid port"))?,
                 };
                 nodes.push((host.to_owned(), port));
             }
             "sentinelServiceName" => {}
-            _ => return Err(BadAddress("behind the `?` there is something unknown")),
+            _ => {
+                return Err(RedisAddressError(
+                    "after the `?` only `node` and `sentinelServiceName` may follow",
+                ));
+            }
         }
     }
     Ok(nodes)
 }
 
-/// Without its percent signs.
-fn decoded(text: &str) -> String {
-    // The form that queries have differs in the plus sign alone.
+/// Decodes percent signs.
+fn percent_decode(text: &str) -> String {
+    // The encoding of queries differs in the plus sign alone.
     let query = format!("x={}", text.replace('+', "%2B"));
     url::form_urlencoded::parse(query.as_bytes())
         .next()
@@ -193,8 +205,8 @@ fn decoded(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn bad(text: &str) -> String {
-        match Address::parse(text) {
+    fn parse_error(text: &str) -> String {
+        match RedisAddress::parse(text) {
             Ok(_) => panic!("{text} is taken"),
             Err(error) => error.to_string(),
         }
@@ -202,7 +214,7 @@ mod tests {
 
     #[test]
     fn a_server_is_asked_for_the_newer_protocol() {
-        let Ok(Address::One(url)) = Address::parse("rediss://me:pw@cache:1/3") else {
+        let Ok(RedisAddress::One(url)) = RedisAddress::parse("rediss://me:pw@cache:1/3") else {
             panic!("not one server");
         };
         assert_eq!(url.as_str(), "rediss://me:pw@cache:1/3?protocol=resp3");
@@ -212,7 +224,7 @@ mod tests {
     fn sentinels_know_a_master() {
         let text = "redis-sentinel://u:p%40s+s@one:1/2?node=two:7&node=three\
             &sentinelServiceName=exams";
-        let expected = Sentinels {
+        let expected = RedisSentinels {
             hosts: vec![
                 ("one".to_owned(), 1),
                 ("two".to_owned(), 7),
@@ -224,14 +236,14 @@ mod tests {
             database: 2,
             tls: false,
         };
-        assert!(Address::parse(text) == Ok(Address::Sentinels(expected.clone())));
-        assert!(expected.client().is_ok());
+        assert!(RedisAddress::parse(text) == Ok(RedisAddress::Sentinels(expected.clone())));
+        assert!(expected.build_client().is_ok());
     }
 
     #[test]
     fn a_cluster_has_nodes() {
         let text = "redis-cluster://:secret@one?node=two:7";
-        let Ok(Address::Cluster(urls)) = Address::parse(text) else {
+        let Ok(RedisAddress::Cluster(urls)) = RedisAddress::parse(text) else {
             panic!("no cluster");
         };
         let urls: Vec<_> = urls.iter().map(Url::as_str).collect();
@@ -241,7 +253,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said_without_the_password() {
         for (text, why) in [
-            ("nothing", "it is no address"),
+            ("nothing", "it is not a URL"),
             (
                 "http://host",
                 "it does not begin with redis:// or rediss://",
@@ -249,21 +261,27 @@ mod tests {
             ("redis://", "it names no host"),
             (
                 "redis-ring://host",
-                "behind redis there may be -sentinel or -cluster",
+                "after `redis` only `-sentinel` or `-cluster` may follow",
             ),
-            ("redis://host?x=1", "one server takes nothing behind a `?`"),
+            (
+                "redis://host?x=1",
+                "the address of one server takes no `?` part",
+            ),
             ("redis-sentinel://host", "`sentinelServiceName` is missing"),
             (
                 "redis-sentinel://host/x?sentinelServiceName=m",
-                "the database is no number",
+                "the database is not a number",
             ),
-            ("redis-cluster://host?node=a:b", "a `node` has a bad port"),
+            (
+                "redis-cluster://host?node=a:b",
+                "a `node` has an invalid port",
+            ),
             (
                 "redis-cluster://host?x=1",
-                "behind the `?` there is something unknown",
+                "after the `?` only `node` and `sentinelServiceName` may follow",
             ),
         ] {
-            assert_eq!(bad(text), why, "{text}");
+            assert_eq!(parse_error(text), why, "{text}");
         }
     }
 }

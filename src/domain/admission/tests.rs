@@ -1,11 +1,11 @@
-//! Who gets in.
+//! Admission to starting and entering attempts.
 
 use std::net::IpAddr;
 
-use super::{History, Refusal, Start, may_enter, may_start, opens_at};
+use super::{AdmissionError, AdmissionRequest, PriorAttempts, may_enter, may_start, opens_at};
 use crate::domain::{
     exam::{Exam, fixture::demo_all},
-    person::{ExamScope, Groups, Person, Role},
+    person::{ExamScope, GroupSet, PersonRole, RosterPerson},
     time::Timestamp,
 };
 
@@ -13,7 +13,7 @@ const OPENS: i64 = 10_000_000;
 const CLOSES: i64 = 20_000_000;
 const LOBBY: i64 = 15 * 60 * 1_000;
 
-fn exam() -> Exam {
+fn windowed_exam() -> Exam {
     let mut exam = demo_all();
     exam.available_from = Some(Timestamp::from_ms(OPENS));
     exam.available_until = Some(Timestamp::from_ms(CLOSES));
@@ -21,44 +21,55 @@ fn exam() -> Exam {
     exam
 }
 
-fn person(role: Role, exams: ExamScope) -> Person {
-    Person {
+fn person_with(role: PersonRole, exams: ExamScope) -> RosterPerson {
+    RosterPerson {
         id: "ada".into(),
         name: "Ada".to_owned(),
         email: String::new(),
         role,
         exams,
-        groups: Groups::default(),
+        groups: GroupSet::default(),
         time_factor: 1.into(),
         extra_time: std::time::Duration::ZERO,
     }
 }
 
-fn candidate() -> Person {
-    person(Role::Candidate, ExamScope::Some(vec!["DEMO-ALL".into()]))
+fn demo_candidate() -> RosterPerson {
+    person_with(
+        PersonRole::Candidate,
+        ExamScope::Some(vec!["DEMO-ALL".into()]),
+    )
 }
 
-fn start<'a>(person: &'a Person, now: i64, password: Option<&'a str>) -> Start<'a> {
-    Start {
+fn start_at<'a>(
+    person: &'a RosterPerson,
+    now: i64,
+    password: Option<&'a str>,
+) -> AdmissionRequest<'a> {
+    AdmissionRequest {
         person,
         now: Timestamp::from_ms(now),
         address: "10.1.2.3".parse().unwrap(),
         password,
-        history: History::Over(0),
+        history: PriorAttempts::Over(0),
     }
 }
 
 #[test]
 fn candidates_of_the_exam_start_from_the_lobby_until_it_closes() {
-    let (exam, ada) = (exam(), candidate());
+    let (exam, ada) = (windowed_exam(), demo_candidate());
     for (now, expected) in [
-        (OPENS - LOBBY - 1, Err(Refusal::NotOpen)),
+        (OPENS - LOBBY - 1, Err(AdmissionError::NotOpen)),
         (OPENS - LOBBY, Ok(())),
         (OPENS, Ok(())),
         (CLOSES - 1, Ok(())),
-        (CLOSES, Err(Refusal::Closed)),
+        (CLOSES, Err(AdmissionError::Closed)),
     ] {
-        assert_eq!(may_start(&exam, &start(&ada, now, None)), expected, "{now}");
+        assert_eq!(
+            may_start(&exam, &start_at(&ada, now, None)),
+            expected,
+            "{now}"
+        );
     }
     let opens = |now| opens_at(&exam, Timestamp::from_ms(now)).map(Timestamp::as_ms);
     assert_eq!(opens(OPENS - 1), Some(OPENS));
@@ -67,66 +78,80 @@ fn candidates_of_the_exam_start_from_the_lobby_until_it_closes() {
 
 #[test]
 fn who_is_not_a_candidate_of_the_exam_is_not_enrolled() {
-    let exam = exam();
+    let exam = windowed_exam();
     for (role, scope, expected) in [
-        (Role::Candidate, ExamScope::All, Ok(())),
+        (PersonRole::Candidate, ExamScope::All, Ok(())),
         (
-            Role::Candidate,
+            PersonRole::Candidate,
             ExamScope::Some(vec!["OTHER".into()]),
-            Err(Refusal::NotEnrolled),
+            Err(AdmissionError::NotEnrolled),
         ),
         (
-            Role::Candidate,
+            PersonRole::Candidate,
             ExamScope::Some(vec![]),
-            Err(Refusal::NotEnrolled),
+            Err(AdmissionError::NotEnrolled),
         ),
-        (Role::Proctor, ExamScope::All, Err(Refusal::NotEnrolled)),
-        (Role::Admin, ExamScope::All, Err(Refusal::NotEnrolled)),
+        (
+            PersonRole::Proctor,
+            ExamScope::All,
+            Err(AdmissionError::NotEnrolled),
+        ),
+        (
+            PersonRole::Admin,
+            ExamScope::All,
+            Err(AdmissionError::NotEnrolled),
+        ),
     ] {
-        let person = person(role, scope);
-        assert_eq!(may_start(&exam, &start(&person, OPENS, None)), expected);
+        let person = person_with(role, scope);
+        assert_eq!(may_start(&exam, &start_at(&person, OPENS, None)), expected);
     }
 }
 
 #[test]
 fn attempts_are_counted_and_the_open_one_is_given_again() {
-    let (mut exam, ada) = (exam(), candidate());
+    let (mut exam, ada) = (windowed_exam(), demo_candidate());
     exam.password = Some("sesame".to_owned());
-    let with = |history, now| Start {
+    let with = |history, now| AdmissionRequest {
         history,
-        ..start(&ada, now, Some("sesame"))
+        ..start_at(&ada, now, Some("sesame"))
     };
-    assert_eq!(may_start(&exam, &with(History::Over(1), OPENS)), Ok(()));
     assert_eq!(
-        may_start(&exam, &with(History::Over(2), OPENS)),
-        Err(Refusal::NoAttemptsLeft)
+        may_start(&exam, &with(PriorAttempts::Over(1), OPENS)),
+        Ok(())
     );
-    let again = Start {
+    assert_eq!(
+        may_start(&exam, &with(PriorAttempts::Over(2), OPENS)),
+        Err(AdmissionError::NoAttemptsLeft)
+    );
+    let again = AdmissionRequest {
         password: None,
-        ..with(History::Open, CLOSES + 1)
+        ..with(PriorAttempts::Open, CLOSES + 1)
     };
     assert_eq!(may_start(&exam, &again), Ok(()));
 }
 
 #[test]
 fn the_password_must_be_the_exam_s() {
-    let (mut exam, ada) = (exam(), candidate());
-    assert_eq!(may_start(&exam, &start(&ada, OPENS, Some("any"))), Ok(()));
+    let (mut exam, ada) = (windowed_exam(), demo_candidate());
+    assert_eq!(
+        may_start(&exam, &start_at(&ada, OPENS, Some("any"))),
+        Ok(())
+    );
     exam.password = Some("sesame".to_owned());
     for (given, expected) in [
         (Some("sesame"), Ok(())),
-        (Some("Sesame"), Err(Refusal::WrongPassword)),
-        (Some("sesam"), Err(Refusal::WrongPassword)),
-        (Some(""), Err(Refusal::WrongPassword)),
-        (None, Err(Refusal::WrongPassword)),
+        (Some("Sesame"), Err(AdmissionError::WrongPassword)),
+        (Some("sesam"), Err(AdmissionError::WrongPassword)),
+        (Some(""), Err(AdmissionError::WrongPassword)),
+        (None, Err(AdmissionError::WrongPassword)),
     ] {
-        assert_eq!(may_start(&exam, &start(&ada, OPENS, given)), expected);
+        assert_eq!(may_start(&exam, &start_at(&ada, OPENS, given)), expected);
     }
 }
 
 #[test]
 fn only_allowed_networks_start_and_enter() {
-    let (mut exam, ada) = (exam(), candidate());
+    let (mut exam, ada) = (windowed_exam(), demo_candidate());
     exam.ip_restrictions = vec![
         "10.0.0.0/8".parse().unwrap(),
         "2001:db8::/32".parse().unwrap(),
@@ -143,11 +168,11 @@ fn only_allowed_networks_start_and_enter() {
         let expected = if allowed {
             Ok(())
         } else {
-            Err(Refusal::AddressNotAllowed)
+            Err(AdmissionError::AddressNotAllowed)
         };
-        let start = Start {
+        let start = AdmissionRequest {
             address,
-            ..start(&ada, OPENS, None)
+            ..start_at(&ada, OPENS, None)
         };
         assert_eq!(may_start(&exam, &start), expected, "{address}");
         assert_eq!(may_enter(&exam, address, now, None), expected, "{address}");
@@ -156,27 +181,27 @@ fn only_allowed_networks_start_and_enter() {
 
 #[test]
 fn an_attempt_is_entered_within_the_window_and_again_after_it() {
-    let exam = exam();
+    let exam = windowed_exam();
     let address: IpAddr = "127.0.0.1".parse().unwrap();
     let enter = |now, entered_at: Option<i64>| {
         let entered_at = entered_at.map(Timestamp::from_ms);
         may_enter(&exam, address, Timestamp::from_ms(now), entered_at)
     };
-    assert_eq!(enter(OPENS - LOBBY - 1, None), Err(Refusal::NotOpen));
+    assert_eq!(enter(OPENS - LOBBY - 1, None), Err(AdmissionError::NotOpen));
     assert_eq!(enter(OPENS - LOBBY, None), Ok(()));
-    assert_eq!(enter(CLOSES, None), Err(Refusal::Closed));
+    assert_eq!(enter(CLOSES, None), Err(AdmissionError::Closed));
     assert_eq!(enter(CLOSES, Some(OPENS)), Ok(()));
 }
 
 #[test]
 fn refusals_have_the_codes_of_the_interface() {
     let codes = [
-        (Refusal::NotOpen, "not_open"),
-        (Refusal::Closed, "closed"),
-        (Refusal::NoAttemptsLeft, "no_attempts_left"),
-        (Refusal::WrongPassword, "wrong_password"),
-        (Refusal::AddressNotAllowed, "address_not_allowed"),
-        (Refusal::NotEnrolled, "not_enrolled"),
+        (AdmissionError::NotOpen, "not_open"),
+        (AdmissionError::Closed, "closed"),
+        (AdmissionError::NoAttemptsLeft, "no_attempts_left"),
+        (AdmissionError::WrongPassword, "wrong_password"),
+        (AdmissionError::AddressNotAllowed, "address_not_allowed"),
+        (AdmissionError::NotEnrolled, "not_enrolled"),
     ];
     for (refusal, code) in codes {
         assert_eq!(refusal.code(), code);

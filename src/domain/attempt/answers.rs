@@ -2,27 +2,27 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{time::Timestamp, value::Canonical};
+use crate::domain::{time::Timestamp, value::CanonicalValue};
 
-/// One question's answer as it stands.
+/// The current answer to one question.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
-    /// Canonical JSON; none: cleared, or only flagged.
-    pub value: Option<Canonical>,
-    /// Marked for review by the candidate.
+    /// Canonical JSON; `None` if the answer was cleared, or only flagged.
+    pub value: Option<CanonicalValue>,
+    /// True if the candidate flagged the question for review.
     pub flagged: bool,
-    /// Accepted answers so far.
+    /// Number of accepted answers so far.
     pub rev: u32,
-    /// The attempt's version at the last change.
+    /// The attempt's version at the answer's last change.
     pub version: u64,
-    /// When it was last changed.
+    /// Time of the last change.
     pub answered_at: Timestamp,
-    /// Milliseconds on the question, as the client counts, summed up.
+    /// Milliseconds spent on the question, as counted by the client.
     pub spent_ms: u64,
 }
 
 impl Answer {
-    const fn blank(at: Timestamp) -> Self {
+    const fn unanswered(at: Timestamp) -> Self {
         Self {
             value: None,
             flagged: false,
@@ -34,53 +34,52 @@ impl Answer {
     }
 }
 
-/// How many answers more there is room for when the room is used up: an attempt
-/// has tens of them, and ten thousand attempts should not hold room for twice
-/// as many.
-const ROOM: usize = 8;
+/// Growth of a full list, in answers: an attempt has tens of them, and ten
+/// thousand attempts should not allocate twice as many.
+const GROWTH: usize = 8;
 
-/// Answers and flags, sorted by question number. Flat, because a live attempt
-/// is mostly this: a tree of its few dozen entries takes twice the memory.
+/// Answers and flags, sorted by question number. A flat list, because it is most
+/// of a live attempt's memory: a tree of a few dozen entries takes twice as much.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Answers(Vec<(u16, Answer)>);
+pub struct AnswerMap(Vec<(u16, Answer)>);
 
-impl Answers {
-    /// The answer to a question.
+impl AnswerMap {
+    /// Returns the answer to a question.
     pub fn get(&self, question: u16) -> Option<&Answer> {
-        let index = self.find(question).ok()?;
+        let index = self.find_index(question).ok()?;
         Some(&self.0[index].1)
     }
 
-    /// The answer to a question, blank where there was none before `at`.
-    pub(super) fn entry(&mut self, question: u16, at: Timestamp) -> &mut Answer {
-        let index = self.find(question).unwrap_or_else(|index| {
+    /// Returns the answer to a question, an empty one of `at` if there was none.
+    pub(super) fn get_or_insert(&mut self, question: u16, at: Timestamp) -> &mut Answer {
+        let index = self.find_index(question).unwrap_or_else(|index| {
             if self.0.len() == self.0.capacity() {
-                self.0.reserve_exact(ROOM);
+                self.0.reserve_exact(GROWTH);
             }
-            self.0.insert(index, (question, Answer::blank(at)));
+            self.0.insert(index, (question, Answer::unanswered(at)));
             index
         });
         &mut self.0[index].1
     }
 
-    /// All of them with their questions, in order.
+    /// Iterates over the question numbers and answers, in order.
     pub fn iter(&self) -> impl Iterator<Item = (u16, &Answer)> {
         self.0.iter().map(|(question, answer)| (*question, answer))
     }
 
-    /// Whether there is none.
+    /// Returns true if no question has an answer or a flag.
     pub const fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    fn find(&self, question: u16) -> Result<usize, usize> {
+    fn find_index(&self, question: u16) -> Result<usize, usize> {
         self.0
             .binary_search_by_key(&question, |(number, _)| *number)
     }
 }
 
-impl FromIterator<(u16, Answer)> for Answers {
-    /// Of two answers to one question the last one stays.
+impl FromIterator<(u16, Answer)> for AnswerMap {
+    /// Keeps the last of several answers to one question.
     fn from_iter<I: IntoIterator<Item = (u16, Answer)>>(entries: I) -> Self {
         let mut entries: Vec<_> = entries.into_iter().collect();
         entries.reverse();

@@ -1,4 +1,4 @@
-//! What can be asked of an attempt, and the ways in which it says no.
+//! Commands to an attempt, and the reasons for which it refuses them.
 
 use std::time::Duration;
 
@@ -6,98 +6,99 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{
     id::{QuestionId, SessionId},
-    integrity::{Detection, Origin},
+    integrity::{ConnectionOrigin, Detection},
     time::Timestamp,
 };
 
-/// Something that someone, or time, wants of an attempt.
+/// A command of the candidate, of staff, of the engine or of time.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Command {
-    /// A candidate connects: `resume` names the session to go on with, `fresh`
-    /// is the new session's id where that one does not own the attempt.
+pub enum AttemptCommand {
+    /// A candidate connects: `resume` names the session to continue. If that session
+    /// does not own the attempt, a new one with the id `fresh` begins.
     Enter {
-        /// The session that the client knows.
+        /// Session that the client knows.
         resume: Option<SessionId>,
-        /// Unique; becomes the session's id if a new one begins.
+        /// Unique; the id of the session if a new one begins.
         fresh: SessionId,
     },
-    /// The candidate's last connection is gone.
+    /// The candidate's last connection has ended.
     Leave,
-    /// A numbered command of the candidate, who is connected: whoever comes
-    /// without a socket enters, commands, leaves.
+    /// A numbered command of a connected candidate. A client without a socket
+    /// enters, sends its commands, and leaves.
     Numbered {
         /// 1, 2, 3 ... within the session.
         seq: u64,
-        /// What it asks.
-        what: Numbered,
+        /// The command itself.
+        what: CandidateCommand,
     },
     /// A numbered integrity event of the candidate's client.
-    Observe(Observation),
-    /// Something that the engine itself noticed.
+    Observe(ClientEvent),
+    /// The engine detected an integrity event.
     Detect {
-        /// What.
+        /// Kind of the detection.
         what: Detection,
-        /// More about it: a JSON object, or null.
+        /// Details: a JSON object, or null.
         data: serde_json::Value,
     },
-    /// The candidate is connected from here.
+    /// The candidate connected from this origin.
     Arrive {
-        /// From where.
-        origin: Origin,
+        /// Address and device.
+        origin: ConnectionOrigin,
     },
-    /// The person has seen a notice.
+    /// The candidate acknowledged a notice.
     AcknowledgeNotice {
         /// The notice's id.
         id: String,
     },
-    /// Time has passed: at or after [`super::Attempt::next_deadline`].
+    /// Time has passed: at or after [`super::Attempt::next_tick_at`].
     Tick,
     /// No node of the engine was alive in this interval.
     Outage {
-        /// Its begin.
+        /// Begin of the outage.
         from: Timestamp,
-        /// Its end.
+        /// End of the outage.
         until: Timestamp,
     },
     /// A member of staff acts.
     Staff {
-        /// Who and which: an action of the same key is done once.
+        /// Identity of the command: an action of the same key is done once.
         key: CommandKey,
-        /// What.
-        action: Action,
+        /// The action to take.
+        action: StaffAction,
     },
 }
 
-/// A candidate's command that changes the record.
+/// A command of the candidate that changes the record.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Numbered {
+pub enum CandidateCommand {
     /// Answers a question.
     Answer {
-        /// Which.
+        /// Id of the question.
         question: QuestionId,
-        /// JSON `null` clears; none: what came is no JSON value that can be kept.
+        /// JSON `null` clears the answer; `None` if the client sent a value that cannot
+        /// be stored.
         value: Option<serde_json::Value>,
-        /// The revision that was edited; none: no check.
+        /// Revision that the candidate edited; `None` skips the check for conflicts.
         base_rev: Option<u32>,
-        /// Time on the question since the last answer to it.
+        /// Time spent on the question since the last answer to it.
         spent: Duration,
-        /// An optional field of the wrong form: the answer is refused.
+        /// Problem with a malformed optional field, for which the answer is refused.
         bad_field: Option<&'static str>,
     },
-    /// Marks a question for the candidate's own review.
+    /// Flags a question for the candidate's own review, or removes the flag.
     Flag {
-        /// Which.
+        /// Id of the question.
         question: QuestionId,
-        /// Set or taken off.
+        /// True sets the flag, false removes it.
         on: bool,
     },
-    /// Hands in.
+    /// Hands in the attempt.
     Submit,
 }
 
-impl Numbered {
-    /// The command's name on the wire.
-    pub const fn name(&self) -> &'static str {
+impl CandidateCommand {
+    /// Name of the command on the wire.
+    pub const fn wire_name(&self) -> &'static str {
         match self {
             Self::Answer { .. } => "answer",
             Self::Flag { .. } => "flag",
@@ -106,57 +107,57 @@ impl Numbered {
     }
 }
 
-/// What a client noticed.
+/// An integrity event that the client reports.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Observation {
-    /// 1, 2, 3 ... within the session, a count of its own.
+pub struct ClientEvent {
+    /// 1, 2, 3 ... within the session, apart from the commands' numbers.
     pub n: u64,
     /// Event kind of the protocol.
     pub kind: String,
-    /// By the client's clock, not to be trusted.
+    /// Time by the client's clock, which is not trusted.
     pub client_at: Timestamp,
-    /// A JSON object, or null.
+    /// Details: a JSON object, or null.
     pub data: serde_json::Value,
-    /// Over the limits, or of the wrong form: counted, and not judged.
+    /// True if it was over the limits or malformed: counted, but not judged.
     pub dropped: bool,
 }
 
-/// Identity of a staff command: whose, and the id that they gave it.
+/// Identity of a staff command: its sender, and the id that the sender gave it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct CommandKey {
-    /// The person.
+    /// Id of the sender.
     pub person: String,
-    /// Unique among the person's commands.
+    /// Unique among the sender's commands.
     pub command: String,
 }
 
-/// What staff may do to an attempt.
+/// An action of staff on an attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Action {
+pub enum StaffAction {
     /// Sends a notice.
     Message {
         /// Shown to the candidate.
         text: String,
-        /// How it is shown.
-        level: NoticeLevel,
-        /// Whether the person must acknowledge it.
+        /// Controls how the client displays it.
+        level: NoticeUrgency,
+        /// True if the candidate must acknowledge it.
         ack: bool,
         /// The sender's name.
         from: String,
     },
-    /// Stops the clock.
+    /// Pauses the clock.
     Pause {
         /// Shown to the candidate.
         reason: Option<String>,
     },
-    /// Lets the clock go on; the time paused is given back.
+    /// Starts the clock again; the paused time is given back.
     Resume {
         /// Shown to the candidate.
         reason: Option<String>,
     },
     /// Moves the deadline.
     Extend {
-        /// By how much; not zero.
+        /// Extra time; not zero.
         by: Duration,
         /// Kept in the timeline.
         reason: Option<String>,
@@ -176,7 +177,7 @@ pub enum Action {
         /// Kept in the timeline.
         reason: Option<String>,
     },
-    /// Takes that mark off.
+    /// Removes the mark for an integrity review.
     Unflag {
         /// Kept in the timeline.
         reason: Option<String>,
@@ -188,60 +189,60 @@ pub enum Action {
     },
     /// Closes an incident.
     Resolve {
-        /// Its id.
+        /// Id of the incident.
         incident: String,
-        /// What the person found.
+        /// Finding, such as `confirmed` or `dismissed`.
         verdict: String,
-        /// More about it.
+        /// Remarks.
         note: Option<String>,
     },
-    /// Gives an incident to somebody.
+    /// Assigns an incident to a person.
     Assign {
-        /// Its id.
+        /// Id of the incident.
         incident: String,
-        /// The person; none: nobody.
+        /// The assignee; `None` removes the assignment.
         to: Option<String>,
     },
 }
 
-/// How a notice is shown.
+/// Urgency of a notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names are the protocol's own")]
-pub enum NoticeLevel {
+pub enum NoticeUrgency {
     Info,
     Warning,
     Urgent,
 }
 
-/// A domain answer: the command changes nothing, not even a count.
+/// A command without effect: it changes nothing and uses up no number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
-    /// A number beyond the one that is due; it is not used up.
+pub enum DecideError {
+    /// The command's number is beyond the next one.
     Gap {
-        /// The one that is due.
+        /// The next number.
         expected: u64,
     },
-    /// The attempt is over, or no session owns it yet.
+    /// The attempt is over, or has no session yet.
     Closed,
-    /// `session_policy: reject`, and another device has the attempt.
+    /// The exam has `session_policy: reject`, and another device has the attempt.
     AnotherDevice,
     /// Staff: the attempt is over.
     AfterHandIn,
-    /// Staff: `resume` of what is not paused.
+    /// Staff: `resume` while the clock is not paused.
     NotPaused,
-    /// Staff: `pause` of what is paused.
+    /// Staff: `pause` while the clock is paused.
     AlreadyPaused,
-    /// Staff: the clock has not begun.
+    /// Staff: the clock has not started.
     NotStarted,
     /// Staff: the attempt has no such incident.
     UnknownIncident,
 }
 
-/// Why a numbered command is void for good. The number counts as used.
+/// The reason for which a numbered command is refused for good. Its number is used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names are the protocol's own")]
-pub enum Void {
+pub enum CommandRefusal {
     NotOpen,
     Conflict,
     UnknownQuestion,
@@ -253,8 +254,8 @@ pub enum Void {
     Locked,
 }
 
-impl Void {
-    /// The refusal code on the wire.
+impl CommandRefusal {
+    /// Name of the code on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::NotOpen => "not_open",
@@ -269,7 +270,7 @@ impl Void {
         }
     }
 
-    /// Whether the refused text is kept in the timeline, where staff find it.
+    /// Returns true if the timeline keeps the refused text for staff.
     pub const fn keeps_text(self) -> bool {
         match self {
             Self::Conflict | Self::TimeOver | Self::Closed | Self::Paused => true,

@@ -1,26 +1,25 @@
-//! What happened to an attempt. Applying the events of its life in order
-//! rebuilds it.
+//! Events of an attempt. Applied in order, the events of its life rebuild it.
 
 use std::time::Duration;
 
 use crate::domain::{
     attempt::{
-        Status,
-        command::{CommandKey, NoticeLevel, Void},
+        LifecycleStatus,
+        command::{CommandKey, CommandRefusal, NoticeUrgency},
     },
     id::{QuestionId, SessionId},
-    integrity::{Closed, Detection, Judgement, Origin, Raised},
+    integrity::{ConnectionOrigin, Detection, EventJudgement, IncidentClosure, IncidentTrigger},
     time::Timestamp,
-    timing::Cause,
-    value::Canonical,
+    timing::CompensationCause,
+    value::CanonicalValue,
 };
 
-/// Something that happened. Each raises the attempt's version by one.
+/// A change of an attempt. Each event raises the version by one.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Event {
-    /// The clock began: on entering, or at the opening for who waited.
+pub enum DomainEvent {
+    /// The clock started: on entering, or at the opening for a candidate in the lobby.
     ClockStarted {
-        /// The begin of the candidate's time.
+        /// Begin of the candidate's time.
         at: Timestamp,
     },
     /// A new session owns the attempt; its numbers begin at 1.
@@ -28,171 +27,171 @@ pub enum Event {
         /// The session.
         session: SessionId,
     },
-    /// The session that owns the attempt is connected again.
+    /// The session that owns the attempt connected again.
     SessionResumed,
-    /// Nobody is connected.
+    /// The last connection ended.
     Left {
-        /// Since when.
+        /// Time of the disconnection.
         at: Timestamp,
     },
     /// An answer was accepted.
     Answered {
-        /// The command's number.
+        /// Number of the command.
         seq: u64,
         /// Index of the question in the exam.
         question: u16,
-        /// Canonical JSON; none: cleared.
-        value: Option<Canonical>,
-        /// The answer's revision with it.
+        /// Canonical JSON; `None` clears the answer.
+        value: Option<CanonicalValue>,
+        /// Revision that the answer has from now on.
         rev: u32,
-        /// When.
+        /// Time of the answer.
         at: Timestamp,
-        /// Time on the question since the last answer to it.
+        /// Time spent on the question since the last answer to it.
         spent: Duration,
-        /// Whether it came after the deadline.
+        /// True if it came after the deadline.
         late: bool,
     },
-    /// A question was marked for review, or the mark taken off.
+    /// A question was flagged for review, or its flag removed.
     QuestionFlagged {
-        /// The command's number.
+        /// Number of the command.
         seq: u64,
         /// Index of the question in the exam.
         question: u16,
-        /// Set or taken off.
+        /// True if the flag was set, false if it was removed.
         on: bool,
-        /// When.
+        /// Time of the change.
         at: Timestamp,
     },
-    /// A command is void for good.
+    /// A command was refused for good.
     Refused {
-        /// The command's number.
+        /// Number of the command.
         seq: u64,
-        /// Why.
-        code: Void,
-        /// One short sentence.
+        /// Reason of the refusal.
+        code: CommandRefusal,
+        /// A short sentence for people.
         detail: &'static str,
-        /// What the command named as its question.
+        /// Question that the command named, known or not.
         question: Option<QuestionId>,
-        /// The text of an answer that staff should find.
-        kept: Option<Canonical>,
-        /// With a conflict: what is stored, as (revision, value).
-        stored: Option<(u32, Option<Canonical>)>,
+        /// Refused answer that is kept for staff.
+        kept: Option<CanonicalValue>,
+        /// With a conflict: the stored answer, as (revision, value).
+        stored: Option<(u32, Option<CanonicalValue>)>,
     },
-    /// The client noticed something.
+    /// The client reported an integrity event.
     Observed {
-        /// The event's number.
+        /// Number of the client's event.
         n: u64,
         /// Event kind of the protocol.
         kind: String,
-        /// By the client's clock.
+        /// Time by the client's clock.
         client_at: Timestamp,
-        /// A JSON object, or null.
+        /// Details: a JSON object, or null.
         data: serde_json::Value,
-        /// When it came, by the engine's clock.
+        /// Time of arrival, by the engine's clock.
         at: Timestamp,
-        /// What the exam's rules make of it.
-        judgement: Judgement,
+        /// Judgement by the exam's rules.
+        judgement: EventJudgement,
     },
-    /// The engine noticed something.
+    /// The engine detected an integrity event.
     Detected {
-        /// What.
+        /// Kind of the detection.
         what: Detection,
-        /// When.
+        /// Time of the detection.
         at: Timestamp,
-        /// More about it: a JSON object, or null.
+        /// Details: a JSON object, or null.
         data: serde_json::Value,
-        /// What the exam's rules make of it.
-        judgement: Judgement,
+        /// Judgement by the exam's rules.
+        judgement: EventJudgement,
     },
-    /// The candidate is connected from somewhere else than before.
+    /// The candidate connected from another origin than before.
     Arrived {
-        /// From where.
-        origin: Origin,
+        /// Address and device.
+        origin: ConnectionOrigin,
     },
-    /// An incident was opened, or the open one of its kind became graver.
+    /// An incident was opened, or the open one of its kind became more severe.
     IncidentRaised {
-        /// What led to it.
-        raised: Raised,
+        /// Cause of the incident.
+        raised: IncidentTrigger,
     },
     /// Staff closed an incident.
     IncidentClosed {
-        /// Its id.
+        /// Id of the incident.
         incident: String,
-        /// How it ended.
-        closed: Closed,
+        /// Verdict and its author.
+        closed: IncidentClosure,
     },
-    /// Staff gave an incident to somebody.
+    /// Staff assigned an incident.
     IncidentAssigned {
-        /// Its id.
+        /// Id of the incident.
         incident: String,
-        /// The person; none: nobody.
+        /// The assignee; `None` if the assignment was removed.
         to: Option<String>,
     },
-    /// Something was recorded that changes nothing, and has a number of its own.
+    /// An entry of the timeline that changes nothing but has a version of its own.
     Noted,
     /// A notice was sent to the candidate.
     Noticed {
         /// Shown to the candidate.
         text: String,
-        /// How it is shown.
-        level: NoticeLevel,
-        /// Whether the person must acknowledge it.
+        /// Controls how the client displays it.
+        level: NoticeUrgency,
+        /// True if the candidate must acknowledge it.
         ack: bool,
         /// The sender's name.
         from: String,
-        /// The staff command that sent it; none: a rule did.
+        /// The staff command that sent it; `None` if a rule did.
         command: Option<CommandKey>,
     },
-    /// Every notice that waited is on its way to a connected client.
+    /// All waiting notices were sent to a connected client.
     NoticesSent,
-    /// The person has seen a notice.
+    /// The candidate acknowledged a notice.
     NoticeAcknowledged {
         /// The notice's id.
         id: String,
     },
-    /// Staff stopped the clock.
+    /// Staff or a rule paused the clock.
     Paused {
-        /// When.
+        /// Begin of the pause.
         at: Timestamp,
         /// Shown to the candidate.
         reason: Option<String>,
     },
-    /// The clock goes on.
+    /// The clock runs again.
     Resumed {
-        /// When.
+        /// End of the pause.
         at: Timestamp,
         /// Shown to the candidate.
         reason: Option<String>,
     },
     /// Staff moved the deadline.
     Extended {
-        /// When.
+        /// Time of the extension.
         at: Timestamp,
-        /// By how much.
+        /// Extra time.
         by: Duration,
         /// Kept in the timeline.
         reason: Option<String>,
     },
-    /// An interruption was given back.
+    /// The time of an interruption was given back.
     Compensated {
-        /// When it began.
+        /// Begin of the interruption.
         from: Timestamp,
-        /// By how much.
+        /// Time given back.
         by: Duration,
-        /// Why.
-        cause: Cause,
+        /// Cause of the interruption.
+        cause: CompensationCause,
     },
-    /// Another time-limited section runs, or none.
+    /// Another time-limited section runs, or no section any more.
     SectionChanged {
         /// Index of the section in the exam.
         section: Option<u16>,
     },
-    /// Staff marked the attempt for review.
+    /// Staff or a rule marked the attempt for review.
     Flagged {
         /// Kept in the timeline.
         reason: Option<String>,
     },
-    /// Staff took the mark off.
+    /// Staff removed the mark for review.
     Unflagged {
         /// Kept in the timeline.
         reason: Option<String>,
@@ -204,34 +203,34 @@ pub enum Event {
     },
     /// The attempt is void.
     Cancelled {
-        /// When.
+        /// Time of the cancellation.
         at: Timestamp,
         /// Shown to the candidate.
         reason: Option<String>,
     },
-    /// The attempt is handed in; nothing changes its answers any more.
+    /// The attempt is handed in; its answers are final.
     HandedIn {
-        /// When.
+        /// Time of the hand-in.
         at: Timestamp,
-        /// Who did it.
+        /// Origin of the hand-in.
         by: HandedInBy,
-        /// The command's number, where the candidate did it.
+        /// Number of the command, if the candidate handed in.
         seq: Option<u64>,
-        /// The final status.
-        status: Status,
-        /// Whether an answer or the hand-in came after the deadline.
+        /// Status after the hand-in.
+        status: LifecycleStatus,
+        /// True if an answer or the hand-in came after the deadline.
         late: bool,
         /// Shown to the candidate.
         reason: Option<String>,
     },
-    /// A staff command of this key is done and will not be done again.
+    /// A staff command is done and will not be repeated.
     CommandDone {
-        /// Whose and which.
+        /// Identity of the command.
         key: CommandKey,
     },
 }
 
-/// How an attempt came to be handed in.
+/// Origin of a hand-in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names are the protocol's own")]

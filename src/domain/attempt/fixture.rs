@@ -1,47 +1,52 @@
-//! Exams made in code, and an attempt that is driven as the engine drives it,
-//! for tests. After every command the driver checks what must always hold.
+//! Test fixtures: exams built in code, and an attempt that is driven as the engine
+//! drives it. The driver checks the invariants after every command.
 
 use std::{sync::Arc, time::Duration};
 
 use rust_decimal::Decimal;
 
 use super::{
-    Attempt, Command, Event, Identity, Phase, Plan, Refusal, Status, Stored,
-    command::{Action, CommandKey, Numbered},
+    Attempt, AttemptCommand, AttemptIdentity, AttemptPhase, AttemptRecord, DecideError,
+    DomainEvent, IndexedExam, LifecycleStatus,
+    command::{CandidateCommand, CommandKey, StaffAction},
 };
 use crate::domain::{
-    exam::{Body, Choice, Exam, ExamKind, Proctoring, Question, Section, SessionPolicy},
+    exam::{
+        Exam, ExamKind, ProctoringPolicy, Question, QuestionBody, QuestionOption, Section,
+        SessionPolicy,
+    },
     id::{AttemptId, SessionId},
-    person::Groups,
+    person::GroupSet,
     time::Timestamp,
 };
 
-/// The longest answer that a driven attempt takes.
+/// The longest answer that a driven attempt accepts, in bytes.
 pub(crate) const ANSWER_SIZE_MAX: usize = 20;
 
-pub(crate) const fn minutes(minutes: u64) -> Duration {
+pub(crate) const fn span_of_minutes(minutes: u64) -> Duration {
     Duration::from_secs(60 * minutes)
 }
 
-/// The instant so many minutes after the beginning of a test's time.
-pub(crate) const fn minute(minute: i64) -> Timestamp {
+/// The instant this many minutes after the begin of a test's time.
+pub(crate) const fn at_minute(minute: i64) -> Timestamp {
     Timestamp::from_ms(60_000 * minute)
 }
 
-/// An hour, no window, no grace; `q1` is a choice of `a` and `b`, `q2` an essay.
-pub(crate) fn exam() -> Exam {
+/// An exam of one hour, without window and grace; `q1` is a choice of `a` and `b`,
+/// `q2` an essay.
+pub(crate) fn hour_exam() -> Exam {
     Exam {
         version: "sha256:00".into(),
         code: "T-1".into(),
         title: String::new(),
         instructions: String::new(),
         kind: ExamKind::Quiz,
-        duration: minutes(60),
+        duration: span_of_minutes(60),
         passing_score: Decimal::from(60),
         max_attempts: 1,
         available_from: None,
         available_until: None,
-        lobby: minutes(15),
+        lobby: span_of_minutes(15),
         grace_period: Duration::ZERO,
         late_submission_penalty: Decimal::new(10, 2),
         full_duration_after_close: false,
@@ -55,30 +60,34 @@ pub(crate) fn exam() -> Exam {
         session_policy: SessionPolicy::Takeover,
         compensate_up_to: None,
         grade_scale: Vec::new(),
-        proctoring: Proctoring {
+        proctoring: ProctoringPolicy {
             enabled: false,
             heartbeat: Duration::from_secs(10),
-            keep: None,
+            retention: None,
             rules: Vec::new(),
         },
-        sections: vec![section(1, None, vec![choice("q1"), essay("q2")])],
+        sections: vec![make_section(
+            1,
+            None,
+            vec![choice_question("q1"), essay_question("q2")],
+        )],
     }
 }
 
-/// The same with a section for each limit, none meaning without: `s1` with the
-/// choice `q1`, `s2` with the choice `q2` and so on.
-pub(crate) fn sectioned(limits: &[Option<u64>]) -> Exam {
+/// The same with one section for each limit, `None` for no limit: `s1` with the
+/// choice `q1`, `s2` with the choice `q2`, and so on.
+pub(crate) fn sectioned_exam(limits: &[Option<u64>]) -> Exam {
     let sections = (1..).zip(limits).map(|(number, limit)| {
-        let question = choice(&format!("q{number}"));
-        section(number, limit.map(minutes), vec![question])
+        let question = choice_question(&format!("q{number}"));
+        make_section(number, limit.map(span_of_minutes), vec![question])
     });
     Exam {
         sections: sections.collect(),
-        ..exam()
+        ..hour_exam()
     }
 }
 
-fn section(number: usize, time_limit: Option<Duration>, questions: Vec<Question>) -> Section {
+fn make_section(number: usize, time_limit: Option<Duration>, questions: Vec<Question>) -> Section {
     Section {
         id: format!("s{number}").into(),
         title: String::new(),
@@ -87,23 +96,23 @@ fn section(number: usize, time_limit: Option<Duration>, questions: Vec<Question>
     }
 }
 
-fn choice(id: &str) -> Question {
-    let options = ["a", "b"].map(|id| Choice {
+fn choice_question(id: &str) -> Question {
+    let options = ["a", "b"].map(|id| QuestionOption {
         id: id.into(),
         text: String::new(),
     });
-    let body = Body::SingleChoice {
+    let body = QuestionBody::SingleChoice {
         options: options.into(),
         answer: "a".into(),
     };
-    question(id, body)
+    make_question(id, body)
 }
 
-fn essay(id: &str) -> Question {
-    question(id, Body::Essay { rubric: None })
+fn essay_question(id: &str) -> Question {
+    make_question(id, QuestionBody::Essay { rubric: None })
 }
 
-fn question(id: &str, body: Body) -> Question {
+fn make_question(id: &str, body: QuestionBody) -> Question {
     Question {
         id: id.into(),
         content: String::new(),
@@ -115,22 +124,22 @@ fn question(id: &str, body: Body) -> Question {
     }
 }
 
-/// An attempt, driven.
+/// An attempt with the clock and event log that drive it.
 #[derive(Debug, Clone)]
-pub(crate) struct Driver {
+pub(crate) struct AttemptDriver {
     pub(crate) attempt: Attempt,
     pub(crate) now: Timestamp,
-    /// Everything that happened.
-    pub(crate) events: Vec<Event>,
-    /// The attempt as it was loaded last, and how many events it had then.
+    /// All events so far.
+    pub(crate) events: Vec<DomainEvent>,
+    /// The attempt at its last load, and the number of events before it.
     origin: (Attempt, usize),
     epoch: u64,
 }
 
-impl Driver {
-    /// A fresh attempt of a candidate without accommodations.
+impl AttemptDriver {
+    /// Returns a new attempt of a candidate without accommodations.
     pub(crate) fn new(exam: Exam) -> Self {
-        let identity = Identity {
+        let identity = AttemptIdentity {
             id: AttemptId(1),
             exam: exam.code.clone(),
             exam_version: exam.version.clone(),
@@ -139,11 +148,12 @@ impl Driver {
             seed: 0,
             time_factor: Decimal::ONE,
             extra_time: Duration::ZERO,
-            groups: Groups::default(),
+            groups: GroupSet::default(),
             started_at: Timestamp::default(),
         };
-        let plan = Arc::new(Plan::new(Arc::new(exam)));
-        let attempt = Attempt::load(identity, plan, ANSWER_SIZE_MAX, 0, Stored::default());
+        let plan = Arc::new(IndexedExam::new(Arc::new(exam)));
+        let attempt =
+            Attempt::from_record(identity, plan, ANSWER_SIZE_MAX, 0, AttemptRecord::default());
         Self {
             origin: (attempt.clone(), 0),
             attempt,
@@ -153,41 +163,40 @@ impl Driver {
         }
     }
 
-    /// Does what time asks for, then the command. An outage comes first: the
-    /// time that it gives back may be what keeps the attempt open.
-    pub(crate) fn send(&mut self, command: &Command) -> Result<Vec<Event>, Refusal> {
+    /// Sends the ticks that are due, then the command. An outage comes first: the
+    /// time that it gives back may keep the attempt open.
+    pub(crate) fn send_command(
+        &mut self,
+        command: &AttemptCommand,
+    ) -> Result<Vec<DomainEvent>, DecideError> {
         let due = match command {
-            Command::Outage { .. } => Vec::new(),
-            Command::Enter { .. }
-            | Command::Leave
-            | Command::Numbered { .. }
-            | Command::Observe(_)
-            | Command::Detect { .. }
-            | Command::Arrive { .. }
-            | Command::AcknowledgeNotice { .. }
-            | Command::Tick
-            | Command::Staff { .. } => self.catch_up(),
+            AttemptCommand::Outage { .. } => Vec::new(),
+            AttemptCommand::Enter { .. }
+            | AttemptCommand::Leave
+            | AttemptCommand::Numbered { .. }
+            | AttemptCommand::Observe(_)
+            | AttemptCommand::Detect { .. }
+            | AttemptCommand::Arrive { .. }
+            | AttemptCommand::AcknowledgeNotice { .. }
+            | AttemptCommand::Tick
+            | AttemptCommand::Staff { .. } => self.catch_up(),
         };
-        let done = self.perform(command)?;
+        let done = self.apply_command(command)?;
         Ok([due, done].concat())
     }
 
-    /// Does what time asks for, with a timer that comes as late as it can.
-    pub(crate) fn catch_up(&mut self) -> Vec<Event> {
+    /// Sends the ticks that are due, with a timer that is as late as possible.
+    pub(crate) fn catch_up(&mut self) -> Vec<DomainEvent> {
         let mut all = Vec::new();
-        while self
-            .attempt
-            .next_deadline()
-            .is_some_and(|at| at <= self.now)
-        {
-            let events = self.perform(&Command::Tick).unwrap();
+        while self.attempt.next_tick_at().is_some_and(|at| at <= self.now) {
+            let events = self.apply_command(&AttemptCommand::Tick).unwrap();
             assert!(!events.is_empty(), "a tick that is due does something");
             all.extend(events);
         }
         all
     }
 
-    fn perform(&mut self, command: &Command) -> Result<Vec<Event>, Refusal> {
+    fn apply_command(&mut self, command: &AttemptCommand) -> Result<Vec<DomainEvent>, DecideError> {
         let before = self.attempt.clone();
         let events = self.attempt.decide(self.now, command)?;
         for event in &events {
@@ -199,18 +208,18 @@ impl Driver {
         Ok(events)
     }
 
-    /// The attempt as its next owner gets it from the store. Nobody is
-    /// connected then, and versions start anew above all given ones.
-    pub(crate) fn reload(&mut self) {
+    /// Loads the attempt as its next owner does. No client is connected then, and
+    /// versions continue above all assigned ones.
+    pub(crate) fn reload_attempt(&mut self) {
         self.epoch += 1;
-        let loaded = load(&self.attempt, self.epoch, false);
+        let loaded = through_store(&self.attempt, self.epoch, false);
         assert!(loaded.version() > self.attempt.version());
         self.attempt = loaded.clone();
         self.origin = (loaded, self.events.len());
     }
 
-    /// What must hold from one state to the next.
-    fn check_step(&self, before: &Attempt, events: &[Event]) {
+    /// Checks the invariants of one step.
+    fn check_step(&self, before: &Attempt, events: &[DomainEvent]) {
         let after = &self.attempt;
         let count = u64::try_from(events.len()).unwrap();
         assert_eq!(after.version(), before.version() + count, "{events:?}");
@@ -223,25 +232,25 @@ impl Driver {
             assert_eq!(before.answers(), after.answers(), "over is over");
             check_end(before, after);
         }
-        if let Some(Event::HandedIn { at, late, .. }) = events.last() {
+        if let Some(DomainEvent::HandedIn { at, late, .. }) = events.last() {
             check_hand_in(after, *at, *late);
         }
     }
 
-    /// Who sends the same again changes nothing by it.
-    fn check_repeat(&self, command: &Command) {
+    /// Checks that a repeated command changes nothing.
+    fn check_repeat(&self, command: &AttemptCommand) {
         let repeats = match command {
-            // To connect again, or to notice the same again, is no repeat.
-            Command::Enter { .. } | Command::Detect { .. } => false,
-            Command::Leave
-            | Command::Numbered { .. }
-            | Command::Observe(_)
-            | Command::Arrive { .. }
-            | Command::AcknowledgeNotice { .. }
-            | Command::Outage { .. }
-            | Command::Staff { .. } => true,
-            // Its next one may be due already.
-            Command::Tick => self.attempt.next_deadline().is_none_or(|at| at > self.now),
+            // A second connection or detection is no repeat.
+            AttemptCommand::Enter { .. } | AttemptCommand::Detect { .. } => false,
+            AttemptCommand::Leave
+            | AttemptCommand::Numbered { .. }
+            | AttemptCommand::Observe(_)
+            | AttemptCommand::Arrive { .. }
+            | AttemptCommand::AcknowledgeNotice { .. }
+            | AttemptCommand::Outage { .. }
+            | AttemptCommand::Staff { .. } => true,
+            // The next tick may be due already.
+            AttemptCommand::Tick => self.attempt.next_tick_at().is_none_or(|at| at > self.now),
         };
         if repeats {
             let again = self.attempt.decide(self.now, command);
@@ -249,30 +258,33 @@ impl Driver {
         }
     }
 
-    /// The state follows from the events, and from what is stored of it.
+    /// Checks that the events alone, and the stored record alone, rebuild the state.
     pub(crate) fn check_replay(&self) {
         let (mut rebuilt, begin) = self.origin.clone();
         for event in &self.events[begin..] {
             rebuilt.apply(event);
         }
         assert_same(&rebuilt, &self.attempt);
-        assert_same(&load(&self.attempt, self.epoch, true), &self.attempt);
+        assert_same(
+            &through_store(&self.attempt, self.epoch, true),
+            &self.attempt,
+        );
     }
 
-    /// The number that is due.
+    /// Next number of a command.
     pub(crate) fn next_seq(&self) -> u64 {
         self.attempt.session().map_or(0, |one| one.applied_seq) + 1
     }
 }
 
-/// Whether clients must be able to tell the deadline before from the one after.
-fn moves_the_deadline(event: &Event) -> bool {
+/// Returns true if clients must be able to tell the old deadline from the new one.
+fn moves_the_deadline(event: &DomainEvent) -> bool {
     matches!(
         event,
-        Event::ClockStarted { .. }
-            | Event::Resumed { .. }
-            | Event::Extended { .. }
-            | Event::Compensated { .. }
+        DomainEvent::ClockStarted { .. }
+            | DomainEvent::Resumed { .. }
+            | DomainEvent::Extended { .. }
+            | DomainEvent::Compensated { .. }
     )
 }
 
@@ -285,7 +297,7 @@ fn check_time(before: &Attempt, after: &Attempt, now: Timestamp) {
     assert!(new.timing_rev >= old.timing_rev);
 }
 
-/// Within a session numbers are used one by one, none twice.
+/// Checks that a session's numbers are used one by one, each once.
 fn check_numbers(before: &Attempt, after: &Attempt) {
     let (old, new) = match (before.session(), after.session()) {
         (Some(old), Some(new)) if old.id == new.id => (old, new),
@@ -296,32 +308,36 @@ fn check_numbers(before: &Attempt, after: &Attempt) {
     assert!(new.applied_event >= old.applied_event);
 }
 
-/// What is over stays as it is, unless it is held: then it counts in the end, or is
-/// void.
+/// Checks that a finished attempt stays as it is, unless it is held for a review:
+/// then it is graded or voided.
 fn check_end(before: &Attempt, after: &Attempt) {
     let (old, new) = (&before.control().phase, &after.control().phase);
     if old == new {
         return;
     }
-    assert_eq!(before.status(), Status::Flagged, "{old:?} to {new:?}");
-    let Phase::HandedIn { at, by, .. } = *old else {
+    assert_eq!(
+        before.status(),
+        LifecycleStatus::Flagged,
+        "{old:?} to {new:?}"
+    );
+    let AttemptPhase::HandedIn { at, by, .. } = *old else {
         panic!("held without a hand-in");
     };
-    let status = after.status_after(by);
-    let cancelled = matches!(new, Phase::Cancelled { .. });
+    let status = after.status_after_hand_in(by);
+    let cancelled = matches!(new, AttemptPhase::Cancelled { .. });
     assert!(
-        cancelled || *new == Phase::HandedIn { at, by, status },
+        cancelled || *new == AttemptPhase::HandedIn { at, by, status },
         "{new:?}"
     );
 }
 
 fn check_hand_in(after: &Attempt, at: Timestamp, late: bool) {
-    let Phase::HandedIn { by, .. } = after.control().phase else {
+    let AttemptPhase::HandedIn { by, .. } = after.control().phase else {
         panic!("handed in, but {:?}", after.control().phase);
     };
     let deadline = after.deadline(at).unwrap_or(at);
     if by == super::HandedInBy::Time {
-        let grace = after.plan().exam().grace_period;
+        let grace = after.indexed_exam().exam().grace_period;
         let began = after.control().ledger.entered_at.is_some();
         assert!(!began || at >= deadline + grace, "handed in too early");
     }
@@ -331,21 +347,21 @@ fn check_hand_in(after: &Attempt, at: Timestamp, late: bool) {
     assert_eq!(late, answered_late || handed_in_late, "late or not");
 }
 
-/// An attempt that went through a store.
-fn load(attempt: &Attempt, epoch: u64, connected: bool) -> Attempt {
+/// Returns the attempt after a trip through a store.
+fn through_store(attempt: &Attempt, epoch: u64, connected: bool) -> Attempt {
     let control = serde_json::to_string(attempt.control()).unwrap();
-    let stored = Stored {
+    let stored = AttemptRecord {
         control: serde_json::from_str(&control).unwrap(),
         version: attempt.version(),
-        session: attempt.session().map(|session| super::Session {
+        session: attempt.session().map(|session| super::AttemptSession {
             connected: session.connected && connected,
             ..session.clone()
         }),
         answers: attempt.answers().clone(),
     };
-    let identity = Identity::clone(attempt.identity());
-    let plan = Arc::clone(attempt.plan());
-    Attempt::load(identity, plan, ANSWER_SIZE_MAX, epoch, stored)
+    let identity = AttemptIdentity::clone(attempt.identity());
+    let plan = Arc::clone(attempt.indexed_exam());
+    Attempt::from_record(identity, plan, ANSWER_SIZE_MAX, epoch, stored)
 }
 
 fn assert_same(one: &Attempt, other: &Attempt) {
@@ -353,36 +369,36 @@ fn assert_same(one: &Attempt, other: &Attempt) {
     assert_eq!(one.version(), other.version());
     assert_eq!(one.session(), other.session());
     assert_eq!(one.answers(), other.answers());
-    assert_eq!(one.next_deadline(), other.next_deadline());
+    assert_eq!(one.next_tick_at(), other.next_tick_at());
 }
 
-pub(crate) fn enter(fresh: &str, resume: Option<&str>) -> Command {
-    Command::Enter {
+pub(crate) fn enter_command(fresh: &str, resume: Option<&str>) -> AttemptCommand {
+    AttemptCommand::Enter {
         resume: resume.map(SessionId::from),
         fresh: fresh.into(),
     }
 }
 
-pub(crate) fn answer(
+pub(crate) fn answer_command(
     seq: u64,
     question: &str,
     base_rev: Option<u32>,
     value: serde_json::Value,
-) -> Command {
-    let what = Numbered::Answer {
+) -> AttemptCommand {
+    let what = CandidateCommand::Answer {
         question: question.into(),
         value: Some(value),
         base_rev,
         spent: Duration::from_secs(1),
         bad_field: None,
     };
-    Command::Numbered { seq, what }
+    AttemptCommand::Numbered { seq, what }
 }
 
-pub(crate) fn staff(command: &str, action: Action) -> Command {
+pub(crate) fn staff_command(command: &str, action: StaffAction) -> AttemptCommand {
     let key = CommandKey {
         person: "p1".into(),
         command: command.into(),
     };
-    Command::Staff { key, action }
+    AttemptCommand::Staff { key, action }
 }

@@ -1,24 +1,24 @@
-//! What all attempts at one frozen exam share: the exam, and its questions by
-//! number, so that an attempt keeps small numbers instead of names.
+//! The exam that all attempts at one version share, with its questions by number,
+//! so that an attempt stores small numbers instead of ids.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::domain::{
-    exam::{Body, Exam, Proctoring, Question},
+    exam::{Exam, ProctoringPolicy, Question, QuestionBody},
     id::QuestionId,
 };
 
-/// A frozen exam, indexed.
+/// A frozen exam with indexes.
 #[derive(Debug)]
-pub struct Plan {
+pub struct IndexedExam {
     exam: Arc<Exam>,
-    proctoring: Arc<Proctoring>,
-    /// Where each question stands: (section, position in the section).
+    proctoring: Arc<ProctoringPolicy>,
+    /// Place of each question: (section, position in the section).
     places: Vec<(u16, u16)>,
     numbers: BTreeMap<QuestionId, u16>,
 }
 
-impl Plan {
+impl IndexedExam {
     /// Indexes an exam, which validation keeps far below 65,536 questions.
     pub fn new(exam: Arc<Exam>) -> Self {
         let places: Vec<(u16, u16)> = (0..)
@@ -49,44 +49,44 @@ impl Plan {
         &self.exam
     }
 
-    /// How attempts were to be watched when the exam was frozen.
-    pub const fn proctoring(&self) -> &Arc<Proctoring> {
+    /// Proctoring rules of the frozen exam.
+    pub const fn proctoring(&self) -> &Arc<ProctoringPolicy> {
         &self.proctoring
     }
 
-    /// How many questions there are.
+    /// Number of questions.
     pub fn question_count(&self) -> usize {
         self.places.len()
     }
 
-    /// A question's number, 0 for the first of the exam.
-    pub fn number(&self, question: &QuestionId) -> Option<u16> {
+    /// Number of a question, 0 for the exam's first one.
+    pub fn question_number(&self, question: &QuestionId) -> Option<u16> {
         self.numbers.get(question).copied()
     }
 
-    /// The question of a number that [`Plan::number`] gave.
+    /// The question of a number that [`IndexedExam::question_number`] returned.
     pub fn question(&self, number: u16) -> &Question {
         let (section, position) = self.places[usize::from(number)];
         &self.exam.sections[usize::from(section)].questions[usize::from(position)]
     }
 
-    /// Index of the section that a question stands in.
-    pub fn section(&self, number: u16) -> u16 {
+    /// Index of a question's section.
+    pub fn section_index(&self, number: u16) -> u16 {
         self.places[usize::from(number)].0
     }
 
-    /// Whether a person has to mark an answer to this question.
-    pub fn needs_person(&self, number: u16) -> bool {
+    /// Returns true if a person has to mark an answer to this question.
+    pub fn needs_marking(&self, number: u16) -> bool {
         match &self.question(number).body {
-            Body::Essay { .. } | Body::Coding { .. } => true,
-            Body::ShortAnswer { accepted, .. } => accepted.is_none(),
-            Body::SingleChoice { .. }
-            | Body::MultipleChoice { .. }
-            | Body::TrueFalse { .. }
-            | Body::FillBlank { .. }
-            | Body::Matching { .. }
-            | Body::Ordering { .. }
-            | Body::Hotspot { .. } => false,
+            QuestionBody::Essay { .. } | QuestionBody::Coding { .. } => true,
+            QuestionBody::ShortAnswer { accepted, .. } => accepted.is_none(),
+            QuestionBody::SingleChoice { .. }
+            | QuestionBody::MultipleChoice { .. }
+            | QuestionBody::TrueFalse { .. }
+            | QuestionBody::FillBlank { .. }
+            | QuestionBody::Matching { .. }
+            | QuestionBody::Ordering { .. }
+            | QuestionBody::Hotspot { .. } => false,
         }
     }
 }

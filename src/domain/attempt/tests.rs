@@ -1,4 +1,4 @@
-//! The attempt, by transcripts, by every short life and by random long ones.
+//! Tests of the attempt: transcripts, all short lives and random long lives.
 
 #![expect(clippy::needless_raw_string_hashes, reason = "expect_test writes them")]
 

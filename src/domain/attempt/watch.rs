@@ -1,35 +1,38 @@
-//! The rules about integrity: what was noticed, and what follows from it.
+//! Integrity rules: judgements of events and detections, and their consequences.
 //!
-//! Only what happens while the clock runs is judged: nobody is blamed for what
-//! they do in the lobby, in a pause, or after the hand-in. It is recorded all
-//! the same.
+//! Events are judged only while the clock runs: no candidate is blamed for the
+//! lobby, a pause, or the time after the hand-in. They are recorded all the same.
 
 use serde_json::{Value, json};
 
 use super::{
-    Attempt, Event, HandedInBy, Refusal, Status,
-    command::{Action, CommandKey, NoticeLevel, Observation},
+    Attempt, DecideError, DomainEvent, HandedInBy, LifecycleStatus,
+    command::{ClientEvent, CommandKey, NoticeUrgency, StaffAction},
 };
 use crate::domain::{
-    exam::{Consequence, Severity},
-    integrity::{Closed, Detection, Judgement, Origin, Raised},
+    exam::{EventSeverity, RuleConsequence},
+    integrity::{ConnectionOrigin, Detection, EventJudgement, IncidentClosure, IncidentTrigger},
     time::Timestamp,
 };
 
-/// The sender of a rule's notices.
-const RULES: &str = "Exam rules";
+/// Sender of the notices that rules cause.
+const RULES_SENDER: &str = "Exam rules";
 
-/// The kind of the incident that staff open by flagging an attempt.
-const FLAGGED: &str = "flagged";
+/// Kind of the incident that staff open by flagging an attempt.
+const FLAG_KIND: &str = "flagged";
 
 impl Attempt {
-    /// What the client noticed.
-    pub(super) fn observe(&self, now: Timestamp, observation: &Observation) -> Vec<Event> {
+    /// Records an event of the client, and its consequences.
+    pub(super) fn decide_observe(
+        &self,
+        now: Timestamp,
+        observation: &ClientEvent,
+    ) -> Vec<DomainEvent> {
         let session = self.session.as_ref();
         if session.is_none_or(|session| observation.n <= session.applied_event) {
             return Vec::new();
         }
-        let Observation {
+        let ClientEvent {
             n,
             kind,
             client_at,
@@ -41,12 +44,12 @@ impl Attempt {
             integrity.was_judged_before(&session.id, &kind, client_at)
         });
         let judgement = if dropped || repeated {
-            Judgement::default()
+            EventJudgement::default()
         } else {
-            self.judge(now, &kind)
+            self.judge_event(now, &kind)
         };
-        let consequences = self.consequences(now, &kind, &judgement);
-        let observed = Event::Observed {
+        let consequences = self.consequence_events(now, &kind, &judgement);
+        let observed = DomainEvent::Observed {
             n,
             kind,
             client_at,
@@ -57,14 +60,20 @@ impl Attempt {
         [vec![observed], consequences].concat()
     }
 
-    /// What the engine noticed. Nothing where nobody asked for proctoring.
-    pub(super) fn detect(&self, now: Timestamp, what: Detection, data: &Value) -> Vec<Event> {
-        if !self.is_watched() {
+    /// Records a detection of the engine, and its consequences. No events if the
+    /// exam is not proctored.
+    pub(super) fn decide_detect(
+        &self,
+        now: Timestamp,
+        what: Detection,
+        data: &Value,
+    ) -> Vec<DomainEvent> {
+        if !self.is_proctored() {
             return Vec::new();
         }
-        let judgement = self.judge(now, what.as_str());
-        let consequences = self.consequences(now, what.as_str(), &judgement);
-        let detected = Event::Detected {
+        let judgement = self.judge_event(now, what.as_str());
+        let consequences = self.consequence_events(now, what.as_str(), &judgement);
+        let detected = DomainEvent::Detected {
             what,
             at: now,
             data: data.clone(),
@@ -73,55 +82,66 @@ impl Attempt {
         [vec![detected], consequences].concat()
     }
 
-    /// The candidate is connected: from the same place as before?
-    pub(super) fn arrive(&self, now: Timestamp, origin: &Origin) -> Vec<Event> {
+    /// Compares a connection's origin with the previous one.
+    pub(super) fn decide_arrive(
+        &self,
+        now: Timestamp,
+        origin: &ConnectionOrigin,
+    ) -> Vec<DomainEvent> {
         let known = self.control.integrity.origin();
         if known == Some(origin) || !self.proctoring.enabled {
             return Vec::new();
         }
-        let arrived = Event::Arrived {
+        let arrived = DomainEvent::Arrived {
             origin: origin.clone(),
         };
         let Some(known) = known else {
             return vec![arrived];
         };
         let data = json!({ "from": known, "to": origin });
-        let detected = self.detect(now, Detection::AddressChanged, &data);
+        let detected = self.decide_detect(now, Detection::AddressChanged, &data);
         [detected, vec![arrived]].concat()
     }
 
-    /// Another device enters while one is connected.
-    pub(super) fn takeover(&self, now: Timestamp) -> Vec<Event> {
-        if self.connected() {
-            self.detect(now, Detection::SessionTakenOver, &Value::Null)
+    /// Detects a second device that enters while the first is connected.
+    pub(super) fn detect_takeover(&self, now: Timestamp) -> Vec<DomainEvent> {
+        if self.is_connected() {
+            self.decide_detect(now, Detection::SessionTakenOver, &Value::Null)
         } else {
             Vec::new()
         }
     }
 
-    /// Whether what is noticed now is judged.
-    fn is_watched(&self) -> bool {
-        let running = self.phase_is_taking() && self.control.ledger.paused_since.is_none();
+    /// Returns true if events are judged at present.
+    fn is_proctored(&self) -> bool {
+        let running = self.is_taking() && self.control.ledger.paused_since.is_none();
         running && self.proctoring.enabled
     }
 
-    /// What the rules make of an event, as things stand.
-    pub fn judge(&self, now: Timestamp, kind: &str) -> Judgement {
-        if self.is_watched() {
-            self.control.integrity.judge(&self.proctoring, kind, now)
+    /// Judges an event by the rules in the current state.
+    pub fn judge_event(&self, now: Timestamp, kind: &str) -> EventJudgement {
+        if self.is_proctored() {
+            self.control
+                .integrity
+                .judge_event(&self.proctoring, kind, now)
         } else {
-            Judgement::default()
+            EventJudgement::default()
         }
     }
 
-    /// What follows from a judgement: an incident for the proctors, and what the
-    /// rules want done to the candidate, who is told.
-    fn consequences(&self, now: Timestamp, kind: &str, judgement: &Judgement) -> Vec<Event> {
+    /// Returns the consequences of a judgement: an incident for the proctors, the
+    /// actions of the rules, and a notice to the candidate.
+    fn consequence_events(
+        &self,
+        now: Timestamp,
+        kind: &str,
+        judgement: &EventJudgement,
+    ) -> Vec<DomainEvent> {
         let (Some(&gravest), Some(severity)) = (judgement.consequences.last(), judgement.severity)
         else {
             return Vec::new();
         };
-        let raised = Raised {
+        let raised = IncidentTrigger {
             kind: kind.to_owned(),
             severity,
             at: now,
@@ -130,155 +150,159 @@ impl Attempt {
             note: None,
             by: None,
         };
-        let mut events = vec![Event::IncidentRaised { raised }];
-        let what = in_words(kind);
+        let mut events = vec![DomainEvent::IncidentRaised { raised }];
+        let what = describe_kind(kind);
         let reason = Some(format!("A rule of the exam: {what}."));
-        if gravest >= Consequence::Warn && gravest != Consequence::Cancel {
-            events.push(Event::Noticed {
-                text: notice(what, gravest),
-                level: if gravest == Consequence::Warn {
-                    NoticeLevel::Warning
+        if gravest >= RuleConsequence::Warn && gravest != RuleConsequence::Cancel {
+            events.push(DomainEvent::Noticed {
+                text: notice_text(what, gravest),
+                level: if gravest == RuleConsequence::Warn {
+                    NoticeUrgency::Warning
                 } else {
-                    NoticeLevel::Urgent
+                    NoticeUrgency::Urgent
                 },
                 ack: false,
-                from: RULES.to_owned(),
+                from: RULES_SENDER.to_owned(),
                 command: None,
             });
         }
         for consequence in &judgement.consequences {
             let reason = reason.clone();
             match consequence {
-                Consequence::Note | Consequence::Warn => {}
-                Consequence::Flag if self.control.flagged => {}
-                Consequence::Flag => events.push(Event::Flagged { reason }),
-                // To pause what is void in the same moment would be of no use.
-                Consequence::Pause if gravest == Consequence::Cancel => {}
-                Consequence::Pause => events.push(Event::Paused { at: now, reason }),
-                Consequence::Cancel => events.push(Event::Cancelled { at: now, reason }),
+                RuleConsequence::Note | RuleConsequence::Warn => {}
+                RuleConsequence::Flag if self.control.flagged => {}
+                RuleConsequence::Flag => events.push(DomainEvent::Flagged { reason }),
+                // A pause is pointless if the attempt is void in the same moment.
+                RuleConsequence::Pause if gravest == RuleConsequence::Cancel => {}
+                RuleConsequence::Pause => events.push(DomainEvent::Paused { at: now, reason }),
+                RuleConsequence::Cancel => events.push(DomainEvent::Cancelled { at: now, reason }),
             }
         }
         events
     }
 
-    /// What staff do about an incident, in the exam and after it. None: the
-    /// action is about something else.
-    pub(super) fn review(
+    /// Decides an action of staff on an incident, in the exam and after it. Returns
+    /// `None` for other actions.
+    pub(super) fn decide_incident_action(
         &self,
         now: Timestamp,
         key: &CommandKey,
-        action: &Action,
-    ) -> Result<Option<Event>, Refusal> {
+        action: &StaffAction,
+    ) -> Result<Option<DomainEvent>, DecideError> {
         let known = |id: &str| self.control.integrity.incident(id).is_some();
         match action {
-            Action::Resolve { incident, .. } | Action::Assign { incident, .. }
+            StaffAction::Resolve { incident, .. } | StaffAction::Assign { incident, .. }
                 if !known(incident) =>
             {
-                Err(Refusal::UnknownIncident)
+                Err(DecideError::UnknownIncident)
             }
-            Action::Resolve {
+            StaffAction::Resolve {
                 incident,
                 verdict,
                 note,
-            } => Ok(Some(Event::IncidentClosed {
+            } => Ok(Some(DomainEvent::IncidentClosed {
                 incident: incident.clone(),
-                closed: Closed {
+                closed: IncidentClosure {
                     at: now,
                     by: key.person.clone(),
                     verdict: verdict.clone(),
                     note: note.clone(),
                 },
             })),
-            Action::Assign { incident, to } => Ok(Some(Event::IncidentAssigned {
+            StaffAction::Assign { incident, to } => Ok(Some(DomainEvent::IncidentAssigned {
                 incident: incident.clone(),
                 to: to.clone(),
             })),
-            Action::Message { .. }
-            | Action::Pause { .. }
-            | Action::Resume { .. }
-            | Action::Extend { .. }
-            | Action::Submit { .. }
-            | Action::Cancel { .. }
-            | Action::Flag { .. }
-            | Action::Unflag { .. }
-            | Action::Release { .. } => Ok(None),
+            StaffAction::Message { .. }
+            | StaffAction::Pause { .. }
+            | StaffAction::Resume { .. }
+            | StaffAction::Extend { .. }
+            | StaffAction::Submit { .. }
+            | StaffAction::Cancel { .. }
+            | StaffAction::Flag { .. }
+            | StaffAction::Unflag { .. }
+            | StaffAction::Release { .. } => Ok(None),
         }
     }
 
-    /// What staff decide about an attempt that is held for its integrity: it counts,
-    /// or it does not. Of any other one nothing changes after the hand-in.
-    pub(super) fn end_review(&self, now: Timestamp, action: &Action) -> Result<Event, Refusal> {
-        if self.status() != Status::Flagged {
-            return Err(Refusal::AfterHandIn);
+    /// Decides the result of an integrity review: the attempt counts, or is void.
+    /// An attempt without a review does not change after the hand-in.
+    pub(super) fn decide_after_hand_in(
+        &self,
+        now: Timestamp,
+        action: &StaffAction,
+    ) -> Result<DomainEvent, DecideError> {
+        if self.status() != LifecycleStatus::Flagged {
+            return Err(DecideError::AfterHandIn);
         }
         match action.clone() {
-            Action::Unflag { reason } => Ok(Event::Unflagged { reason }),
-            Action::Cancel { reason } => Ok(Event::Cancelled { at: now, reason }),
-            Action::Message { .. }
-            | Action::Pause { .. }
-            | Action::Resume { .. }
-            | Action::Extend { .. }
-            | Action::Submit { .. }
-            | Action::Flag { .. }
-            | Action::Release { .. }
-            | Action::Resolve { .. }
-            | Action::Assign { .. } => Err(Refusal::AfterHandIn),
+            StaffAction::Unflag { reason } => Ok(DomainEvent::Unflagged { reason }),
+            StaffAction::Cancel { reason } => Ok(DomainEvent::Cancelled { at: now, reason }),
+            StaffAction::Message { .. }
+            | StaffAction::Pause { .. }
+            | StaffAction::Resume { .. }
+            | StaffAction::Extend { .. }
+            | StaffAction::Submit { .. }
+            | StaffAction::Flag { .. }
+            | StaffAction::Release { .. }
+            | StaffAction::Resolve { .. }
+            | StaffAction::Assign { .. } => Err(DecideError::AfterHandIn),
         }
     }
 
-    /// The status of an attempt that is handed in and not held.
-    pub(super) fn status_after(&self, by: HandedInBy) -> Status {
+    /// Status of an attempt that is handed in and not held for a review.
+    pub(super) fn status_after_hand_in(&self, by: HandedInBy) -> LifecycleStatus {
         let answers = self.answers.iter();
         let pending = answers
             .filter(|(_, answer)| answer.value.is_some())
-            .any(|(number, _)| self.plan.needs_person(number));
+            .any(|(number, _)| self.indexed_exam.needs_marking(number));
         match (pending, by) {
-            (false, _) => Status::Graded,
-            (true, HandedInBy::Time) => Status::AutoSubmitted,
-            (true, HandedInBy::Candidate | HandedInBy::Staff) => Status::Submitted,
+            (false, _) => LifecycleStatus::Graded,
+            (true, HandedInBy::Time) => LifecycleStatus::AutoSubmitted,
+            (true, HandedInBy::Candidate | HandedInBy::Staff) => LifecycleStatus::Submitted,
         }
     }
 
-    /// The incident that staff open by flagging.
-    pub(super) fn raised_by_hand(
+    /// Returns the incident that staff open by flagging.
+    pub(super) fn incident_of_flag(
         now: Timestamp,
         key: &CommandKey,
-        action: &Action,
-    ) -> Option<Event> {
-        let Action::Flag { reason } = action else {
+        action: &StaffAction,
+    ) -> Option<DomainEvent> {
+        let StaffAction::Flag { reason } = action else {
             return None;
         };
-        let raised = Raised {
-            kind: FLAGGED.to_owned(),
-            severity: Severity::High,
+        let raised = IncidentTrigger {
+            kind: FLAG_KIND.to_owned(),
+            severity: EventSeverity::High,
             at: now,
             events: 1,
-            then: Consequence::Flag,
+            then: RuleConsequence::Flag,
             note: reason.clone(),
             by: Some(key.person.clone()),
         };
-        Some(Event::IncidentRaised { raised })
+        Some(DomainEvent::IncidentRaised { raised })
     }
 }
 
-/// What the candidate is told. Short, and in words that blame nobody.
-fn notice(what: &str, then: Consequence) -> String {
+/// Text of the notice to the candidate: short, and without blame.
+fn notice_text(what: &str, then: RuleConsequence) -> String {
     match then {
-        Consequence::Note | Consequence::Warn => {
-            format!("The rules of this exam were touched: {what}. Please keep to them.")
+        RuleConsequence::Note | RuleConsequence::Warn => {
+            format!("A rule of this exam applies: {what}. Please follow the exam's rules.")
         }
-        Consequence::Flag => {
-            format!("The rules of this exam were touched: {what}. A person will look at it.")
+        RuleConsequence::Flag => {
+            format!("A rule of this exam applies: {what}. A person will review it.")
         }
-        Consequence::Pause | Consequence::Cancel => format!(
-            "The rules of this exam were touched: {what}. \
+        RuleConsequence::Pause | RuleConsequence::Cancel => format!(
+            "A rule of this exam applies: {what}. \
              The exam is paused, and your time with it. Please wait for a proctor."
         ),
     }
 }
 
-/// What a kind of event is, for the candidate.
-fn in_words(kind: &str) -> &str {
+/// Describes a kind of event to the candidate.
+fn describe_kind(kind: &str) -> &str {
     match kind {
         "focus_lost" | "page_hidden" => "the exam's page was left",
         "fullscreen_exit" => "the full screen was left",

@@ -1,35 +1,35 @@
-//! The sample exams, for tests.
+//! Test fixtures: the sample exams, and random changes to them.
 
 use proptest::prelude::*;
 use serde_json::Value;
 
 use super::{
     Exam,
-    definition::{Format, Parsed, parse},
+    definition::{FileFormat, ParsedExam, parse_exam},
 };
 
-/// All ten types.
+/// The sample with all ten types of question.
 pub(crate) const DEMO_ALL: &str = include_str!("../../../config/samples/demo-all.yaml");
-/// Two shuffled sections, a grace period.
+/// The sample with two shuffled sections and a grace period.
 pub(crate) const DEMO_QUIZ: &str = include_str!("../../../config/samples/demo-quiz.yaml");
 
-/// A sample, parsed.
-pub(crate) fn parsed(yaml: &str) -> Parsed {
-    parse(yaml, Format::Yaml).unwrap_or_else(|faults| panic!("{faults:#?}"))
+/// Parses a sample.
+pub(crate) fn parse_sample(yaml: &str) -> ParsedExam {
+    parse_exam(yaml, FileFormat::Yaml).unwrap_or_else(|faults| panic!("{faults:#?}"))
 }
 
-/// The sample of all ten types.
+/// Returns the sample with all ten types.
 pub(crate) fn demo_all() -> Exam {
-    parsed(DEMO_ALL).exam
+    parse_sample(DEMO_ALL).exam
 }
 
-/// The definition of the sample of all ten types, as a tree.
+/// Returns the definition of the sample with all ten types, as a tree.
 pub(crate) fn demo_all_tree() -> Value {
-    serde_json::from_str(&parsed(DEMO_ALL).definition).unwrap()
+    serde_json::from_str(&parse_sample(DEMO_ALL).definition).unwrap()
 }
 
-/// Puts a value at a JSON pointer, where a map may get a new key.
-pub(crate) fn set(tree: &mut Value, pointer: &str, value: Value) {
+/// Sets the value at a JSON pointer; a map may get a new key.
+pub(crate) fn set_at(tree: &mut Value, pointer: &str, value: Value) {
     let (parent, key) = pointer.rsplit_once('/').unwrap();
     let parent = tree.pointer_mut(parent).unwrap();
     match parent.as_array_mut() {
@@ -59,50 +59,50 @@ pub(crate) fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
-/// What to do with one place of a tree.
+/// A change to one place of a tree.
 #[derive(Debug, Clone)]
-pub(crate) enum Change {
-    /// Put this there.
+pub(crate) enum TreeChange {
+    /// Replaces the value.
     Set(Value),
-    /// Take it away.
+    /// Removes the value.
     Remove,
-    /// Copy the entry before it there.
+    /// Inserts a copy of the value before it.
     Repeat,
-    /// Add this key to the map.
+    /// Adds a key to the map.
     Add(String, Value),
 }
 
 /// Any change.
-pub(crate) fn any_change() -> impl Strategy<Value = Change> {
+pub(crate) fn any_change() -> impl Strategy<Value = TreeChange> {
     prop_oneof![
-        any_json().prop_map(Change::Set),
-        Just(Change::Remove),
-        Just(Change::Repeat),
-        ("[a-z_]{1,8}", any_json()).prop_map(|(key, value)| Change::Add(key, value)),
+        any_json().prop_map(TreeChange::Set),
+        Just(TreeChange::Remove),
+        Just(TreeChange::Repeat),
+        ("[a-z_]{1,8}", any_json()).prop_map(|(key, value)| TreeChange::Add(key, value)),
     ]
 }
 
-/// Changes the place of a tree that `pick` falls on.
-pub(crate) fn change(tree: &mut Value, pick: usize, change: &Change) {
+/// Changes the place of a tree that `pick` selects.
+pub(crate) fn apply_change(tree: &mut Value, pick: usize, change: &TreeChange) {
     let mut pointers = Vec::new();
-    collect(tree, String::new(), &mut pointers);
+    collect_pointers(tree, String::new(), &mut pointers);
     let pointer = &pointers[pick % pointers.len()];
     let (parent, key) = pointer.rsplit_once('/').unwrap_or(("", ""));
     let (parent, key) = (parent.to_owned(), key.to_owned());
     match change {
-        Change::Set(value) => *tree.pointer_mut(pointer).unwrap() = value.clone(),
-        Change::Add(name, value) => {
+        TreeChange::Set(value) => *tree.pointer_mut(pointer).unwrap() = value.clone(),
+        TreeChange::Add(name, value) => {
             if let Some(map) = tree.pointer_mut(pointer).unwrap().as_object_mut() {
                 map.insert(name.clone(), value.clone());
             }
         }
-        // The whole tree stands in nothing that it could be taken out of.
-        Change::Remove | Change::Repeat if pointer.is_empty() => {}
-        Change::Remove | Change::Repeat => match tree.pointer_mut(&parent).unwrap() {
+        // The root of the tree has no parent to remove it from.
+        TreeChange::Remove | TreeChange::Repeat if pointer.is_empty() => {}
+        TreeChange::Remove | TreeChange::Repeat => match tree.pointer_mut(&parent).unwrap() {
             Value::Object(map) => drop(map.remove(&key)),
             Value::Array(list) => {
                 let index: usize = key.parse().unwrap();
-                if matches!(change, Change::Remove) {
+                if matches!(change, TreeChange::Remove) {
                     list.remove(index);
                 } else {
                     list.insert(index, list[index].clone());
@@ -113,16 +113,16 @@ pub(crate) fn change(tree: &mut Value, pick: usize, change: &Change) {
     }
 }
 
-fn collect(tree: &Value, pointer: String, pointers: &mut Vec<String>) {
+fn collect_pointers(tree: &Value, pointer: String, pointers: &mut Vec<String>) {
     match tree {
         Value::Object(map) => {
             for (key, value) in map {
-                collect(value, format!("{pointer}/{key}"), pointers);
+                collect_pointers(value, format!("{pointer}/{key}"), pointers);
             }
         }
         Value::Array(list) => {
             for (index, value) in list.iter().enumerate() {
-                collect(value, format!("{pointer}/{index}"), pointers);
+                collect_pointers(value, format!("{pointer}/{index}"), pointers);
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}

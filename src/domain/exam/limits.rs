@@ -1,16 +1,16 @@
-//! How big an exam may be.
+//! Limits on the size of an exam.
 //!
-//! Every bound is far over what an exam for people needs; they are there so
-//! that a hostile or a damaged file costs little, and so that what is derived
-//! from an exam (orders in frames, sums in columns) has a known size. Text is
-//! counted in characters (Unicode scalar values).
+//! Every limit is far above the needs of a real exam. The limits make a hostile or
+//! damaged file cheap to refuse, and bound the size of values derived from an exam
+//! (orders in frames, sums in columns). Text is counted in characters (Unicode
+//! scalar values).
 
 /// Bytes of an exam file.
 pub const FILE_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// Values in an exam file, the ones that YAML aliases repeat counted again.
+/// Values in an exam file, those repeated by YAML aliases counted again.
 /// [`QUESTIONS_MAX`] questions of a hundred values each fit.
 pub const FILE_VALUES_MAX: usize = 500_000;
-/// Of these, the ones that YAML aliases repeat.
+/// Values in an exam file that YAML aliases repeat.
 pub const FILE_REPEATED_MAX: usize = 100_000;
 /// Nesting of an exam file; the format itself needs 10.
 pub const FILE_DEPTH_MAX: usize = 32;
@@ -57,11 +57,11 @@ pub const IMAGE_CHARS_MAX: usize = 4_000_000;
 /// Characters of other short texts: passwords, languages, letters, event kinds.
 pub const WORD_CHARS_MAX: usize = 100;
 
-/// Minutes of any duration: a day.
+/// Minutes of any duration: one day.
 pub const MINUTES_MAX: i64 = 1_440;
 /// Attempts of one person at one exam.
 pub const ATTEMPTS_MAX: i64 = 10;
 /// Points of a question.
 pub const POINTS_MAX: i64 = 1_000;
-/// Points of a whole exam, in hundredths: what a sum's column holds (8 digits).
+/// Points of a whole exam, in hundredths: the capacity of a sum's column (8 digits).
 pub const SCORE_HUNDREDTHS_MAX: i64 = 99_999_999;

@@ -1,5 +1,5 @@
-//! On which line of its file a fault is: a second look at the text, taken only
-//! where something is wrong. JSON is read as the YAML that it is.
+//! Line numbers of faults: a second pass over the text, made only if a file has
+//! faults. JSON is read as YAML, of which it is a subset.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,27 +8,27 @@ use std::{
 
 use granit_parser::{Event, Parser};
 
-use crate::domain::fault::{Fault, KEY_CHARS_MAX};
+use crate::domain::fault::{FileFault, KEY_CHARS_MAX};
 
-/// Gives every fault that has a path the line of that place, or of the nearest
-/// one around it: what is missing stands nowhere.
-pub(super) fn add(text: &str, faults: &mut [Fault]) {
+/// Sets the line of every fault with a path, to that of the place itself or of the
+/// nearest place around it: a missing key has no line of its own.
+pub(super) fn add_lines(text: &str, faults: &mut [FileFault]) {
     let wanted: BTreeSet<&str> = faults
         .iter()
-        .flat_map(|fault| around(&fault.path))
+        .flat_map(|fault| path_and_parents(&fault.path))
         .collect();
-    let lines = find(text, &wanted);
+    let lines = find_lines(text, &wanted);
     let found: Vec<Option<u32>> = faults
         .iter()
-        .map(|fault| around(&fault.path).find_map(|path| lines.get(path).copied()))
+        .map(|fault| path_and_parents(&fault.path).find_map(|path| lines.get(path).copied()))
         .collect();
     for (fault, line) in faults.iter_mut().zip(found) {
         fault.line = fault.line.or(line);
     }
 }
 
-/// A path and those of everything that it is in.
-fn around(path: &str) -> impl Iterator<Item = &str> {
+/// Iterates over a path and the paths of everything around it.
+fn path_and_parents(path: &str) -> impl Iterator<Item = &str> {
     let whole = Some(path).filter(|path| !path.is_empty());
     std::iter::successors(whole, |path| {
         let end = path.rfind(['.', '['])?;
@@ -36,32 +36,32 @@ fn around(path: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// A list or map that is being read.
-enum Frame {
+/// A list or map whose end has not been read yet.
+enum OpenCollection {
     /// The index of the next item.
     List(usize),
-    /// The line of the key whose value comes next; none: a key comes next.
+    /// The line of the key whose value comes next; `None` if a key comes next.
     Map(Option<u32>),
 }
 
-/// The lines of the wanted paths. Ends early where it meets what it cannot read.
-fn find(text: &str, wanted: &BTreeSet<&str>) -> BTreeMap<String, u32> {
+/// Finds the lines of the wanted paths. Ends early at unreadable text.
+fn find_lines(text: &str, wanted: &BTreeSet<&str>) -> BTreeMap<String, u32> {
     let mut lines = BTreeMap::new();
     let mut path = String::new();
-    // Each with the length of the path to it.
-    let mut frames: Vec<(Frame, usize)> = Vec::new();
+    // Each with the length of its path.
+    let mut frames: Vec<(OpenCollection, usize)> = Vec::new();
     for (event, span) in Parser::new_from_str(text).map_while(Result::ok) {
         let here = u32::try_from(span.start.line()).unwrap_or(u32::MAX);
         if let Event::SequenceEnd | Event::MappingEnd = event {
             frames.pop();
         } else if !event.is_node() {
             continue;
-        } else if let Some((Frame::Map(key_line @ None), length)) = frames.last_mut() {
+        } else if let Some((OpenCollection::Map(key_line @ None), length)) = frames.last_mut() {
             path.truncate(*length);
             if *length > 0 {
                 path.push('.');
             }
-            // The file is read already, so every key is a text or stands for one.
+            // The file was read before, so every key is a text or an alias of one.
             let Some((key, _)) = event.scalar() else {
                 break;
             };
@@ -70,8 +70,8 @@ fn find(text: &str, wanted: &BTreeSet<&str>) -> BTreeMap<String, u32> {
             continue;
         } else {
             let line = match frames.last_mut() {
-                Some((Frame::Map(key_line), _)) => key_line.unwrap_or(here),
-                Some((Frame::List(index), length)) => {
+                Some((OpenCollection::Map(key_line), _)) => key_line.unwrap_or(here),
+                Some((OpenCollection::List(index), length)) => {
                     path.truncate(*length);
                     write!(path, "[{index}]").expect("writing to a String does not fail");
                     here
@@ -82,18 +82,18 @@ fn find(text: &str, wanted: &BTreeSet<&str>) -> BTreeMap<String, u32> {
                 lines.entry(path.clone()).or_insert(line);
             }
             if let Event::SequenceStart(..) = event {
-                frames.push((Frame::List(0), path.len()));
+                frames.push((OpenCollection::List(0), path.len()));
                 continue;
             }
             if let Event::MappingStart(..) = event {
-                frames.push((Frame::Map(None), path.len()));
+                frames.push((OpenCollection::Map(None), path.len()));
                 continue;
             }
         }
-        // A value is complete: the next item or key comes.
+        // A value is complete: the next item or key follows.
         match frames.last_mut() {
-            Some((Frame::List(index), _)) => *index += 1,
-            Some((Frame::Map(key_line), _)) => *key_line = None,
+            Some((OpenCollection::List(index), _)) => *index += 1,
+            Some((OpenCollection::Map(key_line), _)) => *key_line = None,
             None => {}
         }
     }
@@ -104,16 +104,16 @@ fn find(text: &str, wanted: &BTreeSet<&str>) -> BTreeMap<String, u32> {
 mod tests {
     use super::*;
 
-    fn lines(text: &str, paths: &[&str]) -> Vec<Option<u32>> {
-        let mut faults: Vec<Fault> = paths
+    fn lines_of(text: &str, paths: &[&str]) -> Vec<Option<u32>> {
+        let mut faults: Vec<FileFault> = paths
             .iter()
-            .map(|path| Fault {
+            .map(|path| FileFault {
                 path: (*path).to_owned(),
                 message: String::new(),
                 line: None,
             })
             .collect();
-        add(text, &mut faults);
+        add_lines(text, &mut faults);
         faults.iter().map(|fault| fault.line).collect()
     }
 
@@ -130,17 +130,17 @@ mod tests {
     #[test]
     fn places_in_yaml_have_lines() {
         let text = "code: x\nlist:\n  - {id: a}\n  - other: [[]]\n    id: b\n  - last\n";
-        assert_eq!(lines(text, &PATHS), LINES);
+        assert_eq!(lines_of(text, &PATHS), LINES);
     }
 
     #[test]
     fn places_in_json_have_lines() {
         let text = "{\"code\": \"x\",\n\"list\": [\n{\"id\": \"a\"},\n{\"other\": [[]],\n\"id\": \"b\"},\n7]}";
-        assert_eq!(lines(text, &PATHS), LINES);
+        assert_eq!(lines_of(text, &PATHS), LINES);
     }
 
     #[test]
     fn what_is_no_yaml_has_no_lines() {
-        assert_eq!(lines("{", &["code"]), [None]);
+        assert_eq!(lines_of("{", &["code"]), [None]);
     }
 }

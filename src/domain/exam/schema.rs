@@ -1,20 +1,20 @@
-//! The JSON Schema of the exam file, written from the table that the check walks.
+//! JSON Schema of the exam file, generated from the table that the check walks.
 //!
-//! It says what one place alone can say (types, ranges, keys); that ids are
-//! unique and answers name what there is, only the validator can tell. How many
-//! decimals a number may have is left out too: `multipleOf` trips over binary
-//! fractions in most schema libraries.
+//! It covers the rules of single values (types, ranges, keys). Only the validator
+//! checks that ids are unique and that answers name existing options. The number of
+//! decimals is left out as well: `multipleOf` fails for binary fractions in most
+//! schema libraries.
 
 use serde_json::{Map, Value, json};
 
 use super::{
-    shape::{Field, Rule, Shape},
+    shape::{ShapeField, TextRule, ValueShape},
     table::EXAM,
 };
 
-/// JSON Schema (2020-12) of the exam file.
+/// Returns the JSON Schema (2020-12) of the exam file.
 pub fn exam_schema() -> Value {
-    let mut schema = of(&EXAM);
+    let mut schema = schema_of(&EXAM);
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema".into();
     schema["$id"] = "/schemas/exam.json".into();
     schema["title"] = "Exam".into();
@@ -22,44 +22,48 @@ pub fn exam_schema() -> Value {
     schema
 }
 
-fn of(shape: &Shape) -> Value {
+fn schema_of(shape: &ValueShape) -> Value {
     match shape {
-        Shape::Nothing => json!({"type": "null"}),
-        Shape::Flag => json!({"type": "boolean"}),
-        Shape::Text { min, max, rule } => text(*min, *max, rule),
-        Shape::Word(words) => json!({"type": "string", "enum": words}),
-        Shape::Whole { min, max } => json!({"type": "integer", "minimum": min, "maximum": max}),
-        Shape::Decimal { min, max, over, .. } => {
+        ValueShape::Nothing => json!({"type": "null"}),
+        ValueShape::Flag => json!({"type": "boolean"}),
+        ValueShape::Text { min, max, rule } => text_schema(*min, *max, rule),
+        ValueShape::Word(words) => json!({"type": "string", "enum": words}),
+        ValueShape::Whole { min, max } => {
+            json!({"type": "integer", "minimum": min, "maximum": max})
+        }
+        ValueShape::Decimal { min, max, over, .. } => {
             let minimum = if *over { "exclusiveMinimum" } else { "minimum" };
             json!({"type": "number", minimum: min, "maximum": max})
         }
-        Shape::List { of: item, min, max } => {
-            json!({"type": "array", "items": of(item), "minItems": min, "maxItems": max})
+        ValueShape::List { of: item, min, max } => {
+            json!({"type": "array", "items": schema_of(item), "minItems": min, "maxItems": max})
         }
-        Shape::Tuple(items) => json!({
+        ValueShape::Tuple(items) => json!({
             "type": "array",
-            "prefixItems": items.iter().map(of).collect::<Vec<_>>(),
+            "prefixItems": items.iter().map(schema_of).collect::<Vec<_>>(),
             "minItems": items.len(),
             "maxItems": items.len(),
         }),
-        Shape::Lookup { of: item, max } => json!({
+        ValueShape::Lookup { of: item, max } => json!({
             "type": "object",
-            "additionalProperties": of(item),
+            "additionalProperties": schema_of(item),
             "minProperties": 1,
             "maxProperties": max,
         }),
-        Shape::Record(fields) => record(fields.iter(), None),
-        Shape::Variants { tag, common, own } => json!({
+        ValueShape::Record(fields) => record_schema(fields.iter(), None),
+        ValueShape::Variants { tag, common, own } => json!({
             "oneOf": own
                 .iter()
-                .map(|(name, fields)| record(common.iter().chain(*fields), Some((tag, name))))
+                .map(|(name, fields)| record_schema(common.iter().chain(*fields), Some((tag, name))))
                 .collect::<Vec<_>>(),
         }),
-        Shape::Either(shapes) => json!({"anyOf": shapes.iter().map(of).collect::<Vec<_>>()}),
+        ValueShape::Either(shapes) => {
+            json!({"anyOf": shapes.iter().map(schema_of).collect::<Vec<_>>()})
+        }
     }
 }
 
-fn text(min: usize, max: usize, rule: &Rule) -> Value {
+fn text_schema(min: usize, max: usize, rule: &TextRule) -> Value {
     let mut schema = json!({"type": "string", "minLength": min, "maxLength": max});
     for (key, value) in [("pattern", rule.pattern), ("format", rule.format)] {
         if !value.is_empty() {
@@ -69,7 +73,10 @@ fn text(min: usize, max: usize, rule: &Rule) -> Value {
     schema
 }
 
-fn record<'a>(fields: impl Iterator<Item = &'a Field>, tag: Option<(&str, &str)>) -> Value {
+fn record_schema<'a>(
+    fields: impl Iterator<Item = &'a ShapeField>,
+    tag: Option<(&str, &str)>,
+) -> Value {
     let mut properties = Map::new();
     let mut required = Vec::new();
     if let Some((key, name)) = tag {
@@ -77,8 +84,8 @@ fn record<'a>(fields: impl Iterator<Item = &'a Field>, tag: Option<(&str, &str)>
         required.push(Value::from(key));
     }
     for field in fields {
-        let mut schema = of(&field.shape);
-        schema["description"] = field.about.into();
+        let mut schema = schema_of(&field.shape);
+        schema["description"] = field.description.into();
         properties.insert(field.key.to_owned(), schema);
         if field.required {
             required.push(field.key.into());

@@ -1,4 +1,4 @@
-//! The exam file, key by key: what the check and the JSON Schema are made of.
+//! The keys of the exam file, from which check and JSON Schema are made.
 
 mod parts;
 mod question;
@@ -8,18 +8,18 @@ pub(super) use self::parts::EVENT_KINDS;
 use self::parts::{
     CODE, EVENT_KIND, ID, INSTANT, NETWORK, decimal, list, optional, or_null, required, text, whole,
 };
-pub(super) use self::parts::{CODE_RULE, instant, network};
+pub(super) use self::parts::{CODE_RULE, parse_instant, parse_network};
 use super::{
-    Consequence, ExamKind, SessionPolicy, Severity,
+    EventSeverity, ExamKind, RuleConsequence, SessionPolicy,
     limits::{
         ATTEMPTS_MAX, GRADES_MAX, INSTRUCTIONS_CHARS_MAX, MINUTES_MAX, NETWORKS_MAX, QUESTIONS_MAX,
         RULES_MAX, SECTIONS_MAX, TITLE_CHARS_MAX, WORD_CHARS_MAX,
     },
-    shape::Shape,
+    shape::ValueShape,
 };
 
 /// The whole file.
-pub(super) const EXAM: Shape = Shape::Record(&[
+pub(super) const EXAM: ValueShape = ValueShape::Record(&[
     required("code", CODE, "Unique among exams; part of addresses."),
     required("title", text(1, TITLE_CHARS_MAX), "Shown to people."),
     optional(
@@ -29,8 +29,8 @@ pub(super) const EXAM: Shape = Shape::Record(&[
     ),
     optional(
         "type",
-        Shape::Word(ExamKind::NAMES),
-        "What the exam is for. Default: quiz.",
+        ValueShape::Word(ExamKind::NAMES),
+        "Purpose of the exam. Default: quiz.",
     ),
     required(
         "duration_minutes",
@@ -41,88 +41,88 @@ pub(super) const EXAM: Shape = Shape::Record(&[
     optional(
         "max_attempts",
         whole(1, ATTEMPTS_MAX),
-        "How often one may take it. Default: 1.",
+        "Attempts of one person. Default: 1.",
     ),
     optional(
         "available_from",
         or_null!(INSTANT),
-        "Nobody starts answering before. RFC 3339.",
+        "Begin of the time for answers. RFC 3339.",
     ),
     optional(
         "available_until",
         or_null!(INSTANT),
-        "Nobody enters after. RFC 3339.",
+        "End of the time for first entries. RFC 3339.",
     ),
     optional(
         "lobby_minutes",
         whole(0, MINUTES_MAX),
-        "May enter so early and wait. Default: 15.",
+        "Candidates may enter this early and wait. Default: 15.",
     ),
     optional(
         "grace_period_minutes",
         whole(0, MINUTES_MAX),
-        "Late answers count. Default: 0.",
+        "Late answers count for this long. Default: 0.",
     ),
     optional(
         "late_submission_penalty",
         decimal(0, 1, 4),
-        "Fraction taken off a late hand-in. Default: 0.",
+        "Fraction of the score that a late hand-in loses. Default: 0.",
     ),
     optional(
         "full_duration_after_close",
-        Shape::Flag,
-        "May a late starter run past available_until. Default: false.",
+        ValueShape::Flag,
+        "True if a late starter may run past available_until. Default: false.",
     ),
     optional(
         "shuffle_questions",
-        Shape::Flag,
-        "Own order for each candidate. Default: false.",
+        ValueShape::Flag,
+        "Another order of questions for each candidate. Default: false.",
     ),
     optional(
         "shuffle_options",
-        Shape::Flag,
-        "Own order for each candidate. Default: false.",
+        ValueShape::Flag,
+        "Another order of options for each candidate. Default: false.",
     ),
     optional(
         "show_results_immediately",
-        Shape::Flag,
-        "With the hand-in. Default: true.",
+        ValueShape::Flag,
+        "Show the result with the hand-in. Default: true.",
     ),
     optional(
         "allow_review",
-        Shape::Flag,
-        "May the own result be seen later. Default: true.",
+        ValueShape::Flag,
+        "Let candidates see their results later. Default: true.",
     ),
     optional(
         "show_correct_answers",
-        Shape::Flag,
-        "In the result. Default: false.",
+        ValueShape::Flag,
+        "Show the right answers in the result. Default: false.",
     ),
     optional(
         "password",
         or_null!(text(1, WORD_CHARS_MAX)),
-        "Asked for at the start.",
+        "Password for starting an attempt.",
     ),
     optional(
         "ip_restrictions",
         list(&NETWORK, 0, NETWORKS_MAX),
-        "Networks that it may be taken from. Default: any.",
+        "Networks that the exam may be taken from. Default: any.",
     ),
     optional(
         "session_policy",
-        Shape::Word(SessionPolicy::NAMES),
-        "What a second device does. Default: takeover.",
+        ValueShape::Word(SessionPolicy::NAMES),
+        "Treatment of a second device. Default: takeover.",
     ),
     optional(
         "on_disconnect",
         ON_DISCONNECT,
-        "Whether lost time is given back.",
+        "Treatment of time without a connection. Default: keep_running.",
     ),
     optional("grading", GRADING, "Letter grades."),
     optional(
         "proctoring",
         PROCTORING,
-        "How attempts are watched. Default: not at all.",
+        "Proctoring of attempts. Default: none.",
     ),
     required(
         "sections",
@@ -131,19 +131,19 @@ pub(super) const EXAM: Shape = Shape::Record(&[
     ),
 ]);
 
-const ON_DISCONNECT: Shape = Shape::Either(&[
-    Shape::Word(&["keep_running"]),
-    Shape::Record(&[required(
+const ON_DISCONNECT: ValueShape = ValueShape::Either(&[
+    ValueShape::Word(&["keep_running"]),
+    ValueShape::Record(&[required(
         "compensate_up_to_minutes",
         whole(1, MINUTES_MAX),
-        "Ceiling of the time given back.",
+        "The most minutes that are given back.",
     )]),
 ]);
 
-const GRADING: Shape = Shape::Record(&[required(
+const GRADING: ValueShape = ValueShape::Record(&[required(
     "scale",
     list(
-        &Shape::Tuple(&[decimal(0, 100, 2), text(1, WORD_CHARS_MAX)]),
+        &ValueShape::Tuple(&[decimal(0, 100, 2), text(1, WORD_CHARS_MAX)]),
         0,
         GRADES_MAX,
     ),
@@ -151,58 +151,58 @@ const GRADING: Shape = Shape::Record(&[required(
      Default: [[90, A], [80, B], [70, C], [60, D], [0, F]].",
 )]);
 
-const PROCTORING: Shape = Shape::Record(&[
+const PROCTORING: ValueShape = ValueShape::Record(&[
     optional(
         "enabled",
-        Shape::Flag,
-        "Default: true where `proctoring` stands.",
+        ValueShape::Flag,
+        "Default: true if `proctoring` is present.",
     ),
     optional(
         "heartbeat_seconds",
         whole(1, 300),
-        "How often a client reports. Default: 10.",
+        "Interval of a client's heartbeats. Default: 10.",
     ),
     optional(
         "keep_days",
         or_null!(whole(1, 3_650)),
-        "How long events are kept. Default: as the installation does.",
+        "Days for which events are kept. Default: the installation's setting.",
     ),
     optional(
         "rules",
         list(&RULE, 0, RULES_MAX),
-        "What follows from which events.",
+        "Rules that events are judged by.",
     ),
 ]);
 
-const RULE: Shape = Shape::Record(&[
+const RULE: ValueShape = ValueShape::Record(&[
     required(
         "kind",
         EVENT_KIND,
-        "Event kind of the protocol, something that the engine notices, or x-...",
+        "Event kind of the protocol, a detection of the engine, or x-...",
     ),
     optional(
         "severity",
-        Shape::Word(Severity::NAMES),
-        "How bad one is. Default: medium.",
+        ValueShape::Word(EventSeverity::NAMES),
+        "Severity of each such event. Default: medium.",
     ),
     optional(
         "limit",
         whole(1, 1_000),
-        "The event that makes this many acts. Default: 1.",
+        "Number of events at which the rule acts. Default: 1.",
     ),
     optional(
         "within_seconds",
         or_null!(whole(1, 86_400)),
-        "Events are counted over this time. Default: the whole attempt.",
+        "Window in which events are counted. Default: the whole attempt.",
     ),
     optional(
         "then",
-        Shape::Word(Consequence::NAMES),
-        "What follows; heartbeat_lost never more than warn. Default: note.",
+        ValueShape::Word(RuleConsequence::NAMES),
+        "Consequence; heartbeat_lost never does more than warn. Default: note.",
     ),
 ]);
 
-const SECTION: Shape = Shape::Record(&[
+const SECTION: ValueShape = ValueShape::Record(&[
     required("id", ID, "Unique within the exam."),
     optional("title", text(0, TITLE_CHARS_MAX), "Shown to people."),
     optional(

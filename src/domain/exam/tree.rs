@@ -1,14 +1,14 @@
-//! From a file's text to a plain tree of JSON values, bounded.
+//! Reading of a file's text into a bounded tree of JSON values.
 //!
-//! YAML and JSON end in the same tree, so that one validator reads both. What
-//! the formats leave open is closed here: a key that stands twice in a map is
-//! an error (most readers silently keep one of the two), and so is a file with
-//! more values, or deeper nesting, than any exam has.
+//! YAML and JSON give the same tree, so that one validator reads both. This module
+//! is stricter than the formats: a repeated key of a map is an error (most readers
+//! silently keep one of the two), and so is a file with more values, or deeper
+//! nesting, than any exam has.
 //!
-//! Numbers with a fraction pass through an `f64`. Its shortest decimal form,
-//! which is what [`decimal`] and the canonical JSON take, is the literal of the
-//! file again wherever that has at most 15 significant digits; longer ones are
-//! rounded to the nearest `f64` once, here, and never change after.
+//! Numbers with a fraction pass through an `f64`. Its shortest decimal form, which
+//! [`exact_decimal`] and the canonical JSON use, equals the literal of the file if
+//! that has at most 15 significant digits. Longer literals are rounded to the
+//! nearest `f64` once, here, and never change afterwards.
 
 use std::{cell::Cell, fmt};
 
@@ -18,36 +18,36 @@ use serde_json::{Map, Number, Value};
 use serde_saphyr::{DuplicateKeyPolicy, UserMessageFormatter};
 
 use super::limits::{FILE_BYTES_MAX, FILE_DEPTH_MAX, FILE_REPEATED_MAX, FILE_VALUES_MAX};
-use crate::domain::fault::Fault;
+use crate::domain::fault::FileFault;
 
-/// How a file is written.
+/// Format of an exam file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub enum FileFormat {
     /// YAML 1.2, one document.
     Yaml,
     /// JSON.
     Json,
 }
 
-/// Reads a file's text as a tree.
-pub(super) fn read(text: &str, format: Format) -> Result<Value, Fault> {
+/// Reads a file's text into a tree.
+pub(super) fn read_tree(text: &str, format: FileFormat) -> Result<Value, FileFault> {
     if text.len() > FILE_BYTES_MAX {
         let mebibytes = FILE_BYTES_MAX / (1024 * 1024);
-        return Err(fault(&format!("is over {mebibytes} MiB"), None));
+        return Err(file_fault(&format!("is over {mebibytes} MiB"), None));
     }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let left = Cell::new(FILE_VALUES_MAX);
-    let seed = Tree {
+    let seed = TreeSeed {
         left: &left,
         depth: FILE_DEPTH_MAX,
     };
     match format {
-        Format::Yaml => read_yaml(text, seed),
-        Format::Json => read_json(text, seed),
+        FileFormat::Yaml => read_yaml(text, seed),
+        FileFormat::Json => read_json(text, seed),
     }
 }
 
-fn read_json(text: &str, seed: Tree<'_>) -> Result<Value, Fault> {
+fn read_json(text: &str, seed: TreeSeed<'_>) -> Result<Value, FileFault> {
     let mut reader = serde_json::Deserializer::from_str(text);
     seed.deserialize(&mut reader)
         .and_then(|value| reader.end().map(|()| value))
@@ -55,11 +55,11 @@ fn read_json(text: &str, seed: Tree<'_>) -> Result<Value, Fault> {
             let whole = error.to_string();
             let message = without_place(&whole);
             let line = u32::try_from(error.line()).ok().filter(|line| *line > 0);
-            fault(&format!("is not valid JSON: {message}"), line)
+            file_fault(&format!("is not valid JSON: {message}"), line)
         })
 }
 
-fn read_yaml(text: &str, seed: Tree<'_>) -> Result<Value, Fault> {
+fn read_yaml(text: &str, seed: TreeSeed<'_>) -> Result<Value, FileFault> {
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_events: 2 * FILE_VALUES_MAX + 16,
@@ -91,12 +91,12 @@ fn read_yaml(text: &str, seed: Tree<'_>) -> Result<Value, Fault> {
             .filter(|line| *line > 0);
         let whole = error.render_with_formatter(&UserMessageFormatter);
         let message: String = without_place(&whole).chars().take(300).collect();
-        fault(&format!("is not valid YAML: {message}"), line)
+        file_fault(&format!("is not valid YAML: {message}"), line)
     })
 }
 
-/// An error's first line without the position at its end, which the fault
-/// carries by itself.
+/// Returns an error's first line without the position at its end, which the fault
+/// holds itself.
 fn without_place(message: &str) -> &str {
     let first = message.lines().next().unwrap_or_default();
     first
@@ -104,20 +104,20 @@ fn without_place(message: &str) -> &str {
         .map_or(first, |(message, _)| message)
 }
 
-fn fault(message: &str, line: Option<u32>) -> Fault {
-    Fault {
+fn file_fault(message: &str, line: Option<u32>) -> FileFault {
+    FileFault {
         path: String::new(),
         message: format!("the file {message}"),
         line,
     }
 }
 
-/// The exact decimal of a number, as the file has it.
-pub(super) fn decimal(value: &Value) -> Option<Decimal> {
+/// Returns the exact decimal of a number, as written in the file.
+pub(super) fn exact_decimal(value: &Value) -> Option<Decimal> {
     let Value::Number(number) = value else {
         return None;
     };
-    // Not `Number`'s own text, which may have an exponent.
+    // `Number`'s own text may have an exponent.
     let literal = match (number.as_i64(), number.as_u64(), number.as_f64()) {
         (Some(whole), _, _) => whole.to_string(),
         (None, Some(whole), _) => whole.to_string(),
@@ -127,18 +127,18 @@ pub(super) fn decimal(value: &Value) -> Option<Decimal> {
     Decimal::from_str_exact(&literal).ok()
 }
 
-/// Builds the tree, counting.
+/// Seed that builds the tree and counts its values and levels.
 #[derive(Clone, Copy)]
-struct Tree<'a> {
-    /// Values that may still come.
+struct TreeSeed<'a> {
+    /// Values that are still allowed.
     left: &'a Cell<usize>,
-    /// Levels that may still come.
+    /// Levels that are still allowed.
     depth: usize,
 }
 
-impl Tree<'_> {
-    /// The seed of a value inside this one.
-    fn inside<E: serde::de::Error>(self) -> Result<Self, E> {
+impl TreeSeed<'_> {
+    /// Returns the seed for the values inside this one.
+    fn child_seed<E: serde::de::Error>(self) -> Result<Self, E> {
         let depth = self
             .depth
             .checked_sub(1)
@@ -147,7 +147,7 @@ impl Tree<'_> {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Tree<'_> {
+impl<'de> DeserializeSeed<'de> for TreeSeed<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Value, D::Error> {
@@ -159,7 +159,7 @@ impl<'de> DeserializeSeed<'de> for Tree<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Tree<'_> {
+impl<'de> Visitor<'de> for TreeSeed<'_> {
     type Value = Value;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -205,7 +205,7 @@ impl<'de> Visitor<'de> for Tree<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        let inside = self.inside()?;
+        let inside = self.child_seed()?;
         let mut list = Vec::new();
         while let Some(item) = items.next_element_seed(inside)? {
             list.push(item);
@@ -214,7 +214,7 @@ impl<'de> Visitor<'de> for Tree<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
-        let inside = self.inside()?;
+        let inside = self.child_seed()?;
         let mut map = Map::new();
         while let Some(key) = entries.next_key::<String>()? {
             if map.contains_key(&key) {

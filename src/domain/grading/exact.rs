@@ -1,24 +1,24 @@
-//! Exact numbers: in from decimals and from what people type, out with two decimals.
+//! Exact numbers, from decimals and typed text, rounded to two decimals at the end.
 
 use num_bigint::BigInt;
 use num_rational::BigRational;
 use num_traits::{ToPrimitive, Zero, pow};
 use rust_decimal::Decimal;
 
-/// Characters of a number that a candidate may type. Longer ones would make
-/// the engine multiply digits for no honest purpose; they are no numbers.
+/// Bytes of a typed number. Longer text is no number: it would only make the
+/// engine multiply digits.
 const NUMBER_LEN_MAX: usize = 100;
 
-/// The most that `1e...` may shift the point, either way, for the same reason.
+/// The most decimal places that `1e...` may shift the point, for the same reason.
 const SHIFT_MAX: usize = 1_000;
 
-/// A decimal, exactly.
+/// Converts a decimal exactly.
 pub(super) fn from_decimal(decimal: Decimal) -> BigRational {
     let scale = usize::try_from(decimal.scale()).expect("a scale is at most 28");
     BigRational::new(decimal.mantissa().into(), power_of_ten(scale))
 }
 
-/// A share of a whole; nothing where the whole is nothing.
+/// Returns `part / whole`, zero for a `whole` of zero.
 pub(super) fn ratio(part: impl Into<BigInt>, whole: usize) -> BigRational {
     if whole == 0 {
         BigRational::zero()
@@ -27,9 +27,9 @@ pub(super) fn ratio(part: impl Into<BigInt>, whole: usize) -> BigRational {
     }
 }
 
-/// With 2 decimals, half up (that is, away from 0, as SQL rounds too). What no
-/// decimal can hold saturates; the bounds of exam files keep far below.
-pub(super) fn rounded(exact: &BigRational) -> Decimal {
+/// Rounds to 2 decimals, half away from 0 as in SQL. Values beyond a decimal
+/// saturate; the limits of exam files keep far below.
+pub(super) fn round_half_up(exact: &BigRational) -> Decimal {
     let hundredths = (exact * BigRational::from_integer(100.into())).round();
     hundredths
         .to_integer()
@@ -38,9 +38,9 @@ pub(super) fn rounded(exact: &BigRational) -> Decimal {
         .unwrap_or(Decimal::MAX)
 }
 
-/// A number as people type it: digits with a dot or a comma among them, a sign
-/// before and an exponent after. No grouping of thousands: `1,000` is one.
-pub(super) fn parse(text: &str) -> Option<BigRational> {
+/// Parses a number as typed by people: digits with a dot or a comma among them, a
+/// sign before and an exponent after. No grouping of thousands: `1,000` equals 1.
+pub(super) fn parse_number(text: &str) -> Option<BigRational> {
     let text = text.trim();
     if text.len() > NUMBER_LEN_MAX {
         return None;

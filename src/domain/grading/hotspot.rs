@@ -1,36 +1,35 @@
-//! Whether a point lies in a region of a picture, decided without rounding.
+//! Test of points against the regions of a picture, without rounding errors.
 //!
-//! Coordinates become whole numbers of 1e-15 of the picture. A decimal of up
-//! to 15 places, which is what the fraction of a picture has in a double, so
-//! stands for exactly itself, and a point on an edge is found inside even
-//! where 0.4 - 0.3 is not 0.1 to the processor.
+//! Coordinates are converted to whole numbers of 1e-15 of the picture. A decimal with
+//! up to 15 places, the precision of a fraction in a double, is therefore exact, and
+//! a point on an edge is inside although 0.4 - 0.3 is not 0.1 in floating point.
 
 use num_traits::ToPrimitive;
 
-use crate::domain::exam::Region;
+use crate::domain::exam::HotspotRegion;
 
-/// What one picture width is in whole numbers.
-const UNIT: f64 = 1e15;
+/// Width or height of a picture, in whole numbers.
+const PICTURE_UNITS: f64 = 1e15;
 
-/// Coordinates are clamped to this many pictures, so that products stay far
-/// from the end of 128 bits.
-const REACH: f64 = 10.0;
+/// Limit to which coordinates are clamped, in pictures, so that products stay far
+/// below 128 bits.
+const COORDINATE_MAX: f64 = 10.0;
 
-/// A place on a picture, in whole numbers.
+/// A point of a picture, in whole numbers.
 #[derive(Clone, Copy)]
-struct Place {
+struct GridPoint {
     x: i128,
     y: i128,
 }
 
-/// How many of the regions are hit less how many points hit none, and not
-/// under 0. Two points in one region are one hit.
-pub(super) fn hits(points: &[(f64, f64)], regions: &[Region]) -> usize {
-    let shapes: Vec<Shape> = regions.iter().map(Shape::new).collect();
+/// Returns the number of regions hit minus the number of points outside all regions,
+/// at least 0. Two points in one region are one hit.
+pub(super) fn count_hits(points: &[(f64, f64)], regions: &[HotspotRegion]) -> usize {
+    let shapes: Vec<GridShape> = regions.iter().map(GridShape::new).collect();
     let mut hit = vec![false; shapes.len()];
     let mut strays = 0;
     for point in points {
-        let place = place(*point);
+        let place = grid_point(*point);
         let mut stray = true;
         for (shape, hit) in shapes.iter().zip(&mut hit) {
             if shape.contains(place) {
@@ -45,30 +44,30 @@ pub(super) fn hits(points: &[(f64, f64)], regions: &[Region]) -> usize {
 }
 
 /// A region in whole numbers.
-enum Shape {
-    Rect { from: Place, to: Place },
-    Circle { center: Place, radius: i128 },
-    Polygon { corners: Vec<Place> },
+enum GridShape {
+    Rect { from: GridPoint, to: GridPoint },
+    Circle { center: GridPoint, radius: i128 },
+    Polygon { corners: Vec<GridPoint> },
 }
 
-impl Shape {
-    fn new(region: &Region) -> Self {
+impl GridShape {
+    fn new(region: &HotspotRegion) -> Self {
         match region {
-            Region::Rect { x1, y1, x2, y2 } => Self::Rect {
-                from: place((x1.min(*x2), y1.min(*y2))),
-                to: place((x1.max(*x2), y1.max(*y2))),
+            HotspotRegion::Rect { x1, y1, x2, y2 } => Self::Rect {
+                from: grid_point((x1.min(*x2), y1.min(*y2))),
+                to: grid_point((x1.max(*x2), y1.max(*y2))),
             },
-            Region::Circle { cx, cy, r } => Self::Circle {
-                center: place((*cx, *cy)),
-                radius: whole(*r),
+            HotspotRegion::Circle { cx, cy, r } => Self::Circle {
+                center: grid_point((*cx, *cy)),
+                radius: grid_units(*r),
             },
-            Region::Polygon { points } => Self::Polygon {
-                corners: points.iter().copied().map(place).collect(),
+            HotspotRegion::Polygon { points } => Self::Polygon {
+                corners: points.iter().copied().map(grid_point).collect(),
             },
         }
     }
 
-    fn contains(&self, place: Place) -> bool {
+    fn contains(&self, place: GridPoint) -> bool {
         match self {
             Self::Rect { from, to } => {
                 (from.x..=to.x).contains(&place.x) && (from.y..=to.y).contains(&place.y)
@@ -82,22 +81,22 @@ impl Shape {
     }
 }
 
-/// Counts the edges that a ray to the right crosses: inside where odd.
-fn polygon_contains(corners: &[Place], place: Place) -> bool {
+/// Counts the edges that a ray to the right crosses: a point is inside if it is odd.
+fn polygon_contains(corners: &[GridPoint], place: GridPoint) -> bool {
     let Some(last) = corners.last() else {
         return false;
     };
     let mut inside = false;
     let mut from = *last;
     for &to in corners {
-        let side = cross(from, to, place);
+        let side = cross_product(from, to, place);
         let (low, high) = (from.y.min(to.y), from.y.max(to.y));
         let (left, right) = (from.x.min(to.x), from.x.max(to.x));
         let in_box = (low..=high).contains(&place.y) && (left..=right).contains(&place.x);
         if side == 0 && in_box {
             return true;
         }
-        // Half open, so that a corner on the ray counts once.
+        // Half-open edges, so that a corner on the ray counts once.
         if (from.y > place.y) != (to.y > place.y) && (side > 0) == (to.y > from.y) {
             inside = !inside;
         }
@@ -106,20 +105,21 @@ fn polygon_contains(corners: &[Place], place: Place) -> bool {
     inside
 }
 
-/// Over 0 where `place` is left of the way from `from` to `to`, 0 on its line.
-const fn cross(from: Place, to: Place, place: Place) -> i128 {
+/// Returns a positive number if `place` is left of the line from `from` to `to`, 0 if
+/// it is on the line.
+const fn cross_product(from: GridPoint, to: GridPoint, place: GridPoint) -> i128 {
     (to.x - from.x) * (place.y - from.y) - (to.y - from.y) * (place.x - from.x)
 }
 
-fn place((x, y): (f64, f64)) -> Place {
-    Place {
-        x: whole(x),
-        y: whole(y),
+fn grid_point((x, y): (f64, f64)) -> GridPoint {
+    GridPoint {
+        x: grid_units(x),
+        y: grid_units(y),
     }
 }
 
-fn whole(fraction: f64) -> i128 {
-    let units = (fraction.clamp(-REACH, REACH) * UNIT).round();
-    // Not a number is no coordinate of JSON; it would stand for 0.
+fn grid_units(fraction: f64) -> i128 {
+    let units = (fraction.clamp(-COORDINATE_MAX, COORDINATE_MAX) * PICTURE_UNITS).round();
+    // NaN, which JSON cannot hold, would become 0.
     units.to_i128().unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! What one answer is worth, by question type.
+//! Grading of one answer, by question type.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,68 +7,72 @@ use num_traits::{One, Signed, Zero};
 use serde::de::DeserializeOwned;
 
 use super::{
-    Mark,
+    AnswerMark,
     exact::{from_decimal, ratio},
     hotspot, text,
 };
 use crate::domain::{
-    exam::{Accepted, Body, Choice, Question, Region},
+    exam::{AcceptedAnswer, HotspotRegion, Question, QuestionBody, QuestionOption},
     id::OptionId,
 };
 
-/// Grades one answer: a stored value, JSON, or none where unanswered. An
-/// unanswered question is worth 0 at once, also where a person marks.
-pub fn grade_question(question: &Question, value: Option<&str>) -> Mark {
+/// Grades one answer: its stored JSON, or `None` for an unanswered question, which is
+/// worth 0 at once, even if a person marks the others.
+pub fn grade_question(question: &Question, value: Option<&str>) -> AnswerMark {
     let Some(value) = value else {
-        return Mark::Graded(BigRational::zero());
+        return AnswerMark::Graded(BigRational::zero());
     };
     let share = match &question.body {
-        Body::SingleChoice { options, answer } => {
-            single_choice(value, options, answer, question.negative_marking)
+        QuestionBody::SingleChoice { options, answer } => {
+            grade_single_choice(value, options, answer, question.negative_marking)
         }
-        Body::MultipleChoice { options, answer } => multiple_choice(value, options, answer),
-        Body::TrueFalse { answer } => {
-            decode(value).map(|given: bool| all_or_none(given == *answer))
+        QuestionBody::MultipleChoice { options, answer } => {
+            grade_multiple_choice(value, options, answer)
         }
-        Body::FillBlank {
+        QuestionBody::TrueFalse { answer } => {
+            decode_value(value).map(|given: bool| all_or_none(given == *answer))
+        }
+        QuestionBody::FillBlank {
             blanks,
             case_sensitive,
-        } => fill_blank(value, blanks, *case_sensitive),
-        Body::ShortAnswer {
+        } => grade_fill_blank(value, blanks, *case_sensitive),
+        QuestionBody::ShortAnswer {
             accepted: Some(accepted),
             case_sensitive,
             rubric: _,
-        } => decode(value)
+        } => decode_value(value)
             .map(|given: String| all_or_none(text::is_accepted(&given, accepted, *case_sensitive))),
-        Body::Matching {
+        QuestionBody::Matching {
             left,
             right,
             answer,
-        } => matching(value, left, right, answer),
-        Body::Ordering { items, answer } => ordering(value, items, answer),
-        Body::Hotspot { answer, .. } => hotspot(value, answer),
-        Body::ShortAnswer { accepted: None, .. } | Body::Essay { .. } | Body::Coding { .. } => {
-            return Mark::Pending;
+        } => grade_matching(value, left, right, answer),
+        QuestionBody::Ordering { items, answer } => grade_ordering(value, items, answer),
+        QuestionBody::Hotspot { answer, .. } => grade_hotspot(value, answer),
+        QuestionBody::ShortAnswer { accepted: None, .. }
+        | QuestionBody::Essay { .. }
+        | QuestionBody::Coding { .. } => {
+            return AnswerMark::Pending;
         }
     };
     let share = share.unwrap_or_else(BigRational::zero);
     let in_part = share.is_positive() && !share.is_one();
-    Mark::Graded(if in_part && !question.partial_credit {
+    AnswerMark::Graded(if in_part && !question.partial_credit {
         BigRational::zero()
     } else {
         share * from_decimal(question.points)
     })
 }
 
-/// The whole for the right option, less than nothing for another one where
-/// wrong choices cost points.
-fn single_choice(
+/// Returns 1 for the right option, and a negative share for a wrong one if wrong
+/// choices cost points.
+fn grade_single_choice(
     value: &str,
-    options: &[Choice],
+    options: &[QuestionOption],
     answer: &OptionId,
     negative_marking: bool,
 ) -> Option<BigRational> {
-    let given: OptionId = decode(value)?;
+    let given: OptionId = decode_value(value)?;
     if given == *answer {
         return Some(BigRational::one());
     }
@@ -76,17 +80,25 @@ fn single_choice(
     costs.then(|| -ratio(1, options.len().saturating_sub(1)))
 }
 
-/// (Right chosen - wrong chosen) / right, not under 0.
-fn multiple_choice(value: &str, options: &[Choice], answer: &[OptionId]) -> Option<BigRational> {
-    let given = distinct(value, options)?;
+/// Returns (right chosen - wrong chosen) / right, at least 0.
+fn grade_multiple_choice(
+    value: &str,
+    options: &[QuestionOption],
+    answer: &[OptionId],
+) -> Option<BigRational> {
+    let given = distinct_ids(value, options)?;
     let right = given.iter().filter(|id| answer.contains(id)).count();
     let wrong = given.len() - right;
     Some(ratio(right.saturating_sub(wrong), answer.len()))
 }
 
-/// The share of right blanks.
-fn fill_blank(value: &str, blanks: &[Vec<Accepted>], case_sensitive: bool) -> Option<BigRational> {
-    let given: Vec<String> = decode(value)?;
+/// Returns the share of right blanks.
+fn grade_fill_blank(
+    value: &str,
+    blanks: &[Vec<AcceptedAnswer>],
+    case_sensitive: bool,
+) -> Option<BigRational> {
+    let given: Vec<String> = decode_value(value)?;
     let right = given
         .iter()
         .zip(blanks)
@@ -95,15 +107,15 @@ fn fill_blank(value: &str, blanks: &[Vec<Accepted>], case_sensitive: bool) -> Op
     (given.len() <= blanks.len()).then(|| ratio(right, blanks.len()))
 }
 
-/// The share of right pairs.
-fn matching(
+/// Returns the share of right pairs.
+fn grade_matching(
     value: &str,
-    left: &[Choice],
-    right: &[Choice],
+    left: &[QuestionOption],
+    right: &[QuestionOption],
     answer: &BTreeMap<OptionId, OptionId>,
 ) -> Option<BigRational> {
-    let given: BTreeMap<OptionId, OptionId> = decode(value)?;
-    let (left, right) = (ids(left), ids(right));
+    let given: BTreeMap<OptionId, OptionId> = decode_value(value)?;
+    let (left, right) = (option_ids(left), option_ids(right));
     let known = given
         .iter()
         .all(|(from, to)| left.contains(from) && right.contains(to));
@@ -114,10 +126,14 @@ fn matching(
     known.then(|| ratio(matched, answer.len()))
 }
 
-/// The share of the key's neighboring pairs that stand next to each other, in
-/// that order. A single item has no neighbors: it is right or not.
-fn ordering(value: &str, items: &[Choice], answer: &[OptionId]) -> Option<BigRational> {
-    let given = distinct(value, items)?;
+/// Returns the share of the key's neighboring pairs that are neighbors in the same
+/// order. A single item has no neighbors: it is right or wrong.
+fn grade_ordering(
+    value: &str,
+    items: &[QuestionOption],
+    answer: &[OptionId],
+) -> Option<BigRational> {
+    let given = distinct_ids(value, items)?;
     let neighbors: BTreeMap<&OptionId, &OptionId> =
         given.iter().zip(given.iter().skip(1)).collect();
     let kept = answer
@@ -131,21 +147,21 @@ fn ordering(value: &str, items: &[Choice], answer: &[OptionId]) -> Option<BigRat
     })
 }
 
-/// (Regions hit - points that hit none) / regions, not under 0.
-fn hotspot(value: &str, regions: &[Region]) -> Option<BigRational> {
-    let given: Vec<(f64, f64)> = decode(value)?;
-    Some(ratio(hotspot::hits(&given, regions), regions.len()))
+/// Returns (regions hit - points outside) / regions, at least 0.
+fn grade_hotspot(value: &str, regions: &[HotspotRegion]) -> Option<BigRational> {
+    let given: Vec<(f64, f64)> = decode_value(value)?;
+    Some(ratio(hotspot::count_hits(&given, regions), regions.len()))
 }
 
-/// A stored value as what its type's value should be; none where it is not.
-fn decode<T: DeserializeOwned>(value: &str) -> Option<T> {
+/// Decodes a stored value; `None` if it does not have the question's type.
+fn decode_value<T: DeserializeOwned>(value: &str) -> Option<T> {
     serde_json::from_str(value).ok()
 }
 
-/// A list of ids, none of them twice and all of them `among` these.
-fn distinct(value: &str, among: &[Choice]) -> Option<Vec<OptionId>> {
-    let given: Vec<OptionId> = decode(value)?;
-    let among = ids(among);
+/// Decodes a list of distinct ids, all of them `among` the options.
+fn distinct_ids(value: &str, among: &[QuestionOption]) -> Option<Vec<OptionId>> {
+    let given: Vec<OptionId> = decode_value(value)?;
+    let among = option_ids(among);
     let mut seen = BTreeSet::new();
     given
         .iter()
@@ -153,7 +169,7 @@ fn distinct(value: &str, among: &[Choice]) -> Option<Vec<OptionId>> {
         .then_some(given.clone())
 }
 
-fn ids(choices: &[Choice]) -> BTreeSet<&OptionId> {
+fn option_ids(choices: &[QuestionOption]) -> BTreeSet<&OptionId> {
     choices.iter().map(|choice| &choice.id).collect()
 }
 

@@ -1,95 +1,95 @@
-//! The result as people and programs see it, numbers as JSON numbers.
+//! The result for people and programs, with numbers as JSON numbers.
 
 use rust_decimal::Decimal;
 use serde::Serialize;
 use serde_json::{Number, Value, json};
 
-use super::Totals;
+use super::ScoreTotals;
 use crate::domain::{
-    attempt::Status,
-    exam::{Accepted, Body, Exam, Region},
+    attempt::LifecycleStatus,
+    exam::{AcceptedAnswer, Exam, HotspotRegion, QuestionBody},
     id::{AttemptId, QuestionId},
 };
 
-/// An attempt's result.
+/// The result of an attempt.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct ResultView {
-    /// The attempt's id.
+pub struct AttemptResult {
+    /// Id of the attempt.
     pub attempt: String,
-    /// Where the attempt stands.
-    pub status: Status,
-    /// So far, while a person has to mark.
+    /// Status of the attempt.
+    pub status: LifecycleStatus,
+    /// Points; a partial sum while a mark is pending.
     pub score: Number,
-    /// The most that can be reached.
+    /// Sum of the questions' points.
     pub max_score: Number,
-    /// 0 to 100.
+    /// Score in percent, 0 to 100.
     pub percentage: Number,
-    /// None while a person has to mark.
+    /// `None` while a mark is pending.
     pub passed: Option<bool>,
-    /// None while a person has to mark.
+    /// `None` while a mark is pending.
     pub grade: Option<String>,
-    /// Whether it was handed in late.
+    /// True if it was handed in late.
     pub late: bool,
-    /// Points that the late penalty took.
+    /// Points lost by the late penalty.
     pub penalty: Number,
-    /// Whether a person has to mark something.
+    /// True if a person has to mark an answer.
     pub needs_marking: bool,
     /// All questions, in the exam's order.
-    pub questions: Vec<QuestionResult>,
+    pub questions: Vec<GradedQuestion>,
 }
 
-/// One question of a result.
+/// A question of a result.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct QuestionResult {
-    /// Which question.
+pub struct GradedQuestion {
+    /// Id of the question.
     pub q: QuestionId,
-    /// The most that can be earned.
+    /// Points of the question.
     pub points: Number,
-    /// What was earned; none while a person has to mark it.
+    /// Points earned; `None` while a person has to mark the answer.
     pub score: Option<Number>,
-    /// The answer; null where unanswered.
+    /// The answer; null if there is none.
     pub value: Value,
-    /// The right answer in the exam file's shape, only where it may be seen.
+    /// The right answer in the form of the exam file, if it may be shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answer: Option<Value>,
-    /// The author's explanation, only where the right answer may be seen.
+    /// The author's explanation, if the right answer may be shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub explanation: Option<String>,
 }
 
-/// What a result says of the attempt as a whole.
+/// The part of a result about the whole attempt.
 #[derive(Debug, Clone, Copy)]
-pub struct Head<'a> {
-    /// Which attempt.
+pub struct ResultHeader<'a> {
+    /// Id of the attempt.
     pub attempt: AttemptId,
-    /// Where it stands.
-    pub status: Status,
-    /// Whether it was handed in late.
+    /// Status of the attempt.
+    pub status: LifecycleStatus,
+    /// True if it was handed in late.
     pub late: bool,
-    /// Its sums.
-    pub totals: &'a Totals,
+    /// Sums of its marks.
+    pub totals: &'a ScoreTotals,
 }
 
-/// One answer with its mark, as stored.
+/// A stored answer with its mark.
 #[derive(Debug, Clone, Copy)]
-pub struct Standing<'a> {
-    /// JSON.
+pub struct MarkedAnswer<'a> {
+    /// Value as JSON.
     pub value: &'a str,
-    /// None while a person has to mark it.
+    /// `None` while a person has to mark it.
     pub points_earned: Option<Decimal>,
 }
 
-/// Whether a result shows the right answers.
+/// Visibility of the right answers in a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Key {
-    /// For staff, and for candidates where the exam shows them.
+pub enum KeyVisibility {
+    /// Shown to staff, and to candidates if the exam shows the right answers.
     Shown,
-    /// Nothing of the key is told.
+    /// No part of the key is shown.
     Hidden,
 }
 
-impl Key {
-    /// What a candidate of this exam may see.
+impl KeyVisibility {
+    /// Visibility for a candidate of this exam.
     pub const fn for_candidate(exam: &Exam) -> Self {
         if exam.show_correct_answers {
             Self::Shown
@@ -99,25 +99,25 @@ impl Key {
     }
 }
 
-/// Puts a result together. `standing` gives a question's answer, none where
-/// it is unanswered.
-pub fn result_view<'a>(
+/// Builds a result. `standing` returns a question's answer, `None` for an unanswered
+/// question.
+pub fn build_result<'a>(
     exam: &Exam,
-    head: Head<'_>,
-    standing: impl Fn(&QuestionId) -> Option<Standing<'a>>,
-    key: Key,
-) -> ResultView {
+    head: ResultHeader<'_>,
+    standing: impl Fn(&QuestionId) -> Option<MarkedAnswer<'a>>,
+    key: KeyVisibility,
+) -> AttemptResult {
     let totals = head.totals;
-    let shown = key == Key::Shown;
+    let shown = key == KeyVisibility::Shown;
     let questions = exam
         .questions()
         .map(|question| {
             let standing = standing(&question.id);
             let earned = standing.map_or(Some(Decimal::ZERO), |standing| standing.points_earned);
-            QuestionResult {
+            GradedQuestion {
                 q: question.id.clone(),
-                points: number(question.points),
-                score: earned.map(number),
+                points: json_number(question.points),
+                score: earned.map(json_number),
                 value: standing.map_or(Value::Null, |standing| {
                     serde_json::from_str(standing.value).unwrap_or_default()
                 }),
@@ -126,61 +126,67 @@ pub fn result_view<'a>(
             }
         })
         .collect();
-    ResultView {
+    AttemptResult {
         attempt: head.attempt.to_string(),
         status: head.status,
-        score: number(totals.score),
-        max_score: number(totals.max_score),
-        percentage: number(totals.percentage),
+        score: json_number(totals.score),
+        max_score: json_number(totals.max_score),
+        percentage: json_number(totals.percentage),
         passed: totals.passed,
         grade: totals.grade.clone(),
         late: head.late,
-        penalty: number(totals.penalty),
+        penalty: json_number(totals.penalty),
         needs_marking: totals.needs_marking,
         questions,
     }
 }
 
-/// A key in the exam file's shape.
-fn right_answer(body: &Body) -> Value {
+/// Returns the answer key in the form of the exam file.
+fn right_answer(body: &QuestionBody) -> Value {
     match body {
-        Body::SingleChoice { answer, .. } => json!(answer),
-        Body::MultipleChoice { answer, .. } | Body::Ordering { answer, .. } => json!(answer),
-        Body::TrueFalse { answer } => json!(answer),
-        Body::FillBlank { blanks, .. } => blanks.iter().map(|blank| accepted(blank)).collect(),
-        Body::ShortAnswer {
+        QuestionBody::SingleChoice { answer, .. } => json!(answer),
+        QuestionBody::MultipleChoice { answer, .. } | QuestionBody::Ordering { answer, .. } => {
+            json!(answer)
+        }
+        QuestionBody::TrueFalse { answer } => json!(answer),
+        QuestionBody::FillBlank { blanks, .. } => {
+            blanks.iter().map(|blank| accepted_json(blank)).collect()
+        }
+        QuestionBody::ShortAnswer {
             accepted: Some(answers),
             ..
-        } => accepted(answers),
-        Body::Matching { answer, .. } => json!(answer),
-        Body::Hotspot { answer, .. } => answer.iter().map(region).collect(),
-        Body::ShortAnswer { accepted: None, .. } | Body::Essay { .. } | Body::Coding { .. } => {
-            Value::Null
-        }
+        } => accepted_json(answers),
+        QuestionBody::Matching { answer, .. } => json!(answer),
+        QuestionBody::Hotspot { answer, .. } => answer.iter().map(region_json).collect(),
+        QuestionBody::ShortAnswer { accepted: None, .. }
+        | QuestionBody::Essay { .. }
+        | QuestionBody::Coding { .. } => Value::Null,
     }
 }
 
-fn accepted(answers: &[Accepted]) -> Value {
-    let shape = |accepted: &Accepted| match accepted {
-        Accepted::Text(text) => json!(text),
-        Accepted::Number {
+fn accepted_json(answers: &[AcceptedAnswer]) -> Value {
+    let shape = |accepted: &AcceptedAnswer| match accepted {
+        AcceptedAnswer::Text(text) => json!(text),
+        AcceptedAnswer::Number {
             number: right,
             tolerance,
-        } => json!({"number": number(*right), "tolerance": number(*tolerance)}),
+        } => json!({"number": json_number(*right), "tolerance": json_number(*tolerance)}),
     };
     answers.iter().map(shape).collect()
 }
 
-fn region(region: &Region) -> Value {
+fn region_json(region: &HotspotRegion) -> Value {
     match region {
-        Region::Rect { x1, y1, x2, y2 } => json!({"shape": "rect", "coords": [x1, y1, x2, y2]}),
-        Region::Circle { cx, cy, r } => json!({"shape": "circle", "coords": [cx, cy, r]}),
-        Region::Polygon { points } => json!({"shape": "polygon", "coords": points}),
+        HotspotRegion::Rect { x1, y1, x2, y2 } => {
+            json!({"shape": "rect", "coords": [x1, y1, x2, y2]})
+        }
+        HotspotRegion::Circle { cx, cy, r } => json!({"shape": "circle", "coords": [cx, cy, r]}),
+        HotspotRegion::Polygon { points } => json!({"shape": "polygon", "coords": points}),
     }
 }
 
-/// A decimal as JSON has it, without trailing zeros: `2`, not `2.00`.
-fn number(decimal: Decimal) -> Number {
+/// Returns a decimal as a JSON number, without trailing zeros: `2`, not `2.00`.
+fn json_number(decimal: Decimal) -> Number {
     let text = decimal.normalize().to_string();
     text.parse().expect("a decimal's text is a JSON number")
 }

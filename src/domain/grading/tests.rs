@@ -11,37 +11,40 @@ use rust_decimal::Decimal;
 
 use super::*;
 use crate::domain::{
-    exam::{Accepted, Body, Choice, ExamKind, Proctoring, Question, Section, SessionPolicy},
+    exam::{
+        AcceptedAnswer, ExamKind, ProctoringPolicy, Question, QuestionBody, QuestionOption,
+        Section, SessionPolicy,
+    },
     id::{OptionId, SectionId},
 };
 
-fn decimal(text: &str) -> Decimal {
+fn parse_decimal(text: &str) -> Decimal {
     text.parse().unwrap()
 }
 
 /// Ids from words: `"a b c"`.
-fn ids(words: &str) -> Vec<OptionId> {
+fn parse_ids(words: &str) -> Vec<OptionId> {
     words.split_whitespace().map(OptionId::from).collect()
 }
 
-fn choices(words: &str) -> Vec<Choice> {
-    let choice = |id: OptionId| Choice {
+fn options_of(words: &str) -> Vec<QuestionOption> {
+    let choice = |id: OptionId| QuestionOption {
         text: id.to_string(),
         id,
     };
-    ids(words).into_iter().map(choice).collect()
+    parse_ids(words).into_iter().map(choice).collect()
 }
 
-fn texts(accepted: &[&str]) -> Vec<Accepted> {
-    let text = |text: &&str| Accepted::Text((*text).into());
+fn accepted_texts(accepted: &[&str]) -> Vec<AcceptedAnswer> {
+    let text = |text: &&str| AcceptedAnswer::Text((*text).into());
     accepted.iter().map(text).collect()
 }
 
-fn question(id: &str, points: &str, body: Body) -> Question {
+fn make_question(id: &str, points: &str, body: QuestionBody) -> Question {
     Question {
         id: id.into(),
         content: String::new(),
-        points: decimal(points),
+        points: parse_decimal(points),
         partial_credit: false,
         negative_marking: false,
         explanation: None,
@@ -49,70 +52,70 @@ fn question(id: &str, points: &str, body: Body) -> Question {
     }
 }
 
-fn partial(question: Question) -> Question {
+fn with_partial_credit(question: Question) -> Question {
     Question {
         partial_credit: true,
         ..question
     }
 }
 
-fn negative(question: Question) -> Question {
+fn with_negative_marking(question: Question) -> Question {
     Question {
         negative_marking: true,
         ..question
     }
 }
 
-fn single_choice(options: &str, answer: &str) -> Body {
-    Body::SingleChoice {
-        options: choices(options),
+fn single_choice_body(options: &str, answer: &str) -> QuestionBody {
+    QuestionBody::SingleChoice {
+        options: options_of(options),
         answer: answer.into(),
     }
 }
 
-fn multiple_choice(options: &str, answer: &str) -> Body {
-    Body::MultipleChoice {
-        options: choices(options),
-        answer: ids(answer),
+fn multiple_choice_body(options: &str, answer: &str) -> QuestionBody {
+    QuestionBody::MultipleChoice {
+        options: options_of(options),
+        answer: parse_ids(answer),
     }
 }
 
-fn fill_blank(blanks: Vec<Vec<Accepted>>) -> Body {
-    Body::FillBlank {
+fn fill_blank_body(blanks: Vec<Vec<AcceptedAnswer>>) -> QuestionBody {
+    QuestionBody::FillBlank {
         blanks,
         case_sensitive: false,
     }
 }
 
-fn matching(pairs: &str) -> Body {
-    let pairs = ids(pairs);
+fn matching_body(pairs: &str) -> QuestionBody {
+    let pairs = parse_ids(pairs);
     let (left, right): (Vec<_>, Vec<_>) = pairs
         .chunks(2)
         .map(|pair| (pair[0].clone(), pair[1].clone()))
         .unzip();
     let words = |ids: &[OptionId]| {
         let words: Vec<&str> = ids.iter().map(OptionId::as_str).collect();
-        choices(&words.join(" "))
+        options_of(&words.join(" "))
     };
-    Body::Matching {
+    QuestionBody::Matching {
         right: words(&right),
         left: words(&left),
         answer: left.into_iter().zip(right).collect(),
     }
 }
 
-fn ordering(answer: &str) -> Body {
-    Body::Ordering {
-        items: choices(answer),
-        answer: ids(answer),
+fn ordering_body(answer: &str) -> QuestionBody {
+    QuestionBody::Ordering {
+        items: options_of(answer),
+        answer: parse_ids(answer),
     }
 }
 
-fn essay() -> Body {
-    Body::Essay { rubric: None }
+fn essay_body() -> QuestionBody {
+    QuestionBody::Essay { rubric: None }
 }
 
-fn exam(questions: Vec<Question>) -> Exam {
+fn exam_of(questions: Vec<Question>) -> Exam {
     let section = Section {
         id: SectionId::from("s1"),
         title: String::new(),
@@ -133,13 +136,13 @@ fn exam(questions: Vec<Question>) -> Exam {
         instructions: String::new(),
         kind: ExamKind::Quiz,
         duration: Duration::from_hours(1),
-        passing_score: decimal("60"),
+        passing_score: parse_decimal("60"),
         max_attempts: 1,
         available_from: None,
         available_until: None,
         lobby: Duration::ZERO,
         grace_period: Duration::ZERO,
-        late_submission_penalty: decimal("0.10"),
+        late_submission_penalty: parse_decimal("0.10"),
         full_duration_after_close: false,
         shuffle_questions: false,
         shuffle_options: false,
@@ -151,12 +154,12 @@ fn exam(questions: Vec<Question>) -> Exam {
         session_policy: SessionPolicy::Takeover,
         compensate_up_to: None,
         grade_scale: scale
-            .map(|(bound, letter)| (decimal(bound), letter.into()))
+            .map(|(bound, letter)| (parse_decimal(bound), letter.into()))
             .into(),
-        proctoring: Proctoring {
+        proctoring: ProctoringPolicy {
             enabled: false,
             heartbeat: Duration::from_secs(10),
-            keep: None,
+            retention: None,
             rules: Vec::new(),
         },
         sections: vec![section],
@@ -164,22 +167,22 @@ fn exam(questions: Vec<Question>) -> Exam {
 }
 
 /// Grades answers given as `[(question, value)]`.
-fn grade(exam: &Exam, answers: &[(&str, &str)], late: bool) -> Grading {
+fn grade_answers(exam: &Exam, answers: &[(&str, &str)], late: bool) -> AttemptGrades {
     let answers: BTreeMap<&str, &str> = answers.iter().copied().collect();
     grade_attempt(exam, |id| answers.get(id.as_str()).copied(), late)
 }
 
-/// A mark as it is shown; `?` where a person has to mark.
-fn shown(question: &Question, value: &str) -> String {
+/// A mark as displayed; `?` if a person has to mark.
+fn shown_mark(question: &Question, value: &str) -> String {
     let mark = grade_question(question, Some(value));
-    mark.points()
+    mark.rounded_points()
         .map_or_else(|| "?".into(), |points| points.normalize().to_string())
 }
 
-/// Each line: a value, and what it earns.
+/// Checks a table of values and the points that they earn.
 #[track_caller]
-fn check(question: &Question, table: &[(&str, &str)]) {
+fn check_marks(question: &Question, table: &[(&str, &str)]) {
     for (value, points) in table {
-        assert_eq!(shown(question, value), *points, "for {value}");
+        assert_eq!(shown_mark(question, value), *points, "for {value}");
     }
 }

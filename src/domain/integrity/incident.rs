@@ -1,102 +1,102 @@
-//! Incidents: what a person should look at, grouped by kind.
+//! Incidents: integrity events that a person should review, grouped by kind.
 
 use serde::{Deserialize, Serialize};
 
-use super::Integrity;
+use super::IntegrityState;
 use crate::domain::{
-    exam::{Consequence, Severity},
+    exam::{EventSeverity, RuleConsequence},
     time::Timestamp,
 };
 
-/// The most incidents that an attempt keeps. One is opened only while none of
-/// its kind is open, so more than this takes a person who closes hundreds.
+/// The most incidents that an attempt keeps. A kind has one open incident at most,
+/// so only a person who closes hundreds can exceed this.
 const INCIDENTS_MAX: usize = 500;
 
-/// Something that a person should look at. While it is open, every further
-/// event of its kind is a part of it.
+/// A matter that a person should review. While it is open, all further events of
+/// its kind belong to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Incident {
     /// Unique within the attempt.
     pub id: String,
-    /// The kind of event that led to it.
+    /// Kind of the event that opened it.
     pub kind: String,
-    /// The worst so far.
-    pub severity: Severity,
-    /// When it was opened.
+    /// The highest severity so far.
+    pub severity: EventSeverity,
+    /// Time of the first event.
     pub opened_at: Timestamp,
-    /// Its newest event.
+    /// Time of the newest event.
     pub last_at: Timestamp,
-    /// How many events it stands for.
+    /// Number of its events.
     pub events: u32,
-    /// The gravest that followed.
-    pub then: Consequence,
-    /// What the person who opened it wrote.
+    /// The gravest consequence so far.
+    pub then: RuleConsequence,
+    /// Note of the person who opened it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
-    /// Who opened it by hand; none: a rule did.
+    /// The person who opened it by hand; `None` if a rule did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub opened_by: Option<String>,
-    /// Who looks after it.
+    /// The person to whom it is assigned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assigned_to: Option<String>,
-    /// How it ended.
+    /// Verdict, if it is closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub closed: Option<Closed>,
+    pub closed: Option<IncidentClosure>,
 }
 
-/// How an incident ended.
+/// The verdict on an incident.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Closed {
-    /// When.
+pub struct IncidentClosure {
+    /// Time of the verdict.
     pub at: Timestamp,
-    /// The person.
+    /// Id of the person who closed it.
     pub by: String,
-    /// What the person found, such as `confirmed` or `dismissed`.
+    /// Finding, such as `confirmed` or `dismissed`.
     pub verdict: String,
-    /// More about it.
+    /// Remarks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }
 
-/// The verdict that takes an incident's part out of the risk.
+/// The verdict that removes an incident's share from the risk.
 pub const DISMISSED: &str = "dismissed";
 
-/// The verdict that an attempt is not cleared of.
+/// The verdict after which an attempt is not clear.
 const CONFIRMED: &str = "confirmed";
 
 impl Incident {
-    /// Whether it still waits for a person.
+    /// Returns true if it still waits for a person.
     pub const fn is_open(&self) -> bool {
         self.closed.is_none()
     }
 }
 
-/// What opens an incident, or adds to the open one of its kind.
+/// Cause that opens an incident, or adds to the open one of its kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Raised {
-    /// The kind of event.
+pub struct IncidentTrigger {
+    /// Kind of the event.
     pub kind: String,
-    /// How bad.
-    pub severity: Severity,
-    /// When.
+    /// Severity of the event.
+    pub severity: EventSeverity,
+    /// Time of the event.
     pub at: Timestamp,
-    /// Events that led to it, where it is opened.
+    /// Number of events that caused it, if it opens an incident.
     pub events: u32,
-    /// What follows.
-    pub then: Consequence,
-    /// What the person who opened it wrote.
+    /// Consequence for the candidate.
+    pub then: RuleConsequence,
+    /// Note of the person who opened it.
     pub note: Option<String>,
-    /// Who opened it by hand.
+    /// The person who opened it by hand.
     pub by: Option<String>,
 }
 
-impl Integrity {
+impl IntegrityState {
     /// All incidents, oldest first.
     pub fn incidents(&self) -> &[Incident] {
         &self.incidents
     }
 
-    /// Whether no incident waits for a person, and none was confirmed by one.
+    /// Returns true if all incidents are closed, and none was confirmed.
     pub fn is_clear(&self) -> bool {
         self.incidents.iter().all(|incident| {
             let closed = incident.closed.as_ref();
@@ -104,19 +104,19 @@ impl Integrity {
         })
     }
 
-    /// The incident of this id.
+    /// Returns the incident with this id.
     pub fn incident(&self, id: &str) -> Option<&Incident> {
         self.incidents.iter().find(|incident| incident.id == id)
     }
 
-    /// The incident of a kind that is open.
+    /// Returns the open incident of a kind.
     pub(super) fn open_incident(&mut self, kind: &str) -> Option<&mut Incident> {
         let mut open = self.incidents.iter_mut().rev();
         open.find(|incident| incident.kind == kind && incident.is_open())
     }
 
-    /// Opens an incident, or makes the open one of the kind graver.
-    pub(in crate::domain) fn raise(&mut self, id: String, raised: &Raised) {
+    /// Opens an incident, or makes the open one of its kind more severe.
+    pub(in crate::domain) fn raise_incident(&mut self, id: String, raised: &IncidentTrigger) {
         if let Some(open) = self.open_incident(&raised.kind) {
             open.severity = open.severity.max(raised.severity);
             open.then = open.then.max(raised.then);
@@ -144,8 +144,8 @@ impl Integrity {
         });
     }
 
-    /// Closes an incident. What turned out to be nothing is taken out of the risk.
-    pub(in crate::domain) fn close(&mut self, id: &str, closed: &Closed) {
+    /// Closes an incident. A dismissed one no longer counts in the risk.
+    pub(in crate::domain) fn close_incident(&mut self, id: &str, closed: &IncidentClosure) {
         let Some(incident) = self.incidents.iter_mut().find(|incident| incident.id == id) else {
             return;
         };
@@ -155,8 +155,8 @@ impl Integrity {
         }
     }
 
-    /// Gives an incident to somebody, or to nobody.
-    pub(in crate::domain) fn assign(&mut self, id: &str, to: Option<&str>) {
+    /// Assigns an incident to a person, or removes the assignment.
+    pub(in crate::domain) fn assign_incident(&mut self, id: &str, to: Option<&str>) {
         if let Some(incident) = self.incidents.iter_mut().find(|incident| incident.id == id) {
             incident.assigned_to = to.map(str::to_owned);
         }

@@ -1,49 +1,48 @@
-//! One candidate's order of a paper.
+//! A candidate's order of a paper.
 
 use serde::Serialize;
 
-use super::draw::{Draw, document_order, key_order, movable};
+use super::draw::{DrawStream, arrangeable, document_order, key_order};
 use crate::domain::{
-    exam::{Body, Exam, Question},
+    exam::{Exam, Question, QuestionBody},
     id::{OptionId, QuestionId, SectionId},
 };
 
 /// A candidate's order of sections, questions and options: `welcome.paper.order`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
-pub struct Order {
-    /// In the exam's order.
-    pub sections: Vec<SectionOrder>,
+pub struct PaperOrder {
+    /// The sections, in the exam's order.
+    pub sections: Vec<OrderedSection>,
 }
 
 /// The order within a section.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct SectionOrder {
-    /// Which section.
+pub struct OrderedSection {
+    /// Id of the section.
     pub section: SectionId,
-    /// Its questions.
-    pub questions: Vec<QuestionOrder>,
+    /// Its questions, in the candidate's order.
+    pub questions: Vec<OrderedQuestion>,
 }
 
 /// The order within a question.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct QuestionOrder {
-    /// Which question.
+pub struct OrderedQuestion {
+    /// Id of the question.
     pub q: QuestionId,
-    /// Options, items or right sides; none where the type has none.
+    /// Options, items or right sides; empty if the type has none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub options: Vec<OptionId>,
 }
 
-/// Draws the order that belongs to a seed. The same exam version and seed give
-/// the same order for good: see [`draw`](super::draw).
+/// Draws the order for a seed. The same exam version and seed always give the same
+/// order: see [`draw`](super::draw).
 ///
-/// One stream is read in the exam's order: for each section its questions are
-/// shuffled, then, question by question as the file has them, their options.
-/// Items and right sides never come out in the key's order, whether the exam
-/// shuffles or not.
-pub fn order_for(exam: &Exam, seed: u64) -> Order {
-    let mut draw = Draw::from_label(&[b"invigil paper order v1", &seed.to_le_bytes()]);
+/// A single stream is read in the exam's order: for each section, its questions are
+/// shuffled, then the options of its questions in the order of the file. Items and
+/// right sides never have the order of the key, even if the exam does not shuffle.
+pub fn draw_order(exam: &Exam, seed: u64) -> PaperOrder {
+    let mut draw = DrawStream::from_label(&[b"invigil paper order v1", &seed.to_le_bytes()]);
     let sections = exam
         .sections
         .iter()
@@ -52,17 +51,17 @@ pub fn order_for(exam: &Exam, seed: u64) -> Order {
             if exam.shuffle_questions {
                 draw.shuffle(&mut places);
             }
-            let mut questions: Vec<Option<QuestionOrder>> = section
+            let mut questions: Vec<Option<OrderedQuestion>> = section
                 .questions
                 .iter()
                 .map(|question| {
-                    Some(QuestionOrder {
+                    Some(OrderedQuestion {
                         q: question.id.clone(),
-                        options: options_for(exam, question, &mut draw),
+                        options: draw_options(exam, question, &mut draw),
                     })
                 })
                 .collect();
-            SectionOrder {
+            OrderedSection {
                 section: section.id.clone(),
                 questions: places
                     .into_iter()
@@ -71,18 +70,21 @@ pub fn order_for(exam: &Exam, seed: u64) -> Order {
             }
         })
         .collect();
-    Order { sections }
+    PaperOrder { sections }
 }
 
-fn options_for(exam: &Exam, question: &Question, draw: &mut Draw) -> Vec<OptionId> {
-    let keyed = matches!(question.body, Body::Matching { .. } | Body::Ordering { .. });
+fn draw_options(exam: &Exam, question: &Question, draw: &mut DrawStream) -> Vec<OptionId> {
+    let keyed = matches!(
+        question.body,
+        QuestionBody::Matching { .. } | QuestionBody::Ordering { .. }
+    );
     if keyed && !exam.shuffle_options {
         return document_order(&exam.code, question)
             .into_iter()
             .map(|choice| choice.id.clone())
             .collect();
     }
-    let mut ids: Vec<OptionId> = movable(&question.body)
+    let mut ids: Vec<OptionId> = arrangeable(&question.body)
         .iter()
         .map(|choice| choice.id.clone())
         .collect();

@@ -1,14 +1,14 @@
-//! The paper before the exam opens: AES-256-GCM, the key held back.
+//! Encryption of the paper before the exam opens, with AES-256-GCM.
 //!
-//! Candidates in the lobby fetch the sealed document; at the opening second one
-//! small frame with the key opens it. Key and nonce are derived from a secret of
-//! the server, the exam's code and the paper's version, so that every node and
-//! every restart makes the same sealed document, and none has to keep a key.
+//! Candidates in the lobby fetch the sealed document; at the opening, one small
+//! frame delivers the key. Key and nonce are derived from a secret of the server,
+//! the exam's code and the paper's version, so that every node produces the same
+//! sealed document, also after a restart, and no node has to store a key.
 //!
-//! A nonce must never serve two plaintexts under one key. Here the version is
-//! the hash of the plaintext: another plaintext is another version, which gives
-//! another key. A key therefore encrypts one plaintext only; sealing it again
-//! repeats the same bytes, which tells nobody anything.
+//! A nonce must never be used for two plaintexts under one key. The version is the
+//! hash of the plaintext, so another plaintext has another version and another key.
+//! A key therefore encrypts only one plaintext; sealing it again repeats the same
+//! bytes, which reveals nothing.
 
 use aes_gcm::{Aes256Gcm, Key, KeyInit, Nonce, aead::Aead};
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -19,7 +19,7 @@ use sha2::Sha256;
 use super::Paper;
 use crate::domain::id::ExamCode;
 
-/// The algorithm's name on the wire.
+/// Name of the algorithm on the wire.
 pub const ALGORITHM: &str = "A256GCM";
 
 /// An encrypted plaintext, ready for JSON.
@@ -34,7 +34,7 @@ pub struct SealedParts {
 }
 
 /// Encrypts the JSON of a paper's sections.
-pub fn seal(sections_json: &[u8], key: &[u8; 32], nonce: [u8; 12]) -> SealedParts {
+pub fn seal_sections(sections_json: &[u8], key: &[u8; 32], nonce: [u8; 12]) -> SealedParts {
     let cipher = Aes256Gcm::new(Key::<Aes256Gcm>::from_slice(key));
     let data = cipher
         .encrypt(Nonce::from_slice(&nonce), sections_json)
@@ -46,9 +46,9 @@ pub fn seal(sections_json: &[u8], key: &[u8; 32], nonce: [u8; 12]) -> SealedPart
     }
 }
 
-/// The sealed document `{version, alg, nonce, data}` of a paper, as JSON.
+/// Returns the sealed document `{version, alg, nonce, data}` of a paper, as JSON.
 pub fn sealed_document(paper: &Paper, server_secret: &[u8; 32], exam: &ExamCode) -> String {
-    let parts = seal(
+    let parts = seal_sections(
         paper.sections_json().as_bytes(),
         &seal_key(server_secret, exam, paper.version()),
         seal_nonce(server_secret, exam, paper.version()),
@@ -59,15 +59,15 @@ pub fn sealed_document(paper: &Paper, server_secret: &[u8; 32], exam: &ExamCode)
     format!(r#"{{"alg":"{alg}","data":"{data}","nonce":"{nonce}","version":"{version}"}}"#)
 }
 
-/// The key of an exam and paper version; `open.key` is its standard base64.
+/// Derives the key of an exam and paper version; `open.key` is its standard base64.
 pub fn seal_key(server_secret: &[u8; 32], exam: &ExamCode, paper_version: &str) -> [u8; 32] {
-    derive(server_secret, b"invigil paper key v1", exam, paper_version)
+    derive_bytes(server_secret, b"invigil paper key v1", exam, paper_version)
 }
 
-/// The nonce of an exam and paper version. Deterministic, and yet never used
-/// twice for two plaintexts: see the module.
+/// Derives the nonce of an exam and paper version. It is deterministic, and still
+/// never used for two plaintexts: see the module.
 pub fn seal_nonce(server_secret: &[u8; 32], exam: &ExamCode, paper_version: &str) -> [u8; 12] {
-    let bytes = derive(
+    let bytes = derive_bytes(
         server_secret,
         b"invigil paper nonce v1",
         exam,
@@ -78,10 +78,10 @@ pub fn seal_nonce(server_secret: &[u8; 32], exam: &ExamCode, paper_version: &str
     nonce
 }
 
-fn derive(secret: &[u8; 32], label: &[u8], exam: &ExamCode, paper_version: &str) -> [u8; 32] {
+fn derive_bytes(secret: &[u8; 32], label: &[u8], exam: &ExamCode, paper_version: &str) -> [u8; 32] {
     let mut mac =
         <Hmac<Sha256> as Mac>::new_from_slice(secret).expect("HMAC takes keys of any length");
-    // Neither a code nor a version holds a zero byte, so the parts cannot run together.
+    // Codes and versions hold no zero byte, so the separation of the parts is unique.
     for part in [label, exam.as_str().as_bytes(), paper_version.as_bytes()] {
         mac.update(part);
         mac.update(&[0]);

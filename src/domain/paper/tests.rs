@@ -16,27 +16,27 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{
-    Order, Paper, SectionOrder,
-    draw::{Draw, key_order, movable},
-    order_for,
-    seal::{seal, seal_key, seal_nonce, sealed_document},
+    OrderedSection, Paper, PaperOrder,
+    draw::{DrawStream, arrangeable, key_order},
+    draw_order,
+    seal::{seal_key, seal_nonce, seal_sections, sealed_document},
 };
 use crate::domain::{
     exam::{
         Exam,
-        definition::{Format, parse},
-        fixture::{DEMO_QUIZ, demo_all, demo_all_tree, parsed},
+        definition::{FileFormat, parse_exam},
+        fixture::{DEMO_QUIZ, demo_all, demo_all_tree, parse_sample},
     },
     id::OptionId,
 };
 
-fn document(exam: &Exam) -> Value {
-    serde_json::from_str(Paper::of(exam).document()).unwrap()
+fn document_of(exam: &Exam) -> Value {
+    serde_json::from_str(Paper::from_exam(exam).document()).unwrap()
 }
 
 #[test]
 fn the_document_has_what_a_page_needs_and_nothing_else() {
-    let document = document(&demo_all());
+    let document = document_of(&demo_all());
     assert_eq!(document.as_object().unwrap().len(), 2);
     let mut keys: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for section in document["sections"].as_array().unwrap() {
@@ -91,7 +91,11 @@ fn points_and_time_limits_are_plain_numbers() {
     let mut tree = demo_all_tree();
     tree["sections"][0]["questions"][0]["points"] = json!(2.50);
     tree["sections"][0]["time_limit_minutes"] = json!(5);
-    let document = document(&parse(&tree.to_string(), Format::Json).unwrap().exam);
+    let document = document_of(
+        &parse_exam(&tree.to_string(), FileFormat::Json)
+            .unwrap()
+            .exam,
+    );
     assert_eq!(
         document["sections"][0]["questions"][0]["points"],
         json!(2.5)
@@ -101,7 +105,7 @@ fn points_and_time_limits_are_plain_numbers() {
 
 #[test]
 fn no_secret_of_the_exam_is_in_the_document() {
-    // Every text of the key gets a mark of its own, and every rule a value of its own.
+    // Every text of the key gets a unique mark, and every rule a unique value.
     let mut tree = demo_all_tree();
     tree["password"] = "SECRET-password".into();
     let mut marks = 0;
@@ -120,8 +124,10 @@ fn no_secret_of_the_exam_is_in_the_document() {
         }
     }
     assert_eq!(marks, 4);
-    let exam = parse(&tree.to_string(), Format::Json).unwrap().exam;
-    let paper = Paper::of(&exam);
+    let exam = parse_exam(&tree.to_string(), FileFormat::Json)
+        .unwrap()
+        .exam;
+    let paper = Paper::from_exam(&exam);
     for secret in [
         "SECRET",
         "987654321",
@@ -141,7 +147,7 @@ fn no_secret_of_the_exam_is_in_the_document() {
 #[test]
 fn the_document_depends_on_no_key() {
     let exam = demo_all();
-    let before = document(&exam);
+    let before = document_of(&exam);
     let mut tree = demo_all_tree();
     for (section, question, answer) in [
         (0, 0, json!("a")),
@@ -157,14 +163,16 @@ fn the_document_depends_on_no_key() {
     ] {
         tree["sections"][section]["questions"][question]["answer"] = answer;
     }
-    let other = parse(&tree.to_string(), Format::Json).unwrap().exam;
+    let other = parse_exam(&tree.to_string(), FileFormat::Json)
+        .unwrap()
+        .exam;
     assert_ne!(other.version, exam.version);
-    assert_eq!(document(&other), before);
+    assert_eq!(document_of(&other), before);
 }
 
 #[test]
 fn the_version_is_the_hash_of_the_sections() {
-    let paper = Paper::of(&demo_all());
+    let paper = Paper::from_exam(&demo_all());
     let whole: Value = serde_json::from_str(paper.document()).unwrap();
     let sections: Value = serde_json::from_str(paper.sections_json()).unwrap();
     assert_eq!(whole["sections"], sections);
@@ -172,12 +180,12 @@ fn the_version_is_the_hash_of_the_sections() {
     assert_eq!(sections.to_string(), paper.sections_json(), "canonical");
     let mut exam = demo_all();
     exam.title = "Another title".to_owned();
-    assert_eq!(Paper::of(&exam).version(), paper.version());
+    assert_eq!(Paper::from_exam(&exam).version(), paper.version());
     exam.sections[0].questions[0].content.push('!');
-    assert_ne!(Paper::of(&exam).version(), paper.version());
+    assert_ne!(Paper::from_exam(&exam).version(), paper.version());
 }
 
-/// Whether ids stand in the order of a key of two or more.
+/// Returns true if ids have the order of a key of two or more.
 fn shows_key(ids: &[OptionId], key: &[OptionId]) -> bool {
     let shown: Vec<&OptionId> = ids.iter().filter(|id| key.contains(id)).collect();
     key.len() >= 2 && shown == key.iter().collect::<Vec<_>>()
@@ -189,7 +197,7 @@ fn items_and_right_sides_never_stand_in_the_key_s_order_in_the_document() {
     for name in 0..200 {
         let mut exam = demo_all();
         exam.code = format!("E{name}").into();
-        let document = document(&exam);
+        let document = document_of(&exam);
         for (question, list) in [(0, "right"), (1, "items")] {
             let public = &document["sections"][2]["questions"][question];
             let ids: Vec<OptionId> = public[list]
@@ -199,7 +207,7 @@ fn items_and_right_sides_never_stand_in_the_key_s_order_in_the_document() {
                 .map(|choice| choice["id"].as_str().unwrap().into())
                 .collect();
             let body = &exam.sections[2].questions[question].body;
-            assert_eq!(ids.len(), movable(body).len());
+            assert_eq!(ids.len(), arrangeable(body).len());
             assert!(!shows_key(&ids, &key_order(body)), "{ids:?}");
             seen.insert(ids);
         }
@@ -213,7 +221,7 @@ fn an_order_has_the_form_of_the_protocol() {
     let mut exam = demo_all();
     exam.sections.truncate(1);
     exam.shuffle_options = false;
-    let order = serde_json::to_value(order_for(&exam, 0)).unwrap();
+    let order = serde_json::to_value(draw_order(&exam, 0)).unwrap();
     let expected = json!([{"section": "choose", "questions": [
         {"q": "q1", "options": ["a", "b", "c", "d"]},
         {"q": "q2", "options": ["a", "b", "c", "d", "e"]},
@@ -222,9 +230,9 @@ fn an_order_has_the_form_of_the_protocol() {
     assert_eq!(order, expected);
 }
 
-/// One line a section: `s1: q1 q2(b a)`.
-fn compact(order: &Order) -> String {
-    let section = |section: &SectionOrder| {
+/// A line for each section: `s1: q1 q2(b a)`.
+fn compact_order(order: &PaperOrder) -> String {
+    let section = |section: &OrderedSection| {
         let mut line = format!("{}:", section.section);
         for question in &section.questions {
             let options: Vec<&str> = question.options.iter().map(OptionId::as_str).collect();
@@ -244,14 +252,17 @@ fn orders_of_known_seeds_stay_the_same_for_good() {
     expect![[r#"
         s1: u1 u3(au ly nm um mm) u2(b a d c)
         s2: m2(a d c b) m1"#]]
-    .assert_eq(&compact(&order_for(&parsed(DEMO_QUIZ).exam, 20_261_123)));
+    .assert_eq(&compact_order(&draw_order(
+        &parse_sample(DEMO_QUIZ).exam,
+        20_261_123,
+    )));
     expect![[r#"
         choose: q1(a c b d) q2(c a e b d) q3
         write: q4 q5 q6 q7
         arrange: q8(osl nbo hel lim) q9(x w y z) q10"#]]
-    .assert_eq(&compact(&order_for(&demo_all(), 0)));
+    .assert_eq(&compact_order(&draw_order(&demo_all(), 0)));
     let mut list: Vec<u32> = (0..20).collect();
-    Draw::from_label(&[b"test"]).shuffle(&mut list);
+    DrawStream::from_label(&[b"test"]).shuffle(&mut list);
     expect!["[9, 4, 7, 13, 10, 5, 1, 11, 8, 19, 0, 17, 15, 2, 18, 14, 3, 6, 12, 16]"]
         .assert_eq(&format!("{list:?}"));
 }
@@ -260,15 +271,15 @@ fn orders_of_known_seeds_stay_the_same_for_good() {
 fn an_exam_that_does_not_shuffle_keeps_its_order_except_the_key_s() {
     let mut exam = demo_all();
     exam.shuffle_options = false;
-    let order = order_for(&exam, 1);
-    assert_eq!(order, order_for(&exam, 2));
-    let document = document(&exam);
+    let order = draw_order(&exam, 1);
+    assert_eq!(order, draw_order(&exam, 2));
+    let document = document_of(&exam);
     let all = order.sections.iter().zip(&exam.sections);
     for (drawn, section) in all {
         for (drawn, question) in drawn.questions.iter().zip(&section.questions) {
             assert_eq!(drawn.q, question.id);
             let key = key_order(&question.body);
-            let plain: Vec<_> = movable(&question.body)
+            let plain: Vec<_> = arrangeable(&question.body)
                 .iter()
                 .map(|it| it.id.clone())
                 .collect();
@@ -299,7 +310,7 @@ fn every_place_is_as_likely_as_any_other() {
     let mut counts = [[0_u32; 5]; 5];
     for seed in 0..5_000_u64 {
         let mut list = [0, 1, 2, 3, 4];
-        Draw::from_label(&[&seed.to_le_bytes()]).shuffle(&mut list);
+        DrawStream::from_label(&[&seed.to_le_bytes()]).shuffle(&mut list);
         for (place, item) in list.into_iter().enumerate() {
             counts[item][place] += 1;
         }
@@ -314,8 +325,8 @@ fn every_place_is_as_likely_as_any_other() {
     );
 }
 
-/// Asserts that an order is the exam again, each part in some order.
-fn assert_permutation(exam: &Exam, order: &Order) {
+/// Asserts that an order has all parts of the exam, each once.
+fn assert_permutation(exam: &Exam, order: &PaperOrder) {
     assert_eq!(order.sections.len(), exam.sections.len());
     for (drawn, section) in order.sections.iter().zip(&exam.sections) {
         assert_eq!(drawn.section, section.id);
@@ -326,7 +337,10 @@ fn assert_permutation(exam: &Exam, order: &Order) {
                 .iter()
                 .find(|it| it.q == question.id)
                 .unwrap();
-            let mut ids: Vec<_> = movable(&question.body).iter().map(|it| &it.id).collect();
+            let mut ids: Vec<_> = arrangeable(&question.body)
+                .iter()
+                .map(|it| &it.id)
+                .collect();
             let mut options: Vec<_> = drawn.options.iter().collect();
             assert!(!shows_key(&drawn.options, &key_order(&question.body)));
             ids.sort();
@@ -346,11 +360,11 @@ fn papers_of_public_question_sets_hold_every_question() {
     for entry in entries {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|it| it == "json") {
-            let exam = parse(&fs::read_to_string(path).unwrap(), Format::Json)
+            let exam = parse_exam(&fs::read_to_string(path).unwrap(), FileFormat::Json)
                 .unwrap()
                 .exam;
-            assert_permutation(&exam, &order_for(&exam, 7));
-            let paper = Paper::of(&exam);
+            assert_permutation(&exam, &draw_order(&exam, 7));
+            let paper = Paper::from_exam(&exam);
             assert!(!paper.document().contains("\"answer\""));
         }
     }
@@ -358,7 +372,7 @@ fn papers_of_public_question_sets_hold_every_question() {
 
 #[test]
 fn a_sealed_paper_opens_with_its_key_alone() {
-    let paper = Paper::of(&demo_all());
+    let paper = Paper::from_exam(&demo_all());
     let code = "DEMO-ALL".into();
     let sealed: Value = serde_json::from_str(&sealed_document(&paper, &[7; 32], &code)).unwrap();
     assert_eq!(sealed["version"], paper.version());
@@ -388,7 +402,7 @@ fn keys_belong_to_one_exam_and_paper_version() {
 #[test]
 fn sealing_is_aes_256_gcm_with_the_tag_at_the_end() {
     // Test case 14 of the GCM specification: key, nonce and plaintext all zero.
-    let parts = seal(&[0; 16], &[0; 32], [0; 12]);
+    let parts = seal_sections(&[0; 16], &[0; 32], [0; 12]);
     let data = STANDARD.decode(&parts.data).unwrap();
     let expected = [
         0xce, 0xa7, 0x40, 0x3d, 0x4d, 0x60, 0x6b, 0x6e, 0x07, 0x4e, 0xc5, 0xd3, 0xba, 0xf3, 0x9d,
@@ -402,9 +416,9 @@ fn sealing_is_aes_256_gcm_with_the_tag_at_the_end() {
 proptest! {
     #[test]
     fn every_order_is_a_permutation_and_repeats(seed in any::<u64>(), quiz in any::<bool>()) {
-        let exam = if quiz { parsed(DEMO_QUIZ).exam } else { demo_all() };
-        let order = order_for(&exam, seed);
+        let exam = if quiz { parse_sample(DEMO_QUIZ).exam } else { demo_all() };
+        let order = draw_order(&exam, seed);
         assert_permutation(&exam, &order);
-        prop_assert_eq!(&order_for(&exam, seed), &order);
+        prop_assert_eq!(&draw_order(&exam, seed), &order);
     }
 }

@@ -1,12 +1,12 @@
-//! A verified receipt in words.
+//! Description of a verified receipt for people.
 
 use chrono::{DateTime, SecondsFormat};
 
-use super::{Engine, STANDARD, Verified};
+use super::{Engine, STANDARD, VerifiedReceipt};
 use crate::domain::{attempt::HandedInBy, time::Timestamp};
 
-/// Says what a genuine receipt vouches for, and how far.
-pub fn describe(verified: &Verified) -> String {
+/// Describes the content of a genuine receipt, and how far its key can be trusted.
+pub fn describe_receipt(verified: &VerifiedReceipt) -> String {
     let content = &verified.content;
     let by = match content.handed_in {
         HandedInBy::Candidate => "by the candidate",
@@ -31,13 +31,13 @@ pub fn describe(verified: &Verified) -> String {
         content.attempt.escape_debug(),
         content.candidate.as_str().escape_debug(),
         content.exam.as_str().escape_debug(),
-        instant(content.submitted_at),
+        format_instant(content.submitted_at),
         STANDARD.encode(verified.key.as_bytes()),
     )
 }
 
-/// RFC 3339; the bare number where no calendar reaches.
-fn instant(at: Timestamp) -> String {
+/// Formats an instant by RFC 3339, or in milliseconds if it is outside the calendar.
+fn format_instant(at: Timestamp) -> String {
     DateTime::from_timestamp_millis(at.as_ms()).map_or_else(
         || format!("{} ms", at.as_ms()),
         |at| at.to_rfc3339_opts(SecondsFormat::Millis, true),

@@ -1,24 +1,24 @@
-//! Whether a receipt is genuine, and if not, why not in one sentence.
+//! Verification of receipts, with the reason of a failure in one sentence.
 
 use ed25519_dalek::PUBLIC_KEY_LENGTH;
 use serde_json::{Value, error::Category};
 
 use super::{
-    ALGORITHM, Content, Digest, Engine, Receipt, STANDARD, Sha256, Signature, VerifyingKey,
-    canonical,
+    ALGORITHM, Digest, Engine, Receipt, ReceiptContent, STANDARD, Sha256, Signature, VerifyingKey,
+    canonical_json,
 };
 
-/// Bytes of a receipt. The largest exam, every answer as long as it may stand
-/// in a receipt, stays under it.
+/// Bytes of a receipt. The receipt of the largest exam with the longest answers is
+/// smaller.
 pub const SIZE_MAX: usize = 16 * 1024 * 1024;
 
-/// Characters of foreign text that a sentence may quote.
+/// Characters of a receipt's text that an error message quotes.
 const QUOTE_LEN_MAX: usize = 100;
 
-/// Why a receipt is not genuine. Each displays as one sentence for people.
+/// The reason for which a receipt is not genuine, displayed as a sentence for people.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the sentences say it")]
-pub enum Fault {
+pub enum ReceiptError {
     #[error("This is no receipt: it is over {SIZE_MAX} bytes long.")]
     TooLarge,
     #[error("This is no receipt: it is not JSON ({0}).")]
@@ -41,89 +41,94 @@ pub enum Fault {
     OtherKey(String),
 }
 
-/// A receipt whose content is what was signed.
+/// A receipt whose signature is valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verified {
-    /// What it says.
-    pub content: Content,
+pub struct VerifiedReceipt {
+    /// The signed content.
+    pub content: ReceiptContent,
     /// The key that signed it.
     pub key: VerifyingKey,
-    /// Whether that is the key that was expected; false where none was.
+    /// True if this is the expected key; false if no key was expected.
     pub key_expected: bool,
 }
 
-/// Checks a receipt. Without an `expected` key it is only known to be signed
+/// Verifies a receipt. Without an `expected` key this proves only that it is signed
 /// with the key that it names.
 ///
 /// # Errors
-/// The first thing that is wrong with it.
-pub fn verify(text: &str, expected: Option<&VerifyingKey>) -> Result<Verified, Fault> {
-    let receipt = read(text)?;
-    let key = parse_key(&receipt.public_key)?;
+/// The first check that fails.
+pub fn verify_receipt(
+    text: &str,
+    expected: Option<&VerifyingKey>,
+) -> Result<VerifiedReceipt, ReceiptError> {
+    let receipt = read_receipt(text)?;
+    let key = parse_public_key(&receipt.public_key)?;
     let signature = STANDARD
         .decode(&receipt.signature)
         .ok()
         .and_then(|bytes| Signature::from_slice(&bytes).ok())
-        .ok_or(Fault::BadSignature)?;
-    let signed = canonical(&receipt.content);
+        .ok_or(ReceiptError::BadSignature)?;
+    let signed = canonical_json(&receipt.content);
     if receipt.sha256 != format!("{:x}", Sha256::digest(&signed)) {
-        return Err(Fault::Changed);
+        return Err(ReceiptError::Changed);
     }
     key.verify_strict(signed.as_bytes(), &signature)
-        .map_err(|_source| Fault::Forged)?;
+        .map_err(|_source| ReceiptError::Forged)?;
     if expected.is_some_and(|expected| *expected != key) {
-        return Err(Fault::OtherKey(receipt.public_key));
+        return Err(ReceiptError::OtherKey(receipt.public_key));
     }
-    Ok(Verified {
+    Ok(VerifiedReceipt {
         content: receipt.content,
         key,
         key_expected: expected.is_some(),
     })
 }
 
-/// Reads a public key as receipts and operators write it: standard base64.
+/// Parses a public key in standard base64.
 ///
 /// # Errors
-/// [`Fault::BadKey`] where it is none.
-pub fn parse_key(base64: &str) -> Result<VerifyingKey, Fault> {
+/// [`ReceiptError::BadKey`] if the text is no key.
+pub fn parse_public_key(base64: &str) -> Result<VerifyingKey, ReceiptError> {
     let bytes = STANDARD.decode(base64).ok();
     bytes
         .and_then(|bytes| <[u8; PUBLIC_KEY_LENGTH]>::try_from(bytes).ok())
         .and_then(|bytes| VerifyingKey::from_bytes(&bytes).ok())
-        .ok_or(Fault::BadKey)
+        .ok_or(ReceiptError::BadKey)
 }
 
-fn read(text: &str) -> Result<Receipt, Fault> {
+fn read_receipt(text: &str) -> Result<Receipt, ReceiptError> {
     if text.len() > SIZE_MAX {
-        return Err(Fault::TooLarge);
+        return Err(ReceiptError::TooLarge);
     }
-    let value: Value = serde_json::from_str(text).map_err(|error| unreadable(&error))?;
-    let named = |value: &Value| value.as_str().map(quote).unwrap_or_default();
+    let value: Value = serde_json::from_str(text).map_err(|error| classify_error(&error))?;
+    let named = |value: &Value| value.as_str().map(quote_text).unwrap_or_default();
     let format = &value["content"]["format"];
     if *format != "invigil-receipt-1" {
-        return Err(Fault::UnknownFormat(named(format)));
+        return Err(ReceiptError::UnknownFormat(named(format)));
     }
     if value["alg"] != ALGORITHM {
-        return Err(Fault::UnknownAlgorithm(named(&value["alg"])));
+        return Err(ReceiptError::UnknownAlgorithm(named(&value["alg"])));
     }
-    let receipt: Receipt = serde_json::from_str(text).map_err(|error| unreadable(&error))?;
-    // Structures may also be read from lists, which no other reader does.
+    let receipt: Receipt = serde_json::from_str(text).map_err(|error| classify_error(&error))?;
+    // Serde also reads structures from lists, which no other reader accepts.
     if serde_json::to_value(&receipt).ok() != Some(value) {
-        return Err(Fault::NotReceipt("a list stands for an object".to_owned()));
+        return Err(ReceiptError::NotReceipt(
+            "a list stands for an object".to_owned(),
+        ));
     }
     Ok(receipt)
 }
 
-fn unreadable(error: &serde_json::Error) -> Fault {
-    let text = quote(&error.to_string());
+fn classify_error(error: &serde_json::Error) -> ReceiptError {
+    let text = quote_text(&error.to_string());
     match error.classify() {
-        Category::Data => Fault::NotReceipt(text),
-        Category::Syntax | Category::Eof | Category::Io => Fault::NotJson(text),
+        Category::Data => ReceiptError::NotReceipt(text),
+        Category::Syntax | Category::Eof | Category::Io => ReceiptError::NotJson(text),
     }
 }
 
-/// Foreign text, short and without control characters.
-fn quote(text: &str) -> String {
+/// Returns the begin of a text, without control characters.
+fn quote_text(text: &str) -> String {
     let printable = text.chars().filter(|char| !char.is_control());
     printable.take(QUOTE_LEN_MAX).collect()
 }

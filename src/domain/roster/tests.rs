@@ -1,26 +1,26 @@
-//! Rosters, right and wrong.
+//! Valid and invalid rosters.
 
 #![expect(clippy::needless_raw_string_hashes, reason = "expect_test writes them")]
 
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
 
-use super::parse;
-use crate::domain::person::{CandidateScope, ExamScope, Role};
+use super::parse_roster;
+use crate::domain::person::{CandidateScope, ExamScope, PersonRole};
 
 const SAMPLE: &str = include_str!("../../../config/samples/roster.csv");
 
-fn check(text: &str, expected: &Expect) {
-    let faults = parse(text).expect_err("this roster is wrong");
+fn check_faults(text: &str, expected: &Expect) {
+    let faults = parse_roster(text).expect_err("this roster is wrong");
     let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
     expected.assert_eq(&lines.join("\n"));
 }
 
 #[test]
 fn the_sample_is_right() {
-    let entries = parse(SAMPLE).unwrap();
-    let roles: Vec<Role> = entries.iter().map(|entry| entry.person.role).collect();
-    for role in Role::ALL {
+    let entries = parse_roster(SAMPLE).unwrap();
+    let roles: Vec<PersonRole> = entries.iter().map(|entry| entry.person.role).collect();
+    for role in PersonRole::ALL {
         assert!(roles.contains(role), "{role:?}");
     }
     let chen = entries
@@ -39,7 +39,7 @@ fn the_sample_is_right() {
 fn columns_may_stand_in_any_order_and_some_may_be_left_out() {
     let text =
         "\u{feff}code, role ,exams,name,id\r\n\r\ns3cret,candidate, A ; B ;,\"Doe, Jane\",7\r\n";
-    let entries = parse(text).unwrap();
+    let entries = parse_roster(text).unwrap();
     let person = &entries[0].person;
     assert_eq!(person.id.as_str(), "7");
     assert_eq!(person.name, "Doe, Jane");
@@ -60,22 +60,22 @@ a,Ada,candidate,x,*, Room 2 ; \u{e9} b;;Room 2
 b,Ben,proctor,x,*,Room 1;{long}
 "
     );
-    check(
+    check_faults(
         &text,
         &expect![[r#"
             line 3: groups: each must have at most 255 characters"#]],
     );
     let text = text.replace(&long, "Room 2");
-    let entries = parse(&text).unwrap();
+    let entries = parse_roster(&text).unwrap();
     assert_eq!(entries[0].person.groups.names(), ["Room 2", "\u{e9} b"]);
-    assert_eq!(entries[0].person.candidates(), CandidateScope::All);
+    assert_eq!(entries[0].person.candidate_scope(), CandidateScope::All);
     let watched = CandidateScope::Of(["Room 1", "Room 2"].into_iter().collect());
-    assert_eq!(entries[1].person.candidates(), watched);
+    assert_eq!(entries[1].person.candidate_scope(), watched);
 }
 
 #[test]
 fn every_fault_of_a_roster_is_reported_with_line_and_column() {
-    check(
+    check_faults(
         "id,name,email,role,code,exams,time_factor,extra_minutes
 a,Ada,,candidate,x,E1,0.9,-1
 a,Ben,,student,,E 1;E2,1.00001,2.5
@@ -106,7 +106,7 @@ e,Eve,,candidate,x,E1,11,
 
 #[test]
 fn the_header_must_name_the_columns() {
-    check(
+    check_faults(
         "",
         &expect![[r#"
             line 1: id: is missing from the header
@@ -115,7 +115,7 @@ fn the_header_must_name_the_columns() {
             line 1: code: is missing from the header
             line 1: exams: is missing from the header"#]],
     );
-    check(
+    check_faults(
         "a,Ada,candidate,x,E1\n",
         &expect![[r#"
             line 1: a: is not a known column
@@ -129,7 +129,7 @@ fn the_header_must_name_the_columns() {
             line 1: code: is missing from the header
             line 1: exams: is missing from the header"#]],
     );
-    check(
+    check_faults(
         "id,id,name,role,code,exams,phone\n",
         &expect![[r#"
             line 1: id: the header names it twice
@@ -139,17 +139,17 @@ fn the_header_must_name_the_columns() {
 
 #[test]
 fn a_header_alone_is_an_empty_roster() {
-    assert_eq!(parse("id,name,role,code,exams\n"), Ok(vec![]));
+    assert_eq!(parse_roster("id,name,role,code,exams\n"), Ok(vec![]));
 }
 
 #[test]
 fn a_roster_has_a_size() {
-    check(
+    check_faults(
         &"x".repeat(16 * 1024 * 1024 + 1),
         &expect!["the roster is over 16 MiB"],
     );
     let long = "n".repeat(256);
-    check(
+    check_faults(
         &format!("id,name,role,code,exams\na,{long},candidate,x,*\n"),
         &expect!["line 2: name: must have at most 255 characters"],
     );
@@ -163,7 +163,7 @@ fn lines_are_counted_whatever_ends_them() {
             "a,A,candidate,x,*",
             "b,B,king,x,*",
         ];
-        let faults = parse(&rows.join(end)).unwrap_err();
+        let faults = parse_roster(&rows.join(end)).unwrap_err();
         let line = 1 + 2 * end.matches('\n').count();
         let expected = format!("line {line}: role: must be one of");
         assert!(
@@ -173,7 +173,7 @@ fn lines_are_counted_whatever_ends_them() {
         );
     }
     let quoted = "id,name,role,code,exams\r\na,\"A\",candidate,\"x\r\ny\",*\r\n,B,candidate,x,*";
-    let faults = parse(quoted).unwrap_err();
+    let faults = parse_roster(quoted).unwrap_err();
     assert_eq!(
         faults.last().unwrap().to_string(),
         "line 4: id: must not be empty"
@@ -183,7 +183,7 @@ fn lines_are_counted_whatever_ends_them() {
 proptest! {
     #[test]
     fn any_text_is_read_without_a_panic(text in any::<String>()) {
-        if let Err(faults) = parse(&text) {
+        if let Err(faults) = parse_roster(&text) {
             prop_assert!(!faults.is_empty());
         }
     }
@@ -197,7 +197,7 @@ proptest! {
         let mut bytes = SAMPLE.as_bytes().to_vec();
         let end = (start + length).min(bytes.len());
         bytes.splice(start..end, patch.bytes());
-        if let Err(faults) = parse(&String::from_utf8_lossy(&bytes)) {
+        if let Err(faults) = parse_roster(&String::from_utf8_lossy(&bytes)) {
             prop_assert!(!faults.is_empty());
         }
     }

@@ -1,4 +1,4 @@
-//! The ledger, by tables: what is granted, what happened, what follows.
+//! The ledger in tables: allowance, adjustments and the resulting instants.
 
 #![expect(clippy::needless_raw_string_hashes, reason = "expect_test writes them")]
 
@@ -8,56 +8,56 @@ use expect_test::expect;
 
 use super::*;
 use crate::domain::{
-    attempt::fixture::{exam, minute, minutes, sectioned},
+    attempt::fixture::{at_minute, hour_exam, sectioned_exam, span_of_minutes},
     exam::Exam,
 };
 
 /// The allowance of a candidate without accommodations.
-fn allowance(exam: &Exam) -> Allowance {
-    Allowance::new(exam, Decimal::ONE, Duration::ZERO)
+fn allowance_of(exam: &Exam) -> TimeAllowance {
+    TimeAllowance::new(exam, Decimal::ONE, Duration::ZERO)
 }
 
-/// A ledger from words, all times in minutes: `entered 5`, `paused 10-20`,
+/// Parses a ledger, all times in minutes: `entered 5`, `paused 10-20`,
 /// `extended 10+5`, `network 10+5`, `outage 10+5`, `stopped 30`, `away 30`.
-fn ledger(words: &str) -> Ledger {
-    let mut ledger = Ledger::default();
+fn parse_ledger(words: &str) -> TimeLedger {
+    let mut ledger = TimeLedger::default();
     for entry in words.split(", ") {
         let (what, times) = entry.split_once(' ').unwrap();
         let (from, other) = times.split_once(['-', '+']).unwrap_or((times, "0"));
-        let from = minute(from.parse().unwrap());
+        let from = at_minute(from.parse().unwrap());
         let other: u64 = other.parse().unwrap();
         let ms = 60_000 * other;
-        let compensated = |cause| Adjustment::Compensated { from, ms, cause };
+        let compensated = |cause| TimeAdjustment::Compensated { from, ms, cause };
         match what {
             "entered" => ledger.entered_at = Some(from),
             "stopped" => ledger.paused_since = Some(from),
             "away" => ledger.away_since = Some(from),
             "paused" => {
-                let until = Timestamp::default() + minutes(other);
-                ledger.adjust(Adjustment::Paused { from, until });
+                let until = Timestamp::default() + span_of_minutes(other);
+                ledger.push_adjustment(TimeAdjustment::Paused { from, until });
             }
-            "extended" => ledger.adjust(Adjustment::Extended { at: from, ms }),
-            "network" => ledger.adjust(compensated(Cause::Network)),
-            "outage" => ledger.adjust(compensated(Cause::Outage)),
+            "extended" => ledger.push_adjustment(TimeAdjustment::Extended { at: from, ms }),
+            "network" => ledger.push_adjustment(compensated(CompensationCause::Network)),
+            "outage" => ledger.push_adjustment(compensated(CompensationCause::Outage)),
             _ => panic!("no such entry: {entry}"),
         }
     }
     ledger
 }
 
-/// Whole minutes; a test whose times are not whole fails.
+/// Returns whole minutes; fails for other times.
 fn whole_minutes(ms: i64) -> i64 {
     assert_eq!(ms % 60_000, 0, "{ms} ms");
     ms / 60_000
 }
 
-/// Each line: what happened, a time, and the deadline, the hand-in and the
-/// credit of who returns, as they are then.
+/// Checks a table of ledgers and times: the deadline, the hand-in and the credit of a
+/// returning candidate at that time.
 #[track_caller]
-fn check(exam: &Exam, table: &[(&str, i64, &str)]) {
-    let allowance = allowance(exam);
+fn check_times(exam: &Exam, table: &[(&str, i64, &str)]) {
+    let allowance = allowance_of(exam);
     for (words, now, expected) in table {
-        let (ledger, now) = (ledger(words), minute(*now));
+        let (ledger, now) = (parse_ledger(words), at_minute(*now));
         let shown = |at: Option<Timestamp>| {
             at.map_or_else(
                 || "-".to_owned(),
@@ -78,10 +78,10 @@ fn check(exam: &Exam, table: &[(&str, i64, &str)]) {
 fn factor_and_extra_time_make_the_duration() {
     let mut table = String::new();
     for (factor, extra) in [("1", 0), ("1.5", 0), ("1", 7), ("1.25", 10), ("1.3333", 0)] {
-        let exam = sectioned(&[Some(20), None, Some(40)]);
+        let exam = sectioned_exam(&[Some(20), None, Some(40)]);
         let factor: Decimal = factor.parse().unwrap();
-        let allowance = Allowance::new(&exam, factor, minutes(extra));
-        let Allowance {
+        let allowance = TimeAllowance::new(&exam, factor, span_of_minutes(extra));
+        let TimeAllowance {
             duration, sections, ..
         } = allowance;
         writeln!(table, "{factor} {extra}: {duration:?} {sections:?}").unwrap();
@@ -100,40 +100,48 @@ fn factor_and_extra_time_make_the_duration() {
 fn a_fraction_of_a_millisecond_goes_to_the_candidate() {
     let exam = Exam {
         duration: Duration::from_millis(1_001),
-        ..exam()
+        ..hour_exam()
     };
     let factor = "1.0001".parse().unwrap();
-    let allowance = Allowance::new(&exam, factor, Duration::ZERO);
+    let allowance = TimeAllowance::new(&exam, factor, Duration::ZERO);
     assert_eq!(allowance.duration, Duration::from_millis(1_002));
 }
 
 #[test]
 fn sums_that_no_clock_holds_do_not_overflow() {
-    let exam = sectioned(&[Some(60)]);
-    let allowance = Allowance::new(&exam, Decimal::MAX, Duration::from_millis(u64::MAX));
-    let mut ledger = ledger("entered 0");
+    let exam = sectioned_exam(&[Some(60)]);
+    let allowance = TimeAllowance::new(&exam, Decimal::MAX, Duration::from_millis(u64::MAX));
+    let mut ledger = parse_ledger("entered 0");
     for _ in 0..3 {
-        ledger.adjust(Adjustment::Extended {
-            at: minute(1),
+        ledger.push_adjustment(TimeAdjustment::Extended {
+            at: at_minute(1),
             ms: u64::MAX,
         });
-        ledger.give_back(&allowance, minute(1), Duration::MAX, Cause::Network);
+        ledger.give_back(
+            &allowance,
+            at_minute(1),
+            Duration::MAX,
+            CompensationCause::Network,
+        );
     }
     let end = Timestamp::from_ms(i64::MAX);
-    assert_eq!(ledger.deadline(&allowance, minute(1)), Some(end));
+    assert_eq!(ledger.deadline(&allowance, at_minute(1)), Some(end));
     assert_eq!(ledger.hand_in_at(&allowance), Some(end));
-    assert!(ledger.section_is_open(&allowance, 0, minute(1)));
+    assert!(ledger.section_is_open(&allowance, 0, at_minute(1)));
 }
 
 #[test]
 fn who_never_entered_has_no_deadline() {
-    let (ledger, allowance) = (Ledger::default(), allowance(&exam()));
-    assert_eq!(ledger.deadline(&allowance, minute(5)), None);
+    let (ledger, allowance) = (TimeLedger::default(), allowance_of(&hour_exam()));
+    assert_eq!(ledger.deadline(&allowance, at_minute(5)), None);
     assert_eq!(ledger.hand_in_at(&allowance), None);
-    assert_eq!(ledger.remaining(&allowance, minute(5)), minutes(60));
     assert_eq!(
-        ledger.outage_credit(&allowance, minute(0), minute(5)),
-        minutes(0)
+        ledger.remaining_time(&allowance, at_minute(5)),
+        span_of_minutes(60)
+    );
+    assert_eq!(
+        ledger.outage_credit(&allowance, at_minute(0), at_minute(5)),
+        span_of_minutes(0)
     );
 }
 
@@ -150,7 +158,7 @@ fn pauses_and_extensions_move_the_deadline() {
         ("entered 0, extended 10+5, extended 20+1", 30, "66 66 0"),
         ("entered 0, outage 10+3, network 20+4", 30, "67 67 0"),
     ];
-    check(&exam(), &table);
+    check_times(&hour_exam(), &table);
 }
 
 #[test]
@@ -167,11 +175,11 @@ fn the_window_caps_what_is_owed_but_not_what_staff_add() {
         ("entered 20, extended 50+5, paused 60-90", 95, "95 100 0"),
     ];
     let exam = Exam {
-        available_until: Some(minute(90)),
-        grace_period: minutes(5),
-        ..exam()
+        available_until: Some(at_minute(90)),
+        grace_period: span_of_minutes(5),
+        ..hour_exam()
     };
-    check(&exam, &table);
+    check_times(&exam, &table);
     let table = [
         ("entered 40", 50, "100 105 0"),
         ("entered 89, paused 90-95", 100, "154 159 0"),
@@ -180,7 +188,7 @@ fn the_window_caps_what_is_owed_but_not_what_staff_add() {
         full_duration_after_close: true,
         ..exam
     };
-    check(&whole, &table);
+    check_times(&whole, &table);
 }
 
 #[test]
@@ -191,7 +199,7 @@ fn absence_counts_up_to_the_ceiling_while_the_clock_ran() {
         ("entered 0, network 5+7, away 20", 50, "67 70 3"),
         ("entered 0, network 5+10, away 20", 50, "70 70 0"),
         ("entered 0, away 59", 68, "60 70 9"),
-        // After the deadline nothing is lost any more.
+        // After the deadline no time is lost any more.
         ("entered 0, away 60", 61, "60 60 0"),
         // A pause and an outage stopped the clock already.
         ("entered 0, paused 12-18, away 10", 21, "66 76 5"),
@@ -199,26 +207,26 @@ fn absence_counts_up_to_the_ceiling_while_the_clock_ran() {
         ("entered 0, outage 12+6, away 10", 21, "66 76 5"),
         ("entered 0, stopped 12, away 10", 20, "68 - 2"),
         ("entered 0, stopped 10, away 12", 20, "70 - 0"),
-        // What staff gave did not.
+        // An extension by staff did not.
         ("entered 0, extended 12+6, away 10", 19, "66 76 9"),
     ];
     let exam = Exam {
-        compensate_up_to: Some(minutes(10)),
-        ..exam()
+        compensate_up_to: Some(span_of_minutes(10)),
+        ..hour_exam()
     };
-    check(&exam, &table);
+    check_times(&exam, &table);
     let without = [("entered 0, away 10", 50, "60 60 0")];
-    check(&self::exam(), &without);
+    check_times(&self::hour_exam(), &without);
 }
 
 #[test]
 fn an_absence_never_passes_the_window() {
     let exam = Exam {
-        compensate_up_to: Some(minutes(10)),
-        available_until: Some(minute(65)),
-        ..exam()
+        compensate_up_to: Some(span_of_minutes(10)),
+        available_until: Some(at_minute(65)),
+        ..hour_exam()
     };
-    check(&exam, &[("entered 0, away 58", 64, "60 65 6")]);
+    check_times(&exam, &[("entered 0, away 58", 64, "60 65 6")]);
 }
 
 #[test]
@@ -227,7 +235,7 @@ fn an_outage_is_credited_once_and_only_where_the_clock_ran() {
         ("entered 0", 10, 15, 5),
         ("entered 12", 10, 15, 3),
         ("entered 20", 10, 15, 0),
-        // It ended the time, or came after its end.
+        // The outage ended the time, or came after its end.
         ("entered 0", 59, 90, 31),
         ("entered 0", 60, 90, 0),
         ("entered 0, outage 10+5", 10, 15, 0),
@@ -240,19 +248,23 @@ fn an_outage_is_credited_once_and_only_where_the_clock_ran() {
         ("entered 0, network 10+5", 10, 15, 5),
     ];
     for (words, from, until, expected) in table {
-        let credit = ledger(words).outage_credit(&allowance(&exam()), minute(from), minute(until));
-        assert_eq!(credit, minutes(expected), "{words}");
+        let credit = parse_ledger(words).outage_credit(
+            &allowance_of(&hour_exam()),
+            at_minute(from),
+            at_minute(until),
+        );
+        assert_eq!(credit, span_of_minutes(expected), "{words}");
     }
 }
 
-/// Each line: what happened, a time, and which limited section runs then, with
-/// what is left of it, and which sections are open.
+/// Checks a table of ledgers and times: the running limited section with its time
+/// left, and the open sections.
 #[track_caller]
 fn check_sections(exam: &Exam, table: &[(&str, i64, &str)]) {
-    let allowance = allowance(exam);
+    let allowance = allowance_of(exam);
     for (words, now, expected) in table {
-        let (ledger, now) = (ledger(words), minute(*now));
-        let runs = ledger.section(&allowance, now).map_or_else(
+        let (ledger, now) = (parse_ledger(words), at_minute(*now));
+        let runs = ledger.running_section(&allowance, now).map_or_else(
             || "-".to_owned(),
             |(section, left)| format!("{section} {}", whole_minutes(duration_ms(left))),
         );
@@ -280,13 +292,13 @@ fn time_given_back_lengthens_the_section_that_it_began_in() {
         ("entered 0, stopped 10", 90, "0 10: 0 1"),
         ("entered 0, extended 10+5", 24, "0 1: 0 1"),
         ("entered 0, extended 30+5", 44, "2 1: 1 2"),
-        // What came after the last limit is nobody's but the whole's.
+        // An adjustment after the last limit belongs to the whole exam.
         ("entered 0, extended 45+5", 46, "-: 1"),
         ("entered 0, network 10+5, outage 24+2", 26, "0 1: 0 1"),
-        // In the order in which they began, not in which they were made.
+        // Adjustments apply in the order of their begin, not of their entry.
         ("entered 0, extended 22+5, network 19+4", 23, "0 6: 0 1"),
     ];
-    check_sections(&sectioned(&[Some(20), None, Some(20)]), &table);
+    check_sections(&sectioned_exam(&[Some(20), None, Some(20)]), &table);
 }
 
 #[test]
@@ -299,13 +311,13 @@ fn the_section_of_the_deadline_stays_open_in_the_grace() {
         ("entered 0, extended 10+5", 62, "1 3: 1 2"),
     ];
     let exam = Exam {
-        grace_period: minutes(5),
-        ..sectioned(&[Some(30), Some(30), None])
+        grace_period: span_of_minutes(5),
+        ..sectioned_exam(&[Some(30), Some(30), None])
     };
     check_sections(&exam, &table);
-    // The window ends the time in the first section: none follows.
+    // The window ends in the first section: no section follows.
     let exam = Exam {
-        available_until: Some(minute(20)),
+        available_until: Some(at_minute(20)),
         ..exam
     };
     check_sections(&exam, &[("entered 0", 22, "0 0: 0 2")]);
@@ -313,16 +325,16 @@ fn the_section_of_the_deadline_stays_open_in_the_grace() {
 
 #[test]
 fn absences_in_one_section_are_one_entry() {
-    let allowance = allowance(&sectioned(&[Some(20), Some(40)]));
-    let mut ledger = ledger("entered 0");
+    let allowance = allowance_of(&sectioned_exam(&[Some(20), Some(40)]));
+    let mut ledger = parse_ledger("entered 0");
     for (from, cause) in [
-        (1, Cause::Network),
-        (5, Cause::Network),
-        (30, Cause::Network),
-        (31, Cause::Outage),
-        (33, Cause::Network),
+        (1, CompensationCause::Network),
+        (5, CompensationCause::Network),
+        (30, CompensationCause::Network),
+        (31, CompensationCause::Outage),
+        (33, CompensationCause::Network),
     ] {
-        ledger.give_back(&allowance, minute(from), minutes(1), cause);
+        ledger.give_back(&allowance, at_minute(from), span_of_minutes(1), cause);
     }
     expect![[r#"
         [
@@ -358,5 +370,8 @@ fn absences_in_one_section_are_one_entry() {
     "#]]
     .assert_debug_eq(&ledger.adjustments);
     assert_eq!(ledger.timing_rev, 5);
-    assert_eq!(ledger.deadline(&allowance, minute(40)), Some(minute(65)));
+    assert_eq!(
+        ledger.deadline(&allowance, at_minute(40)),
+        Some(at_minute(65))
+    );
 }

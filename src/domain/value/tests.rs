@@ -3,14 +3,14 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::check;
-use crate::domain::exam::{Body, fixture::any_json, fixture::demo_all};
+use super::check_answer;
+use crate::domain::exam::{QuestionBody, fixture::any_json, fixture::demo_all};
 
-/// The canonical text of a value for a question of the sample, or the reason against it.
-fn checked(question: &str, value: &Value) -> Result<String, &'static str> {
+/// The canonical text of a value for a question of the sample, or its refusal.
+fn check_sample(question: &str, value: &Value) -> Result<String, &'static str> {
     let exam = demo_all();
     let question = exam.question(&question.into()).unwrap();
-    match check(question, value) {
+    match check_answer(question, value) {
         Ok(text) => Ok(text.map(|text| text.to_string()).unwrap_or_default()),
         Err(bad) => Err(bad.reason()),
     }
@@ -19,7 +19,7 @@ fn checked(question: &str, value: &Value) -> Result<String, &'static str> {
 #[test]
 fn null_clears_every_question() {
     for question in demo_all().questions() {
-        assert_eq!(check(question, &Value::Null), Ok(None));
+        assert_eq!(check_answer(question, &Value::Null), Ok(None));
     }
 }
 
@@ -41,7 +41,7 @@ fn values_of_the_right_form_are_kept_as_compact_json() {
         ("q9", json!(["z", "w"])),
         ("q10", json!([[0, 1], [0.333_333_333_333_333_3, 0.1]])),
     ] {
-        let text = checked(question, &value).unwrap();
+        let text = check_sample(question, &value).unwrap();
         assert_eq!(text, value.to_string(), "{question}");
         assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
     }
@@ -149,18 +149,22 @@ fn values_that_cannot_be_answers_are_refused_with_a_reason() {
         ),
         ("q10", json!(many), "has too many points"),
     ] {
-        assert_eq!(checked(question, &value), Err(reason), "{question} {value}");
+        assert_eq!(
+            check_sample(question, &value),
+            Err(reason),
+            "{question} {value}"
+        );
     }
 }
 
 #[test]
 fn any_language_will_do_where_the_question_names_none() {
     let mut question = demo_all().question(&"q7".into()).unwrap().clone();
-    if let Body::Coding { languages, .. } = &mut question.body {
+    if let QuestionBody::Coding { languages, .. } = &mut question.body {
         languages.clear();
     }
     let value = json!({"language": "cobol", "source": ""});
-    assert!(check(&question, &value).unwrap().is_some());
+    assert!(check_answer(&question, &value).unwrap().is_some());
 }
 
 proptest! {
@@ -168,9 +172,9 @@ proptest! {
     fn whatever_is_taken_is_taken_again(number in 0..10_usize, value in any_json()) {
         let exam = demo_all();
         let question = exam.questions().nth(number).unwrap();
-        if let Ok(Some(text)) = check(question, &value) {
+        if let Ok(Some(text)) = check_answer(question, &value) {
             let again: Value = serde_json::from_str(&text).unwrap();
-            prop_assert_eq!(check(question, &again), Ok(Some(text)));
+            prop_assert_eq!(check_answer(question, &again), Ok(Some(text)));
         }
     }
 }

@@ -1,51 +1,51 @@
-//! What a connected candidate does: entering, commands, signals, leaving.
+//! Actions of a connected candidate: entering, commands, signals, leaving.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use invigil_protocol::{
-    candidate::{self, ClientMessage, Refused, ServerMessage},
+    candidate::{self, ClientMessage, CommandRefused, ServerMessage},
     code::{CloseCode, ErrorCode},
 };
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{
-    Actor, After, Connection,
-    message::{ConnectionId, Opened, Opening, OpeningRefusal, Reply},
-    moving::Admitted,
+    AttemptActor, CandidateConnection, DeferredEffect,
+    message::{ConnectRefusal, ConnectRequest, Connected, ConnectionId, ReplySender},
+    moving::JoinAdmission,
 };
 use crate::{
     domain::{
         admission,
         attempt::{
-            Command, Event, Refusal,
-            command::{Numbered, Observation},
+            AttemptCommand, DecideError, DomainEvent,
+            command::{CandidateCommand, ClientEvent},
         },
         id::SessionId,
-        integrity::Judgement,
+        integrity::EventJudgement,
         time::Timestamp,
     },
     engine::{
         entropy::fresh_session,
-        outbox::Closing,
-        slot::{Change, TIMELINE_PENDING_MAX},
+        outbox::CloseReason,
+        slot::{AttemptChanges, TIMELINE_PENDING_MAX},
     },
-    store::{TimelineRow, records::Record},
+    store::{TimelineRow, records::TimelineRecord},
 };
 
-/// Heartbeats oftener than this get no answer each.
+/// Shortest interval between answers to heartbeats.
 const PULSE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Events of one candidate that are stored in any one second.
+/// Most events of one candidate that are stored in a second.
 const EVENTS_PER_SECOND: u32 = 50;
 
-/// The event that says, after the fact, that a client was off line.
+/// Kind of the event by which a client reports, after the fact, that it was offline.
 const OFFLINE: &str = "offline";
 
-/// What a client may count as time on one answer: a day, the longest exam.
+/// Longest time on one answer that a client may report: a day, the longest exam.
 const SPENT_MAX: Duration = Duration::from_hours(24);
 
-/// How many events a candidate may still store in this second.
+/// Budget of events that a candidate may store in the present second.
 #[derive(Debug)]
 pub(super) struct EventBudget {
     second: Instant,
@@ -60,7 +60,7 @@ impl EventBudget {
         }
     }
 
-    fn spend(&mut self) -> bool {
+    fn try_spend(&mut self) -> bool {
         if self.second.elapsed() >= Duration::from_secs(1) {
             *self = Self::new();
         }
@@ -69,7 +69,7 @@ impl EventBudget {
     }
 }
 
-/// Why a candidate is not let into the attempt.
+/// Reason for not letting a candidate into the attempt.
 pub(super) enum EnterRefusal {
     /// The exam refuses a second device.
     AnotherDevice,
@@ -77,165 +77,181 @@ pub(super) enum EnterRefusal {
     Closed,
 }
 
-impl From<Refusal> for EnterRefusal {
-    fn from(refusal: Refusal) -> Self {
+impl From<DecideError> for EnterRefusal {
+    fn from(refusal: DecideError) -> Self {
         match refusal {
-            Refusal::AnotherDevice => Self::AnotherDevice,
-            Refusal::Closed
-            | Refusal::Gap { .. }
-            | Refusal::AfterHandIn
-            | Refusal::NotPaused
-            | Refusal::AlreadyPaused
-            | Refusal::NotStarted
-            | Refusal::UnknownIncident => Self::Closed,
+            DecideError::AnotherDevice => Self::AnotherDevice,
+            DecideError::Closed
+            | DecideError::Gap { .. }
+            | DecideError::AfterHandIn
+            | DecideError::NotPaused
+            | DecideError::AlreadyPaused
+            | DecideError::NotStarted
+            | DecideError::UnknownIncident => Self::Closed,
         }
     }
 }
 
 impl EnterRefusal {
-    pub(super) fn into_opening(self) -> OpeningRefusal {
+    pub(super) fn into_connect_refusal(self) -> ConnectRefusal {
         match self {
-            Self::AnotherDevice => refuse(CloseCode::Forbidden, Some("another_device".to_owned())),
-            Self::Closed => refuse(CloseCode::Closed, None),
+            Self::AnotherDevice => {
+                connect_refusal(CloseCode::Forbidden, Some("another_device".to_owned()))
+            }
+            Self::Closed => connect_refusal(CloseCode::Closed, None),
         }
     }
 }
 
-impl Actor {
-    /// Lets a connection in, or refuses it.
-    pub(super) fn open_for(&mut self, opening: Opening, reply: Reply<Opened, OpeningRefusal>) {
-        match self.open(opening) {
+impl AttemptActor {
+    /// Opens a connection, or refuses it.
+    pub(super) fn handle_connect(
+        &mut self,
+        request: ConnectRequest,
+        reply: ReplySender<Connected, ConnectRefusal>,
+    ) {
+        match self.open_connection(request) {
             Err(refusal) if matches!(refusal.0.code, CloseCode::Forbidden | CloseCode::Closed) => {
-                self.refuse(self.shared.clock.now(), reply, refusal);
+                self.refuse_after_commit(self.shared.clock.now(), reply, refusal);
             }
             opened => {
-                // Nobody will say that a connection has gone which gave up waiting.
+                // A connection that gave up waiting never reports its end.
                 if let Err(Ok(opened)) = reply.send(opened) {
-                    self.gone(opened.connection);
+                    self.handle_disconnect(opened.connection);
                 }
             }
         }
     }
 
-    /// Takes a connection over from whoever had the attempt.
-    fn open(&mut self, opening: Opening) -> Result<Opened, OpeningRefusal> {
+    /// Opens a connection in the place of the present one.
+    fn open_connection(&mut self, request: ConnectRequest) -> Result<Connected, ConnectRefusal> {
         let now = self.shared.clock.now();
-        let Opening {
-            entry,
+        let ConnectRequest {
+            join,
             device,
             outbox,
             until,
-        } = opening;
+        } = request;
         if self.shared.is_draining() {
-            return Err(refuse(CloseCode::Draining, None));
+            return Err(connect_refusal(CloseCode::Draining, None));
         }
         if Instant::now() >= until {
-            return Err(refuse(CloseCode::Overloaded, None));
+            return Err(connect_refusal(CloseCode::Overloaded, None));
         }
-        let Admitted { resume, over } = self.admission(now, &entry)?;
+        let JoinAdmission { resume, over } = self.admit_join(now, &join)?;
         let resumed = resume.is_some();
         if !over {
             let fresh = fresh_session(&*self.shared.entropy).map_err(|error| {
                 tracing::error!(%error, "the system gives no random bytes");
-                refuse(CloseCode::InternalError, None)
+                connect_refusal(CloseCode::InternalError, None)
             })?;
-            self.enter(now, resume, fresh)
-                .map_err(EnterRefusal::into_opening)?;
+            self.enter_session(now, resume, fresh)
+                .map_err(EnterRefusal::into_connect_refusal)?;
         }
-        // Whoever wanted it elsewhere asks again, or takes it.
-        self.leaving.clear();
-        self.close_connection(Closing::new(CloseCode::Superseded));
-        self.connections += 1;
-        let connection = Connection {
-            id: self.connections,
+        // A node that wanted the attempt asks again, or acquires it.
+        self.release_waiters.clear();
+        self.close_connection(CloseReason::new(CloseCode::Superseded));
+        self.connection_count += 1;
+        let connection = CandidateConnection {
+            id: self.connection_count,
             outbox,
             last_pulse: None,
-            asked_at: entry.asked_at,
+            asked_at: join.asked_at,
         };
         let id = connection.id;
         if over {
             self.connection = Some(connection);
-            self.after_all(now, After::Finish(None));
+            self.defer_until_durable(now, DeferredEffect::Finish(None));
         } else {
-            self.receive(now, connection, resumed);
-            self.look_at_origin(now, entry.address.to_string(), device.as_deref());
+            self.welcome_client(now, connection, resumed);
+            self.inspect_origin(now, join.address.to_string(), device.as_deref());
         }
-        Ok(Opened {
+        Ok(Connected {
             connection: id,
             applied_seq: self
                 .attempt
                 .session()
                 .map_or(0, |session| session.applied_seq),
             saved_seq: self.saved_seq(),
-            heartbeat: self.attempt.plan().exam().proctoring.heartbeat,
+            heartbeat: self.attempt.indexed_exam().exam().proctoring.heartbeat,
         })
     }
 
-    /// Tells a client that is let in how things stand.
-    fn receive(&mut self, now: Timestamp, connection: Connection, resumed: bool) {
-        let welcome = self.welcome(now, resumed);
-        // Ahead of everything that the outbox may get from here on.
+    /// Sends `welcome` to a client that was let in.
+    fn welcome_client(&mut self, now: Timestamp, connection: CandidateConnection, resumed: bool) {
+        let welcome = self.build_welcome(now, resumed);
+        // Ahead of every later message of the outbox.
         connection
             .outbox
-            .acknowledge(ServerMessage::Welcome(Box::new(welcome)));
+            .send_acknowledgement(ServerMessage::Welcome(Box::new(welcome)));
         self.connection = Some(connection);
-        self.heard(now);
-        self.events_may_be_late(now);
-        self.note_delivered();
+        self.mark_seen(now);
+        self.expect_late_events(now);
+        self.mark_notices_delivered();
         let notices = &self.attempt.control().notices;
         if notices.iter().any(|notice| !notice.ack) {
-            self.note(now, &Event::NoticesSent);
+            self.apply_event(now, &DomainEvent::NoticesSent);
         }
         if !resumed {
-            self.forget_clock();
+            self.reset_client_clock();
         }
     }
 
-    /// Whether the exam's access rules let the candidate in from here.
-    pub(super) fn admit(&self, now: Timestamp, address: IpAddr) -> Result<(), admission::Refusal> {
+    /// Checks the exam's access rules for an address.
+    pub(super) fn check_access(
+        &self,
+        now: Timestamp,
+        address: IpAddr,
+    ) -> Result<(), admission::AdmissionError> {
         if self.attempt.is_over() {
-            // What is over lets nobody in, but says why by itself.
+            // An attempt that is over refuses later, with its own reason.
             return Ok(());
         }
         let entered_at = self.attempt.control().ledger.entered_at;
-        admission::may_enter(self.attempt.plan().exam(), address, now, entered_at)
+        admission::may_enter(self.attempt.indexed_exam().exam(), address, now, entered_at)
     }
 
-    /// Enters the attempt, in the session to go on with or in a new one.
-    pub(super) fn enter(
+    /// Enters the attempt, resuming a session or beginning a new one.
+    pub(super) fn enter_session(
         &mut self,
         now: Timestamp,
         resume: Option<SessionId>,
         fresh: SessionId,
     ) -> Result<(), EnterRefusal> {
-        self.perform(now, &Command::Enter { resume, fresh }, Change::default())
-            .map_err(EnterRefusal::from)?;
-        self.give_back_lost_node();
+        self.perform_command(
+            now,
+            &AttemptCommand::Enter { resume, fresh },
+            AttemptChanges::default(),
+        )
+        .map_err(EnterRefusal::from)?;
+        self.compensate_lost_node();
         Ok(())
     }
 
-    /// A connection is gone; if it is still the attempt's, the candidate is away.
-    pub(super) fn gone(&mut self, id: ConnectionId) {
+    /// Handles the end of a connection; if it is still the attempt's, the candidate has
+    /// left.
+    pub(super) fn handle_disconnect(&mut self, id: ConnectionId) {
         if self
             .connection
             .as_ref()
             .is_some_and(|connection| connection.id == id)
         {
             self.connection = None;
-            self.leave();
+            self.record_leave();
         }
     }
 
-    /// Nobody is connected any more.
-    pub(super) fn leave(&mut self) {
+    /// Records that the candidate is no longer connected.
+    pub(super) fn record_leave(&mut self) {
         self.idle_since = Instant::now();
         let now = self.shared.clock.now();
-        self.perform(now, &Command::Leave, Change::default()).ok();
+        self.perform_command(now, &AttemptCommand::Leave, AttemptChanges::default())
+            .ok();
     }
 
-    /// Something that the client of a connection said. What comes from an
-    /// earlier connection is dropped: it will come again, or is another tab's.
-    pub(super) fn client(&mut self, id: ConnectionId, message: ClientMessage) {
+    /// Handles a message of a connection's client. Messages of an earlier connection are
+    /// dropped: they will come again, or are another tab's.
+    pub(super) fn handle_client_message(&mut self, id: ConnectionId, message: ClientMessage) {
         if self
             .connection
             .as_ref()
@@ -244,69 +260,71 @@ impl Actor {
             return;
         }
         let now = self.shared.clock.now();
-        self.heard(now);
+        self.mark_seen(now);
         match message {
             ClientMessage::Answer(_) | ClientMessage::Flag(_) | ClientMessage::Submit(_) => {
-                if let Some((seq, what)) = numbered(message) {
-                    self.numbered(now, seq, what);
+                if let Some((seq, what)) = into_numbered(message) {
+                    self.handle_numbered(now, seq, what);
                 }
             }
             ClientMessage::Heartbeat(heartbeat) => {
-                self.look_at_heartbeat(now, &heartbeat);
-                self.pulse(now, heartbeat.n);
+                self.inspect_heartbeat(now, &heartbeat);
+                self.send_pulse(now, heartbeat.n);
             }
-            ClientMessage::Event(event) => self.event(now, event),
+            ClientMessage::Event(event) => self.handle_event(now, event),
             ClientMessage::NoticeAck(ack) => self.acknowledge_notice(now, ack.id),
             ClientMessage::Hello(_) => {
                 let detail = Some("a second hello".to_owned());
                 let code = CloseCode::BadMessage;
-                self.close_connection(Closing {
+                self.close_connection(CloseReason {
                     code,
                     detail,
                     retry_ms: None,
                 });
-                self.leave();
+                self.record_leave();
             }
         }
     }
 
-    fn numbered(&mut self, now: Timestamp, seq: u64, what: Numbered) {
-        self.shared.metrics.command(what.name());
+    fn handle_numbered(&mut self, now: Timestamp, seq: u64, what: CandidateCommand) {
+        self.shared.metrics.count_command(what.wire_name());
         let Some(connection) = &self.connection else {
             return;
         };
         let outbox = Arc::clone(&connection.outbox);
         let known = self.attempt.version();
-        let change = Change {
+        let changes = AttemptChanges {
             outbox: Some(Arc::clone(&outbox)),
             saved: true,
-            ..Change::default()
+            ..AttemptChanges::default()
         };
-        match self.perform(now, &Command::Numbered { seq, what }, change) {
+        match self.perform_command(now, &AttemptCommand::Numbered { seq, what }, changes) {
             Ok(()) if self.attempt.version() == known => {
-                // A repeat: covered by the next `saved`, which comes at once
-                // where the first one is durable.
-                if self.slot.is_clean(known) {
-                    outbox.saved(self.saved_seq());
+                // A repeat: covered by the next `saved`, sent at once if the original is
+                // durable.
+                if self.buffer.is_clean(known) {
+                    outbox.report_saved(self.saved_seq());
                 } else {
                     let outbox = Some(outbox);
-                    self.put(
+                    self.buffer_changes(
                         now,
-                        Change {
+                        AttemptChanges {
                             outbox,
                             saved: true,
-                            ..Change::default()
+                            ..AttemptChanges::default()
                         },
                     );
                 }
             }
             Ok(()) => {}
-            Err(Refusal::Gap { expected }) => outbox.acknowledge(gap(seq, expected)),
-            Err(refusal) => tracing::error!(?refusal, "a numbered command cannot be refused so"),
+            Err(DecideError::Gap { expected }) => {
+                outbox.send_acknowledgement(gap_refusal(seq, expected))
+            }
+            Err(refusal) => tracing::error!(?refusal, "unexpected refusal of a numbered command"),
         }
     }
 
-    fn pulse(&mut self, now: Timestamp, n: u64) {
+    fn send_pulse(&mut self, now: Timestamp, n: u64) {
         let saved_seq = self.saved_seq();
         let remaining_ms = self.remaining_ms(now);
         let section = self.running_section(now);
@@ -320,7 +338,7 @@ impl Actor {
             connection.last_pulse = Some(Instant::now());
             connection
                 .outbox
-                .send(ServerMessage::Pulse(candidate::Pulse {
+                .send(ServerMessage::Pulse(candidate::CandidatePulse {
                     n,
                     now_at: now.as_ms(),
                     remaining_ms,
@@ -330,60 +348,64 @@ impl Actor {
         }
     }
 
-    fn event(&mut self, now: Timestamp, event: candidate::Event) {
+    fn handle_event(&mut self, now: Timestamp, event: candidate::ReportedEvent) {
         let Some(connection) = &self.connection else {
             return;
         };
         let outbox = Some(Arc::clone(&connection.outbox));
-        let change = Change {
+        let changes = AttemptChanges {
             outbox,
             event: Some(event.n),
-            ..Change::default()
+            ..AttemptChanges::default()
         };
-        if self.is_known(&event) {
-            self.take_repeat(now, &event, change);
+        if self.is_known_event(&event) {
+            self.accept_repeated_event(now, &event, changes);
             return;
         }
         if let Some(field) = event.bad_field {
             connection
                 .outbox
-                .send(ServerMessage::Error(candidate::Error {
+                .send(ServerMessage::Error(candidate::ErrorMessage {
                     code: ErrorCode::BadEvent,
-                    detail: Some(format!("{field} of event {} makes no sense", event.n)),
+                    detail: Some(format!("{field} of event {} is not valid", event.n)),
                 }));
         }
-        self.take_event(now, event, change);
+        self.accept_event(now, event, changes);
     }
 
-    /// Takes in an event that was dealt with before; the next acknowledgement covers
-    /// it. Whether the first one got to the recorder before a node died is not
-    /// known: it is recorded once more. True: it was over the limits.
-    pub(super) fn take_repeat(
+    /// Accepts an event that was handled before; the next acknowledgement covers it. A
+    /// node may have died before the recorder got the first one, so it is recorded once
+    /// more. Returns true if it was over the limits.
+    pub(super) fn accept_repeated_event(
         &mut self,
         now: Timestamp,
-        event: &candidate::Event,
-        mut change: Change,
+        event: &candidate::ReportedEvent,
+        mut changes: AttemptChanges,
     ) -> bool {
         let mut dropped = false;
         if self.shared.recorder.is_none() {
-            // The commit that counted it has its record.
+            // The commit that counted the event contains its record.
             let session = self.attempt.session();
             let all = session.map(|session| session.applied_event);
-            change.event = change.event.max(all.filter(|_| change.event.is_some()));
+            changes.event = changes.event.max(all.filter(|_| changes.event.is_some()));
         } else {
-            dropped = !self.may_store(event);
-            change.dropped = u64::from(dropped);
+            dropped = !self.may_store_event(event);
+            changes.dropped = u64::from(dropped);
             if !dropped {
-                change.records.extend(self.repeated(now, event));
+                changes.records.extend(self.repeat_record(now, event));
             }
         }
-        self.put(now, change);
+        self.buffer_changes(now, changes);
         dropped
     }
 
-    fn repeated(&mut self, now: Timestamp, event: &candidate::Event) -> Option<Record> {
-        self.attempt.apply(&Event::Noted);
-        let judgement = Judgement::usual(&event.kind);
+    fn repeat_record(
+        &mut self,
+        now: Timestamp,
+        event: &candidate::ReportedEvent,
+    ) -> Option<TimelineRecord> {
+        self.attempt.apply(&DomainEvent::Noted);
+        let judgement = EventJudgement::without_rules(&event.kind);
         let data = json!({
             "n": event.n, "client_at": event.at, "data": event.data,
             "severity": judgement.severity,
@@ -397,48 +419,48 @@ impl Actor {
         self.event_record(event.n, &judgement, entry)
     }
 
-    /// Takes in an event that is new. True: it was over the limits.
-    pub(super) fn take_event(
+    /// Accepts a new event. Returns true if it was over the limits.
+    pub(super) fn accept_event(
         &mut self,
         now: Timestamp,
-        event: candidate::Event,
-        mut change: Change,
+        event: candidate::ReportedEvent,
+        mut changes: AttemptChanges,
     ) -> bool {
-        let dropped = !self.may_store(&event);
-        change.dropped = u64::from(dropped);
+        let dropped = !self.may_store_event(&event);
+        changes.dropped = u64::from(dropped);
         if !dropped && event.kind != OFFLINE {
-            self.look_at_clock(now, event.at);
+            self.inspect_clock(now, event.at);
         }
-        let observation = Observation {
+        let observation = ClientEvent {
             n: event.n,
             kind: event.kind,
             client_at: Timestamp::from_ms(event.at),
             data: event.data.map_or(Value::Null, Value::Object),
             dropped,
         };
-        self.perform(now, &Command::Observe(observation), change)
+        self.perform_command(now, &AttemptCommand::Observe(observation), changes)
             .ok();
         dropped
     }
 
-    /// Whether an event was dealt with before.
-    pub(super) fn is_known(&self, event: &candidate::Event) -> bool {
+    /// True if an event was handled before.
+    pub(super) fn is_known_event(&self, event: &candidate::ReportedEvent) -> bool {
         self.attempt
             .session()
             .is_some_and(|session| event.n <= session.applied_event)
     }
 
-    /// Whether an event is stored. What is over the limits is counted only.
-    fn may_store(&mut self, event: &candidate::Event) -> bool {
-        let room = self.slot.timeline_pending() < TIMELINE_PENDING_MAX;
-        room && event.bad_field.is_none() && self.events.spend()
+    /// True if an event may be stored. Events over the limits are only counted.
+    fn may_store_event(&mut self, event: &candidate::ReportedEvent) -> bool {
+        let room = self.buffer.timeline_pending() < TIMELINE_PENDING_MAX;
+        room && event.bad_field.is_none() && self.event_budget.try_spend()
     }
 
-    /// Notices that waited for the candidate are on their way.
-    fn note_delivered(&self) {
+    /// Marks notices that waited for the candidate as delivered.
+    fn mark_notices_delivered(&self) {
         let notices = &self.attempt.control().notices;
         for key in notices.iter().filter_map(|notice| notice.command.as_ref()) {
-            self.seat.delivered(key);
+            self.board_row.note_delivered(key);
         }
     }
 
@@ -447,34 +469,38 @@ impl Actor {
         if let Some(notice) = notices.find(|notice| notice.id == id)
             && let Some(key) = &notice.command
         {
-            self.seat.acknowledged(key);
+            self.board_row.note_acknowledged(key);
         }
-        self.perform(now, &Command::AcknowledgeNotice { id }, Change::default())
-            .ok();
+        self.perform_command(
+            now,
+            &AttemptCommand::AcknowledgeNotice { id },
+            AttemptChanges::default(),
+        )
+        .ok();
     }
 }
 
-/// A candidate's numbered command in the domain's terms; none for a signal.
-pub(super) fn numbered(message: ClientMessage) -> Option<(u64, Numbered)> {
+/// Converts a candidate's numbered command to the domain's; `None` for a signal.
+pub(super) fn into_numbered(message: ClientMessage) -> Option<(u64, CandidateCommand)> {
     match message {
         ClientMessage::Answer(answer) => Some((
             answer.seq,
-            Numbered::Answer {
+            CandidateCommand::Answer {
                 question: answer.q.into(),
                 value: answer.value.into_json(),
                 base_rev: answer.base_rev,
-                spent: spent(answer.spent_ms),
+                spent: clamp_spent(answer.spent_ms),
                 bad_field: answer.bad_field,
             },
         )),
         ClientMessage::Flag(flag) => Some((
             flag.seq,
-            Numbered::Flag {
+            CandidateCommand::Flag {
                 question: flag.q.into(),
                 on: flag.on,
             },
         )),
-        ClientMessage::Submit(submit) => Some((submit.seq, Numbered::Submit)),
+        ClientMessage::Submit(submit) => Some((submit.seq, CandidateCommand::Submit)),
         ClientMessage::Hello(_)
         | ClientMessage::Heartbeat(_)
         | ClientMessage::Event(_)
@@ -482,19 +508,19 @@ pub(super) fn numbered(message: ClientMessage) -> Option<(u64, Numbered)> {
     }
 }
 
-/// Time on an answer as a client counts it, within reason.
-fn spent(ms: Option<i64>) -> Duration {
+/// Caps the time on an answer that a client reports.
+fn clamp_spent(ms: Option<i64>) -> Duration {
     let ms = ms.and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0);
     Duration::from_millis(ms).min(SPENT_MAX)
 }
 
 /// The one refusal that does not use up its number.
-fn gap(seq: u64, expected: u64) -> ServerMessage {
-    ServerMessage::Refused(Refused::gap(seq, expected, None))
+fn gap_refusal(seq: u64, expected: u64) -> ServerMessage {
+    ServerMessage::Refused(CommandRefused::for_gap(seq, expected, None))
 }
 
-pub(super) fn refuse(code: CloseCode, detail: Option<String>) -> OpeningRefusal {
-    OpeningRefusal(Closing {
+pub(super) fn connect_refusal(code: CloseCode, detail: Option<String>) -> ConnectRefusal {
+    ConnectRefusal(CloseReason {
         code,
         detail,
         retry_ms: None,

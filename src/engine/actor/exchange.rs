@@ -1,111 +1,113 @@
 //! Commands without a socket: the same actor, rules and numbers.
 
 use invigil_protocol::{
-    candidate::{ClientMessage, EventAck, Refused},
+    candidate::{ClientMessage, CommandRefused, EventAck},
     code::CloseCode,
-    exchange::{Reply, Request},
+    exchange::{ExchangeRequest, ExchangeResponse},
 };
 
 use super::{
-    Actor, After,
-    client::{EnterRefusal, numbered},
-    message::{Exchange, ExchangeRefusal, ExchangeReply},
+    AttemptActor, DeferredEffect,
+    client::{EnterRefusal, into_numbered},
+    message::{ExchangeInput, ExchangeRefusal, ExchangeReplySender},
 };
 use crate::{
     domain::{
-        attempt::{Command, Refusal},
+        attempt::{AttemptCommand, DecideError},
         id::SessionId,
         time::Timestamp,
     },
-    engine::{outbox::Closing, shared::wire_status, slot::Change},
+    engine::{outbox::CloseReason, shared::wire_status, slot::AttemptChanges},
 };
 
-/// Exchanges that may wait for one attempt's commits. A client has one under
-/// way; more are repeats of one whose answer did not arrive.
-const WAITING_MAX: usize = 32;
+/// Most effects that may be deferred when an exchange is accepted. A client has one
+/// exchange under way; more are repeats after a lost reply.
+const PENDING_EXCHANGES_MAX: usize = 32;
 
 /// An exchange whose commands are applied and wait for their commit.
-pub(super) struct Exchanged {
+pub(super) struct PendingExchange {
     resumed: bool,
-    refused: Vec<Refused>,
+    refused: Vec<CommandRefused>,
     event_ack: Option<EventAck>,
-    reply: ExchangeReply,
+    reply: ExchangeReplySender,
 }
 
-impl Actor {
-    /// Applies an exchange; the answer follows the commit.
-    pub(super) fn exchange(&mut self, exchange: Exchange, reply: ExchangeReply) {
-        let Exchange {
+impl AttemptActor {
+    /// Applies an exchange; the reply follows the commit.
+    pub(super) fn handle_exchange(&mut self, exchange: ExchangeInput, reply: ExchangeReplySender) {
+        let ExchangeInput {
             request,
             fresh,
             address,
             again,
         } = exchange;
-        if self.waiting.len() >= WAITING_MAX {
+        if self.deferred_effects.len() >= PENDING_EXCHANGES_MAX {
             reply.send(Err(ExchangeRefusal::Unavailable)).ok();
             return;
         }
         let now = self.shared.clock.now();
-        // What was refused then is not known any more. The client sends it again, and
-        // knows by that what to look up.
+        // The refusals of the first run are not known any more. The client sends the
+        // exchange again, and knows by that what to look up.
         if again && request.session.is_some() && self.is_repeat(&request) {
-            return self.refuse(now, reply, ExchangeRefusal::Unavailable);
+            return self.refuse_after_commit(now, reply, ExchangeRefusal::Unavailable);
         }
-        let begun = self.admit(now, address).map_err(ExchangeRefusal::Forbidden);
+        let begun = self
+            .check_access(now, address)
+            .map_err(ExchangeRefusal::Forbidden);
         match begun.and_then(|()| self.begin_exchange(now, &request, fresh)) {
-            Err(refusal) => self.refuse(now, reply, refusal),
+            Err(refusal) => self.refuse_after_commit(now, reply, refusal),
             Ok(resumed) => {
-                self.heard(now);
-                self.events_may_be_late(now);
-                self.look_at_origin(now, address.to_string(), None);
+                self.mark_seen(now);
+                self.expect_late_events(now);
+                self.inspect_origin(now, address.to_string(), None);
                 let refused = self.exchange_commands(now, request.commands);
                 let event_ack = self.exchange_signals(now, request.signals);
                 if self.connection.is_none() {
-                    self.leave();
+                    self.record_leave();
                 }
-                let done = Exchanged {
+                let done = PendingExchange {
                     resumed,
                     refused,
                     event_ack,
                     reply,
                 };
-                self.after_all(now, After::Exchange(Box::new(done)));
+                self.defer_until_durable(now, DeferredEffect::Exchange(Box::new(done)));
             }
         }
     }
 
-    /// Whether some of it was done before.
-    fn is_repeat(&self, request: &Request) -> bool {
+    /// True if some of the commands were applied before.
+    fn is_repeat(&self, request: &ExchangeRequest) -> bool {
         let first = request.commands.iter().find_map(ClientMessage::seq);
         let session = self.attempt.session();
         let applied = session.map_or(0, |session| session.applied_seq);
         first.is_some_and(|first| first <= applied)
     }
 
-    /// Checks the session or begins one. True: the session goes on.
+    /// Checks the session or begins one. Returns true if the session goes on.
     fn begin_exchange(
         &mut self,
         now: Timestamp,
-        request: &Request,
+        request: &ExchangeRequest,
         fresh: SessionId,
     ) -> Result<bool, ExchangeRefusal> {
         let known = request.session.as_deref().map(SessionId::from);
         let owner = self.attempt.session().map(|owner| &owner.id);
-        // The fresh one is known where this was done before, and the answer got lost.
+        // The fresh id is known if this was done before and the reply was lost.
         let is_new = known.is_none() && owner != Some(&fresh);
         if is_new {
             if self.attempt.is_over() {
                 return Err(ExchangeRefusal::Closed);
             }
             self.enter_by_exchange(now, None, fresh)?;
-            self.close_connection(Closing::new(CloseCode::Superseded));
+            self.close_connection(CloseReason::new(CloseCode::Superseded));
             return Ok(false);
         }
         if known.is_some() && owner != known.as_ref() {
             return Err(ExchangeRefusal::Superseded);
         }
         let resumed = known.is_some();
-        // Whoever uses the exchange alone is back with each one.
+        // A client without a socket is back with each exchange.
         if self.connection.is_none() && !self.attempt.is_over() {
             let session = known.unwrap_or_else(|| fresh.clone());
             self.enter_by_exchange(now, Some(session), fresh)?;
@@ -119,21 +121,33 @@ impl Actor {
         resume: Option<SessionId>,
         fresh: SessionId,
     ) -> Result<(), ExchangeRefusal> {
-        self.enter(now, resume, fresh)
+        self.enter_session(now, resume, fresh)
             .map_err(|refusal| match refusal {
                 EnterRefusal::AnotherDevice => ExchangeRefusal::AnotherDevice,
                 EnterRefusal::Closed => ExchangeRefusal::Closed,
             })
     }
 
-    fn exchange_commands(&mut self, now: Timestamp, commands: Vec<ClientMessage>) -> Vec<Refused> {
+    fn exchange_commands(
+        &mut self,
+        now: Timestamp,
+        commands: Vec<ClientMessage>,
+    ) -> Vec<CommandRefused> {
         let mut refused = Vec::new();
-        for (seq, what) in commands.into_iter().filter_map(numbered) {
-            self.shared.metrics.command(what.name());
+        for (seq, what) in commands.into_iter().filter_map(into_numbered) {
+            self.shared.metrics.count_command(what.wire_name());
             let before = self.attempt.version();
-            match self.perform(now, &Command::Numbered { seq, what }, Change::default()) {
-                Ok(()) if self.attempt.version() > before => refused.extend(self.refusal.take()),
-                Err(Refusal::Gap { expected }) => refused.push(Refused::gap(seq, expected, None)),
+            match self.perform_command(
+                now,
+                &AttemptCommand::Numbered { seq, what },
+                AttemptChanges::default(),
+            ) {
+                Ok(()) if self.attempt.version() > before => {
+                    refused.extend(self.last_refusal.take())
+                }
+                Err(DecideError::Gap { expected }) => {
+                    refused.push(CommandRefused::for_gap(seq, expected, None))
+                }
                 Ok(()) | Err(_) => {}
             }
         }
@@ -150,15 +164,19 @@ impl Actor {
             match signal {
                 ClientMessage::Event(event) => {
                     last = last.max(Some(event.n));
-                    if self.is_known(&event) {
-                        dropped += u64::from(self.take_repeat(now, &event, Change::default()));
+                    if self.is_known_event(&event) {
+                        dropped += u64::from(self.accept_repeated_event(
+                            now,
+                            &event,
+                            AttemptChanges::default(),
+                        ));
                         continue;
                     }
-                    dropped += u64::from(self.take_event(now, event, Change::default()));
+                    dropped += u64::from(self.accept_event(now, event, AttemptChanges::default()));
                 }
                 ClientMessage::NoticeAck(ack) => self.acknowledge_notice(now, ack.id),
-                ClientMessage::Heartbeat(heartbeat) => self.look_at_heartbeat(now, &heartbeat),
-                // The rest is no signal.
+                ClientMessage::Heartbeat(heartbeat) => self.inspect_heartbeat(now, &heartbeat),
+                // Not signals.
                 ClientMessage::Hello(_)
                 | ClientMessage::Answer(_)
                 | ClientMessage::Flag(_)
@@ -171,10 +189,10 @@ impl Actor {
         })
     }
 
-    /// The commit is done: answers with where the attempt stands by now.
-    pub(super) fn end_exchange(&mut self, mut done: Exchanged) {
+    /// Replies with the attempt's present state, after the commit.
+    pub(super) fn end_exchange(&mut self, mut done: PendingExchange) {
         if let Some(ack) = &mut done.event_ack {
-            let more = self.slot.take_unrecorded();
+            let more = self.buffer.take_unrecorded();
             if more > 0 {
                 *ack.dropped.get_or_insert(0) += more;
             }
@@ -184,7 +202,7 @@ impl Actor {
             return;
         };
         let (session_id, applied_seq) = (session.id.to_string(), session.applied_seq);
-        let mut reply = Reply {
+        let mut reply = ExchangeResponse {
             session: session_id,
             resumed: done.resumed,
             saved_seq: self.saved_seq(),
@@ -206,8 +224,8 @@ impl Actor {
             done.reply.send(Ok(Box::new(reply))).ok();
             return;
         };
-        // What the reply acknowledges must be in the recorder's durable path. Answers do
-        // not wait long for that: events come again.
+        // Acknowledged events must be in the recorder's durable path. Answers do not wait
+        // long for that: events without acknowledgement come again.
         recorder.when_durable(move |durable| {
             if !durable {
                 reply.event_ack = None;

@@ -1,4 +1,4 @@
-//! How the rest of the engine speaks to an actor.
+//! Messages by which the rest of the engine reaches an actor.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -16,109 +16,109 @@ use crate::{
     domain::{
         admission,
         attempt::{
-            Answer, Control, Identity,
-            command::{Action, CommandKey},
+            Answer, AttemptControl, AttemptIdentity,
+            command::{CommandKey, StaffAction},
         },
         id::{QuestionId, SessionId},
     },
     engine::{
-        nodes::Entry,
-        outbox::{Closing, Outbox},
+        nodes::JoinRequest,
+        outbox::{CloseReason, Outbox},
     },
 };
 
-/// One connection of one attempt, counted from 1.
+/// Number of a connection within its attempt, from 1.
 pub(crate) type ConnectionId = u64;
 
-/// What an actor can be told. Every variant is boxed: a mailbox holds room for
-/// 32 messages and more, and there is one for every attempt in memory.
-pub enum Message {
+/// Message to an actor. Contents are boxed: a mailbox allocates room for 32 messages and
+/// more, and every attempt in memory has one.
+pub enum ActorMessage {
     /// A candidate connects.
-    Open(Box<(Opening, Reply<Opened, OpeningRefusal>)>),
-    /// A connection is gone.
-    Gone(ConnectionId),
-    /// A connection's client says something.
+    Connect(Box<(ConnectRequest, ReplySender<Connected, ConnectRefusal>)>),
+    /// A connection has ended.
+    Disconnected(ConnectionId),
+    /// A connection's client sent a message.
     Client(Box<(ConnectionId, ClientMessage)>),
-    /// A candidate sends commands without a socket. With the session that begins where
-    /// it has none: it may be told twice.
-    Exchange(Box<(Exchange, ExchangeReply)>),
-    /// A member of staff acts.
-    Staff(Box<(CommandKey, Action, Reply<(), StaffRefusal>)>),
-    /// Someone wants to see the attempt.
-    Look(oneshot::Sender<Look>),
-    /// The store went away, or came back.
-    Health,
+    /// A candidate sends commands without a socket. Names the session to begin, because
+    /// it may be delivered twice.
+    Exchange(Box<(ExchangeInput, ExchangeReplySender)>),
+    /// A staff command.
+    Staff(Box<(CommandKey, StaffAction, ReplySender<(), StaffRefusal>)>),
+    /// A caller wants a snapshot of the attempt.
+    Snapshot(oneshot::Sender<AttemptSnapshot>),
+    /// The engine's health changed.
+    HealthChanged,
     /// The node shuts down: the connection is closed, the rest is flushed.
     Drain,
-    /// The candidate is at another node now: what waits is to be written, and the
-    /// attempt let go. With the number of the taking that ends so.
-    Release(Box<(Option<u64>, Entry, oneshot::Sender<Release>)>),
-    /// Another node has taken the attempt.
+    /// The candidate is at another node now: write what is pending, then release the
+    /// attempt. With the epoch of the lease that ends.
+    Release(Box<(Option<u64>, JoinRequest, oneshot::Sender<ReleaseOutcome>)>),
+    /// Another node has acquired the attempt.
     Lost {
-        /// The number of that taking.
+        /// Epoch of that node's lease.
         epoch: u64,
     },
 }
 
-/// What became of a wish to let an attempt go.
-pub enum Release {
+/// Outcome of a request to release an attempt.
+pub enum ReleaseOutcome {
     /// Everything is written, and nothing more will be.
-    Done,
-    /// Whoever wants to come in may not.
-    Refused(Closing),
+    Released,
+    /// The candidate may not join at the other node.
+    Refused(CloseReason),
 }
 
-/// Where an actor's answer goes.
-pub(crate) type Reply<T, E> = oneshot::Sender<Result<T, E>>;
+/// Channel for an actor's reply.
+pub(crate) type ReplySender<T, E> = oneshot::Sender<Result<T, E>>;
 
-/// Where the answer to an exchange goes.
-pub(crate) type ExchangeReply = Reply<Box<exchange::Reply>, ExchangeRefusal>;
+/// Channel for the reply to an exchange.
+pub(crate) type ExchangeReplySender = ReplySender<Box<exchange::ExchangeResponse>, ExchangeRefusal>;
 
 /// Commands without a socket.
 #[derive(Debug, Clone)]
-pub struct Exchange {
-    /// What the client sent.
-    pub request: exchange::Request,
-    /// The session that it begins where it has none.
+pub struct ExchangeInput {
+    /// Request of the client.
+    pub request: exchange::ExchangeRequest,
+    /// Session to begin if the request has none.
     pub fresh: SessionId,
-    /// Where the client is.
+    /// Address of the client.
     pub address: IpAddr,
-    /// Whether a node may have done it before, whose answer was lost.
+    /// True if a node may have applied it already and its reply was lost.
     pub again: bool,
 }
 
-/// What a candidate's `hello` asks for.
+/// Request of a candidate's `hello`.
 #[derive(Debug, Clone)]
-pub struct Opening {
-    /// Who comes in.
-    pub entry: Entry,
-    /// What the client calls its device.
+pub struct ConnectRequest {
+    /// The candidate's request to join.
+    pub join: JoinRequest,
+    /// The client's name for its device.
     pub device: Option<String>,
-    /// Where the answers to this connection go.
+    /// Queue of messages to the connection.
     pub outbox: Arc<Outbox>,
-    /// By then the client has given up, and may be at another node: what comes in
-    /// later, because this node stood still, must not end what it has there.
+    /// The client has given up by then, and may be at another node: a request that is
+    /// handled later, because this node stood still, must not end the connection there.
     pub until: Instant,
 }
 
-/// A connection that the actor has taken.
+/// A connection that the actor accepted.
 #[derive(Debug, Clone, Copy)]
-pub struct Opened {
-    /// Names the connection to the actor.
+pub struct Connected {
+    /// Id of the connection.
     pub connection: ConnectionId,
-    /// Every command up to this number is dealt with.
+    /// Every command up to this number has been handled.
     pub applied_seq: u64,
     /// Every command up to this number is durable.
     pub saved_seq: u64,
-    /// How often the exam wants to hear from its candidates.
+    /// Interval at which the exam expects heartbeats.
     pub heartbeat: Duration,
 }
 
-/// Why a connection is not taken.
+/// Reason for refusing a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OpeningRefusal(pub Closing);
+pub struct ConnectRefusal(pub CloseReason);
 
-/// Why an exchange did nothing.
+/// Reason why an exchange had no effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ExchangeRefusal {
     /// Another session owns the attempt.
@@ -127,26 +127,26 @@ pub enum ExchangeRefusal {
     Closed,
     /// The exam refuses a second device.
     AnotherDevice,
-    /// The access rules say no.
-    Forbidden(admission::Refusal),
-    /// The store is away, or the engine too busy; the same again later.
+    /// The access rules refuse the candidate.
+    Forbidden(admission::AdmissionError),
+    /// The store is away, or the engine too busy; retry later.
     Unavailable,
 }
 
-/// Why a staff command had no effect on an attempt.
+/// Reason why a staff command had no effect on an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StaffRefusal {
     /// The attempt is over.
     Closed,
-    /// It is not paused.
+    /// The attempt is not paused.
     NotPaused,
-    /// It is paused.
+    /// The attempt is paused already.
     AlreadyPaused,
-    /// Its clock has not begun.
+    /// The attempt's clock has not started.
     NotStarted,
-    /// It has no such incident.
+    /// The attempt has no such incident.
     UnknownIncident,
-    /// The store is away, or another node has it; the same again later.
+    /// The store is away, or another node has the attempt; retry later.
     Unavailable,
 }
 
@@ -164,68 +164,73 @@ impl StaffRefusal {
     }
 }
 
-/// An attempt as it is in memory.
+/// Snapshot of an attempt in memory.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Look {
-    /// What it is.
-    pub identity: Arc<Identity>,
-    /// What staff and time did.
-    pub control: Control,
+pub struct AttemptSnapshot {
+    /// Identity of the attempt.
+    pub identity: Arc<AttemptIdentity>,
+    /// State that staff and time control.
+    pub control: AttemptControl,
     /// The attempt's version.
     pub version: u64,
-    /// The session that owns the attempt by what is durable.
-    // Optional, as nodes of an earlier release do not say it.
+    /// Session that owns the attempt, by its durable state.
+    // Optional: nodes of an earlier release do not send it.
     #[serde(default)]
     pub session: Option<SessionId>,
-    /// Commands of it that are durable.
+    /// Highest durable command number of that session.
     pub saved_seq: u64,
     /// Answers and flags, by question.
     pub answers: Vec<(QuestionId, Answer)>,
 }
 
-/// The way to reach an actor.
+/// Sender of messages to an actor.
 #[derive(Debug, Clone)]
-pub struct Handle {
-    mailbox: mpsc::Sender<Message>,
+pub struct ActorHandle {
+    mailbox: mpsc::Sender<ActorMessage>,
 }
 
-impl Handle {
-    pub(super) const fn new(mailbox: mpsc::Sender<Message>) -> Self {
+impl ActorHandle {
+    pub(super) const fn new(mailbox: mpsc::Sender<ActorMessage>) -> Self {
         Self { mailbox }
     }
 
-    /// Delivers a message, waiting while the mailbox is full.
+    /// Delivers a message; waits while the mailbox is full.
     ///
     /// # Errors
-    /// Gives the message back where the actor has ended; its successor may be
-    /// asked.
-    pub async fn deliver(&self, message: Message) -> Result<(), Message> {
+    /// Returns the message if the actor has ended; a successor may take it.
+    pub async fn deliver_message(&self, message: ActorMessage) -> Result<(), ActorMessage> {
         self.mailbox.send(message).await.map_err(|error| error.0)
     }
 
-    /// Tells the actor that a connection is gone. Where the actor has ended,
-    /// nobody is left to care.
-    pub async fn gone(&self, connection: ConnectionId) {
-        self.mailbox.send(Message::Gone(connection)).await.ok();
+    /// Reports the end of a connection. An actor that has ended needs no report.
+    pub async fn report_disconnect(&self, connection: ConnectionId) {
+        self.mailbox
+            .send(ActorMessage::Disconnected(connection))
+            .await
+            .ok();
     }
 
-    /// Hands the actor what a client said. False: the actor has ended.
-    pub async fn client(&self, connection: ConnectionId, message: ClientMessage) -> bool {
-        let message = Message::Client(Box::new((connection, message)));
+    /// Delivers a client's message. Returns false if the actor has ended.
+    pub async fn deliver_client_message(
+        &self,
+        connection: ConnectionId,
+        message: ClientMessage,
+    ) -> bool {
+        let message = ActorMessage::Client(Box::new((connection, message)));
         match self.mailbox.try_send(message) {
             Ok(()) => true,
-            // Boxed, as it is rare and would be most of a connection's memory.
+            // Boxed: rare, and otherwise most of a connection's memory.
             Err(TrySendError::Full(message)) => Box::pin(self.mailbox.send(message)).await.is_ok(),
             Err(TrySendError::Closed(_)) => false,
         }
     }
 
-    /// Whether the actor has ended.
+    /// True if the actor has ended.
     pub fn is_closed(&self) -> bool {
         self.mailbox.is_closed()
     }
 
-    /// Whether two handles reach the same actor.
+    /// True if two handles reach the same actor.
     pub fn same_actor(&self, other: &Self) -> bool {
         self.mailbox.same_channel(&other.mailbox)
     }

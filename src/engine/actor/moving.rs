@@ -1,150 +1,159 @@
-//! How an attempt goes from one node to another.
+//! Hand-over of an attempt between nodes, and the time lost with a dead node.
 
 use tokio::sync::oneshot;
 
 use super::{
-    Actor,
-    client::refuse,
-    message::{OpeningRefusal, Release},
+    AttemptActor,
+    client::connect_refusal,
+    message::{ConnectRefusal, ReleaseOutcome},
 };
 use crate::{
     domain::{
-        attempt::{Command, Phase, Plan},
+        attempt::{AttemptCommand, AttemptPhase, IndexedExam},
         id::SessionId,
         time::{Timestamp, duration_ms},
     },
     engine::{
-        nodes::Entry,
-        outbox::Closing,
-        slot::{Change, Fate},
+        nodes::JoinRequest,
+        outbox::CloseReason,
+        slot::{AttemptChanges, BufferState},
     },
 };
 use invigil_protocol::code::CloseCode;
 
-/// Heartbeats after which a candidate whose node died is back: three until the client
-/// knows, one to reach another node.
-const BACK_AFTER: u32 = 4;
+/// Heartbeat intervals until a candidate whose node died is back: three until the client
+/// notices, one to reach another node.
+const RETURN_HEARTBEATS: u32 = 4;
 
-/// How somebody may come in.
-pub(super) struct Admitted {
-    /// The session that goes on; none: a new one begins.
+/// Terms on which a candidate may join.
+pub(super) struct JoinAdmission {
+    /// Session to resume; `None` begins a new one.
     pub resume: Option<SessionId>,
-    /// Only to be told that the attempt is over.
+    /// True if the attempt is over, and the candidate only learns that.
     pub over: bool,
 }
 
-impl Actor {
-    /// Whether somebody may come in, and how.
-    pub(super) fn admission(
+impl AttemptActor {
+    /// Decides if a candidate may join, and on which terms.
+    pub(super) fn admit_join(
         &self,
         now: Timestamp,
-        entry: &Entry,
-    ) -> Result<Admitted, OpeningRefusal> {
-        self.admit(now, entry.address)
-            .map_err(|refusal| refuse(CloseCode::Forbidden, Some(refusal.code().to_owned())))?;
+        join: &JoinRequest,
+    ) -> Result<JoinAdmission, ConnectRefusal> {
+        self.check_access(now, join.address).map_err(|refusal| {
+            connect_refusal(CloseCode::Forbidden, Some(refusal.code().to_owned()))
+        })?;
         let owner = self.attempt.session().map(|session| &session.id);
-        let resumes = entry.resume.as_ref();
+        let resumes = join.resume.as_ref();
         let resumes = resumes.filter(|(session, _)| Some(session) == owner);
         if let Some((_, next_seq)) = resumes
             && *next_seq <= self.saved_seq()
         {
             let detail = "next_seq is saved already: start a new session".to_owned();
-            return Err(refuse(CloseCode::BadMessage, Some(detail)));
+            return Err(connect_refusal(CloseCode::BadMessage, Some(detail)));
         }
         let over = self.attempt.is_over();
-        let handed_in = matches!(self.attempt.control().phase, Phase::HandedIn { .. });
+        let handed_in = matches!(self.attempt.control().phase, AttemptPhase::HandedIn { .. });
         if over && !(handed_in && resumes.is_some()) {
-            return Err(refuse(CloseCode::Closed, None));
+            return Err(connect_refusal(CloseCode::Closed, None));
         }
-        Ok(Admitted {
+        Ok(JoinAdmission {
             resume: resumes.map(|(session, _)| session.clone()),
             over,
         })
     }
 
-    /// The candidate is at another node: lets the attempt go once everything is
-    /// written. Whoever may not come in there is refused by whoever has the attempt:
-    /// a second device must not end the first one's connection.
-    pub(super) fn release(&mut self, entry: &Entry, reply: oneshot::Sender<Release>) {
+    /// Releases the attempt to the candidate's new node, once everything is written. A
+    /// candidate who may not join there is refused here: a second device must not end the
+    /// first one's connection.
+    pub(super) fn begin_release(
+        &mut self,
+        join: &JoinRequest,
+        reply: oneshot::Sender<ReleaseOutcome>,
+    ) {
         let now = self.shared.clock.now();
-        // A request may come late, and the candidate be back here meanwhile: whoever asks
-        // is not answered, and a client that is still there would come again.
+        // The request may come late, after the candidate came back here: it gets no
+        // answer, and a client that is still at the other node asks again.
         let connected = self.connection.as_ref().and_then(|own| own.asked_at);
-        if connected.is_some_and(|own| entry.asked_at.is_some_and(|asked| asked < own)) {
+        if connected.is_some_and(|own| join.asked_at.is_some_and(|asked| asked < own)) {
             return;
         }
-        if let Err(OpeningRefusal(closing)) = self.may_come_in(now, entry) {
-            reply.send(Release::Refused(closing)).ok();
+        if let Err(ConnectRefusal(closing)) = self.check_join(now, join) {
+            reply.send(ReleaseOutcome::Refused(closing)).ok();
             return;
         }
-        self.close_connection(Closing::new(CloseCode::Superseded));
-        self.leaving.push(reply);
-        if !self.slot.is_clean(self.attempt.version()) {
+        self.close_connection(CloseReason::new(CloseCode::Superseded));
+        self.release_waiters.push(reply);
+        if !self.buffer.is_clean(self.attempt.version()) {
             let wakes_actor = true;
-            self.put(
+            self.buffer_changes(
                 now,
-                Change {
+                AttemptChanges {
                     wakes_actor,
-                    ..Change::default()
+                    ..AttemptChanges::default()
                 },
             );
         }
     }
 
-    fn may_come_in(&self, now: Timestamp, entry: &Entry) -> Result<(), OpeningRefusal> {
-        let admitted = self.admission(now, entry)?;
+    fn check_join(&self, now: Timestamp, join: &JoinRequest) -> Result<(), ConnectRefusal> {
+        let admitted = self.admit_join(now, join)?;
         if admitted.over {
             return Ok(());
         }
-        let enter = Command::Enter {
+        let enter = AttemptCommand::Enter {
             resume: admitted.resume,
             // Only whether it is refused matters here.
             fresh: SessionId::from(""),
         };
         match self.attempt.decide(now, &enter) {
             Ok(_) => Ok(()),
-            Err(refusal) => Err(super::client::EnterRefusal::from(refusal).into_opening()),
+            Err(refusal) => Err(super::client::EnterRefusal::from(refusal).into_connect_refusal()),
         }
     }
 
-    /// Whether the attempt may go where it is wanted.
-    pub(super) fn may_go(&self) -> bool {
-        !self.leaving.is_empty() && self.is_settled()
+    /// True if the attempt may be released to a waiting node.
+    pub(super) fn may_release(&self) -> bool {
+        !self.release_waiters.is_empty() && self.is_settled()
     }
 
-    /// Another node has taken the attempt under a number of its own, without a word of
-    /// this one. Whether somebody may come in there is not decided yet, so the client
-    /// here is told to come again, and not that it was replaced.
-    pub(super) fn lose(&mut self, epoch: u64) {
-        if epoch <= self.slot.epoch() {
+    /// Another node has acquired the attempt by a lease of its own, without a release
+    /// here. The candidate's admission there is still open, so the client is told to
+    /// reconnect, and not that it was replaced.
+    pub(super) fn lose_ownership(&mut self, epoch: u64) {
+        if epoch <= self.buffer.epoch() {
             return;
         }
-        self.close_connection(Closing::new(CloseCode::Moved));
-        self.slot.seal(Fate::Fenced);
+        self.close_connection(CloseReason::new(CloseCode::Moved));
+        self.buffer.seal(BufferState::Fenced);
     }
 
-    /// Gives back the time in which the attempt's node was dead, if it was: as long as
-    /// a connected candidate needs to come to another one. Whoever was not connected
-    /// gets no more. Where somebody else is first, the candidate gets the rest on coming
-    /// back.
-    pub(super) fn give_back_lost_node(&mut self) {
-        let Some((from, back_by)) = self.lost.take() else {
+    /// Gives back the time in which the attempt's previous node was dead: at most as long
+    /// as a connected candidate needs to reach another node. A candidate who was not
+    /// connected gets no more. If another caller comes first, the candidate gets the rest
+    /// on return.
+    pub(super) fn compensate_lost_node(&mut self) {
+        let Some((from, owed_until)) = self.owed_outage.take() else {
             return;
         };
         let now = self.shared.clock.now();
-        let until = now.min(back_by);
+        let until = now.min(owed_until);
         if duration_ms(until.since(from)) < duration_ms(self.shared.outage_min) {
-            self.lost = (until < back_by).then_some((from, back_by));
+            self.owed_outage = (until < owed_until).then_some((from, owed_until));
             return;
         }
-        // Where the whole engine was away, that is given back already.
-        self.perform(now, &Command::Outage { from, until }, Change::default())
-            .ok();
-        self.lost = (until < back_by).then_some((until, back_by));
+        // An outage of the whole engine is given back already.
+        self.perform_command(
+            now,
+            &AttemptCommand::Outage { from, until },
+            AttemptChanges::default(),
+        )
+        .ok();
+        self.owed_outage = (until < owed_until).then_some((until, owed_until));
     }
 
-    /// When the time ends that a node owes which died at an instant.
-    pub(super) fn back_by(plan: &Plan, lost_at: Timestamp) -> Timestamp {
-        lost_at + plan.exam().proctoring.heartbeat * BACK_AFTER
+    /// End of the time to give back for a node that died at `lost_at`.
+    pub(super) fn owed_until(plan: &IndexedExam, lost_at: Timestamp) -> Timestamp {
+        lost_at + plan.exam().proctoring.heartbeat * RETURN_HEARTBEATS
     }
 }

@@ -1,103 +1,120 @@
-//! What becomes durable of each event: rows for the store.
+//! Rows that each event makes durable.
 
 use std::{collections::BTreeSet, time::Duration};
 
-use invigil_protocol::candidate::Refused;
+use invigil_protocol::candidate::CommandRefused;
 use serde::Serialize;
 use serde_json::{Value, json, value::RawValue};
 
-use super::Actor;
+use super::AttemptActor;
 use crate::{
     domain::{
-        attempt::{Event, Phase, Status},
-        integrity::Judgement,
+        attempt::{AttemptPhase, DomainEvent, LifecycleStatus},
+        integrity::EventJudgement,
         time::Timestamp,
         timing::whole_ms,
     },
-    engine::{hand_in, shared::wire_refusal, slot::Change},
+    engine::{hand_in, shared::wire_refusal, slot::AttemptChanges},
     store::{
-        AnswerRow, ControlRow, HandInRow, IntegritySums, Progress, TimelineRow,
-        records::{Class, IncidentRow, Record},
+        AnswerRow, ControlRow, HandInRow, IntegritySums, ProgressRow, TimelineRow,
+        records::{IncidentRow, RecordClass, TimelineRecord},
     },
 };
 
-impl Actor {
-    /// Adds to a change what an event, just applied, makes durable.
-    pub(super) fn record(&mut self, now: Timestamp, event: &Event, change: &mut Change) {
-        let entry = self.entry(now, event);
+impl AttemptActor {
+    /// Adds the rows of an event, just applied, to the changes.
+    pub(super) fn add_event_changes(
+        &mut self,
+        now: Timestamp,
+        event: &DomainEvent,
+        changes: &mut AttemptChanges,
+    ) {
+        let entry = self.timeline_entry(now, event);
         if let Some(entry) = &entry {
-            self.seat.tell_entry(entry);
+            self.board_row.send_entry(entry);
         }
-        if let Event::Answered { question, .. } | Event::QuestionFlagged { question, .. } = event {
+        if let DomainEvent::Answered { question, .. }
+        | DomainEvent::QuestionFlagged { question, .. } = event
+        {
             let row = self.answer_row(*question).zip(entry);
-            change.answer = row.map(|(row, entry)| (*question, row, entry));
-        } else if change.dropped == 0 || !matches!(event, Event::Observed { .. }) {
-            self.record_entry(event, entry, change);
+            changes.answer = row.map(|(row, entry)| (*question, row, entry));
+        } else if changes.dropped == 0 || !matches!(event, DomainEvent::Observed { .. }) {
+            self.add_entry(event, entry, changes);
         }
-        let incident = if let Event::IncidentRaised { raised } = event {
+        let incident = if let DomainEvent::IncidentRaised { raised } = event {
             self.incident_id(&raised.kind)
-        } else if let Event::IncidentClosed { incident, .. }
-        | Event::IncidentAssigned { incident, .. } = event
+        } else if let DomainEvent::IncidentClosed { incident, .. }
+        | DomainEvent::IncidentAssigned { incident, .. } = event
         {
             Some(incident.as_str())
         } else {
             None
         };
-        change
+        changes
             .incidents
             .extend(incident.and_then(|id| self.incident_row(id)));
-        if let Event::Refused { .. } = event {
+        if let DomainEvent::Refused { .. } = event {
             let refused = refused_message(event);
-            if change.outbox.is_some() {
-                change.refused = refused;
+            if changes.outbox.is_some() {
+                changes.refused = refused;
             } else {
-                self.refusal = refused;
+                self.last_refusal = refused;
             }
         }
         if self.changes_control(event) {
-            change.control = Some(Box::new(self.control_row()));
+            changes.control = Some(Box::new(self.control_row()));
         }
     }
 
-    /// An event of the client goes to the recorder, where there is one; what else
-    /// happened is part of the commit.
-    fn record_entry(&self, event: &Event, entry: Option<TimelineRow>, change: &mut Change) {
+    /// Adds a timeline entry. A client's event goes to the recorder, if there is one;
+    /// every other event is part of the commit.
+    fn add_entry(
+        &self,
+        event: &DomainEvent,
+        entry: Option<TimelineRow>,
+        changes: &mut AttemptChanges,
+    ) {
         match (event, &self.shared.recorder) {
-            (Event::Observed { n, judgement, .. }, Some(_)) => {
-                change
+            (DomainEvent::Observed { n, judgement, .. }, Some(_)) => {
+                changes
                     .records
                     .extend(entry.and_then(|entry| self.event_record(*n, judgement, entry)));
             }
-            _ => change.timeline.extend(entry),
+            _ => changes.timeline.extend(entry),
         }
     }
 
-    /// A client's event for the recorder: named by session and number, so that a
-    /// repeat is the same record.
+    /// Record of a client's event: named by session and number, so that a repeat is the
+    /// same record.
     pub(super) fn event_record(
         &self,
         n: u64,
-        judgement: &Judgement,
+        judgement: &EventJudgement,
         entry: TimelineRow,
-    ) -> Option<Record> {
+    ) -> Option<TimelineRecord> {
         let identity = self.attempt.identity();
         let session = &self.attempt.session()?.id;
-        Some(Record {
+        Some(TimelineRecord {
             id: format!("{}:{session}:{n}", identity.id),
-            class: Class::Event,
+            class: RecordClass::Event,
             severity: judgement.severity,
-            ..entry.into_history(identity.id, identity.exam.clone(), self.events_kept())
+            ..entry.into_history_record(identity.id, identity.exam.clone(), self.events_kept())
         })
     }
 
-    /// How long the exam wants events to be kept.
+    /// Time for which the exam keeps events.
     pub(super) fn events_kept(&self) -> Duration {
         let recorder = self.shared.recorder.as_ref();
         let usual = recorder.map_or(Duration::ZERO, |recorder| recorder.settings().events_kept);
-        self.attempt.plan().exam().proctoring.keep.unwrap_or(usual)
+        self.attempt
+            .indexed_exam()
+            .exam()
+            .proctoring
+            .retention
+            .unwrap_or(usual)
     }
 
-    /// An incident as it stands, for the recorder.
+    /// Row of an incident's present state, for the recorder.
     fn incident_row(&self, id: &str) -> Option<IncidentRow> {
         self.shared.recorder.as_ref()?;
         let incident = self.attempt.control().integrity.incident(id)?;
@@ -118,18 +135,18 @@ impl Actor {
         })
     }
 
-    /// Applies an event that no rule decides, and puts it on its way.
-    pub(super) fn note(&mut self, now: Timestamp, event: &Event) {
+    /// Applies an event that needs no decision, and buffers its changes.
+    pub(super) fn apply_event(&mut self, now: Timestamp, event: &DomainEvent) {
         self.attempt.apply(event);
-        let mut change = Change::default();
-        self.record(now, event, &mut change);
-        self.put(now, change);
+        let mut changes = AttemptChanges::default();
+        self.add_event_changes(now, event, &mut changes);
+        self.buffer_changes(now, changes);
     }
 
-    /// How far the session is.
-    pub(super) fn progress(&self, now: Timestamp) -> Progress {
+    /// Present progress of the session.
+    pub(super) fn current_progress(&self, now: Timestamp) -> ProgressRow {
         let session = self.attempt.session();
-        Progress {
+        ProgressRow {
             version: self.attempt.version(),
             session: session.map(|session| session.id.clone()),
             last_seq: session.map_or(0, |session| session.applied_seq),
@@ -148,8 +165,8 @@ impl Actor {
             deadline_at: self.attempt.deadline(self.shared.clock.now()),
             close_at: self.attempt.close_at(),
             closed_at: match control.phase {
-                Phase::HandedIn { at, .. } | Phase::Cancelled { at } => Some(at),
-                Phase::Waiting | Phase::Taking => None,
+                AttemptPhase::HandedIn { at, .. } | AttemptPhase::Cancelled { at } => Some(at),
+                AttemptPhase::Waiting | AttemptPhase::Taking => None,
             },
             integrity: self.integrity_sums(),
         }
@@ -161,16 +178,16 @@ impl Actor {
         let watched = self.attempt.proctoring().enabled;
         let incidents = integrity.incidents();
         let kinds: BTreeSet<&str> = incidents.iter().map(|one| one.kind.as_str()).collect();
-        let handed_in = matches!(control.phase, Phase::HandedIn { .. });
+        let handed_in = matches!(control.phase, AttemptPhase::HandedIn { .. });
         IntegritySums {
             violations: integrity.violations(),
             flags: kinds.into_iter().map(str::to_owned).collect(),
-            peak: watched.then(|| integrity.peak()),
+            peak_risk: watched.then(|| integrity.peak_risk()),
             verified: watched && handed_in && !control.flagged && integrity.is_clear(),
         }
     }
 
-    /// The incident of a kind that was raised just now.
+    /// Id of the newest open incident of a kind.
     pub(super) fn incident_id(&self, kind: &str) -> Option<&str> {
         let incidents = self.attempt.control().integrity.incidents();
         let mut newest = incidents.iter().rev();
@@ -179,15 +196,15 @@ impl Actor {
             .map(|incident| incident.id.as_str())
     }
 
-    /// What the hand-in, just applied, makes durable.
+    /// Row of the hand-in that was just applied.
     pub(super) fn hand_in_row(&self) -> Option<HandInRow> {
-        hand_in::row(&self.attempt, &self.content, &self.shared.keys)
+        hand_in::hand_in_row(&self.attempt, &self.content, &self.shared.keys)
     }
 
     fn answer_row(&self, number: u16) -> Option<AnswerRow> {
         let answer = self.attempt.answers().get(number)?;
         Some(AnswerRow {
-            question: self.attempt.plan().question(number).id.clone(),
+            question: self.attempt.indexed_exam().question(number).id.clone(),
             value: answer.value.clone(),
             flagged: answer.flagged,
             rev: answer.rev,
@@ -197,45 +214,49 @@ impl Actor {
         })
     }
 
-    fn changes_control(&self, event: &Event) -> bool {
+    fn changes_control(&self, event: &DomainEvent) -> bool {
         match event {
-            Event::Answered { late, .. } => *late,
-            Event::SessionOpened { .. } | Event::SessionResumed | Event::Left { .. } => {
-                // Only then do they touch anything but the session.
-                let exam = self.attempt.plan().exam();
+            DomainEvent::Answered { late, .. } => *late,
+            DomainEvent::SessionOpened { .. }
+            | DomainEvent::SessionResumed
+            | DomainEvent::Left { .. } => {
+                // Under other rules they change only the session.
+                let exam = self.attempt.indexed_exam().exam();
                 exam.compensate_up_to.is_some()
                     || exam.session_policy == crate::domain::exam::SessionPolicy::Reject
             }
-            Event::Observed { judgement, .. } | Event::Detected { judgement, .. } => {
+            DomainEvent::Observed { judgement, .. } | DomainEvent::Detected { judgement, .. } => {
                 judgement.changes_anything()
             }
-            Event::QuestionFlagged { .. } | Event::Refused { .. } | Event::Noted => false,
-            Event::ClockStarted { .. }
-            | Event::Noticed { .. }
-            | Event::NoticesSent
-            | Event::NoticeAcknowledged { .. }
-            | Event::Paused { .. }
-            | Event::Resumed { .. }
-            | Event::Extended { .. }
-            | Event::Compensated { .. }
-            | Event::SectionChanged { .. }
-            | Event::Flagged { .. }
-            | Event::Unflagged { .. }
-            | Event::Released { .. }
-            | Event::CommandDone { .. }
-            | Event::Arrived { .. }
-            | Event::IncidentRaised { .. }
-            | Event::IncidentClosed { .. }
-            | Event::IncidentAssigned { .. }
-            | Event::Cancelled { .. }
-            | Event::HandedIn { .. } => true,
+            DomainEvent::QuestionFlagged { .. }
+            | DomainEvent::Refused { .. }
+            | DomainEvent::Noted => false,
+            DomainEvent::ClockStarted { .. }
+            | DomainEvent::Noticed { .. }
+            | DomainEvent::NoticesSent
+            | DomainEvent::NoticeAcknowledged { .. }
+            | DomainEvent::Paused { .. }
+            | DomainEvent::Resumed { .. }
+            | DomainEvent::Extended { .. }
+            | DomainEvent::Compensated { .. }
+            | DomainEvent::SectionChanged { .. }
+            | DomainEvent::Flagged { .. }
+            | DomainEvent::Unflagged { .. }
+            | DomainEvent::Released { .. }
+            | DomainEvent::CommandDone { .. }
+            | DomainEvent::Arrived { .. }
+            | DomainEvent::IncidentRaised { .. }
+            | DomainEvent::IncidentClosed { .. }
+            | DomainEvent::IncidentAssigned { .. }
+            | DomainEvent::Cancelled { .. }
+            | DomainEvent::HandedIn { .. } => true,
         }
     }
 
-    /// The timeline's entry for an event that was just applied; none for what
-    /// nobody needs to see again.
-    fn entry(&self, now: Timestamp, event: &Event) -> Option<TimelineRow> {
-        let (kind, data) = self.describe(event)?;
+    /// Timeline entry of an event that was just applied; `None` for events that staff
+    /// need not see.
+    fn timeline_entry(&self, now: Timestamp, event: &DomainEvent) -> Option<TimelineRow> {
+        let (kind, data) = self.describe_event(event)?;
         Some(TimelineRow {
             number: self.attempt.version(),
             at: now,
@@ -249,7 +270,7 @@ impl Actor {
         let value = answer.and_then(|answer| answer.value.as_deref());
         let entry = AnswerEntry {
             seq,
-            q: &self.attempt.plan().question(number).id.0,
+            q: &self.attempt.indexed_exam().question(number).id.0,
             rev: answer.map_or(0, |answer| answer.rev),
             value: value.and_then(|text| serde_json::from_str(text).ok()),
             flagged: answer.is_some_and(|answer| answer.flagged),
@@ -263,10 +284,10 @@ impl Actor {
         clippy::too_many_lines,
         reason = "one short arm an event reads best in one place"
     )]
-    fn describe<'a>(&self, event: &'a Event) -> Option<(&'a str, String)> {
+    fn describe_event<'a>(&self, event: &'a DomainEvent) -> Option<(&'a str, String)> {
         let (kind, data) = match event {
-            // The frequent one: its value is JSON already, and is not parsed again.
-            Event::Answered {
+            // Frequent: its value is JSON already, and is not parsed again.
+            DomainEvent::Answered {
                 seq,
                 question: number,
                 late,
@@ -274,11 +295,13 @@ impl Actor {
             } => {
                 return Some(("answer", self.answer_entry(*seq, *number, *late, None)));
             }
-            Event::ClockStarted { at } => ("clock_started", json!({ "entered_at": at })),
-            Event::SessionOpened { session } => ("session_opened", json!({ "session": session })),
-            Event::SessionResumed => ("session_resumed", json!({})),
-            Event::Left { .. } => ("disconnected", json!({})),
-            Event::QuestionFlagged {
+            DomainEvent::ClockStarted { at } => ("clock_started", json!({ "entered_at": at })),
+            DomainEvent::SessionOpened { session } => {
+                ("session_opened", json!({ "session": session }))
+            }
+            DomainEvent::SessionResumed => ("session_resumed", json!({})),
+            DomainEvent::Left { .. } => ("disconnected", json!({})),
+            DomainEvent::QuestionFlagged {
                 seq,
                 question: number,
                 on,
@@ -287,7 +310,7 @@ impl Actor {
                 let data = self.answer_entry(*seq, *number, false, Some(*on));
                 return Some(("question_flagged", data));
             }
-            Event::Refused {
+            DomainEvent::Refused {
                 seq,
                 code,
                 question,
@@ -296,11 +319,11 @@ impl Actor {
             } => {
                 let data = json!({
                     "seq": seq, "code": code.as_str(), "q": question,
-                    "value": json_of(kept.as_deref()),
+                    "value": parse_json(kept.as_deref()),
                 });
                 ("refused", data)
             }
-            Event::Observed {
+            DomainEvent::Observed {
                 n,
                 kind,
                 client_at,
@@ -313,7 +336,7 @@ impl Actor {
                     "n": n, "client_at": client_at, "data": data, "severity": judgement.severity,
                 }),
             ),
-            Event::Detected {
+            DomainEvent::Detected {
                 what,
                 data,
                 judgement,
@@ -322,8 +345,8 @@ impl Actor {
                 what.as_str(),
                 json!({ "data": data, "severity": judgement.severity }),
             ),
-            Event::Arrived { origin } => ("connected_from", json!(origin)),
-            Event::IncidentRaised { raised } => (
+            DomainEvent::Arrived { origin } => ("connected_from", json!(origin)),
+            DomainEvent::IncidentRaised { raised } => (
                 "incident",
                 json!({
                     "incident": self.incident_id(&raised.kind), "kind": raised.kind,
@@ -331,18 +354,18 @@ impl Actor {
                     "by": raised.by, "note": raised.note,
                 }),
             ),
-            Event::IncidentClosed { incident, closed } => (
+            DomainEvent::IncidentClosed { incident, closed } => (
                 "incident_closed",
                 json!({
                     "incident": incident, "verdict": closed.verdict, "note": closed.note,
                     "by": closed.by,
                 }),
             ),
-            Event::IncidentAssigned { incident, to } => (
+            DomainEvent::IncidentAssigned { incident, to } => (
                 "incident_assigned",
                 json!({ "incident": incident, "to": to }),
             ),
-            Event::Noticed {
+            DomainEvent::Noticed {
                 text,
                 level,
                 ack,
@@ -352,29 +375,29 @@ impl Actor {
                 "notice",
                 json!({ "text": text, "level": level, "ack": ack, "from": from }),
             ),
-            Event::NoticeAcknowledged { id } => ("notice_acknowledged", json!({ "id": id })),
-            Event::Paused { reason, .. } => ("paused", json!({ "reason": reason })),
-            Event::Resumed { reason, .. } => ("resumed", json!({ "reason": reason })),
-            Event::Extended { by, reason, .. } => {
+            DomainEvent::NoticeAcknowledged { id } => ("notice_acknowledged", json!({ "id": id })),
+            DomainEvent::Paused { reason, .. } => ("paused", json!({ "reason": reason })),
+            DomainEvent::Resumed { reason, .. } => ("resumed", json!({ "reason": reason })),
+            DomainEvent::Extended { by, reason, .. } => {
                 ("extended", json!({ "ms": whole_ms(*by), "reason": reason }))
             }
-            Event::Compensated { from, by, cause } => (
+            DomainEvent::Compensated { from, by, cause } => (
                 "compensated",
                 json!({ "from": from, "ms": whole_ms(*by), "cause": cause }),
             ),
-            Event::SectionChanged { section } => (
+            DomainEvent::SectionChanged { section } => (
                 "section",
                 json!({ "section": section.map(|index| self.section_id(index)) }),
             ),
-            Event::Flagged { reason } => ("flagged", json!({ "reason": reason })),
-            Event::Unflagged { reason } => ("unflagged", json!({ "reason": reason })),
-            Event::Released { reason } => ("released", json!({ "reason": reason })),
-            Event::CommandDone { key } => (
+            DomainEvent::Flagged { reason } => ("flagged", json!({ "reason": reason })),
+            DomainEvent::Unflagged { reason } => ("unflagged", json!({ "reason": reason })),
+            DomainEvent::Released { reason } => ("released", json!({ "reason": reason })),
+            DomainEvent::CommandDone { key } => (
                 "command",
                 json!({ "person": key.person, "id": key.command }),
             ),
-            Event::Cancelled { reason, .. } => ("cancelled", json!({ "reason": reason })),
-            Event::HandedIn {
+            DomainEvent::Cancelled { reason, .. } => ("cancelled", json!({ "reason": reason })),
+            DomainEvent::HandedIn {
                 at,
                 by,
                 status,
@@ -382,21 +405,21 @@ impl Actor {
                 reason,
                 ..
             } => {
-                let status: &Status = status;
+                let status: &LifecycleStatus = status;
                 let data = json!({
                     "submitted_at": at, "handed_in": by, "status": status, "late": late,
                     "reason": reason,
                 });
                 ("handed_in", data)
             }
-            Event::NoticesSent | Event::Noted => return None,
+            DomainEvent::NoticesSent | DomainEvent::Noted => return None,
         };
         Some((kind, data.to_string()))
     }
 }
 
-/// What the timeline keeps of a question: all of it, since only the newest entry
-/// of those that wait for a commit is kept.
+/// Complete timeline entry of a question: of the entries that wait for a commit, only the
+/// newest is kept.
 #[derive(Serialize)]
 struct AnswerEntry<'a> {
     seq: u64,
@@ -410,8 +433,8 @@ struct AnswerEntry<'a> {
 }
 
 /// The refusal of a numbered command, for its client.
-fn refused_message(event: &Event) -> Option<Refused> {
-    let Event::Refused {
+fn refused_message(event: &DomainEvent) -> Option<CommandRefused> {
+    let DomainEvent::Refused {
         seq,
         code,
         detail,
@@ -424,21 +447,21 @@ fn refused_message(event: &Event) -> Option<Refused> {
     };
     let q = question.as_ref().map(ToString::to_string);
     if let (Some((rev, value)), Some(q)) = (stored, &q) {
-        return Some(Refused::conflict(
+        return Some(CommandRefused::for_conflict(
             *seq,
             q.clone(),
             *rev,
-            json_of(value.as_deref()),
+            parse_json(value.as_deref()),
         ));
     }
-    let mut refused = Refused::new(*seq, wire_refusal(*code), q);
+    let mut refused = CommandRefused::new(*seq, wire_refusal(*code), q);
     refused
         .detail
         .insert("reason".to_owned(), Value::from(*detail));
     Some(refused)
 }
 
-fn json_of(text: Option<&str>) -> Value {
+fn parse_json(text: Option<&str>) -> Value {
     text.and_then(|text| serde_json::from_str(text).ok())
         .unwrap_or_default()
 }

@@ -1,46 +1,46 @@
-//! What staff do to an attempt, and what a look at it shows.
+//! Staff commands on an attempt, and its snapshot.
 
 use std::sync::Arc;
 
 use super::{
-    Actor, After,
-    message::{Look, Reply, StaffRefusal},
+    AttemptActor, DeferredEffect,
+    message::{AttemptSnapshot, ReplySender, StaffRefusal},
 };
 use crate::{
     domain::attempt::{
-        Command, Refusal,
-        command::{Action, CommandKey},
+        AttemptCommand, DecideError,
+        command::{CommandKey, StaffAction},
     },
-    engine::slot::Change,
+    engine::slot::AttemptChanges,
 };
 
-impl Actor {
-    /// Does a staff command once; the answer follows the commit.
-    pub(super) fn staff(
+impl AttemptActor {
+    /// Applies a staff command once; the reply follows the commit.
+    pub(super) fn handle_staff_command(
         &mut self,
         key: CommandKey,
-        action: Action,
-        reply: Reply<(), StaffRefusal>,
+        action: StaffAction,
+        reply: ReplySender<(), StaffRefusal>,
     ) {
         let now = self.shared.clock.now();
-        let command = Command::Staff {
+        let command = AttemptCommand::Staff {
             key: key.clone(),
             action,
         };
-        match self.perform(now, &command, Change::default()) {
-            Ok(()) => self.after_all(now, After::Staff(key, reply)),
-            Err(refusal) => self.refuse(now, reply, refusal_of(refusal)),
+        match self.perform_command(now, &command, AttemptChanges::default()) {
+            Ok(()) => self.defer_until_durable(now, DeferredEffect::Staff(key, reply)),
+            Err(refusal) => self.refuse_after_commit(now, reply, refusal_of(refusal)),
         }
     }
 
-    /// The attempt as it is in memory.
-    pub(super) fn look(&self) -> Look {
-        let plan = self.attempt.plan();
-        Look {
+    /// Snapshot of the attempt.
+    pub(super) fn build_snapshot(&self) -> AttemptSnapshot {
+        let plan = self.attempt.indexed_exam();
+        AttemptSnapshot {
             identity: Arc::clone(self.attempt.identity()),
             control: self.attempt.control().clone(),
             version: self.attempt.version(),
-            session: self.slot.durable().session,
+            session: self.buffer.durable_progress().session,
             saved_seq: self.saved_seq(),
             answers: self
                 .attempt
@@ -52,14 +52,15 @@ impl Actor {
     }
 }
 
-const fn refusal_of(refusal: Refusal) -> StaffRefusal {
+const fn refusal_of(refusal: DecideError) -> StaffRefusal {
     match refusal {
-        Refusal::NotPaused => StaffRefusal::NotPaused,
-        Refusal::AlreadyPaused => StaffRefusal::AlreadyPaused,
-        Refusal::NotStarted => StaffRefusal::NotStarted,
-        Refusal::UnknownIncident => StaffRefusal::UnknownIncident,
-        Refusal::AfterHandIn | Refusal::Closed | Refusal::AnotherDevice | Refusal::Gap { .. } => {
-            StaffRefusal::Closed
-        }
+        DecideError::NotPaused => StaffRefusal::NotPaused,
+        DecideError::AlreadyPaused => StaffRefusal::AlreadyPaused,
+        DecideError::NotStarted => StaffRefusal::NotStarted,
+        DecideError::UnknownIncident => StaffRefusal::UnknownIncident,
+        DecideError::AfterHandIn
+        | DecideError::Closed
+        | DecideError::AnotherDevice
+        | DecideError::Gap { .. } => StaffRefusal::Closed,
     }
 }

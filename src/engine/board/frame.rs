@@ -5,27 +5,27 @@ use std::sync::OnceLock;
 use bytes::Bytes;
 use invigil_protocol::{
     codec::{self, Encoding},
-    proctor::ConsoleMessage,
+    proctor::ProctorServerMessage,
 };
 
 use std::sync::Arc;
 
 use crate::domain::{
     id::{AttemptId, PersonId},
-    person::{CandidateScope, Groups},
+    person::{CandidateScope, GroupSet},
 };
 
-/// A message to any number of consoles. Whoever sends it first in an encoding
-/// encodes it for all.
+/// A message to any number of consoles, encoded once for each encoding, by the first
+/// connection that needs it.
 #[derive(Debug)]
-pub struct Frame {
-    message: ConsoleMessage,
+pub struct ConsoleFrame {
+    message: ProctorServerMessage,
     json: OnceLock<Bytes>,
     message_pack: OnceLock<Bytes>,
 }
 
-impl Frame {
-    pub(super) const fn new(message: ConsoleMessage) -> Self {
+impl ConsoleFrame {
+    pub(super) const fn new(message: ProctorServerMessage) -> Self {
         Self {
             message,
             json: OnceLock::new(),
@@ -33,40 +33,40 @@ impl Frame {
         }
     }
 
-    /// The message as bytes.
-    pub fn bytes(&self, encoding: Encoding) -> Bytes {
+    /// Returns the encoded message.
+    pub fn encoded_bytes(&self, encoding: Encoding) -> Bytes {
         let encoded = match encoding {
             Encoding::Json => &self.json,
             Encoding::MessagePack => &self.message_pack,
         };
-        let encode = || codec::encode_console(encoding, &self.message).into();
+        let encode = || codec::encode_proctor_server(encoding, &self.message).into();
         encoded.get_or_init(encode).clone()
     }
 
     /// The message.
-    pub const fn message(&self) -> &ConsoleMessage {
+    pub const fn message(&self) -> &ProctorServerMessage {
         &self.message
     }
 }
 
-/// Whom a message is for.
+/// The consoles that a message is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Topic {
-    /// Every console that sees just these candidates.
+pub enum ConsoleAudience {
+    /// Every console with exactly this scope.
     Scope(CandidateScope),
     /// Every console that sees a candidate of these groups.
-    Candidate(Groups),
-    /// Those that inspect the attempt.
+    Candidate(GroupSet),
+    /// Every console that inspects the attempt.
     Inspectors(AttemptId),
-    /// The person's own.
+    /// The consoles of this person.
     Person(PersonId),
 }
 
-/// Something that happened on a board.
+/// A message of a board, with its audience.
 #[derive(Debug)]
-pub struct News {
-    /// Whom it is for.
-    pub topic: Topic,
+pub struct BoardMessage {
+    /// The consoles that get it.
+    pub audience: ConsoleAudience,
     /// The message.
-    pub frame: Arc<Frame>,
+    pub frame: Arc<ConsoleFrame>,
 }

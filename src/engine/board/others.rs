@@ -1,393 +1,420 @@
-//! Boards over nodes: every node shows what it has in memory, and hears of the rest.
+//! Boards across nodes: every node shows the attempts in its memory, and hears of the rest.
 //!
-//! A node where somebody watches an exam says so to all others, every half second and
-//! whenever that changes. They answer with what they have of it, once it asks, and from
-//! then on say what changes, as often as boards do. Their messages are numbered: a node
-//! that misses one asks again for all of it. Of two rows of an attempt the one of the
-//! later taking counts, whichever comes first.
+//! A node with a console on an exam announces it to all others, every half second and
+//! on each change. They answer with their rows of the exam when asked, and from then on
+//! send changes as often as boards publish. Their messages are numbered: a node that
+//! misses one asks for all rows again. Of two rows of an attempt, the one with the
+//! higher epoch counts, in whatever order they arrive.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, atomic::Ordering},
 };
 
-use invigil_protocol::proctor::{Action, ConsoleMessage, Incident};
+use invigil_protocol::proctor::{IncidentAlert, ProctorAction, ProctorServerMessage};
 use serde::{Deserialize, Serialize};
 
-use super::{Board, Boards, Seat, Shown, State, Topic, watchers::Console};
+use super::{
+    BoardRegistry, BoardRow, BoardState, ConsoleAudience, ExamBoard, RowState,
+    watchers::WatchingConsole,
+};
 use crate::{
     domain::{
         attempt::command::CommandKey,
         id::{AttemptId, ExamCode, NodeId, PersonId},
-        person::{CandidateScope, Groups},
+        person::{CandidateScope, GroupSet},
         time::Timestamp,
     },
-    engine::nodes::News,
+    engine::nodes::PeerEvent,
 };
 
-/// A row as nodes tell it each other: whole.
+/// A whole row, as nodes send it to each other.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(in crate::engine) struct SeatRow {
+pub(in crate::engine) struct PeerRow {
     pub(super) attempt: AttemptId,
     pub(super) candidate: PersonId,
     pub(super) name: Box<str>,
-    pub(super) groups: Groups,
+    pub(super) groups: GroupSet,
     pub(super) questions: u32,
-    /// The taking that it is of; 0: nobody has taken the attempt yet.
+    /// The epoch of the attempt's lease; 0 if no node has acquired it yet.
     pub(super) epoch: u64,
-    /// Rises with every change within a taking.
+    /// Rises with every change within an epoch.
     pub(super) change: u64,
-    pub(super) shown: Shown,
+    pub(super) shown: RowState,
 }
 
-/// A command that reached a candidate's device, or the person.
+/// A command's arrival on a candidate's device, or the candidate's acknowledgement.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(in crate::engine) struct Reached {
+pub(in crate::engine) struct CommandDelivery {
     key: CommandKey,
     attempt: AttemptId,
     acknowledged: bool,
 }
 
-/// What changed of what a node has of an exam, or all of it.
+/// The rows that a node has of an exam: the changed ones, or all.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(in crate::engine) struct Rows {
+pub(in crate::engine) struct BoardUpdate {
     /// Rises by one with every message of the node about the exam.
     pub(super) rev: u64,
-    pub(super) seats: Vec<SeatRow>,
-    pub(super) reached: Vec<Reached>,
+    pub(super) seats: Vec<PeerRow>,
+    pub(super) reached: Vec<CommandDelivery>,
 }
 
-/// An exam that somebody watches on a node, and who.
+/// An exam, and the consoles of one node that watch it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(in crate::engine) struct Watched {
+pub(in crate::engine) struct WatchedExam {
     exam: ExamCode,
-    consoles: Vec<Console>,
+    consoles: Vec<WatchingConsole>,
 }
 
-/// Something that the consoles of other nodes hear at once.
+/// A notice that the consoles of other nodes get at once.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(in crate::engine) enum Told {
+pub(in crate::engine) enum ConsoleNotice {
     /// An incident of a candidate of these groups.
-    Incident { groups: Groups, incident: Incident },
-    /// What somebody does who acts on these candidates.
-    Action { own: CandidateScope, action: Action },
-    /// An entry of the timeline of an attempt that is inspected.
+    Incident {
+        groups: GroupSet,
+        incident: IncidentAlert,
+    },
+    /// An action of staff on these candidates.
+    Action {
+        own: CandidateScope,
+        action: ProctorAction,
+    },
+    /// A timeline entry of an inspected attempt.
     Entry {
         attempt: AttemptId,
-        message: ConsoleMessage,
+        message: ProctorServerMessage,
     },
 }
 
-/// What a board knows of another node.
+/// The state of a board's copy of another node's rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Known {
-    /// Everything up to a message.
+enum PeerSync {
+    /// Complete up to this message.
     UpTo(u64),
-    /// It did not say, though it was asked.
+    /// Incomplete: the node was asked, and did not answer.
     Silent,
 }
 
 /// The other nodes, as one board sees them.
 #[derive(Debug, Default)]
-pub(super) struct Others {
-    /// Who watches where.
-    consoles: BTreeMap<NodeId, Vec<Console>>,
-    known: BTreeMap<NodeId, Known>,
-    /// What this node has to say the next time.
-    reached: Vec<Reached>,
-    /// The number of the last message. Those of a board that was forgotten meanwhile
-    /// and made again rise above those from before.
-    rev: u64,
-    /// Whether a message is due, though nothing changed.
-    greets: bool,
-    /// What consoles were told: that rows of other nodes may be missing or old.
-    partial: bool,
-    /// Whether what is in the store is to be read again.
+pub(super) struct PeerBoards {
+    /// The consoles of each node.
+    consoles: BTreeMap<NodeId, Vec<WatchingConsole>>,
+    sync: BTreeMap<NodeId, PeerSync>,
+    /// Deliveries for the next message to other nodes.
+    deliveries: Vec<CommandDelivery>,
+    /// The number of the last message. A board that was forgotten and made again
+    /// continues above its earlier numbers.
+    revision: u64,
+    /// True if a message is due, although no row changed.
+    announcement_due: bool,
+    /// True if consoles were told that rows of other nodes may be missing or old.
+    partial_sent: bool,
+    /// True if the attempts in the store must be read again.
     stale: bool,
 }
 
-impl Others {
+impl PeerBoards {
     pub(super) fn new(now: Timestamp) -> Self {
         Self {
-            rev: u64::try_from(now.as_ms()).unwrap_or_default(),
+            revision: u64::try_from(now.as_ms()).unwrap_or_default(),
             ..Self::default()
         }
     }
 
-    pub(super) fn consoles(&self) -> impl Iterator<Item = &Console> {
+    pub(super) fn consoles(&self) -> impl Iterator<Item = &WatchingConsole> {
         self.consoles.values().flatten()
     }
 }
 
-impl Boards {
-    /// Says what is watched here, to the other nodes.
-    pub(in crate::engine) fn announce(&self) {
-        let watched = self.watched().into_iter();
-        self.nodes.tell(&News::Watching {
-            watched: watched.map(|board| board.watched()).collect(),
+impl BoardRegistry {
+    /// Announces the exams watched here to the other nodes.
+    pub(in crate::engine) fn announce_watched(&self) {
+        let watched = self.watched_boards().into_iter();
+        self.link.broadcast_event(&PeerEvent::Watching {
+            watched: watched.map(|board| board.watched_exam()).collect(),
             all: true,
         });
     }
 
-    /// The boards that are watched here.
-    pub(in crate::engine) fn watched(&self) -> Vec<Arc<Board>> {
-        let mut boards = self.all();
+    /// Returns the boards that are watched here.
+    pub(in crate::engine) fn watched_boards(&self) -> Vec<Arc<ExamBoard>> {
+        let mut boards = self.sorted_boards();
         boards.retain(|board| board.has_watchers());
         boards
     }
 
-    /// A node says what is watched there, all of it or what changed. The boards are
-    /// those that have something to say from now on.
-    pub(in crate::engine) fn note_watched(
+    /// Applies another node's list of watched exams, all of them or those that changed.
+    /// Returns the boards that must publish to it from now on.
+    pub(in crate::engine) fn apply_watched(
         &self,
         node: &NodeId,
-        watched: Vec<Watched>,
+        watched: Vec<WatchedExam>,
         all: bool,
-    ) -> Vec<Arc<Board>> {
+    ) -> Vec<Arc<ExamBoard>> {
         let mut boards = Vec::new();
         let mut named = BTreeSet::new();
-        for Watched { exam, consoles } in watched {
+        for WatchedExam { exam, consoles } in watched {
             named.insert(exam.clone());
             if consoles.is_empty() {
-                if let Some(board) = self.find(&exam) {
-                    board.set_consoles(node, consoles);
+                if let Some(board) = self.find_board(&exam) {
+                    board.set_peer_consoles(node, consoles);
                 }
                 continue;
             }
             let entry = self.exams.entry(exam.clone());
-            let board = Arc::clone(&entry.or_insert_with(|| self.board(&exam)));
-            board.set_consoles(node, consoles);
+            let board = Arc::clone(&entry.or_insert_with(|| self.new_board(&exam)));
+            board.set_peer_consoles(node, consoles);
             boards.push(board);
         }
-        for board in self.all() {
+        for board in self.sorted_boards() {
             if all && !named.contains(&board.exam) {
-                board.set_consoles(node, Vec::new());
+                board.set_peer_consoles(node, Vec::new());
             }
         }
         boards
     }
 
-    /// A node is gone, or all are out of hearing.
-    pub(in crate::engine) fn lose(&self, node: Option<&NodeId>) {
-        for board in self.all() {
-            board.lose(node);
+    /// Marks the rows of a lost node, or of all others, as lost, and removes its consoles.
+    pub(in crate::engine) fn lose_node(&self, node: Option<&NodeId>) {
+        for board in self.sorted_boards() {
+            board.lose_node(node);
         }
     }
 
-    /// Something may have been missed: everything is asked for again.
-    pub(in crate::engine) fn doubt(&self) {
-        for board in self.all() {
-            let mut state = board.lock();
-            state.others.known.clear();
-            state.others.stale = true;
+    /// Marks all peers as unsynced, as a message may have
+    /// been missed: their rows are asked for again.
+    pub(in crate::engine) fn mark_unsynced(&self) {
+        for board in self.sorted_boards() {
+            let mut state = board.lock_state();
+            state.peers.sync.clear();
+            state.peers.stale = true;
         }
     }
 
-    /// In the same order every time, for simulations.
-    fn all(&self) -> Vec<Arc<Board>> {
-        let mut boards: Vec<Arc<Board>> = self.exams.iter().map(|b| Arc::clone(&*b)).collect();
+    /// Returns all boards in a fixed order, for simulations.
+    fn sorted_boards(&self) -> Vec<Arc<ExamBoard>> {
+        let mut boards: Vec<Arc<ExamBoard>> = self.exams.iter().map(|b| Arc::clone(&*b)).collect();
         boards.sort_unstable_by(|one, other| one.exam.cmp(&other.exam));
         boards
     }
 }
 
-impl Board {
-    /// Whether somebody watches on another node.
-    pub(super) fn is_watched_elsewhere(&self) -> bool {
-        self.elsewhere.load(Ordering::Acquire)
+impl ExamBoard {
+    /// Returns true if a console of another node watches.
+    pub(super) fn is_watched_by_peers(&self) -> bool {
+        self.watched_by_peers.load(Ordering::Acquire)
     }
 
-    /// Who watches here.
-    fn watched(&self) -> Watched {
-        Watched {
+    /// Returns the exam, with the consoles of this node.
+    fn watched_exam(&self) -> WatchedExam {
+        WatchedExam {
             exam: self.exam.clone(),
-            consoles: self.lock().watchers.consoles(),
+            consoles: self.lock_state().watchers.consoles(),
         }
     }
 
-    /// Tells everybody who watches, here and on other nodes, who that is.
-    pub(in crate::engine) fn tell_presence(&self) {
-        self.tell_watched();
-        self.tell_presence_here();
+    /// Sends the list of watchers to all consoles, here and on other nodes.
+    pub(in crate::engine) fn send_presence(&self) {
+        self.announce_watched();
+        self.send_presence_locally();
     }
 
-    /// Tells other nodes who watches here: from then on they say what changes.
-    pub(in crate::engine) fn tell_watched(&self) {
-        self.nodes.tell(&News::Watching {
-            watched: vec![self.watched()],
+    /// Announces this node's consoles to the other nodes, which send changes from then on.
+    pub(in crate::engine) fn announce_watched(&self) {
+        self.link.broadcast_event(&PeerEvent::Watching {
+            watched: vec![self.watched_exam()],
             all: false,
         });
     }
 
-    /// Everything that this node has in memory.
-    pub(in crate::engine) fn rows(&self) -> Rows {
-        let state = self.lock();
-        let mut rows: Vec<SeatRow> = state
-            .seats
+    /// Returns the rows of all attempts in this node's memory.
+    pub(in crate::engine) fn full_update(&self) -> BoardUpdate {
+        let state = self.lock_state();
+        let mut rows: Vec<PeerRow> = state
+            .rows
             .values()
-            .filter_map(|seat| seat.told(|shown| shown.node.as_ref() == Some(&self.node)))
+            .filter_map(|seat| seat.peer_row(|shown| shown.node.as_ref() == Some(&self.node)))
             .collect();
         rows.sort_unstable_by_key(|row| row.attempt);
-        Rows {
-            rev: state.others.rev,
+        BoardUpdate {
+            rev: state.peers.revision,
             seats: rows,
             reached: Vec::new(),
         }
     }
 
-    /// Takes in what another node says: all that it has, or what changed.
-    pub(in crate::engine) fn take_rows(self: &Arc<Self>, node: &NodeId, said: Rows, all: bool) {
-        let Rows {
+    /// Applies the rows of another node: all of them, or the changed ones.
+    pub(in crate::engine) fn apply_update(
+        self: &Arc<Self>,
+        node: &NodeId,
+        said: BoardUpdate,
+        all: bool,
+    ) {
+        let BoardUpdate {
             rev,
             seats,
             reached,
         } = said;
         let told: BTreeSet<AttemptId> = seats.iter().map(|row| row.attempt).collect();
         for row in seats {
-            let seat = self.seat_of(&row);
-            seat.show_elsewhere(row.epoch, row.change, row.shown);
+            let seat = self.ensure_peer_row(&row);
+            seat.update_from_peer(row.epoch, row.change, row.shown);
         }
-        for Reached {
+        for CommandDelivery {
             key,
             attempt,
             acknowledged,
         } in reached
         {
-            let mut state = self.lock();
+            let mut state = self.lock_state();
             if acknowledged {
-                state.receipts.acknowledged(&key, attempt);
+                state.receipts.note_acknowledged(&key, attempt);
             } else {
-                state.receipts.delivered(&key, attempt);
+                state.receipts.note_delivered(&key, attempt);
             }
         }
-        let mut state = self.lock();
+        let mut state = self.lock_state();
         if !all {
-            match state.others.known.get(node) {
-                Some(Known::UpTo(known)) if rev == *known + 1 => {
-                    state.others.known.insert(node.clone(), Known::UpTo(rev));
+            match state.peers.sync.get(node) {
+                Some(PeerSync::UpTo(known)) if rev == *known + 1 => {
+                    state.peers.sync.insert(node.clone(), PeerSync::UpTo(rev));
                 }
-                // An old one, or one after others that were missed.
-                Some(Known::UpTo(known)) if rev <= *known => {}
-                Some(_) => drop(state.others.known.remove(node)),
+                // An old message is ignored; one after a gap makes the copy incomplete.
+                Some(PeerSync::UpTo(known)) if rev <= *known => {}
+                Some(_) => drop(state.peers.sync.remove(node)),
                 None => {}
             }
             return;
         }
-        state.others.known.insert(node.clone(), Known::UpTo(rev));
-        let gone = state.seats_at(|at| at == node);
+        state.peers.sync.insert(node.clone(), PeerSync::UpTo(rev));
+        let gone = state.rows_at(|at| at == node);
         let gone = gone
             .into_iter()
             .filter(|seat| !told.contains(&seat.attempt()));
         let gone: Vec<_> = gone.collect();
-        // What became of them was missed.
-        state.others.stale |= !gone.is_empty();
+        // The message about their end was missed.
+        state.peers.stale |= !gone.is_empty();
         drop(state);
         for seat in gone {
-            seat.show_lost();
+            seat.mark_lost();
         }
     }
 
-    /// The nodes that are to be asked what they have.
-    pub(in crate::engine) fn unknown(&self) -> Vec<NodeId> {
-        let state = self.lock();
-        let known = &state.others.known;
-        let others = self.nodes.others().into_iter();
+    /// Returns the nodes whose rows are incomplete here.
+    pub(in crate::engine) fn unsynced_peers(&self) -> Vec<NodeId> {
+        let state = self.lock_state();
+        let known = &state.peers.sync;
+        let others = self.link.peers().into_iter();
         others
-            .filter(|node| !matches!(known.get(node), Some(Known::UpTo(_))))
+            .filter(|node| !matches!(known.get(node), Some(PeerSync::UpTo(_))))
             .collect()
     }
 
-    /// A node did not say what it has.
-    pub(in crate::engine) fn note_silent(&self, node: NodeId) {
-        self.lock().others.known.insert(node, Known::Silent);
+    /// Notes that a node did not send its rows.
+    pub(in crate::engine) fn mark_silent(&self, node: NodeId) {
+        self.lock_state().peers.sync.insert(node, PeerSync::Silent);
     }
 
-    /// Whether the store is to be read again; not twice for the same reason.
+    /// Returns true if the attempts in the store must be read again, once for each reason.
     pub(in crate::engine) fn take_stale(&self) -> bool {
-        std::mem::take(&mut self.lock().others.stale)
+        std::mem::take(&mut self.lock_state().peers.stale)
     }
 
-    /// The store could not be read.
-    pub(in crate::engine) fn note_stale(&self) {
-        self.lock().others.stale = true;
+    /// Asks for another read of the store, after one that failed.
+    pub(in crate::engine) fn mark_stale(&self) {
+        self.lock_state().peers.stale = true;
     }
 
-    /// Whether rows of other nodes may be missing or old.
-    pub(super) fn is_partial(&self, state: &State) -> bool {
-        let silent = state.others.known.values();
-        !self.nodes.is_up() || silent.into_iter().any(|known| *known == Known::Silent)
+    /// Returns true if rows of other nodes may be missing or old.
+    pub(super) fn is_partial(&self, state: &BoardState) -> bool {
+        let silent = state.peers.sync.values();
+        !self.link.is_up() || silent.into_iter().any(|known| *known == PeerSync::Silent)
     }
 
-    /// The same, where consoles do not know it yet.
-    pub(super) fn take_partial(&self, state: &mut State) -> Option<bool> {
+    /// Returns the same, if consoles do not know it yet.
+    pub(super) fn take_partial_change(&self, state: &mut BoardState) -> Option<bool> {
         let partial = self.is_partial(state);
-        let known = std::mem::replace(&mut state.others.partial, partial);
+        let known = std::mem::replace(&mut state.peers.partial_sent, partial);
         (known != partial).then_some(partial)
     }
 
-    /// What changed, for the nodes where somebody watches.
-    pub(super) fn tell_rows(&self, seats: Vec<SeatRow>) {
-        let mut state = self.lock();
-        let others = &mut state.others;
-        let reached = std::mem::take(&mut others.reached);
-        let nothing = seats.is_empty() && reached.is_empty() && !others.greets;
+    /// Sends the changed rows to the nodes that watch.
+    pub(super) fn send_rows(&self, seats: Vec<PeerRow>) {
+        let mut state = self.lock_state();
+        let others = &mut state.peers;
+        let reached = std::mem::take(&mut others.deliveries);
+        let nothing = seats.is_empty() && reached.is_empty() && !others.announcement_due;
         if others.consoles.is_empty() || nothing {
             return;
         }
-        others.greets = false;
-        others.rev += 1;
-        let rev = others.rev;
+        others.announcement_due = false;
+        others.revision += 1;
+        let rev = others.revision;
         let nodes: Vec<NodeId> = others.consoles.keys().cloned().collect();
         drop(state);
-        let rows = Rows {
+        let rows = BoardUpdate {
             rev,
             seats,
             reached,
         };
-        let news = News::Rows(self.exam.clone(), rows);
+        let news = PeerEvent::Rows(self.exam.clone(), rows);
         for node in nodes {
-            self.nodes.tell_one(node, &news);
+            self.link.send_event(node, &news);
         }
     }
 
-    /// Tells the consoles of other nodes something at once.
-    pub(in crate::engine) fn tell_others(&self, told: Told) {
-        if !self.is_watched_elsewhere() {
+    /// Sends a notice at once to the consoles of other nodes.
+    pub(in crate::engine) fn notify_peers(&self, told: ConsoleNotice) {
+        if !self.is_watched_by_peers() {
             return;
         }
-        let state = self.lock();
-        let wants = |consoles: &[Console]| match &told {
-            Told::Entry { attempt, .. } => consoles.iter().any(|own| own.inspects(*attempt)),
-            Told::Incident { .. } | Told::Action { .. } => true,
+        let state = self.lock_state();
+        let wants = |consoles: &[WatchingConsole]| match &told {
+            ConsoleNotice::Entry { attempt, .. } => {
+                consoles.iter().any(|own| own.inspects_attempt(*attempt))
+            }
+            ConsoleNotice::Incident { .. } | ConsoleNotice::Action { .. } => true,
         };
-        let others = state.others.consoles.iter();
+        let others = state.peers.consoles.iter();
         let nodes: Vec<NodeId> = others
             .filter(|(_, consoles)| wants(consoles))
             .map(|(node, _)| node.clone())
             .collect();
         drop(state);
-        let news = News::Told(self.exam.clone(), Box::new(told));
+        let news = PeerEvent::Told(self.exam.clone(), Box::new(told));
         for node in nodes {
-            self.nodes.tell_one(node, &news);
+            self.link.send_event(node, &news);
         }
     }
 
-    /// Passes on what another node tells.
-    pub(in crate::engine) fn pass_on(&self, told: Told) {
+    /// Forwards another node's notice to the consoles here.
+    pub(in crate::engine) fn forward_notice(&self, told: ConsoleNotice) {
         match told {
-            Told::Incident { groups, incident } => {
-                self.tell(Topic::Candidate(groups), ConsoleMessage::Incident(incident));
+            ConsoleNotice::Incident { groups, incident } => {
+                self.send_message(
+                    ConsoleAudience::Candidate(groups),
+                    ProctorServerMessage::Incident(incident),
+                );
             }
-            Told::Action { own, action } => self.tell_action_here(&action, &own),
-            Told::Entry { attempt, message } => self.tell(Topic::Inspectors(attempt), message),
+            ConsoleNotice::Action { own, action } => self.send_action_locally(&action, &own),
+            ConsoleNotice::Entry { attempt, message } => {
+                self.send_message(ConsoleAudience::Inspectors(attempt), message)
+            }
         }
     }
 
-    /// A command reached somebody whose attempt is here.
-    pub(super) fn note_reached(&self, key: &CommandKey, attempt: AttemptId, acknowledged: bool) {
-        if self.is_watched_elsewhere() {
-            self.lock().others.reached.push(Reached {
+    /// Queues a delivery to an attempt of this node, for the other nodes.
+    pub(super) fn note_peer_delivery(
+        &self,
+        key: &CommandKey,
+        attempt: AttemptId,
+        acknowledged: bool,
+    ) {
+        if self.is_watched_by_peers() {
+            self.lock_state().peers.deliveries.push(CommandDelivery {
                 key: key.clone(),
                 attempt,
                 acknowledged,
@@ -395,90 +422,92 @@ impl Board {
         }
     }
 
-    fn set_consoles(&self, node: &NodeId, consoles: Vec<Console>) {
-        let mut guard = self.lock();
+    fn set_peer_consoles(&self, node: &NodeId, consoles: Vec<WatchingConsole>) {
+        let mut guard = self.lock_state();
         let state = &mut *guard;
-        let known = state.others.consoles.get(node);
+        let known = state.peers.consoles.get(node);
         if known.map_or(&[][..], Vec::as_slice) == consoles {
             return;
         }
-        let looked_at = |consoles: &[Console]| -> BTreeSet<AttemptId> {
-            let attempts = consoles.iter().flat_map(Console::inspected);
+        let looked_at = |consoles: &[WatchingConsole]| -> BTreeSet<AttemptId> {
+            let attempts = consoles
+                .iter()
+                .flat_map(WatchingConsole::inspected_attempts);
             attempts.copied().collect()
         };
         let before = known.map(|known| looked_at(known)).unwrap_or_default();
         let after = looked_at(&consoles);
         for (attempts, on) in [(&after - &before, true), (&before - &after, false)] {
             for attempt in attempts {
-                if let Some(seat) = state.seats.get(&attempt) {
-                    seat.inspected_elsewhere(on);
+                if let Some(seat) = state.rows.get(&attempt) {
+                    seat.set_inspected_by_peer(on);
                 }
             }
         }
         if consoles.is_empty() {
-            state.others.consoles.remove(node);
+            state.peers.consoles.remove(node);
         } else if state
-            .others
+            .peers
             .consoles
             .insert(node.clone(), consoles)
             .is_none()
         {
-            // Nobody there heard what changed so far. Where somebody did before, the
-            // number that is left out has that node ask for everything again.
-            state.others.rev += 1;
-            state.others.greets = true;
+            // The node has not heard earlier changes. If it watched before, the skipped
+            // number makes it ask for everything again.
+            state.peers.revision += 1;
+            state.peers.announcement_due = true;
         }
-        let watched = !state.others.consoles.is_empty();
-        self.elsewhere.store(watched, Ordering::Release);
+        let watched = !state.peers.consoles.is_empty();
+        self.watched_by_peers.store(watched, Ordering::Release);
         drop(guard);
-        self.tell_presence_here();
+        self.send_presence_locally();
     }
 
-    /// Nobody hears a node any more, or any.
-    fn lose(&self, node: Option<&NodeId>) {
+    /// Forgets a node that is no longer heard, or all others.
+    fn lose_node(&self, node: Option<&NodeId>) {
         let lost = |at: &NodeId| node.map_or(*at != self.node, |node| at == node);
-        let state = self.lock();
-        let nodes = state.others.consoles.keys().filter(|at| lost(at));
+        let state = self.lock_state();
+        let nodes = state.peers.consoles.keys().filter(|at| lost(at));
         let nodes: Vec<NodeId> = nodes.cloned().collect();
         drop(state);
-        self.unlearn(lost);
+        self.forget_nodes(lost);
         for node in nodes {
-            self.set_consoles(&node, Vec::new());
+            self.set_peer_consoles(&node, Vec::new());
         }
     }
 
-    /// Nobody watched here so far: what other nodes said was not listened to.
-    pub(super) fn forget_others(&self) {
-        self.unlearn(|at| *at != self.node);
+    /// Forgets the rows of other nodes, whose messages were ignored without a watcher here.
+    pub(super) fn forget_peers(&self) {
+        self.forget_nodes(|at| *at != self.node);
     }
 
-    fn unlearn(&self, is_such: impl Fn(&NodeId) -> bool) {
-        let mut state = self.lock();
-        state.others.known.retain(|node, _| !is_such(node));
-        let seats = state.seats_at(is_such);
+    fn forget_nodes(&self, is_such: impl Fn(&NodeId) -> bool) {
+        let mut state = self.lock_state();
+        state.peers.sync.retain(|node, _| !is_such(node));
+        let seats = state.rows_at(is_such);
         drop(state);
         for seat in seats {
-            seat.show_lost();
+            seat.mark_lost();
         }
     }
 
-    fn seat_of(self: &Arc<Self>, row: &SeatRow) -> Arc<Seat> {
-        let mut state = self.lock();
+    fn ensure_peer_row(self: &Arc<Self>, row: &PeerRow) -> Arc<BoardRow> {
+        let mut state = self.lock_state();
         let made = state
-            .seats
+            .rows
             .entry(row.attempt)
-            .or_insert_with(|| Seat::of(row, self));
+            .or_insert_with(|| BoardRow::from_peer(row, self));
         Arc::clone(made)
     }
 }
 
-impl State {
-    /// The seats whose attempts are at such a node.
-    fn seats_at(&self, is_such: impl Fn(&NodeId) -> bool) -> Vec<Arc<Seat>> {
-        let mut seats: Vec<Arc<Seat>> = self
-            .seats
+impl BoardState {
+    /// Returns the rows of the attempts on matching nodes.
+    fn rows_at(&self, is_such: impl Fn(&NodeId) -> bool) -> Vec<Arc<BoardRow>> {
+        let mut seats: Vec<Arc<BoardRow>> = self
+            .rows
             .values()
-            .filter(|seat| seat.is_at(&is_such))
+            .filter(|seat| seat.is_on_node(&is_such))
             .map(Arc::clone)
             .collect();
         seats.sort_unstable_by_key(|seat| seat.attempt());

@@ -1,45 +1,45 @@
-//! Whom a command reached.
+//! Deliveries of staff commands to candidates.
 //!
-//! Counted in memory, for the consoles that are there: a command's effect is
-//! durable, who has seen it is not.
+//! Counted in memory, for the consoles that are connected: the effect of a command is
+//! durable, the count of its deliveries is not.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 
-use invigil_protocol::proctor::Receipt;
+use invigil_protocol::proctor::NoticeDelivery;
 
 use crate::domain::{
     attempt::command::CommandKey,
     id::{AttemptId, PersonId},
 };
 
-/// Commands that are remembered. An exam has few; older ones are settled.
+/// Commands that are counted. An exam has few; older ones are settled.
 const COMMANDS_MAX: usize = 200;
 
-/// The commands of an exam, and whom they reached.
+/// The commands of an exam, with the attempts that they reached.
 #[derive(Debug, Default)]
-pub(super) struct Receipts {
-    commands: BTreeMap<CommandKey, Reached>,
+pub(super) struct CommandReceipts {
+    commands: BTreeMap<CommandKey, DeliveryCounts>,
     order: VecDeque<CommandKey>,
 }
 
 #[derive(Debug, Default)]
-struct Reached {
+struct DeliveryCounts {
     total: u32,
     delivered: HashSet<AttemptId>,
     acknowledged: HashSet<AttemptId>,
     changed: bool,
 }
 
-impl Receipts {
-    /// A command begins.
-    pub(super) fn expect(&mut self, key: &CommandKey, total: u32) {
+impl CommandReceipts {
+    /// Begins to count a command's deliveries.
+    pub(super) fn track_command(&mut self, key: &CommandKey, total: u32) {
         if let Some(known) = self.commands.get_mut(key) {
             known.changed = true;
             return;
         }
-        let reached = Reached {
+        let reached = DeliveryCounts {
             total,
-            ..Reached::default()
+            ..DeliveryCounts::default()
         };
         self.commands.insert(key.clone(), reached);
         self.order.push_back(key.clone());
@@ -50,25 +50,25 @@ impl Receipts {
         }
     }
 
-    pub(super) fn delivered(&mut self, key: &CommandKey, attempt: AttemptId) {
+    pub(super) fn note_delivered(&mut self, key: &CommandKey, attempt: AttemptId) {
         if let Some(reached) = self.commands.get_mut(key) {
             reached.changed |= reached.delivered.insert(attempt);
         }
     }
 
-    pub(super) fn acknowledged(&mut self, key: &CommandKey, attempt: AttemptId) {
+    pub(super) fn note_acknowledged(&mut self, key: &CommandKey, attempt: AttemptId) {
         if let Some(reached) = self.commands.get_mut(key) {
             reached.changed |= reached.acknowledged.insert(attempt);
         }
     }
 
-    /// What changed since the last time, and whose command it was.
-    pub(super) fn take_changed(&mut self) -> Vec<(PersonId, Receipt)> {
+    /// Takes the counts that changed since the last call, with the person who gave the command.
+    pub(super) fn take_changed(&mut self) -> Vec<(PersonId, NoticeDelivery)> {
         let count = |set: &HashSet<AttemptId>| u32::try_from(set.len()).unwrap_or(u32::MAX);
         let mut changed = Vec::new();
         for (key, reached) in &mut self.commands {
             if std::mem::take(&mut reached.changed) {
-                let receipt = Receipt {
+                let receipt = NoticeDelivery {
                     id: key.command.clone(),
                     delivered: count(&reached.delivered),
                     acknowledged: count(&reached.acknowledged),

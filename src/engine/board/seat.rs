@@ -1,4 +1,4 @@
-//! One attempt on a board.
+//! The row of one attempt on a board.
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError, Weak,
@@ -6,94 +6,94 @@ use std::sync::{
 };
 
 use invigil_protocol::proctor::{
-    AttemptEvent, CandidateName, ConsoleMessage, Incident as IncidentMessage, IncidentCounts,
-    IncidentInfo, Row, TimelineEntry, Totals,
+    BoardTotals, CandidateName, ConsoleRow, IncidentAlert as IncidentMessage, IncidentCounts,
+    IncidentView, InspectedEvent, ProctorServerMessage, TimelineEntry,
 };
 
 use super::{
-    Board, Topic,
-    others::{SeatRow, Told},
+    ConsoleAudience, ExamBoard,
+    others::{ConsoleNotice, PeerRow},
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
     domain::{
-        attempt::{Identity, Status, command::CommandKey},
-        exam::Severity,
+        attempt::{AttemptIdentity, LifecycleStatus, command::CommandKey},
+        exam::EventSeverity,
         id::{AttemptId, NodeId, PersonId, QuestionId},
         integrity::Incident,
-        person::Groups,
+        person::GroupSet,
         time::Timestamp,
     },
     engine::shared::wire_status,
     store::TimelineRow,
 };
 
-/// Where an attempt shows what proctors see of it.
+/// The row of one attempt, which its actor keeps up to date.
 #[derive(Debug)]
-pub(in crate::engine) struct Seat {
-    /// For the queue of the board, which wants shared seats.
-    own: Weak<Self>,
+pub(in crate::engine) struct BoardRow {
+    /// For the board's queue, which holds shared rows.
+    weak_self: Weak<Self>,
     attempt: AttemptId,
     candidate: PersonId,
-    groups: Groups,
+    groups: GroupSet,
     name: Box<str>,
     questions: u32,
-    /// A board outlives no node, and a seat no board that is of use.
-    board: Arc<Board>,
+    /// The cycle of board and row ends in `BoardRegistry::forget_unused`.
+    board: Arc<ExamBoard>,
     inspectors: AtomicU32,
-    inspectors_elsewhere: AtomicU32,
-    state: Mutex<State>,
+    peer_inspectors: AtomicU32,
+    state: Mutex<VersionedRow>,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    shown: Option<Shown>,
-    published: Option<Shown>,
+struct VersionedRow {
+    current: Option<RowState>,
+    published: Option<RowState>,
     queued: bool,
-    /// The taking that it is of, and the number of the change within it.
+    /// Epoch of the attempt's lease, and number of the change within it.
     epoch: u64,
     change: u64,
-    /// Whether it is this node that says so.
-    own: bool,
+    /// True if this node reported the state.
+    is_local: bool,
 }
 
-/// What changes of a row.
+/// The part of a row that changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::engine) struct Shown {
-    /// Where the attempt stands.
-    pub status: Status,
-    /// Whether the candidate is connected.
+pub(in crate::engine) struct RowState {
+    /// Status of the attempt.
+    pub status: LifecycleStatus,
+    /// True while the candidate is connected.
     pub online: bool,
     /// End of the candidate's time.
     pub deadline_at: Option<Timestamp>,
-    /// Questions that have an answer.
+    /// Number of questions that have an answer.
     pub answered: u32,
     /// The question on screen.
     pub q: Option<QuestionId>,
-    /// 0 to 100.
+    /// Risk, 0 to 100.
     pub risk: u8,
-    /// By severity.
+    /// Incidents by severity.
     pub incidents: IncidentCounts,
-    /// When the candidate was last heard.
+    /// Time of the candidate's last sign of life.
     pub last_seen_at: Option<Timestamp>,
-    /// As the client measured.
+    /// Round trip in ms, as the client measured it.
     pub rtt_ms: Option<i64>,
-    /// Marked for review after the exam.
+    /// True if marked for review after the exam.
     pub flagged: bool,
-    /// In whose memory it is.
+    /// The node that has the attempt in memory.
     pub node: Option<NodeId>,
 }
 
-impl Seat {
+impl BoardRow {
     pub(super) fn new(
-        identity: &Identity,
+        identity: &AttemptIdentity,
         name: &str,
         questions: u32,
-        board: &Arc<Board>,
+        board: &Arc<ExamBoard>,
     ) -> Arc<Self> {
         Arc::new_cyclic(|own| Self {
-            own: Weak::clone(own),
+            weak_self: Weak::clone(own),
             attempt: identity.id,
             candidate: identity.candidate.clone(),
             groups: identity.groups.clone(),
@@ -101,15 +101,15 @@ impl Seat {
             questions,
             board: Arc::clone(board),
             inspectors: AtomicU32::new(0),
-            inspectors_elsewhere: AtomicU32::new(0),
+            peer_inspectors: AtomicU32::new(0),
             state: Mutex::default(),
         })
     }
 
-    /// The seat of an attempt that another node shows.
-    pub(super) fn of(row: &SeatRow, board: &Arc<Board>) -> Arc<Self> {
+    /// Returns the row of an attempt that another node reports.
+    pub(super) fn from_peer(row: &PeerRow, board: &Arc<ExamBoard>) -> Arc<Self> {
         Arc::new_cyclic(|own| Self {
-            own: Weak::clone(own),
+            weak_self: Weak::clone(own),
             attempt: row.attempt,
             candidate: row.candidate.clone(),
             groups: row.groups.clone(),
@@ -117,7 +117,7 @@ impl Seat {
             questions: row.questions,
             board: Arc::clone(board),
             inspectors: AtomicU32::new(0),
-            inspectors_elsewhere: AtomicU32::new(0),
+            peer_inspectors: AtomicU32::new(0),
             state: Mutex::default(),
         })
     }
@@ -127,75 +127,75 @@ impl Seat {
     }
 
     /// The candidate's groups.
-    pub(super) const fn groups(&self) -> &Groups {
+    pub(super) const fn groups(&self) -> &GroupSet {
         &self.groups
     }
 
-    pub(super) const fn board(&self) -> &Arc<Board> {
+    pub(super) const fn board(&self) -> &Arc<ExamBoard> {
         &self.board
     }
 
-    /// Shows how things stand with an attempt in this node's memory.
-    pub(in crate::engine) fn show(&self, epoch: u64, shown: Shown) {
-        self.show_where(shown, |state| {
+    /// Updates the row from the attempt's actor on this node.
+    pub(in crate::engine) fn update_row(&self, epoch: u64, shown: RowState) {
+        self.update_if(shown, |state| {
             let newer = epoch >= state.epoch;
             if newer {
-                (state.epoch, state.own) = (epoch, true);
+                (state.epoch, state.is_local) = (epoch, true);
                 state.change += 1;
             }
             newer
         });
     }
 
-    /// Shows what the store says. What is in a node's memory is newer.
-    pub(super) fn show_stored(&self, shown: Shown) {
-        self.show_where(shown, |state| {
-            let known = state.shown.as_ref();
+    /// Updates the row from the store, unless a node has the attempt in memory: that is newer.
+    pub(super) fn update_from_store(&self, shown: RowState) {
+        self.update_if(shown, |state| {
+            let known = state.current.as_ref();
             known.is_none_or(|known| known.node.is_none())
         });
     }
 
-    /// Shows an attempt that was started at this node just now.
-    pub(super) fn show_started(&self, shown: Shown) {
-        self.show_where(shown, |state| {
-            state.own = state.shown.is_none();
-            state.own
+    /// Updates the row of an attempt that was started on this node just now.
+    pub(super) fn update_started(&self, shown: RowState) {
+        self.update_if(shown, |state| {
+            state.is_local = state.current.is_none();
+            state.is_local
         });
     }
 
-    /// Shows what another node says.
-    pub(super) fn show_elsewhere(&self, epoch: u64, change: u64, shown: Shown) {
-        self.show_where(shown, |state| {
+    /// Updates the row from another node's report.
+    pub(super) fn update_from_peer(&self, epoch: u64, change: u64, shown: RowState) {
+        self.update_if(shown, |state| {
             let newer =
                 (epoch, change) >= (state.epoch, state.change) && !state.is_live_here(epoch);
             if newer {
-                (state.epoch, state.change, state.own) = (epoch, change, false);
+                (state.epoch, state.change, state.is_local) = (epoch, change, false);
             }
             newer
         });
     }
 
-    /// Shows that nobody hears the attempt's node any more.
-    pub(super) fn show_lost(&self) {
-        if let Some(shown) = self.shown() {
-            let gone = Shown {
+    /// Shows the candidate as offline, as the attempt's node is no longer heard.
+    pub(super) fn mark_lost(&self) {
+        if let Some(shown) = self.current_state() {
+            let gone = RowState {
                 online: false,
                 node: None,
                 ..shown
             };
-            self.show_where(gone, |state| {
-                state.own = false;
+            self.update_if(gone, |state| {
+                state.is_local = false;
                 true
             });
         }
     }
 
-    /// Shows that the attempt is no longer in this node's memory.
-    pub(in crate::engine) fn show_gone(&self, epoch: u64) {
-        if let Some(shown) = self.shown() {
-            self.show(
+    /// Shows that the attempt has left this node's memory.
+    pub(in crate::engine) fn mark_unloaded(&self, epoch: u64) {
+        if let Some(shown) = self.current_state() {
+            self.update_row(
                 epoch,
-                Shown {
+                RowState {
                     online: false,
                     node: None,
                     ..shown
@@ -204,30 +204,30 @@ impl Seat {
         }
     }
 
-    fn show_where(&self, shown: Shown, may: impl FnOnce(&mut State) -> bool) {
-        let mut state = self.lock();
-        if !may(&mut state) || state.shown.as_ref() == Some(&shown) {
+    fn update_if(&self, shown: RowState, may: impl FnOnce(&mut VersionedRow) -> bool) {
+        let mut state = self.lock_state();
+        if !may(&mut state) || state.current.as_ref() == Some(&shown) {
             return;
         }
-        state.shown = Some(shown);
-        if state.queued || !self.board.is_shown() {
+        state.current = Some(shown);
+        if state.queued || !self.board.is_watched_anywhere() {
             return;
         }
         state.queued = true;
         drop(state);
-        if let Some(own) = self.own.upgrade() {
-            self.board.enqueue(&own);
+        if let Some(own) = self.weak_self.upgrade() {
+            self.board.enqueue_row(&own);
         }
     }
 
-    /// The row for other nodes, where it is such a one and this node's to tell.
-    pub(super) fn told(&self, is_such: impl FnOnce(&Shown) -> bool) -> Option<SeatRow> {
-        let state = self.lock();
+    /// Returns the row for other nodes, if this node reports it and its state matches.
+    pub(super) fn peer_row(&self, is_such: impl FnOnce(&RowState) -> bool) -> Option<PeerRow> {
+        let state = self.lock_state();
         let shown = state
-            .shown
+            .current
             .clone()
-            .filter(|shown| state.own && is_such(shown))?;
-        Some(SeatRow {
+            .filter(|shown| state.is_local && is_such(shown))?;
+        Some(PeerRow {
             attempt: self.attempt,
             candidate: self.candidate.clone(),
             name: self.name.clone(),
@@ -239,46 +239,46 @@ impl Seat {
         })
     }
 
-    /// Whether it is at such a node.
-    pub(super) fn is_at(&self, is_such: impl Fn(&NodeId) -> bool) -> bool {
-        let state = self.lock();
-        let at = state.shown.as_ref().and_then(|shown| shown.node.as_ref());
+    /// Returns true if the attempt is on a matching node.
+    pub(super) fn is_on_node(&self, is_such: impl Fn(&NodeId) -> bool) -> bool {
+        let state = self.lock_state();
+        let at = state.current.as_ref().and_then(|shown| shown.node.as_ref());
         at.is_some_and(is_such)
     }
 
-    pub(super) fn shown(&self) -> Option<Shown> {
-        self.lock().shown.clone()
+    pub(super) fn current_state(&self) -> Option<RowState> {
+        self.lock_state().current.clone()
     }
 
-    /// What consoles know.
-    pub(super) fn published(&self) -> Option<Shown> {
-        self.lock().published.clone()
+    /// Returns the state that consoles have.
+    pub(super) fn published_state(&self) -> Option<RowState> {
+        self.lock_state().published.clone()
     }
 
-    /// What a console gets that comes now: deltas say what changed since.
-    pub(super) fn handed_out(&self) -> Option<Shown> {
-        let state = self.lock();
-        state.published.as_ref().or(state.shown.as_ref()).cloned()
+    /// Returns the state for a new console: the published one, which deltas build on.
+    pub(super) fn snapshot_state(&self) -> Option<RowState> {
+        let state = self.lock_state();
+        state.published.as_ref().or(state.current.as_ref()).cloned()
     }
 
-    /// Takes what is to be published: what was before, and what is.
-    pub(super) fn publish(&self) -> Option<(Option<Shown>, Shown)> {
-        let mut state = self.lock();
+    /// Publishes the current state. Returns the one published before, and it.
+    pub(super) fn publish_state(&self) -> Option<(Option<RowState>, RowState)> {
+        let mut state = self.lock_state();
         state.queued = false;
-        let shown = state.shown.clone()?;
+        let shown = state.current.clone()?;
         let before = state.published.replace(shown.clone());
         Some((before, shown))
     }
 
-    /// As if it had been published just now: a board was handed out.
+    /// Marks the current state as published, as new watchers get the whole board.
     pub(super) fn mark_published(&self) {
-        let mut state = self.lock();
-        if let Some(shown) = state.shown.clone() {
+        let mut state = self.lock_state();
+        if let Some(shown) = state.current.clone() {
             state.published = Some(shown);
         }
     }
 
-    pub(super) fn inspected(&self, on: bool) {
+    pub(super) fn set_inspected(&self, on: bool) {
         if on {
             self.inspectors.fetch_add(1, Ordering::AcqRel);
         } else {
@@ -287,47 +287,49 @@ impl Seat {
     }
 
     /// The same for a console of another node.
-    pub(super) fn inspected_elsewhere(&self, on: bool) {
+    pub(super) fn set_inspected_by_peer(&self, on: bool) {
         if on {
-            self.inspectors_elsewhere.fetch_add(1, Ordering::AcqRel);
+            self.peer_inspectors.fetch_add(1, Ordering::AcqRel);
         } else {
-            self.inspectors_elsewhere.fetch_sub(1, Ordering::AcqRel);
+            self.peer_inspectors.fetch_sub(1, Ordering::AcqRel);
         }
     }
 
-    /// Shows an entry of the timeline to those who look at this attempt.
-    pub(in crate::engine) fn tell_entry(&self, entry: &TimelineRow) {
+    /// Sends a timeline entry to the consoles that inspect the attempt.
+    pub(in crate::engine) fn send_entry(&self, entry: &TimelineRow) {
         let here = self.inspectors.load(Ordering::Acquire) > 0;
-        let elsewhere = self.inspectors_elsewhere.load(Ordering::Acquire) > 0;
+        let elsewhere = self.peer_inspectors.load(Ordering::Acquire) > 0;
         if !here && !elsewhere {
             return;
         }
-        let message = ConsoleMessage::Event(AttemptEvent {
+        let message = ProctorServerMessage::Event(InspectedEvent {
             attempt: self.attempt.to_string(),
             event: timeline_entry(entry),
         });
         if elsewhere {
             let (attempt, message) = (self.attempt, message.clone());
-            self.board.tell_others(Told::Entry { attempt, message });
+            self.board
+                .notify_peers(ConsoleNotice::Entry { attempt, message });
         }
         if here {
-            self.board.tell(Topic::Inspectors(self.attempt), message);
+            self.board
+                .send_message(ConsoleAudience::Inspectors(self.attempt), message);
         }
     }
 
-    /// The candidate's device has what a command led to.
-    pub(in crate::engine) fn delivered(&self, key: &CommandKey) {
-        self.board.delivered(key, self.attempt);
+    /// Notes that the candidate's device has received a command's effect.
+    pub(in crate::engine) fn note_delivered(&self, key: &CommandKey) {
+        self.board.note_delivered(key, self.attempt);
     }
 
-    /// The candidate has acknowledged what a command led to.
-    pub(in crate::engine) fn acknowledged(&self, key: &CommandKey) {
-        self.board.acknowledged(key, self.attempt);
+    /// Notes that the candidate has acknowledged a command's effect.
+    pub(in crate::engine) fn note_acknowledged(&self, key: &CommandKey) {
+        self.board.note_acknowledged(key, self.attempt);
     }
 
-    /// Shows an incident to everybody who sees the candidate, at once.
-    pub(in crate::engine) fn tell_incident(&self, incident: &Incident) {
-        if !self.board.is_shown() {
+    /// Sends an incident at once to every console that sees the candidate.
+    pub(in crate::engine) fn send_incident(&self, incident: &Incident) {
+        if !self.board.is_watched_anywhere() {
             return;
         }
         let incident = IncidentMessage {
@@ -336,16 +338,17 @@ impl Seat {
             incident: incident_info(incident),
         };
         let groups = self.groups.clone();
-        self.board.tell_others(Told::Incident {
+        self.board.notify_peers(ConsoleNotice::Incident {
             groups: groups.clone(),
             incident: incident.clone(),
         });
-        let message = ConsoleMessage::Incident(incident);
-        self.board.tell(Topic::Candidate(groups), message);
+        let message = ProctorServerMessage::Incident(incident);
+        self.board
+            .send_message(ConsoleAudience::Candidate(groups), message);
     }
 
-    /// The row: whole, or what differs from `before`.
-    pub(super) fn row(&self, shown: &Shown, before: Option<&Shown>) -> Row {
+    /// Returns the row for the wire: whole, or the fields that differ from `before`.
+    pub(super) fn to_wire(&self, shown: &RowState, before: Option<&RowState>) -> ConsoleRow {
         fn changed<T: PartialEq>(old: Option<&T>, new: &T) -> bool {
             old != Some(new)
         }
@@ -355,13 +358,13 @@ impl Seat {
             };
         }
         let whole = before.is_none();
-        // Of a whole row, what has no value is left out; of a changed one, it is null.
+        // A whole row omits fields without a value; a changed row has null for them.
         macro_rules! optional {
             ($name:ident, $value:expr) => {
                 field!($name, $value).filter(|value| !whole || value.is_some())
             };
         }
-        Row {
+        ConsoleRow {
             attempt: self.attempt.to_string(),
             candidate: whole.then(|| CandidateName {
                 id: self.candidate.to_string(),
@@ -382,31 +385,34 @@ impl Seat {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock_state(&self) -> MutexGuard<'_, VersionedRow> {
         // No holder of this lock can panic half-way through a change.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
-    /// Whether this node has the attempt in memory, and not another one since.
+impl VersionedRow {
+    /// Returns true if this node has the attempt in memory, under this epoch or a later one.
     fn is_live_here(&self, epoch: u64) -> bool {
         let live = self
-            .shown
+            .current
             .as_ref()
             .is_some_and(|shown| shown.node.is_some());
-        self.own && live && self.epoch >= epoch
+        self.is_local && live && self.epoch >= epoch
     }
 }
 
-impl Shown {
-    /// Adds the row to the sums, or takes it out.
-    pub(super) fn count(&self, totals: &mut Totals, add: bool) {
-        let in_progress = self.status == Status::InProgress;
-        let paused = self.status == Status::Paused;
+impl RowState {
+    /// Adds the row to the totals, or subtracts it.
+    pub(super) fn adjust_totals(&self, totals: &mut BoardTotals, add: bool) {
+        let in_progress = self.status == LifecycleStatus::InProgress;
+        let paused = self.status == LifecycleStatus::Paused;
         let over = !matches!(
             self.status,
-            Status::Started | Status::InProgress | Status::Paused | Status::Cancelled
+            LifecycleStatus::Started
+                | LifecycleStatus::InProgress
+                | LifecycleStatus::Paused
+                | LifecycleStatus::Cancelled
         );
         for (sum, counts) in [
             (&mut totals.attempts, true),
@@ -426,7 +432,7 @@ impl Shown {
     }
 }
 
-/// An entry of the timeline, as consoles see it.
+/// Converts a timeline entry for consoles.
 pub(in crate::engine) fn timeline_entry(entry: &TimelineRow) -> TimelineEntry {
     let entry = entry.without_answer();
     TimelineEntry {
@@ -436,10 +442,10 @@ pub(in crate::engine) fn timeline_entry(entry: &TimelineRow) -> TimelineEntry {
     }
 }
 
-/// An incident, as consoles see it.
-pub(in crate::engine) fn incident_info(incident: &Incident) -> IncidentInfo {
+/// Converts an incident for consoles.
+pub(in crate::engine) fn incident_info(incident: &Incident) -> IncidentView {
     let closed = incident.closed.as_ref();
-    IncidentInfo {
+    IncidentView {
         id: incident.id.clone(),
         kind: incident.kind.clone(),
         severity: incident.severity.as_str().to_owned(),
@@ -456,15 +462,15 @@ pub(in crate::engine) fn incident_info(incident: &Incident) -> IncidentInfo {
     }
 }
 
-/// How many incidents there are of each severity.
+/// Counts incidents by severity.
 pub(in crate::engine) fn incident_counts(incidents: &[Incident]) -> IncidentCounts {
     let mut counts = IncidentCounts::default();
     for incident in incidents {
         let count = match incident.severity {
-            Severity::Low => &mut counts.low,
-            Severity::Medium => &mut counts.medium,
-            Severity::High => &mut counts.high,
-            Severity::Critical => &mut counts.critical,
+            EventSeverity::Low => &mut counts.low,
+            EventSeverity::Medium => &mut counts.medium,
+            EventSeverity::High => &mut counts.high,
+            EventSeverity::Critical => &mut counts.critical,
         };
         *count += 1;
     }

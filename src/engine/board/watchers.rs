@@ -1,46 +1,46 @@
-//! Who watches an exam, and whom.
+//! The consoles that watch an exam, and the attempts that they inspect.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use invigil_protocol::proctor::{Presence, Watcher};
+use invigil_protocol::proctor::{ExamWatcher, ProctorPresence};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
     id::{AttemptId, ExamCode, PersonId},
-    person::{CandidateScope, Person},
+    person::{CandidateScope, RosterPerson},
 };
 
 /// The consoles of an exam.
 #[derive(Debug, Default)]
-pub(super) struct Watchers {
-    consoles: BTreeMap<u64, Console>,
-    last: u64,
+pub(super) struct BoardWatchers {
+    consoles: BTreeMap<u64, WatchingConsole>,
+    last_number: u64,
 }
 
-/// A console, and what it looks at.
+/// A console, with the attempts that it inspects.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Console {
+pub(super) struct WatchingConsole {
     person: PersonId,
     name: String,
     scope: CandidateScope,
     inspects: BTreeSet<AttemptId>,
 }
 
-impl Console {
-    /// The attempts that it looks at.
-    pub(super) const fn inspected(&self) -> &BTreeSet<AttemptId> {
+impl WatchingConsole {
+    /// The inspected attempts.
+    pub(super) const fn inspected_attempts(&self) -> &BTreeSet<AttemptId> {
         &self.inspects
     }
 
-    /// Whether it looks at an attempt.
-    pub(super) fn inspects(&self, attempt: AttemptId) -> bool {
+    /// Returns true if the console inspects the attempt.
+    pub(super) fn inspects_attempt(&self, attempt: AttemptId) -> bool {
         self.inspects.contains(&attempt)
     }
 }
 
-impl Watchers {
-    /// Every console.
-    pub(super) fn consoles(&self) -> Vec<Console> {
+impl BoardWatchers {
+    /// Returns every console of this node.
+    pub(super) fn consoles(&self) -> Vec<WatchingConsole> {
         self.consoles.values().cloned().collect()
     }
 
@@ -48,27 +48,27 @@ impl Watchers {
         self.consoles.is_empty()
     }
 
-    /// Adds a console; the number names it.
-    pub(super) fn add(&mut self, person: &Person) -> u64 {
-        self.last += 1;
-        let console = Console {
+    /// Adds a console, and returns its number.
+    pub(super) fn add_console(&mut self, person: &RosterPerson) -> u64 {
+        self.last_number += 1;
+        let console = WatchingConsole {
             person: person.id.clone(),
             name: person.name.clone(),
-            scope: person.candidates(),
+            scope: person.candidate_scope(),
             inspects: BTreeSet::new(),
         };
-        self.consoles.insert(self.last, console);
-        self.last
+        self.consoles.insert(self.last_number, console);
+        self.last_number
     }
 
-    /// Whether a console sees just these candidates.
-    pub(super) fn watch_with(&self, scope: &CandidateScope) -> bool {
+    /// Returns true if a console has exactly this scope.
+    pub(super) fn has_scope(&self, scope: &CandidateScope) -> bool {
         self.consoles
             .values()
             .any(|console| console.scope == *scope)
     }
 
-    /// A console sees other candidates; the attempts are those that it inspects.
+    /// Changes the scope of a console, and returns the attempts that it inspects.
     pub(super) fn set_scope(
         &mut self,
         console: u64,
@@ -81,14 +81,14 @@ impl Watchers {
         console.inspects.clone()
     }
 
-    /// Removes a console; the attempts are those that it inspected.
-    pub(super) fn remove(&mut self, console: u64) -> BTreeSet<AttemptId> {
+    /// Removes a console, and returns the attempts that it inspected.
+    pub(super) fn remove_console(&mut self, console: u64) -> BTreeSet<AttemptId> {
         let removed = self.consoles.remove(&console);
         removed.map_or_else(BTreeSet::new, |console| console.inspects)
     }
 
-    /// Whether that changed anything.
-    pub(super) fn inspect(&mut self, console: u64, attempt: AttemptId, on: bool) -> bool {
+    /// Begins or ends an inspection. Returns true if that changed anything.
+    pub(super) fn set_inspecting(&mut self, console: u64, attempt: AttemptId, on: bool) -> bool {
         self.consoles.get_mut(&console).is_some_and(|console| {
             if on {
                 console.inspects.insert(attempt)
@@ -98,14 +98,14 @@ impl Watchers {
         })
     }
 
-    /// Everybody, those at other nodes too, by person: two consoles of one person are
-    /// one proctor. With the attempts that whoever is told may know of.
-    pub(super) fn presence<'a>(
+    /// Returns all watchers, with those of other nodes, by person: two consoles of one
+    /// person are one proctor. Only attempts that are `is_known` are named.
+    pub(super) fn presence_message<'a>(
         &'a self,
-        elsewhere: impl Iterator<Item = &'a Console>,
+        elsewhere: impl Iterator<Item = &'a WatchingConsole>,
         exam: &ExamCode,
         is_known: impl Fn(AttemptId) -> bool,
-    ) -> Presence {
+    ) -> ProctorPresence {
         let mut people: BTreeMap<&PersonId, (&str, BTreeSet<AttemptId>)> = BTreeMap::new();
         for console in self.consoles.values().chain(elsewhere) {
             let (_, inspects) = people
@@ -113,16 +113,18 @@ impl Watchers {
                 .or_insert_with(|| (&console.name, BTreeSet::new()));
             inspects.extend(&console.inspects);
         }
-        let proctors = people.into_iter().map(|(id, (name, inspects))| Watcher {
-            id: id.to_string(),
-            name: name.to_owned(),
-            inspects: inspects
-                .into_iter()
-                .filter(|attempt| is_known(*attempt))
-                .map(|attempt| attempt.to_string())
-                .collect(),
-        });
-        Presence {
+        let proctors = people
+            .into_iter()
+            .map(|(id, (name, inspects))| ExamWatcher {
+                id: id.to_string(),
+                name: name.to_owned(),
+                inspects: inspects
+                    .into_iter()
+                    .filter(|attempt| is_known(*attempt))
+                    .map(|attempt| attempt.to_string())
+                    .collect(),
+            });
+        ProctorPresence {
             exam: exam.to_string(),
             proctors: proctors.collect(),
         }

@@ -1,16 +1,16 @@
-//! What is sent, in which order, and to whom it is sent no more.
+//! Order of messages, and the end of a connection.
 
 use futures_util::FutureExt;
-use invigil_protocol::candidate::{Pulse, Refused};
+use invigil_protocol::candidate::{CandidatePulse, CommandRefused};
 
 use super::*;
 
-fn refused(seq: u64) -> ServerMessage {
-    ServerMessage::Refused(Refused::gap(seq, 1, None))
+fn refusal(seq: u64) -> ServerMessage {
+    ServerMessage::Refused(CommandRefused::for_gap(seq, 1, None))
 }
 
 fn pulse(n: u64) -> ServerMessage {
-    ServerMessage::Pulse(Pulse {
+    ServerMessage::Pulse(CandidatePulse {
         n,
         now_at: 0,
         remaining_ms: 0,
@@ -19,21 +19,21 @@ fn pulse(n: u64) -> ServerMessage {
     })
 }
 
-/// Everything that waits, in short words.
-fn drained(outbox: &Outbox) -> Vec<String> {
+/// All waiting messages, as short texts.
+fn drain_texts(outbox: &Outbox) -> Vec<String> {
     let mut said = Vec::new();
     while let Some(outgoing) = outbox.next().now_or_never() {
         said.push(match outgoing {
-            Outgoing::Message(ServerMessage::Refused(refused)) => {
+            OutboxItem::Message(ServerMessage::Refused(refused)) => {
                 format!("refused {}", refused.seq)
             }
-            Outgoing::Message(ServerMessage::Saved(saved)) => format!("saved {}", saved.seq),
-            Outgoing::Message(ServerMessage::EventAck(ack)) => {
+            OutboxItem::Message(ServerMessage::Saved(saved)) => format!("saved {}", saved.seq),
+            OutboxItem::Message(ServerMessage::EventAck(ack)) => {
                 format!("events {} without {:?}", ack.n, ack.dropped)
             }
-            Outgoing::Message(ServerMessage::Pulse(pulse)) => format!("pulse {}", pulse.n),
-            Outgoing::Message(other) => panic!("{other:?}"),
-            Outgoing::Close(closing) => format!("close {}", closing.code.number()),
+            OutboxItem::Message(ServerMessage::Pulse(pulse)) => format!("pulse {}", pulse.n),
+            OutboxItem::Message(other) => panic!("{other:?}"),
+            OutboxItem::Close(closing) => format!("close {}", closing.code.number()),
         });
     }
     said
@@ -43,53 +43,59 @@ fn drained(outbox: &Outbox) -> Vec<String> {
 fn refusals_come_before_the_saved_that_covers_them() {
     let outbox = Outbox::default();
     outbox.send(pulse(1));
-    outbox.events_stored(4, 0);
-    outbox.saved(2);
-    outbox.acknowledge(refused(3));
-    outbox.saved(3);
+    outbox.report_events_stored(4, 0);
+    outbox.report_saved(2);
+    outbox.send_acknowledgement(refusal(3));
+    outbox.report_saved(3);
     let expected = ["refused 3", "saved 3", "events 4 without None", "pulse 1"];
-    assert_eq!(drained(&outbox), expected);
+    assert_eq!(drain_texts(&outbox), expected);
 }
 
 #[test]
 fn dropped_events_add_up_until_they_are_told() {
     let outbox = Outbox::default();
-    outbox.events_stored(5, 2);
-    outbox.events_stored(9, 1);
-    assert_eq!(drained(&outbox), ["events 9 without Some(3)"]);
-    outbox.events_stored(10, 0);
-    assert_eq!(drained(&outbox), ["events 10 without None"]);
+    outbox.report_events_stored(5, 2);
+    outbox.report_events_stored(9, 1);
+    assert_eq!(drain_texts(&outbox), ["events 9 without Some(3)"]);
+    outbox.report_events_stored(10, 0);
+    assert_eq!(drain_texts(&outbox), ["events 10 without None"]);
 }
 
 #[test]
 fn who_reads_nothing_is_closed_whatever_waits() {
     type Fill = fn(&Outbox);
     let notice: Fill = |outbox| outbox.send(pulse(1));
-    let acknowledgement: Fill = |outbox| outbox.acknowledge(refused(1));
-    for (room, fill) in [(REST_MAX, notice), (ACKNOWLEDGEMENTS_MAX, acknowledgement)] {
+    let acknowledgement: Fill = |outbox| outbox.send_acknowledgement(refusal(1));
+    for (room, fill) in [
+        (MESSAGES_MAX, notice),
+        (ACKNOWLEDGEMENTS_MAX, acknowledgement),
+    ] {
         let outbox = Outbox::default();
         (0..room).for_each(|_| fill(&outbox));
-        assert_eq!(drained(&outbox).len(), room, "all of this fits");
+        assert_eq!(drain_texts(&outbox).len(), room, "all of this fits");
         (0..=room).for_each(|_| fill(&outbox));
-        assert_eq!(drained(&outbox), ["close 4430"]);
+        assert_eq!(drain_texts(&outbox), ["close 4430"]);
     }
 }
 
 #[test]
 fn notices_and_acknowledgements_do_not_take_each_others_room() {
     let outbox = Outbox::default();
-    (0..REST_MAX).for_each(|_| outbox.send(pulse(1)));
-    (0..ACKNOWLEDGEMENTS_MAX).for_each(|_| outbox.acknowledge(refused(1)));
-    assert_eq!(drained(&outbox).len(), REST_MAX + ACKNOWLEDGEMENTS_MAX);
+    (0..MESSAGES_MAX).for_each(|_| outbox.send(pulse(1)));
+    (0..ACKNOWLEDGEMENTS_MAX).for_each(|_| outbox.send_acknowledgement(refusal(1)));
+    assert_eq!(
+        drain_texts(&outbox).len(),
+        MESSAGES_MAX + ACKNOWLEDGEMENTS_MAX
+    );
 }
 
 #[test]
 fn a_closing_comes_last_and_the_first_one_counts() {
     let outbox = Outbox::default();
-    outbox.close(Closing::new(CloseCode::Superseded));
-    outbox.close(Closing::new(CloseCode::InternalError));
-    outbox.saved(1);
-    assert_eq!(drained(&outbox), ["saved 1", "close 4509"]);
-    outbox.saved(2);
-    assert!(drained(&outbox).is_empty(), "nothing follows a closing");
+    outbox.close(CloseReason::new(CloseCode::Superseded));
+    outbox.close(CloseReason::new(CloseCode::InternalError));
+    outbox.report_saved(1);
+    assert_eq!(drain_texts(&outbox), ["saved 1", "close 4509"]);
+    outbox.report_saved(2);
+    assert!(drain_texts(&outbox).is_empty(), "nothing follows a closing");
 }

@@ -1,4 +1,4 @@
-//! What the spool keeps of a record: MessagePack, with a version.
+//! The spool's format of a record: MessagePack with named fields.
 
 use std::sync::Arc;
 
@@ -6,25 +6,25 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     domain::{
-        exam::Severity,
+        exam::EventSeverity,
         id::{AttemptId, ExamCode},
         time::Timestamp,
     },
-    store::records::{Class, IncidentRow, Record},
+    store::records::{IncidentRow, RecordClass, TimelineRecord},
 };
 
-/// Something that waits to be written.
+/// A record or an incident that waits to be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Entry {
+pub(super) enum RecorderEntry {
     /// A record.
-    Record(Record),
+    Record(TimelineRecord),
     /// An incident as it stands.
     Incident(Box<IncidentRow>),
 }
 
 /// The form on disk. Fields are only ever added, with a default.
 #[derive(Serialize, Deserialize)]
-struct OnDisk {
+struct SpoolFrame {
     id: String,
     /// A record's class; empty for an incident.
     class: String,
@@ -34,7 +34,7 @@ struct OnDisk {
     number: u64,
     at: Timestamp,
     kind: String,
-    severity: Option<Severity>,
+    severity: Option<EventSeverity>,
     data: String,
     keep_until: Timestamp,
     #[serde(default)]
@@ -45,11 +45,11 @@ struct OnDisk {
     open: bool,
 }
 
-impl Entry {
-    /// As bytes.
+impl RecorderEntry {
+    /// Encodes the entry.
     pub(super) fn to_frame(&self) -> Vec<u8> {
         let on_disk = match self {
-            Self::Record(record) => OnDisk {
+            Self::Record(record) => SpoolFrame {
                 id: record.id.clone(),
                 class: record.class.as_str().to_owned(),
                 attempt: record.attempt.0,
@@ -64,7 +64,7 @@ impl Entry {
                 events: 0,
                 open: false,
             },
-            Self::Incident(row) => OnDisk {
+            Self::Incident(row) => SpoolFrame {
                 id: row.id.clone(),
                 class: String::new(),
                 attempt: row.attempt.0,
@@ -83,9 +83,9 @@ impl Entry {
         rmp_serde::to_vec_named(&on_disk).expect("plain fields are MessagePack")
     }
 
-    /// From bytes; none where another program wrote them.
+    /// Decodes an entry; none if another program wrote it.
     pub(super) fn from_frame(frame: &[u8]) -> Option<Self> {
-        let on_disk: OnDisk = rmp_serde::from_slice(frame).ok()?;
+        let on_disk: SpoolFrame = rmp_serde::from_slice(frame).ok()?;
         let attempt = AttemptId(on_disk.attempt);
         let data = Arc::from(on_disk.data);
         if on_disk.class.is_empty() {
@@ -104,9 +104,9 @@ impl Entry {
                 keep_until: on_disk.keep_until,
             })));
         }
-        Some(Self::Record(Record {
+        Some(Self::Record(TimelineRecord {
             id: on_disk.id,
-            class: Class::from_name(&on_disk.class)?,
+            class: RecordClass::from_name(&on_disk.class)?,
             attempt,
             exam: on_disk.exam,
             number: on_disk.number,
@@ -125,25 +125,25 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_and_nothing_else() {
-        let record = Entry::Record(Record {
+        let record = RecorderEntry::Record(TimelineRecord {
             id: "7:s:1".to_owned(),
-            class: Class::Event,
+            class: RecordClass::Event,
             attempt: AttemptId(7),
             exam: "E1".into(),
             number: u64::MAX,
             at: Timestamp::from_ms(5),
             kind: "copy".to_owned(),
-            severity: Some(Severity::Low),
+            severity: Some(EventSeverity::Low),
             data: r#"{"a":"\u0000"}"#.into(),
             keep_until: Timestamp::from_ms(i64::MAX),
         });
-        let incident = Entry::Incident(Box::new(IncidentRow {
+        let incident = RecorderEntry::Incident(Box::new(IncidentRow {
             id: "7:i1".to_owned(),
             attempt: AttemptId(7),
             exam: "E1".into(),
             version: 3,
             kind: "copy".to_owned(),
-            severity: Severity::Critical,
+            severity: EventSeverity::Critical,
             opened_at: Timestamp::from_ms(-1),
             last_at: Timestamp::from_ms(9),
             events: 30,
@@ -153,9 +153,9 @@ mod tests {
         }));
         for entry in [record, incident] {
             let frame = entry.to_frame();
-            assert_eq!(Entry::from_frame(&frame), Some(entry));
-            assert_eq!(Entry::from_frame(&frame[1..]), None);
+            assert_eq!(RecorderEntry::from_frame(&frame), Some(entry));
+            assert_eq!(RecorderEntry::from_frame(&frame[1..]), None);
         }
-        assert_eq!(Entry::from_frame(b""), None);
+        assert_eq!(RecorderEntry::from_frame(b""), None);
     }
 }

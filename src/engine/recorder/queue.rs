@@ -1,57 +1,57 @@
-//! What waits for the recorder, in order.
+//! The recorder's queue.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use tokio::time::Instant;
 
-use super::{Acknowledgement, frame::Entry};
+use super::{PendingAck, frame::RecorderEntry};
 use crate::{
     domain::id::AttemptId,
-    store::records::{Class, IncidentRow, Record},
+    store::records::{IncidentRow, RecordClass, TimelineRecord},
 };
 
-/// Entries in the order in which they came, each with a ticket.
+/// Entries in order of submission, each with a ticket.
 #[derive(Debug, Default)]
-pub(super) struct Queue {
-    entries: VecDeque<Waiting>,
-    acknowledgements: VecDeque<(u64, Acknowledgement)>,
+pub(super) struct RecorderQueue {
+    entries: VecDeque<QueuedEntry>,
+    acknowledgements: VecDeque<(u64, PendingAck)>,
     ticket: u64,
-    /// Since when the oldest of what is taken waits; none: nothing is under way.
-    under_way: Option<Instant>,
+    /// Submission time of the oldest entry in the batch under way; none without a batch.
+    batch_since: Option<Instant>,
 }
 
 #[derive(Debug)]
-struct Waiting {
+struct QueuedEntry {
     ticket: u64,
     since: Instant,
-    entry: Entry,
-    /// Whether it must be spooled: nobody else has it.
-    only_here: bool,
+    entry: RecorderEntry,
+    /// True if it must be spooled, as no other store has it.
+    must_spool: bool,
 }
 
-/// A part of the queue that is written together.
+/// Entries of the queue that are written together.
 #[derive(Debug)]
-pub(super) struct Taken {
-    entries: Vec<Waiting>,
-    acknowledgements: Vec<(u64, Acknowledgement)>,
+pub(super) struct QueueBatch {
+    entries: Vec<QueuedEntry>,
+    acknowledgements: Vec<(u64, PendingAck)>,
     ticket: u64,
 }
 
-impl Queue {
-    pub(super) fn push(&mut self, entry: Entry, only_here: bool) {
+impl RecorderQueue {
+    pub(super) fn push_entry(&mut self, entry: RecorderEntry, only_here: bool) {
         self.ticket += 1;
-        self.entries.push_back(Waiting {
+        self.entries.push_back(QueuedEntry {
             ticket: self.ticket,
             since: Instant::now(),
             entry,
-            only_here,
+            must_spool: only_here,
         });
     }
 
-    /// Says something once everything so far is in the durable path. Where all
-    /// of it is, that is with the next batch, which is empty then. Of so many that
-    /// wait, another one is left out: the client's next one says it, too.
-    pub(super) fn acknowledge(&mut self, acknowledgement: Acknowledgement, most: usize) {
+    /// Queues an acknowledgement until everything submitted so far is in the durable
+    /// path. If that is the case already, the next batch sends it, though empty. Above
+    /// `most` waiting ones it is left out: the client's next one covers it.
+    pub(super) fn push_acknowledgement(&mut self, acknowledgement: PendingAck, most: usize) {
         if self.acknowledgements.len() < most {
             self.acknowledgements
                 .push_back((self.ticket, acknowledgement));
@@ -70,16 +70,16 @@ impl Queue {
         self.ticket
     }
 
-    pub(super) fn oldest(&self) -> Option<Instant> {
+    pub(super) fn oldest_since(&self) -> Option<Instant> {
         let front = self.entries.front().map(|waiting| waiting.since);
-        self.under_way.or(front)
+        self.batch_since.or(front)
     }
 
-    /// Takes the oldest entries, and what follows once they are durable.
-    pub(super) fn take(&mut self, most: usize) -> Taken {
+    /// Takes the oldest entries, with the acknowledgements that follow once they are durable.
+    pub(super) fn take_batch(&mut self, most: usize) -> QueueBatch {
         let count = self.entries.len().min(most);
-        self.under_way = self.entries.front().map(|waiting| waiting.since);
-        let entries: Vec<Waiting> = self.entries.drain(..count).collect();
+        self.batch_since = self.entries.front().map(|waiting| waiting.since);
+        let entries: Vec<QueuedEntry> = self.entries.drain(..count).collect();
         let upto = match self.entries.front() {
             Some(next) => next.ticket - 1,
             None => self.ticket,
@@ -90,21 +90,21 @@ impl Queue {
         {
             acknowledgements.extend(self.acknowledgements.pop_front());
         }
-        Taken {
+        QueueBatch {
             entries,
             acknowledgements,
             ticket: upto,
         }
     }
 
-    /// What was taken is in the durable path.
-    pub(super) const fn settled(&mut self) {
-        self.under_way = None;
+    /// Notes that the batch under way is in the durable path.
+    pub(super) const fn end_batch(&mut self) {
+        self.batch_since = None;
     }
 
-    /// Puts back what could not be written, in front of everything.
-    pub(super) fn put_back(&mut self, taken: Taken) {
-        self.under_way = None;
+    /// Puts a batch that could not be written back to the front.
+    pub(super) fn put_back(&mut self, taken: QueueBatch) {
+        self.batch_since = None;
         for waiting in taken.entries.into_iter().rev() {
             self.entries.push_front(waiting);
         }
@@ -114,64 +114,64 @@ impl Queue {
     }
 }
 
-impl Taken {
+impl QueueBatch {
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty() && self.acknowledgements.is_empty()
     }
 
-    /// Every ticket up to this one is in it, or was before.
-    pub(super) const fn ticket(&self) -> u64 {
+    /// The ticket up to which all entries are in this batch or an earlier one.
+    pub(super) const fn last_ticket(&self) -> u64 {
         self.ticket
     }
 
-    pub(super) fn parts(&self) -> (Vec<Record>, Vec<IncidentRow>) {
+    pub(super) fn split_by_kind(&self) -> (Vec<TimelineRecord>, Vec<IncidentRow>) {
         let (mut records, mut incidents) = (Vec::new(), Vec::new());
         for waiting in &self.entries {
             match &waiting.entry {
-                Entry::Record(record) => records.push(record.clone()),
-                Entry::Incident(incident) => incidents.push((**incident).clone()),
+                RecorderEntry::Record(record) => records.push(record.clone()),
+                RecorderEntry::Incident(incident) => incidents.push((**incident).clone()),
             }
         }
         (records, incidents)
     }
 
-    /// What must go to the disk where the store does not take it.
-    pub(super) fn to_spool(&self) -> impl Iterator<Item = &Entry> {
-        let only_here = self.entries.iter().filter(|waiting| waiting.only_here);
+    /// Returns the entries that must be spooled if the store does not take them.
+    pub(super) fn to_spool(&self) -> impl Iterator<Item = &RecorderEntry> {
+        let only_here = self.entries.iter().filter(|waiting| waiting.must_spool);
         only_here.map(|waiting| &waiting.entry)
     }
 
-    /// Whether some of it is safe in the attempts' store.
-    pub(super) fn has_kept(&self) -> bool {
-        self.kept_elsewhere().next().is_some()
+    /// Returns true if the batch has history that the attempts' store keeps.
+    pub(super) fn has_kept_history(&self) -> bool {
+        self.kept_history().next().is_some()
     }
 
-    /// What is safe in the attempts' store until it is recorded.
-    pub(super) fn kept_elsewhere(&self) -> impl Iterator<Item = (AttemptId, u64)> {
+    /// Returns the keys of the history that the attempts' store keeps until it is recorded.
+    pub(super) fn kept_history(&self) -> impl Iterator<Item = (AttemptId, u64)> {
         self.entries
             .iter()
             .filter_map(|waiting| match &waiting.entry {
-                Entry::Record(record) if !waiting.only_here => {
+                RecorderEntry::Record(record) if !waiting.must_spool => {
                     Some((record.attempt, record.number))
                 }
-                Entry::Record(_) | Entry::Incident(_) => None,
+                RecorderEntry::Record(_) | RecorderEntry::Incident(_) => None,
             })
     }
 
-    /// How many there are of each class.
-    pub(super) fn counts(&self) -> BTreeMap<Class, u64> {
+    /// Counts the entries of each class.
+    pub(super) fn counts_by_class(&self) -> BTreeMap<RecordClass, u64> {
         let mut counts = BTreeMap::new();
         for waiting in &self.entries {
             let class = match &waiting.entry {
-                Entry::Record(record) => record.class,
-                Entry::Incident(_) => Class::History,
+                RecorderEntry::Record(record) => record.class,
+                RecorderEntry::Incident(_) => RecordClass::History,
             };
             *counts.entry(class).or_default() += 1;
         }
         counts
     }
 
-    pub(super) fn into_acknowledgements(self) -> impl Iterator<Item = Acknowledgement> {
+    pub(super) fn into_acknowledgements(self) -> impl Iterator<Item = PendingAck> {
         let all = self.acknowledgements.into_iter();
         all.map(|(_, acknowledgement)| acknowledgement)
     }

@@ -1,41 +1,45 @@
-//! History that the attempts' store keeps until it is recorded: what could not
-//! be recorded at once, also by a node that is no more, is fetched from there.
+//! The relay of history: entries that could not be recorded at once, also of a node
+//! that is gone, are fetched from the attempts' store, which keeps them until then.
 
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{RETRY, Recorder};
+use super::{RETRY_DELAY, Recorder};
 use crate::{
     domain::{id::AttemptId, time::Timestamp},
-    engine::clock::Clock,
+    engine::clock::EngineClock,
     store::{
         self,
-        records::{Class, Record},
+        records::{RecordClass, TimelineRecord},
     },
-    telemetry::chain,
+    telemetry::error_chain,
 };
 
 use std::sync::atomic::Ordering;
 
-/// Entries that are moved at once.
+/// Entries in one step.
 const MOVED_AT_ONCE: u32 = 500;
 
-/// How often it is looked for what others left behind.
-const LOOK_INTERVAL: Duration = Duration::from_secs(10);
+/// Interval at which history of other nodes is looked for.
+const CHECK_INTERVAL: Duration = Duration::from_secs(10);
 
-/// What is younger is probably on its way through memory.
-const AGE: Duration = Duration::from_secs(10);
+/// Age from which an entry is moved: a younger one is probably on its way through memory.
+const AGE_MIN: Duration = Duration::from_secs(10);
 
 impl Recorder {
-    /// Moves what waits, until `stop`.
-    pub(in crate::engine) async fn relay(&self, clock: Clock, stop: CancellationToken) {
-        let mut retry = RETRY;
+    /// Moves waiting history to the store of records, until `stop`.
+    pub(in crate::engine) async fn relay_history(
+        &self,
+        clock: EngineClock,
+        stop: CancellationToken,
+    ) {
+        let mut retry = RETRY_DELAY;
         loop {
             let pause = if self.backlog.swap(false, Ordering::AcqRel) {
                 retry
             } else {
-                LOOK_INTERVAL
+                CHECK_INTERVAL
             };
             tokio::select! {
                 biased;
@@ -46,18 +50,21 @@ impl Recorder {
                 self.backlog.store(true, Ordering::Release);
                 continue;
             }
-            match self.move_all(clock.now() - AGE, &stop).await {
-                Ok(()) => retry = RETRY,
+            match self.move_all(clock.now() - AGE_MIN, &stop).await {
+                Ok(()) => retry = RETRY_DELAY,
                 Err(error) => {
-                    tracing::debug!(error = chain(&error), "history cannot be recorded yet");
+                    tracing::debug!(
+                        error = error_chain(&error),
+                        "history cannot be recorded yet"
+                    );
                     self.backlog.store(true, Ordering::Release);
-                    retry = LOOK_INTERVAL.min(retry * 2);
+                    retry = CHECK_INTERVAL.min(retry * 2);
                 }
             }
         }
     }
 
-    /// Goes once through what waits: each step begins where the last one ended, so
+    /// Moves all waiting history once: each step begins where the last one ended, so
     /// that it costs the same however much there is.
     async fn move_all(
         &self,
@@ -73,25 +80,25 @@ impl Recorder {
         Ok(())
     }
 
-    /// Returns the last one that was moved; none where there is no more.
+    /// Returns the key of the last entry that was moved; none if there are no more.
     async fn move_some(
         &self,
         after: (AttemptId, u64),
         before: Timestamp,
     ) -> Result<Option<(AttemptId, u64)>, store::Error> {
         let kept = self.settings().history_kept;
-        let entries = self.attempts.unrecorded(after, before, MOVED_AT_ONCE);
+        let entries = self.attempts.list_unrecorded(after, before, MOVED_AT_ONCE);
         let records: Vec<_> = entries
             .await?
             .into_iter()
-            .map(|(attempt, exam, row)| row.into_history(attempt, exam, kept))
+            .map(|(attempt, exam, row)| row.into_history_record(attempt, exam, kept))
             .collect();
         if records.is_empty() {
             return Ok(None);
         }
-        let refused = self.append(&records, &[]).await?;
-        let place = |record: &Record| (record.attempt, record.number);
-        let moved: Vec<&Record> = records
+        let refused = self.append_to_store(&records, &[]).await?;
+        let place = |record: &TimelineRecord| (record.attempt, record.number);
+        let moved: Vec<&TimelineRecord> = records
             .iter()
             .filter(|record| {
                 let place = Some(place(record));
@@ -99,8 +106,8 @@ impl Recorder {
             })
             .collect();
         let places: Vec<(AttemptId, u64)> = moved.iter().copied().map(place).collect();
-        self.attempts.recorded(&places).await?;
-        self.count(Class::History, "moved", moved.len() as u64);
+        self.attempts.delete_recorded(&places).await?;
+        self.count_records(RecordClass::History, "moved", moved.len() as u64);
         let more = records.len() >= MOVED_AT_ONCE as usize;
         Ok(records.last().map(place).filter(|_| more))
     }

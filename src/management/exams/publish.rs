@@ -1,5 +1,5 @@
-//! From a composition to a frozen version: an exam file is made of it, checked
-//! whole, and kept.
+//! Publication: builds an exam file from a composition, checks the whole file and
+//! freezes it as a version.
 
 use std::sync::Arc;
 
@@ -8,39 +8,40 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
-use super::{Exam, ExamDraft, Exams, composition, touch};
+use super::{ExamDraft, ExamRecord, ExamResource, raise_revision, read_composition};
 use crate::{
     domain::{
-        exam::definition::{self, Format},
+        exam::definition::{self, FileFormat},
         fault,
     },
-    management::{Fault, FieldFault, Work, resource},
+    management::{FieldFault, ManagementError, UnitOfWork, resource},
     store::{StoredExam, postgres::catalog},
 };
 
-/// Whether an exam could be published.
+/// Result of checking an exam before publication.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Checked {
-    /// What stands against it; empty: nothing.
+#[schema(as = Checked)]
+pub struct PublicationCheck {
+    /// Errors that prevent publication.
     pub errors: Vec<FieldFault>,
-    /// What is right but may not be meant.
+    /// Valid settings that may not be intended.
     pub notes: Vec<FieldFault>,
 }
 
-/// Faults of a file as faults of fields.
-pub fn field_faults(faults: &[fault::Fault]) -> Vec<FieldFault> {
+/// Converts errors of an exam file to errors of fields.
+pub fn field_faults(faults: &[fault::FileFault]) -> Vec<FieldFault> {
     faults
         .iter()
         .map(|fault| FieldFault::new(fault.path.clone(), fault.message.clone()))
         .collect()
 }
 
-/// Builds the exam file and checks it whole.
-async fn built(
-    work: &mut Work,
+/// Builds the exam file of a composition and checks the whole file.
+async fn build_exam(
+    work: &mut UnitOfWork,
     exam: i64,
-) -> Result<Result<definition::Parsed, Vec<FieldFault>>, Fault> {
-    let row = resource::get::<Exams>(work, exam).await?;
+) -> Result<Result<definition::ParsedExam, Vec<FieldFault>>, ManagementError> {
+    let row = resource::get_row::<ExamResource>(work, exam).await?;
     let password: Option<String> =
         sqlx::query_scalar("SELECT exam_password FROM exams WHERE id = $1")
             .bind(exam)
@@ -55,7 +56,7 @@ async fn built(
     .bind(exam)
     .fetch_all(&mut *work.tx)
     .await?;
-    let composition = composition(work, exam).await?;
+    let composition = read_composition(work, exam).await?;
     let mut faults = Vec::new();
     let mut sections = Vec::new();
     for (index, section) in composition.sections.iter().enumerate() {
@@ -74,14 +75,14 @@ async fn built(
                 ));
             }
             let mut question: Map<String, Value> =
-                serde_json::from_str(text).map_err(Fault::internal)?;
+                serde_json::from_str(text).map_err(ManagementError::internal)?;
             question.insert("id".to_owned(), json!(placed.id));
             let points = placed
                 .points
                 .unwrap_or(Decimal::ONE)
                 .normalize()
                 .to_string();
-            let points: serde_json::Number = points.parse().map_err(Fault::internal)?;
+            let points: serde_json::Number = points.parse().map_err(ManagementError::internal)?;
             question.insert("points".to_owned(), Value::Number(points));
             questions.push(Value::Object(question));
         }
@@ -91,23 +92,25 @@ async fn built(
         }));
     }
     let file = exam_file(&row.draft, password.as_deref(), sections)?;
-    Ok(match definition::parse(&file.to_string(), Format::Json) {
-        Ok(parsed) if faults.is_empty() => Ok(parsed),
-        Ok(_) => Err(faults),
-        Err(found) => {
-            faults.extend(field_faults(&found));
-            Err(faults)
-        }
-    })
+    Ok(
+        match definition::parse_exam(&file.to_string(), FileFormat::Json) {
+            Ok(parsed) if faults.is_empty() => Ok(parsed),
+            Ok(_) => Err(faults),
+            Err(found) => {
+                faults.extend(field_faults(&found));
+                Err(faults)
+            }
+        },
+    )
 }
 
 fn exam_file(
     draft: &ExamDraft,
     password: Option<&str>,
     sections: Vec<Value>,
-) -> Result<Value, Fault> {
-    let mut file = serde_json::to_value(draft).map_err(Fault::internal)?;
-    let keys = file.as_object_mut().ok_or(Fault::NotFound)?;
+) -> Result<Value, ManagementError> {
+    let mut file = serde_json::to_value(draft).map_err(ManagementError::internal)?;
+    let keys = file.as_object_mut().ok_or(ManagementError::NotFound)?;
     for ours in [
         "organization_id",
         "course_id",
@@ -135,24 +138,27 @@ fn exam_file(
     Ok(file)
 }
 
-/// Says what stands against publishing an exam.
+/// Checks an exam without publishing it.
 ///
 /// # Errors
-/// Where the exam is not there.
-pub async fn check(work: &mut Work, exam: i64) -> Result<Checked, Fault> {
-    Ok(match built(work, exam).await? {
-        Ok(parsed) => Checked {
+/// [`ManagementError::NotFound`] if the exam is not visible to the person.
+pub async fn check_exam(
+    work: &mut UnitOfWork,
+    exam: i64,
+) -> Result<PublicationCheck, ManagementError> {
+    Ok(match build_exam(work, exam).await? {
+        Ok(parsed) => PublicationCheck {
             errors: Vec::new(),
             notes: field_faults(&parsed.notes),
         },
-        Err(errors) => Checked {
+        Err(errors) => PublicationCheck {
             errors,
             notes: Vec::new(),
         },
     })
 }
 
-/// Apart from the version itself: the row policy has to see that.
+/// A statement apart from the version's own: the row policy has to see the version.
 const NUMBER: &str = "
 INSERT INTO exam_version_questions (exam_version_id, question_id, question_key, position, points)
 SELECT $2, q.question_id, q.question_key, row_number() OVER (ORDER BY s.position, q.position), q.points
@@ -160,25 +166,25 @@ FROM exam_questions AS q
 JOIN exam_sections AS s ON s.exam_id = q.exam_id AND s.section_key = q.section_key
 WHERE q.exam_id = $1";
 
-/// Where an exam file goes.
+/// Owner of an imported exam.
 #[derive(Debug, Clone, Copy)]
-pub struct Place {
-    /// Whose exam it is; none: the actor's organisation.
+pub struct ImportTarget {
+    /// Number of the owning organisation; none: the person's own.
     pub organization_id: Option<i64>,
-    /// Of which course.
+    /// Number of the course.
     pub course_id: Option<i64>,
 }
 
-/// Makes an exam of a file, or the next version of the one with its code, and
-/// publishes it. Its questions go into the bank.
+/// Imports and publishes an exam file, as a new exam or as the next version of the
+/// exam with its code. Its questions join the bank.
 ///
 /// # Errors
-/// Where the code is another one's, or the place is not the actor's.
-pub async fn import(
-    work: &mut Work,
-    parsed: &definition::Parsed,
-    place: Place,
-) -> Result<Exam, Fault> {
+/// If the code belongs to another organisation, or the person may not write to the target.
+pub async fn import_exam(
+    work: &mut UnitOfWork,
+    parsed: &definition::ParsedExam,
+    target: ImportTarget,
+) -> Result<ExamRecord, ManagementError> {
     let code = parsed.exam.code.as_str();
     let known: Option<i64> = sqlx::query_scalar("SELECT id FROM exams WHERE code = $1 FOR UPDATE")
         .bind(code)
@@ -190,14 +196,14 @@ pub async fn import(
         let draft = json!({
             "code": code,
             "title": parsed.exam.title,
-            "organization_id": place.organization_id.unwrap_or(work.actor.organization_id),
-            "course_id": place.course_id,
+            "organization_id": target.organization_id.unwrap_or(work.principal.organization_id),
+            "course_id": target.course_id,
             "duration_minutes": 1,
         });
-        let draft: ExamDraft = resource::draft(draft)?;
-        super::create(work, &draft).await?.id
+        let draft: ExamDraft = resource::parse_draft(draft)?;
+        super::create_exam(work, &draft).await?.id
     };
-    touch(work, exam, None).await?;
+    raise_revision(work, exam, None).await?;
     let stored = StoredExam {
         code: parsed.exam.code.clone(),
         version: parsed.exam.version.clone(),
@@ -205,22 +211,28 @@ pub async fn import(
         definition: Arc::clone(&parsed.definition),
         corrections: Vec::new(),
     };
-    catalog::freeze(&mut work.tx, exam, &stored).await?;
+    catalog::freeze_version(&mut work.tx, exam, &stored).await?;
     sqlx::query("UPDATE exams SET title = $2 WHERE id = $1")
         .bind(exam)
         .bind(&parsed.exam.title)
         .execute(&mut *work.tx)
         .await?;
-    resource::get::<Exams>(work, exam).await
+    resource::get_row::<ExamResource>(work, exam).await
 }
 
-/// Freezes an exam as it stands and opens it to its candidates.
+/// Freezes the composition of an exam as a version and opens it to candidates.
 ///
 /// # Errors
-/// With everything that stands against it.
-pub async fn publish(work: &mut Work, exam: i64, revision: i32) -> Result<Exam, Fault> {
-    touch(work, exam, Some(revision)).await?;
-    let parsed = built(work, exam).await?.map_err(Fault::Invalid)?;
+/// [`ManagementError::Invalid`] with all errors that prevent publication.
+pub async fn publish_exam(
+    work: &mut UnitOfWork,
+    exam: i64,
+    revision: i32,
+) -> Result<ExamRecord, ManagementError> {
+    raise_revision(work, exam, Some(revision)).await?;
+    let parsed = build_exam(work, exam)
+        .await?
+        .map_err(ManagementError::Invalid)?;
     let fresh: Option<i64> = sqlx::query_scalar(
         "INSERT INTO exam_versions (exam_id, version, title, definition)
          VALUES ($1, $2, $3, $4::json)
@@ -250,5 +262,5 @@ pub async fn publish(work: &mut Work, exam: i64, revision: i32) -> Result<Exam, 
     .bind(parsed.exam.version.as_str())
     .execute(&mut *work.tx)
     .await?;
-    resource::get::<Exams>(work, exam).await
+    resource::get_row::<ExamResource>(work, exam).await
 }

@@ -1,5 +1,4 @@
-//! Keys that were found wrong after people were graded by them: who would
-//! change, and the change itself.
+//! Correction of a wrong key after attempts were graded by it: preview and application.
 
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -7,61 +6,64 @@ use serde_json::{Value, json};
 use sqlx::FromRow;
 use utoipa::ToSchema;
 
-use super::{corrections, number, regrade, settle_as, take};
+use super::{lock_attempt, read_corrections, recompute_with, regrade_attempt, to_float};
 use crate::{
     domain::exam::{
         Exam,
-        definition::{self, Correction},
+        definition::{self, CorrectedKey},
     },
-    management::{Fault, FieldFault, Work, people},
+    management::{FieldFault, ManagementError, UnitOfWork, people},
 };
 
-/// A key that was found wrong.
+/// The corrected key of a question.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct NewKey {
-    /// The question's id within the exam.
+#[schema(as = NewKey)]
+pub struct KeyCorrection {
+    /// Id of the question within the exam.
     pub question: String,
-    /// The right key in the exam file's shape.
+    /// Correct key, as in the exam file.
     #[schema(value_type = Object)]
     pub answer: Value,
-    /// Why, for the record.
+    /// Reason, kept with the correction.
     #[serde(default)]
     pub reason: String,
 }
 
-/// An attempt whose result a corrected key changes.
+/// An attempt whose result is changed by a corrected key.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Changed {
-    /// The attempt.
+#[schema(as = Changed)]
+pub struct ChangedResult {
+    /// Number of the attempt.
     pub attempt_id: i64,
-    /// Whose.
+    /// Sign-in name of the candidate.
     pub candidate: String,
     /// Points before.
     pub score_before: f64,
     /// Points after.
     pub score_after: f64,
-    /// Whether it was passed before; none while something is to be marked.
+    /// True if it was passed before; none while answers wait for a mark.
     pub passed_before: Option<bool>,
-    /// And after.
+    /// True if it is passed after; none while answers wait for a mark.
     pub passed_after: Option<bool>,
-    /// Letter before.
+    /// Grade before.
     pub grade_before: Option<String>,
-    /// And after.
+    /// Grade after.
     pub grade_after: Option<String>,
 }
 
-/// What a corrected key does.
+/// Effects of a corrected key.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Regraded {
-    /// Attempts that were looked at.
+#[schema(as = Regraded)]
+pub struct RegradeReport {
+    /// Count of regraded attempts.
     pub attempts: usize,
-    /// Those whose result is another one.
-    pub changed: Vec<Changed>,
+    /// Attempts whose result changes.
+    pub changed: Vec<ChangedResult>,
 }
 
 #[derive(FromRow)]
-struct ToRegrade {
+struct RegradeRow {
     attempt_id: i64,
     candidate: String,
     score: Decimal,
@@ -69,20 +71,20 @@ struct ToRegrade {
     grade: Option<String>,
 }
 
-/// Grades all attempts by a corrected key: as a preview, or for good.
+/// Grades all attempts by a corrected key, as a preview or for good.
 ///
 /// # Errors
-/// Where the answer is no key of the question.
-pub async fn correct(
-    work: &mut Work,
+/// [`ManagementError::Invalid`] if the answer is not a valid key of the question.
+pub async fn correct_key(
+    work: &mut UnitOfWork,
     exam: i64,
-    key: &NewKey,
+    key: &KeyCorrection,
     preview: bool,
-) -> Result<Regraded, Fault> {
+) -> Result<RegradeReport, ManagementError> {
     if !preview && key.reason.trim().is_empty() {
-        return Err(Fault::field("reason", "is missing"));
+        return Err(ManagementError::invalid_field("reason", "is missing"));
     }
-    // Every version in which this very question stands.
+    // All versions with a question of this id, also where another bank question had the id.
     let versions: Vec<(i64, String, i64)> = sqlx::query_as(
         "SELECT v.id, v.definition::text, x.question_id
          FROM exam_versions AS v
@@ -95,8 +97,10 @@ pub async fn correct(
     .fetch_all(&mut *work.tx)
     .await?;
     let current = versions.last().map(|(.., question)| *question);
-    let current = current.ok_or_else(|| Fault::field("question", "names no question"))?;
-    let mut regraded = Regraded {
+    let current = current.ok_or_else(|| {
+        ManagementError::invalid_field("question", "is not a question of this exam")
+    })?;
+    let mut regraded = RegradeReport {
         attempts: 0,
         changed: Vec::new(),
     };
@@ -104,26 +108,27 @@ pub async fn correct(
         if question != current {
             continue;
         }
-        let mut corrections = corrections(work, version).await?;
-        corrections.push(Correction {
+        let mut corrections = read_corrections(work, version).await?;
+        corrections.push(CorrectedKey {
             question: key.question.as_str().into(),
             answer: key.answer.to_string().into(),
         });
-        let corrected = definition::corrected(&definition, &corrections).map_err(|faults| {
-            let faults = faults.iter();
-            let faults = faults.map(|fault| FieldFault::new("answer", fault.message.clone()));
-            Fault::Invalid(faults.collect())
-        })?;
+        let corrected =
+            definition::with_corrected_keys(&definition, &corrections).map_err(|faults| {
+                let faults = faults.iter();
+                let faults = faults.map(|fault| FieldFault::new("answer", fault.message.clone()));
+                ManagementError::Invalid(faults.collect())
+            })?;
         if !preview {
-            keep(work, version, question, key, corrections.len()).await?;
+            insert_correction(work, version, question, key, corrections.len()).await?;
         }
         regrade_version(work, version, &corrected, corrections.len(), &mut regraded).await?;
     }
     if preview {
-        // Everything that was tried is undone with the transaction; nothing of it is told.
+        // The transaction is rolled back, so there is no activity to log.
         return Ok(regraded);
     }
-    people::note(
+    people::log_activity(
         work,
         "key_corrected",
         json!({"exam": exam, "question": key.question}),
@@ -132,13 +137,13 @@ pub async fn correct(
     Ok(regraded)
 }
 
-async fn keep(
-    work: &mut Work,
+async fn insert_correction(
+    work: &mut UnitOfWork,
     version: i64,
     question: i64,
-    key: &NewKey,
+    key: &KeyCorrection,
     revision: usize,
-) -> Result<(), Fault> {
+) -> Result<(), ManagementError> {
     sqlx::query(
         "INSERT INTO key_corrections
              (exam_version_id, revision, question_id, answer, reason, corrected_by)
@@ -149,20 +154,20 @@ async fn keep(
     .bind(question)
     .bind(key.answer.to_string())
     .bind(&key.reason)
-    .bind(work.actor.user_id)
+    .bind(work.principal.user_id)
     .execute(&mut *work.tx)
     .await?;
     Ok(())
 }
 
 async fn regrade_version(
-    work: &mut Work,
+    work: &mut UnitOfWork,
     version: i64,
     exam: &Exam,
     key_revision: usize,
-    regraded: &mut Regraded,
-) -> Result<(), Fault> {
-    let attempts: Vec<ToRegrade> = sqlx::query_as(
+    regraded: &mut RegradeReport,
+) -> Result<(), ManagementError> {
+    let attempts: Vec<RegradeRow> = sqlx::query_as(
         "SELECT k.attempt_id, u.username AS candidate, a.score, a.passed, a.grade
          FROM exam_attempt_keys AS k
          JOIN exam_attempts AS a ON a.id = k.attempt_id AND a.started_at = k.started_at
@@ -174,16 +179,16 @@ async fn regrade_version(
     .fetch_all(&mut *work.tx)
     .await?;
     for before in attempts {
-        let head = take(work, before.attempt_id).await?;
-        let (_, totals) = regrade(exam, &head);
-        settle_as(work, before.attempt_id, head, exam, key_revision).await?;
+        let locked = lock_attempt(work, before.attempt_id).await?;
+        let (_, totals) = regrade_attempt(exam, &locked);
+        recompute_with(work, before.attempt_id, locked, exam, key_revision).await?;
         regraded.attempts += 1;
         if totals.score != before.score || totals.passed != before.passed {
-            regraded.changed.push(Changed {
+            regraded.changed.push(ChangedResult {
                 attempt_id: before.attempt_id,
                 candidate: before.candidate,
-                score_before: number(before.score),
-                score_after: number(totals.score),
+                score_before: to_float(before.score),
+                score_after: to_float(totals.score),
                 passed_before: before.passed,
                 passed_after: totals.passed,
                 grade_before: before.grade,
@@ -194,12 +199,8 @@ async fn regrade_version(
     Ok(())
 }
 
-/// Regrades attempts that were handed in by a key that was corrected
-/// meanwhile. For the maintenance, which sees everything.
-///
-/// # Errors
-/// As every query.
-pub const STALE: &str = "
+/// Query of attempts that were graded by a key corrected since, for the maintenance.
+pub const STALE_ATTEMPTS: &str = "
 SELECT k.attempt_id
 FROM exam_attempt_keys AS k
 JOIN exam_attempts AS a ON a.id = k.attempt_id AND a.started_at = k.started_at

@@ -1,4 +1,4 @@
-//! The attempt store's calls, each under its name, and the engine's own rows.
+//! The calls of the attempt store, and the engine's own rows.
 
 use std::sync::Arc;
 
@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::{
-    Postgres, read,
-    rows::{instant, to_column},
+    PostgresStore, read,
+    rows::{instant_from_column, instant_to_column},
     save, start,
 };
 use crate::{
@@ -17,119 +17,129 @@ use crate::{
         time::Timestamp,
     },
     store::{
-        AnswerRow, AttemptStore, AttemptWrite, CandidateScope, CommandState, Error, GradeRow,
-        Groups, NewAttempt, Owner, ResultLine, Started, Summary, Take, TimelineRow, Whose, Written,
-        convert::refuse,
+        AcquireOutcome, AnswerRow, AttemptOwner, AttemptStore, AttemptSummary, AttemptWrite,
+        CandidateScope, CommandState, Error, GradeRow, GroupSet, NewAttempt, OverdueScope,
+        ResultLine, StartOutcome, TimelineRow, WriteOutcome, convert::encode_error,
     },
 };
 
 #[async_trait]
-impl AttemptStore for Postgres {
-    async fn start(&self, new: NewAttempt) -> Result<Started, Error> {
-        self.call("start attempt", async |db| start::start(db, &new).await)
-            .await
+impl AttemptStore for PostgresStore {
+    async fn start_attempt(&self, new: NewAttempt) -> Result<StartOutcome, Error> {
+        self.run_call("start attempt", async |db| {
+            start::start_attempt(db, &new).await
+        })
+        .await
     }
 
-    async fn take(
+    async fn acquire_attempt(
         &self,
         attempt: AttemptId,
         node: &NodeId,
         living: &[NodeId],
-        from: Option<u64>,
-    ) -> Result<Option<Take>, Error> {
-        self.call("take attempt", async |db| {
-            start::take(db, attempt, node, living, from).await
+        expected_epoch: Option<u64>,
+    ) -> Result<Option<AcquireOutcome>, Error> {
+        self.run_call("acquire attempt", async |db| {
+            start::acquire_attempt(db, attempt, node, living, expected_epoch).await
         })
         .await
     }
 
-    async fn owners(&self, attempts: &[AttemptId]) -> Result<Vec<Owner>, Error> {
-        self.call("read owners", async |db| read::owners(db, attempts).await)
-            .await
+    async fn read_owners(&self, attempts: &[AttemptId]) -> Result<Vec<AttemptOwner>, Error> {
+        self.run_call("read owners", async |db| {
+            read::read_owners(db, attempts).await
+        })
+        .await
     }
 
-    async fn save(&self, batch: &[AttemptWrite]) -> Result<Vec<Written>, Error> {
+    async fn save_batch(&self, batch: &[AttemptWrite]) -> Result<Vec<WriteOutcome>, Error> {
         if batch.is_empty() {
             return Ok(Vec::new());
         }
-        self.call("save batch", async |db| {
-            save::save(db, &self.question_keys, batch).await
+        self.run_call("save batch", async |db| {
+            save::save_batch(db, &self.question_numbers, batch).await
         })
         .await
     }
 
-    async fn overdue(
+    async fn find_overdue(
         &self,
         now: Timestamp,
         node: &NodeId,
-        whose: Whose<'_>,
+        whose: OverdueScope<'_>,
         limit: u32,
     ) -> Result<Vec<(AttemptId, u64)>, Error> {
-        self.call("find overdue attempts", async |db| {
-            start::overdue(db, now, node, whose, limit).await
+        self.run_call("find overdue attempts", async |db| {
+            start::find_overdue(db, now, node, whose, limit).await
         })
         .await
     }
 
-    async fn summary(&self, attempt: AttemptId) -> Result<Option<Summary>, Error> {
-        self.call("read attempt", async |db| read::summary(db, attempt).await)
-            .await
-    }
-
-    async fn attempts_of(&self, person: &PersonId) -> Result<Vec<Summary>, Error> {
-        self.call("read attempts of a person", async |db| {
-            read::attempts_of(db, person).await
+    async fn read_summary(&self, attempt: AttemptId) -> Result<Option<AttemptSummary>, Error> {
+        self.run_call("read attempt", async |db| {
+            read::read_summary(db, attempt).await
         })
         .await
     }
 
-    async fn results(&self, exam: &ExamCode) -> Result<Vec<ResultLine>, Error> {
-        self.call("read results", async |db| read::results(db, exam).await)
-            .await
+    async fn list_attempts_of(&self, person: &PersonId) -> Result<Vec<AttemptSummary>, Error> {
+        self.run_call("read attempts of a person", async |db| {
+            read::list_attempts_of(db, person).await
+        })
+        .await
     }
 
-    async fn graded_answers(
+    async fn list_results(&self, exam: &ExamCode) -> Result<Vec<ResultLine>, Error> {
+        self.run_call("read results", async |db| {
+            read::list_results(db, exam).await
+        })
+        .await
+    }
+
+    async fn read_graded_answers(
         &self,
         attempt: AttemptId,
     ) -> Result<Vec<(AnswerRow, Option<GradeRow>)>, Error> {
-        self.call("read answers", async |db| {
-            read::graded_answers(db, attempt).await
+        self.run_call("read answers", async |db| {
+            read::read_graded_answers(db, attempt).await
         })
         .await
     }
 
-    async fn receipt(&self, attempt: AttemptId) -> Result<Option<Arc<str>>, Error> {
-        self.call("read receipt", async |db| read::receipt(db, attempt).await)
-            .await
+    async fn read_receipt(&self, attempt: AttemptId) -> Result<Option<Arc<str>>, Error> {
+        self.run_call("read receipt", async |db| {
+            read::read_receipt(db, attempt).await
+        })
+        .await
     }
 
-    async fn timeline(
+    async fn read_timeline(
         &self,
         attempt: AttemptId,
         after: u64,
         limit: u32,
     ) -> Result<Vec<TimelineRow>, Error> {
-        self.call("read timeline", async |db| {
-            read::timeline(db, attempt, after, limit).await
+        self.run_call("read timeline", async |db| {
+            read::read_timeline(db, attempt, after, limit).await
         })
         .await
     }
 
-    async fn unrecorded(
+    async fn list_unrecorded(
         &self,
         after: (AttemptId, u64),
         before: Timestamp,
         limit: u32,
     ) -> Result<Vec<(AttemptId, ExamCode, TimelineRow)>, Error> {
-        self.call("read unrecorded history", async |db| {
-            read::unrecorded(db, after, before, limit).await
+        self.run_call("read unrecorded history", async |db| {
+            read::list_unrecorded(db, after, before, limit).await
         })
         .await
     }
 
-    async fn recorded(&self, entries: &[(AttemptId, u64)]) -> Result<(), Error> {
-        self.call("forget recorded history", async |db| {
-            read::recorded(db, entries).await
+    async fn delete_recorded(&self, entries: &[(AttemptId, u64)]) -> Result<(), Error> {
+        self.run_call("delete recorded history", async |db| {
+            read::delete_recorded(db, entries).await
         })
         .await
     }
@@ -141,7 +151,7 @@ impl AttemptStore for Postgres {
         body: &[u8; 32],
         exam: Option<(&ExamCode, &CandidateScope)>,
     ) -> Result<CommandState, Error> {
-        self.call("begin command", async |db| {
+        self.run_call("begin command", async |db| {
             begin_command(db, person, command, body, exam).await
         })
         .await
@@ -153,39 +163,41 @@ impl AttemptStore for Postgres {
         command: &str,
         result: &str,
     ) -> Result<(), Error> {
-        self.call("end command", async |db| {
+        self.run_call("end command", async |db| {
             end_command(db, person, command, result).await
         })
         .await
     }
 
-    async fn node_alive(&self, node: &NodeId, now: Timestamp) -> Result<Option<Timestamp>, Error> {
-        self.call("tell that the node lives", async |db| {
-            node_alive(db, node, now).await
+    async fn mark_node_alive(
+        &self,
+        node: &NodeId,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, Error> {
+        self.run_call("mark node alive", async |db| {
+            mark_node_alive(db, node, now).await
         })
         .await
     }
 
-    async fn node_left(&self, node: &NodeId) -> Result<(), Error> {
-        self.call("tell that the node ends", async |db| {
-            node_left(db, node).await
-        })
-        .await
+    async fn mark_node_left(&self, node: &NodeId) -> Result<(), Error> {
+        self.run_call("mark node left", async |db| mark_node_left(db, node).await)
+            .await
     }
 
     async fn record_outage(&self, from: Timestamp, until: Timestamp) -> Result<(), Error> {
-        self.call("record outage", async |db| {
+        self.run_call("record outage", async |db| {
             record_outage(db, from, until).await
         })
         .await
     }
 
-    async fn outages(&self) -> Result<Vec<(Timestamp, Timestamp)>, Error> {
-        self.call("read outages", outages).await
+    async fn list_outages(&self) -> Result<Vec<(Timestamp, Timestamp)>, Error> {
+        self.run_call("read outages", list_outages).await
     }
 
     async fn ping(&self) -> Result<(), Error> {
-        self.call("ping", async |db| sqlx::Connection::ping(db).await)
+        self.run_call("ping", async |db| sqlx::Connection::ping(db).await)
             .await
     }
 }
@@ -197,7 +209,7 @@ async fn begin_command(
     body: &[u8; 32],
     exam: Option<(&ExamCode, &CandidateScope)>,
 ) -> Result<CommandState, sqlx::Error> {
-    // The update changes nothing: it makes RETURNING give the row that is there.
+    // The update changes nothing: it makes RETURNING give the existing row.
     let known: Option<(Vec<u8>, Option<String>, Vec<i64>)> = sqlx::query_as(
         "INSERT INTO staff_commands AS c (user_id, command_id, body_sha256, targets)
          SELECT u.id, $2, $3, ARRAY(
@@ -218,12 +230,12 @@ async fn begin_command(
     .bind(exam.map(|(code, _)| code.as_str()))
     .bind(
         exam.and_then(|(_, candidates)| candidates.groups())
-            .map(Groups::names),
+            .map(GroupSet::names),
     )
     .fetch_optional(connection)
     .await?;
     match known {
-        None => Err(refuse("no such person")),
+        None => Err(encode_error("no such person")),
         Some((known, ..)) if known != body => Ok(CommandState::Conflict),
         Some((_, Some(result), _)) => Ok(CommandState::Done(result.into())),
         Some((_, None, targets)) => {
@@ -239,7 +251,7 @@ async fn end_command(
     command: &str,
     result: &str,
 ) -> Result<(), sqlx::Error> {
-    // The first result stays: it is what somebody was told.
+    // The first result stays: a person has seen it.
     sqlx::query(
         "UPDATE staff_commands AS c
          SET result = $3::text::json, ended_at = now()
@@ -254,12 +266,12 @@ async fn end_command(
     Ok(())
 }
 
-async fn node_alive(
+async fn mark_node_alive(
     connection: &mut PgConnection,
     node: &NodeId,
     now: Timestamp,
 ) -> Result<Option<Timestamp>, sqlx::Error> {
-    // The reading part sees the table as it was before the writing part.
+    // The SELECT sees the table as it was before the INSERT.
     let before: Option<DateTime<Utc>> = sqlx::query_scalar(
         "WITH alive AS (
              INSERT INTO engine_nodes AS n (node_id, last_alive_at)
@@ -272,13 +284,13 @@ async fn node_alive(
          SELECT max(last_alive_at) FROM engine_nodes",
     )
     .bind(node.as_str())
-    .bind(to_column(now)?)
+    .bind(instant_to_column(now)?)
     .fetch_one(connection)
     .await?;
-    Ok(before.map(instant))
+    Ok(before.map(instant_from_column))
 }
 
-async fn node_left(connection: &mut PgConnection, node: &NodeId) -> Result<(), sqlx::Error> {
+async fn mark_node_left(connection: &mut PgConnection, node: &NodeId) -> Result<(), sqlx::Error> {
     sqlx::query("UPDATE engine_nodes SET left_at = clock_timestamp() WHERE node_id = $1")
         .bind(node.as_str())
         .execute(connection)
@@ -296,14 +308,14 @@ async fn record_outage(
          VALUES ($1, $2)
          ON CONFLICT (from_at, until_at) DO NOTHING",
     )
-    .bind(to_column(from)?)
-    .bind(to_column(until)?)
+    .bind(instant_to_column(from)?)
+    .bind(instant_to_column(until)?)
     .execute(connection)
     .await?;
     Ok(())
 }
 
-async fn outages(
+async fn list_outages(
     connection: &mut PgConnection,
 ) -> Result<Vec<(Timestamp, Timestamp)>, sqlx::Error> {
     let rows: Vec<(DateTime<Utc>, DateTime<Utc>)> =
@@ -312,6 +324,6 @@ async fn outages(
             .await?;
     Ok(rows
         .into_iter()
-        .map(|(from, until)| (instant(from), instant(until)))
+        .map(|(from, until)| (instant_from_column(from), instant_from_column(until)))
         .collect())
 }

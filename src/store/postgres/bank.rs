@@ -1,8 +1,8 @@
 //! An exam's questions in the question bank.
 //!
-//! The bank keeps what a question asks; its id and its points are the exam's.
-//! A question that an organisation has already is not stored again, so that its
-//! statistics go on.
+//! The bank keeps the content of a question; its id and points belong to the
+//! exam. An existing question of the organisation is reused, so that its
+//! statistics continue.
 
 use std::collections::HashMap;
 
@@ -11,16 +11,16 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 
-use crate::store::{convert::refuse, outline};
+use crate::store::{convert::encode_error, outline};
 
-/// Adds the questions that the organisation lacks: the n-th of one definition
-/// where there are fewer than n.
-const MISSING: &str = "
+/// Adds the questions that the organisation lacks: the n-th of a definition if
+/// there are fewer than n.
+const INSERT_MISSING: &str = "
 INSERT INTO questions
     (organization_id, definition_sha256, type, definition, default_points, review_status, source,
      created_by)
 SELECT e.organization_id, n.hash, n.type, n.definition::json, n.points,
-       -- An operator answers for the file; what somebody else imports is used and still to be looked over.
+       -- An operator vouches for the file; a person's import is used but awaits review.
        CASE WHEN app_user_id() IS NULL THEN 'approved' ELSE 'pending' END, e.code, app_user_id()
 FROM exams AS e
 CROSS JOIN unnest($2::bytea[], $3::integer[], $4::text[], $5::text[], $6::numeric[])
@@ -32,7 +32,7 @@ WHERE e.id = $1
         AND q.is_latest_version)
 ORDER BY n.position";
 
-const NUMBERED: &str = "
+const NUMBER_QUESTIONS: &str = "
 INSERT INTO exam_version_questions
     (exam_version_id, question_id, question_key, position, points)
 SELECT $2, q.id, n.key, n.position, n.points
@@ -50,20 +50,20 @@ JOIN LATERAL (
 ) AS q ON true
 WHERE e.id = $1";
 
-/// Finds or makes the rows of a version's questions, and numbers them.
-pub(super) async fn put_questions(
+/// Finds or creates the rows of a version's questions, and numbers them.
+pub(super) async fn number_questions(
     connection: &mut PgConnection,
     exam_id: i64,
     exam_version_id: i64,
     definition: &str,
 ) -> Result<(), sqlx::Error> {
-    let questions = outline::questions(definition)?;
-    let mut columns = Columns::default();
+    let questions = outline::outline_questions(definition)?;
+    let mut columns = BankArrays::default();
     let mut seen: HashMap<[u8; 32], i32> = HashMap::new();
     for question in &questions {
         let text = bank_definition(question.definition)?;
         let hash: [u8; 32] = Sha256::digest(&text).into();
-        // Two questions of one exam that ask the same are two rows.
+        // Two equal questions of an exam are two rows.
         let nth = seen.entry(hash).and_modify(|n| *n += 1).or_insert(1);
         columns.keys.push(question.key.as_str());
         columns.kinds.push(question.kind.as_str());
@@ -72,7 +72,7 @@ pub(super) async fn put_questions(
         columns.hashes.push(hash.to_vec());
         columns.nths.push(*nth);
     }
-    // Two imports at once would both find that a question is missing.
+    // Concurrent imports would both find that a question is missing.
     sqlx::query(
         "SELECT pg_advisory_xact_lock(hashtext('questions'), organization_id::integer)
          FROM exams WHERE id = $1",
@@ -80,7 +80,7 @@ pub(super) async fn put_questions(
     .bind(exam_id)
     .execute(&mut *connection)
     .await?;
-    sqlx::query(MISSING)
+    sqlx::query(INSERT_MISSING)
         .bind(exam_id)
         .bind(&columns.hashes)
         .bind(&columns.nths)
@@ -89,7 +89,7 @@ pub(super) async fn put_questions(
         .bind(&columns.points)
         .execute(&mut *connection)
         .await?;
-    sqlx::query(NUMBERED)
+    sqlx::query(NUMBER_QUESTIONS)
         .bind(exam_id)
         .bind(exam_version_id)
         .bind(&columns.hashes)
@@ -102,7 +102,7 @@ pub(super) async fn put_questions(
 }
 
 #[derive(Default)]
-struct Columns<'a> {
+struct BankArrays<'a> {
     keys: Vec<&'a str>,
     kinds: Vec<&'a str>,
     points: Vec<Decimal>,
@@ -111,10 +111,10 @@ struct Columns<'a> {
     nths: Vec<i32>,
 }
 
-/// A question without what is the exam's: canonical JSON.
+/// Returns a question without its id and points, as canonical JSON.
 pub(crate) fn bank_definition(question: &str) -> Result<String, sqlx::Error> {
-    let mut tree: Value =
-        serde_json::from_str(question).map_err(|error| refuse(format!("question: {error}")))?;
+    let mut tree: Value = serde_json::from_str(question)
+        .map_err(|error| encode_error(format!("question: {error}")))?;
     if let Some(question) = tree.as_object_mut() {
         question.remove("id");
         question.remove("points");
@@ -122,8 +122,8 @@ pub(crate) fn bank_definition(question: &str) -> Result<String, sqlx::Error> {
     Ok(tree.to_string())
 }
 
-/// Makes the composition of an exam that of its current version.
-pub(super) async fn compose(
+/// Replaces the composition of an exam by that of its current version.
+pub(super) async fn compose_exam(
     connection: &mut PgConnection,
     exam_id: i64,
 ) -> Result<(), sqlx::Error> {

@@ -1,4 +1,4 @@
-//! The catalog's calls, each under its name, and exams.
+//! The calls of the catalog store, and exams.
 
 use std::collections::BTreeMap;
 
@@ -6,103 +6,115 @@ use async_trait::async_trait;
 use serde_json::value::RawValue;
 use sqlx::{AssertSqlSafe, Connection, FromRow, PgConnection, types::Json};
 
-use super::{Postgres, bank, people};
+use super::{PostgresStore, bank, people};
 use crate::{
     domain::{
         id::{ExamCode, ExamVersion, PersonId},
         time::Timestamp,
     },
-    store::{Catalog, Correction, Credentials, Error, LoginTry, NewLogin, Person, StoredExam},
+    store::{
+        CatalogStore, CorrectedKey, Error, LoginRow, PersonCredentials, RosterPerson,
+        SignInOutcome, StoredExam,
+    },
 };
 
 #[async_trait]
-impl Catalog for Postgres {
-    async fn put_exams(&self, exams: &[StoredExam]) -> Result<(), Error> {
-        self.call("store exams", async |db| put_exams(db, exams).await)
+impl CatalogStore for PostgresStore {
+    async fn upsert_exams(&self, exams: &[StoredExam]) -> Result<(), Error> {
+        self.run_call("store exams", async |db| upsert_exams(db, exams).await)
             .await
     }
 
-    async fn exams(&self) -> Result<Vec<StoredExam>, Error> {
-        self.call("read exams", exams).await
+    async fn list_exams(&self) -> Result<Vec<StoredExam>, Error> {
+        self.run_call("read exams", list_exams).await
     }
 
-    async fn exam_version(&self, version: &ExamVersion) -> Result<Option<StoredExam>, Error> {
-        self.call("read exam version", async |db| {
-            exam_version(db, version).await
+    async fn read_exam_version(&self, version: &ExamVersion) -> Result<Option<StoredExam>, Error> {
+        self.run_call("read exam version", async |db| {
+            read_exam_version(db, version).await
         })
         .await
     }
 
-    async fn put_people(&self, people: &[(Person, [u8; 32])]) -> Result<(), Error> {
-        self.call("store people", async |db| {
-            people::put_people(db, people).await
+    async fn upsert_people(&self, people: &[(RosterPerson, [u8; 32])]) -> Result<(), Error> {
+        self.run_call("store people", async |db| {
+            people::upsert_people(db, people).await
         })
         .await
     }
 
-    async fn credentials(&self, id: &PersonId) -> Result<Option<Credentials>, Error> {
-        self.call("read person", async |db| people::credentials(db, id).await)
-            .await
-    }
-
-    async fn note_login(&self, tried: &LoginTry<'_>) -> Result<(), Error> {
-        self.call("note log-in", async |db| {
-            people::note_login(db, tried).await
+    async fn read_credentials(&self, id: &PersonId) -> Result<Option<PersonCredentials>, Error> {
+        self.run_call("read person", async |db| {
+            people::read_credentials(db, id).await
         })
         .await
     }
 
-    async fn put_login(&self, login: &NewLogin) -> Result<(), Error> {
-        self.call("store log-in", async |db| {
-            people::put_login(db, login).await
+    async fn record_sign_in(&self, tried: &SignInOutcome<'_>) -> Result<(), Error> {
+        self.run_call("record sign-in", async |db| {
+            people::record_sign_in(db, tried).await
         })
         .await
     }
 
-    async fn login(&self, token: &[u8; 32], now: Timestamp) -> Result<Option<Person>, Error> {
-        self.call("read log-in", async |db| {
-            people::login(db, token, now).await
+    async fn insert_login(&self, login: &LoginRow) -> Result<(), Error> {
+        self.run_call("store log-in", async |db| {
+            people::insert_login(db, login).await
         })
         .await
     }
 
-    async fn rotate_login(
+    async fn verify_login(
+        &self,
+        token: &[u8; 32],
+        now: Timestamp,
+    ) -> Result<Option<RosterPerson>, Error> {
+        self.run_call("read log-in", async |db| {
+            people::verify_login(db, token, now).await
+        })
+        .await
+    }
+
+    async fn rotate_login_token(
         &self,
         token: &[u8; 32],
         fresh: &[u8; 32],
         now: Timestamp,
     ) -> Result<Option<Timestamp>, Error> {
-        self.call("rotate log-in", async |db| {
-            people::rotate_login(db, token, fresh, now).await
+        self.run_call("rotate log-in", async |db| {
+            people::rotate_login_token(db, token, fresh, now).await
         })
         .await
     }
 
     async fn end_login(&self, token: &[u8; 32]) -> Result<(), Error> {
-        self.call("end log-in", async |db| people::end_login(db, token).await)
+        self.run_call("end log-in", async |db| people::end_login(db, token).await)
             .await
     }
 
-    async fn secret(&self, name: &str, fresh: &[u8; 32]) -> Result<[u8; 32], Error> {
-        self.call("read secret", async |db| {
-            people::secret(db, name, fresh).await
+    async fn ensure_secret(&self, name: &str, fresh: &[u8; 32]) -> Result<[u8; 32], Error> {
+        self.run_call("read secret", async |db| {
+            people::ensure_secret(db, name, fresh).await
         })
         .await
     }
 }
 
-async fn put_exams(connection: &mut PgConnection, exams: &[StoredExam]) -> Result<(), sqlx::Error> {
-    // In one order, so that two imports never wait for each other in a circle.
+async fn upsert_exams(
+    connection: &mut PgConnection,
+    exams: &[StoredExam],
+) -> Result<(), sqlx::Error> {
+    // A fixed order, so that two imports never deadlock.
     let by_code: BTreeMap<&ExamCode, &StoredExam> =
         exams.iter().map(|exam| (&exam.code, exam)).collect();
     let mut transaction = connection.begin().await?;
     for exam in by_code.into_values() {
-        put_exam(&mut transaction, exam).await?;
+        upsert_exam(&mut transaction, exam).await?;
     }
     transaction.commit().await
 }
 
-async fn put_exam(connection: &mut PgConnection, exam: &StoredExam) -> Result<(), sqlx::Error> {
+async fn upsert_exam(connection: &mut PgConnection, exam: &StoredExam) -> Result<(), sqlx::Error> {
     let exam_id: i64 = sqlx::query_scalar(
         "INSERT INTO exams (code, title)
          VALUES ($1, $2)
@@ -113,12 +125,12 @@ async fn put_exam(connection: &mut PgConnection, exam: &StoredExam) -> Result<()
     .bind(&exam.title)
     .fetch_one(&mut *connection)
     .await?;
-    freeze(connection, exam_id, exam).await
+    freeze_version(connection, exam_id, exam).await
 }
 
-/// Keeps a version of an exam that is there and makes it the current one, with
-/// the exam's settings and its composition.
-pub(crate) async fn freeze(
+/// Stores a version of an existing exam and makes it the current one, with the
+/// exam's settings and composition.
+pub(crate) async fn freeze_version(
     connection: &mut PgConnection,
     exam_id: i64,
     exam: &StoredExam,
@@ -136,18 +148,18 @@ pub(crate) async fn freeze(
     .fetch_optional(&mut *connection)
     .await?;
     if let Some(exam_version_id) = fresh {
-        bank::put_questions(connection, exam_id, exam_version_id, &exam.definition).await?;
+        bank::number_questions(connection, exam_id, exam_version_id, &exam.definition).await?;
     }
-    sqlx::query(PUBLISH)
+    sqlx::query(PUBLISH_VERSION)
         .bind(exam_id)
         .bind(exam.version.as_str())
         .execute(&mut *connection)
         .await?;
-    bank::compose(connection, exam_id).await
+    bank::compose_exam(connection, exam_id).await
 }
 
-/// Makes a version the current one, and the exam's settings those of it.
-const PUBLISH: &str = "
+/// Makes a version the current one and copies its settings to the exam.
+const PUBLISH_VERSION: &str = "
 UPDATE exams AS e
 SET current_version_id = v.id,
     status = 'published',
@@ -186,7 +198,7 @@ CROSS JOIN LATERAL json_to_record(v.definition) AS d (
 WHERE e.id = $1 AND v.version = $2";
 
 #[derive(FromRow)]
-struct ExamRow {
+struct PostgresExamRow {
     code: String,
     version: String,
     title: String,
@@ -194,8 +206,8 @@ struct ExamRow {
     corrections: Json<Vec<(String, Box<RawValue>)>>,
 }
 
-impl From<ExamRow> for StoredExam {
-    fn from(row: ExamRow) -> Self {
+impl From<PostgresExamRow> for StoredExam {
+    fn from(row: PostgresExamRow) -> Self {
         Self {
             code: row.code.into(),
             version: row.version.into(),
@@ -205,7 +217,7 @@ impl From<ExamRow> for StoredExam {
                 .corrections
                 .0
                 .into_iter()
-                .map(|(question, answer)| Correction {
+                .map(|(question, answer)| CorrectedKey {
                     question: question.into(),
                     answer: answer.get().into(),
                 })
@@ -214,7 +226,7 @@ impl From<ExamRow> for StoredExam {
     }
 }
 
-/// A version `v` of an exam `e`, with the corrections of its keys.
+/// Selects a version `v` of an exam `e`, with the corrections of its keys.
 const EXAM: &str = "
 SELECT e.code, v.version, v.title, v.definition::text AS definition,
        (SELECT coalesce(json_agg(json_build_array(q.question_key, c.answer) ORDER BY c.revision), '[]')
@@ -225,23 +237,23 @@ SELECT e.code, v.version, v.title, v.definition::text AS definition,
 FROM exam_versions AS v
 JOIN exams AS e ON e.id = v.exam_id";
 
-async fn exams(connection: &mut PgConnection) -> Result<Vec<StoredExam>, sqlx::Error> {
+async fn list_exams(connection: &mut PgConnection) -> Result<Vec<StoredExam>, sqlx::Error> {
     let sql = format!(
         "{EXAM} WHERE v.id = e.current_version_id AND e.status <> 'archived'
          ORDER BY e.code"
     );
-    let rows: Vec<ExamRow> = sqlx::query_as(AssertSqlSafe(sql))
+    let rows: Vec<PostgresExamRow> = sqlx::query_as(AssertSqlSafe(sql))
         .fetch_all(connection)
         .await?;
     Ok(rows.into_iter().map(Into::into).collect())
 }
 
-async fn exam_version(
+async fn read_exam_version(
     connection: &mut PgConnection,
     version: &ExamVersion,
 ) -> Result<Option<StoredExam>, sqlx::Error> {
     let sql = format!("{EXAM} WHERE v.version = $1");
-    let row: Option<ExamRow> = sqlx::query_as(AssertSqlSafe(sql))
+    let row: Option<PostgresExamRow> = sqlx::query_as(AssertSqlSafe(sql))
         .bind(version.as_str())
         .fetch_optional(connection)
         .await?;

@@ -1,12 +1,12 @@
-//! What is known of files of evidence.
+//! The calls of the evidence store.
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use sqlx::{Connection, FromRow, PgConnection};
 
 use super::{
-    Postgres,
-    rows::{instant, to_column as at_column},
+    PostgresStore,
+    rows::{instant_from_column, instant_to_column as at_column},
 };
 use crate::{
     domain::{
@@ -14,7 +14,7 @@ use crate::{
         time::Timestamp,
     },
     store::{
-        Allowed, Announced, Error, EvidenceRow, EvidenceStore,
+        AnnounceOutcome, Error, EvidenceQuota, EvidenceRow, EvidenceStore,
         convert::{from_column, kind_from_column, to_column},
     },
 };
@@ -22,63 +22,65 @@ use crate::{
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
 #[async_trait]
-impl EvidenceStore for Postgres {
-    async fn put(
+impl EvidenceStore for PostgresStore {
+    async fn announce_file(
         &self,
         row: &EvidenceRow,
-        allowed: Allowed,
-    ) -> std::result::Result<Announced, Error> {
-        self.call("announce evidence", async |db| put(db, row, allowed).await)
-            .await
+        allowed: EvidenceQuota,
+    ) -> std::result::Result<AnnounceOutcome, Error> {
+        self.run_call("announce evidence", async |db| {
+            announce_file(db, row, allowed).await
+        })
+        .await
     }
 
-    async fn confirm(
+    async fn confirm_file(
         &self,
         attempt: AttemptId,
         id: &EvidenceId,
         at: Timestamp,
     ) -> std::result::Result<bool, Error> {
-        self.call("confirm evidence", async |db| {
-            confirm(db, attempt, id, at).await
+        self.run_call("confirm evidence", async |db| {
+            confirm_file(db, attempt, id, at).await
         })
         .await
     }
 
-    async fn list(&self, attempt: AttemptId) -> std::result::Result<Vec<EvidenceRow>, Error> {
-        self.call("list evidence", async |db| list(db, attempt).await)
+    async fn list_files(&self, attempt: AttemptId) -> std::result::Result<Vec<EvidenceRow>, Error> {
+        self.run_call("list evidence", async |db| list_files(db, attempt).await)
             .await
     }
 
-    async fn get(
+    async fn find_file(
         &self,
         attempt: AttemptId,
         id: &EvidenceId,
     ) -> std::result::Result<Option<EvidenceRow>, Error> {
-        self.call("read evidence", async |db| get(db, attempt, id).await)
+        self.run_call("read evidence", async |db| find_file(db, attempt, id).await)
             .await
     }
 
-    async fn expired(
+    async fn list_expired(
         &self,
         before: Timestamp,
         unstored_before: Timestamp,
         limit: u32,
     ) -> std::result::Result<Vec<EvidenceRow>, Error> {
-        self.call("find old evidence", async |db| {
-            expired(db, before, unstored_before, limit).await
+        self.run_call("find old evidence", async |db| {
+            list_expired(db, before, unstored_before, limit).await
         })
         .await
     }
 
-    async fn remove(&self, ids: &[EvidenceId]) -> std::result::Result<(), Error> {
-        self.call("forget evidence", async |db| remove(db, ids).await)
+    async fn delete_rows(&self, ids: &[EvidenceId]) -> std::result::Result<(), Error> {
+        self.run_call("delete evidence", async |db| delete_rows(db, ids).await)
             .await
     }
 }
 
 /// A row of `attempt_evidence`.
 #[derive(FromRow)]
-struct StoredEvidence {
+struct PostgresEvidenceRow {
     id: String,
     attempt_id: i64,
     kind: String,
@@ -91,10 +93,10 @@ struct StoredEvidence {
     stored_at: Option<DateTime<Utc>>,
 }
 
-impl TryFrom<StoredEvidence> for EvidenceRow {
+impl TryFrom<PostgresEvidenceRow> for EvidenceRow {
     type Error = sqlx::Error;
 
-    fn try_from(row: StoredEvidence) -> Result<Self> {
+    fn try_from(row: PostgresEvidenceRow) -> Result<Self> {
         Ok(Self {
             attempt: AttemptId(row.attempt_id),
             id: row.id.into(),
@@ -104,19 +106,19 @@ impl TryFrom<StoredEvidence> for EvidenceRow {
             file: row.file,
             session: row.session.map(Into::into),
             event: row.event_no.map(from_column).transpose()?,
-            at: instant(row.at),
-            stored_at: row.stored_at.map(instant),
+            at: instant_from_column(row.at),
+            stored_at: row.stored_at.map(instant_from_column),
         })
     }
 }
 
-async fn put(
+async fn announce_file(
     connection: &mut PgConnection,
     row: &EvidenceRow,
-    allowed: Allowed,
-) -> Result<Announced> {
+    allowed: EvidenceQuota,
+) -> Result<AnnounceOutcome> {
     let mut transaction = connection.begin().await?;
-    // Two at once must not both find room. A lock of the attempt's row would stand in the way of
+    // Concurrent announcements must not both find room. A lock on the attempt's row would block
     // its saves.
     sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended('attempt_evidence', $1))")
         .bind(row.attempt.0)
@@ -129,8 +131,8 @@ async fn put(
     .bind(at_column(allowed.since)?)
     .fetch_one(&mut *transaction)
     .await?;
-    if let Some(oldest) = oldest.filter(|_| files >= allowed.files.into()) {
-        return Ok(Announced::TooMany(instant(oldest)));
+    if let Some(oldest) = oldest.filter(|_| files >= allowed.max_files.into()) {
+        return Ok(AnnounceOutcome::TooMany(instant_from_column(oldest)));
     }
     sqlx::query(
         "INSERT INTO attempt_evidence
@@ -150,10 +152,10 @@ async fn put(
     .execute(&mut *transaction)
     .await?;
     transaction.commit().await?;
-    Ok(Announced::Kept)
+    Ok(AnnounceOutcome::Kept)
 }
 
-async fn confirm(
+async fn confirm_file(
     connection: &mut PgConnection,
     attempt: AttemptId,
     id: &EvidenceId,
@@ -172,8 +174,8 @@ async fn confirm(
     Ok(done.rows_affected() > 0)
 }
 
-async fn list(connection: &mut PgConnection, attempt: AttemptId) -> Result<Vec<EvidenceRow>> {
-    let rows: Vec<StoredEvidence> =
+async fn list_files(connection: &mut PgConnection, attempt: AttemptId) -> Result<Vec<EvidenceRow>> {
+    let rows: Vec<PostgresEvidenceRow> =
         sqlx::query_as("SELECT * FROM attempt_evidence WHERE attempt_id = $1 ORDER BY at, id")
             .bind(attempt.0)
             .fetch_all(connection)
@@ -181,12 +183,12 @@ async fn list(connection: &mut PgConnection, attempt: AttemptId) -> Result<Vec<E
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
-async fn get(
+async fn find_file(
     connection: &mut PgConnection,
     attempt: AttemptId,
     id: &EvidenceId,
 ) -> Result<Option<EvidenceRow>> {
-    let row: Option<StoredEvidence> =
+    let row: Option<PostgresEvidenceRow> =
         sqlx::query_as("SELECT * FROM attempt_evidence WHERE id = $1 AND attempt_id = $2")
             .bind(id.as_str())
             .bind(attempt.0)
@@ -195,14 +197,14 @@ async fn get(
     row.map(TryInto::try_into).transpose()
 }
 
-async fn expired(
+async fn list_expired(
     connection: &mut PgConnection,
     before: Timestamp,
     unstored_before: Timestamp,
     limit: u32,
 ) -> Result<Vec<EvidenceRow>> {
-    // Each half has an index of its own; no plan for both at once has any.
-    let rows: Vec<StoredEvidence> = sqlx::query_as(
+    // Each half has an index of its own; a single condition for both could use none.
+    let rows: Vec<PostgresEvidenceRow> = sqlx::query_as(
         "(SELECT * FROM attempt_evidence WHERE at < $1 ORDER BY at LIMIT $3)
          UNION
          (SELECT * FROM attempt_evidence
@@ -216,7 +218,7 @@ async fn expired(
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
-async fn remove(connection: &mut PgConnection, ids: &[EvidenceId]) -> Result<()> {
+async fn delete_rows(connection: &mut PgConnection, ids: &[EvidenceId]) -> Result<()> {
     let ids: Vec<&str> = ids.iter().map(EvidenceId::as_str).collect();
     sqlx::query("DELETE FROM attempt_evidence WHERE id = ANY ($1)")
         .bind(ids)

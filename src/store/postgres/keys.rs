@@ -1,4 +1,4 @@
-//! The numbers of questions: answers are stored under them.
+//! The numbers of questions, under which answers are stored.
 
 use std::{
     collections::HashMap,
@@ -9,27 +9,27 @@ use sqlx::PgConnection;
 
 use crate::{
     domain::id::{ExamVersion, QuestionId},
-    store::convert::refuse,
+    store::convert::encode_error,
 };
 
-/// Question numbers of one exam version, by the exam file's ids.
-pub(super) type Numbers = HashMap<QuestionId, i64>;
+/// Question numbers of an exam version, by question id.
+pub(super) type QuestionNumbers = HashMap<QuestionId, i64>;
 
-/// Versions that are kept; over it all are read again.
+/// Maximum number of cached versions; beyond it the cache is cleared.
 const VERSIONS_MAX: usize = 1_000;
 
-/// What was read of the versions; they never change.
+/// A cache of question numbers by exam version; a version never changes.
 #[derive(Debug, Default)]
-pub(super) struct QuestionKeys(Mutex<HashMap<ExamVersion, Arc<Numbers>>>);
+pub(super) struct QuestionNumberCache(Mutex<HashMap<ExamVersion, Arc<QuestionNumbers>>>);
 
-impl QuestionKeys {
-    /// The numbers of a version's questions.
-    pub(super) async fn of(
+impl QuestionNumberCache {
+    /// Returns the question numbers of a version.
+    pub(super) async fn numbers_of(
         &self,
         connection: &mut PgConnection,
         version: &ExamVersion,
-    ) -> Result<Arc<Numbers>, sqlx::Error> {
-        if let Some(numbers) = self.lock().get(version) {
+    ) -> Result<Arc<QuestionNumbers>, sqlx::Error> {
+        if let Some(numbers) = self.lock_versions().get(version) {
             return Ok(Arc::clone(numbers));
         }
         let rows: Vec<(String, i64)> = sqlx::query_as(
@@ -42,11 +42,11 @@ impl QuestionKeys {
         .fetch_all(connection)
         .await?;
         if rows.is_empty() {
-            return Err(refuse(format!("no exam has version {version}")));
+            return Err(encode_error(format!("no exam has version {version}")));
         }
-        let numbers: Numbers = rows.into_iter().map(|(key, id)| (key.into(), id)).collect();
+        let numbers: QuestionNumbers = rows.into_iter().map(|(key, id)| (key.into(), id)).collect();
         let numbers = Arc::new(numbers);
-        let mut versions = self.lock();
+        let mut versions = self.lock_versions();
         if versions.len() >= VERSIONS_MAX {
             versions.clear();
         }
@@ -54,16 +54,21 @@ impl QuestionKeys {
         Ok(numbers)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<ExamVersion, Arc<Numbers>>> {
-        // A panic between two of these calls leaves a whole map.
+    fn lock_versions(
+        &self,
+    ) -> std::sync::MutexGuard<'_, HashMap<ExamVersion, Arc<QuestionNumbers>>> {
+        // Every change of the map is a single call, so a panic cannot leave half of one.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The number of one question.
-pub(super) fn number(numbers: &Numbers, question: &QuestionId) -> Result<i64, sqlx::Error> {
+/// Returns the number of a question.
+pub(super) fn question_number(
+    numbers: &QuestionNumbers,
+    question: &QuestionId,
+) -> Result<i64, sqlx::Error> {
     numbers
         .get(question)
         .copied()
-        .ok_or_else(|| refuse(format!("the attempt's exam has no question {question}")))
+        .ok_or_else(|| encode_error(format!("the attempt's exam has no question {question}")))
 }

@@ -6,18 +6,19 @@ use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use sqlx::{FromRow, PgConnection};
 
-use super::rows::{instant as from_instant, to_column as instant};
+use super::rows::{instant_from_column as from_instant, instant_to_column as instant};
 use crate::{
     domain::{id::PersonId, time::Timestamp},
     store::{
-        Credentials, ExamScope, LoginTry, NewLogin, Person, Role,
+        ExamScope, LoginRow, PersonCredentials, PersonRole, RosterPerson, SignInOutcome,
         convert::{
-            bytes_from_column, duration_from_column, duration_to_column, refuse, role_from_column,
+            bytes_from_column, duration_from_column, duration_to_column, encode_error,
+            role_from_column,
         },
     },
 };
 
-const PUT_PEOPLE: &str = "
+const UPSERT_PEOPLE: &str = "
 WITH p AS MATERIALIZED (
     SELECT *
     FROM unnest(
@@ -60,18 +61,18 @@ JOIN p ON p.username = put.username
 ON CONFLICT (user_id, organization_id, role) DO UPDATE SET is_active = true, expires_at = NULL";
 
 /// Adds or replaces people.
-pub(super) async fn put_people(
+pub(super) async fn upsert_people(
     connection: &mut PgConnection,
-    people: &[(Person, [u8; 32])],
+    people: &[(RosterPerson, [u8; 32])],
 ) -> Result<(), sqlx::Error> {
-    // A statement may touch a row once, and in one order: the last one of an id counts.
+    // A statement may update a row only once, and in a fixed order: the last row of an id counts.
     let by_id: BTreeMap<&PersonId, _> = people.iter().map(|row| (&row.0.id, row)).collect();
-    let rows: Vec<&(Person, [u8; 32])> = by_id.into_values().collect();
+    let rows: Vec<&(RosterPerson, [u8; 32])> = by_id.into_values().collect();
     let scopes: Vec<Option<String>> = rows
         .iter()
-        .map(|(person, _)| scope(&person.exams))
+        .map(|(person, _)| scope_to_json(&person.exams))
         .collect();
-    let column = |value: fn(&Person) -> &str| -> Vec<&str> {
+    let column = |value: fn(&RosterPerson) -> &str| -> Vec<&str> {
         rows.iter().map(|(person, _)| value(person)).collect()
     };
     let factors: Vec<Decimal> = rows.iter().map(|(person, _)| person.time_factor).collect();
@@ -84,7 +85,7 @@ pub(super) async fn put_people(
         .map(|(person, _)| serde_json::json!(person.groups))
         .collect();
     let codes: Vec<&[u8]> = rows.iter().map(|(_, code)| code.as_slice()).collect();
-    sqlx::query(PUT_PEOPLE)
+    sqlx::query(UPSERT_PEOPLE)
         .bind(column(|person| person.id.as_str()))
         .bind(column(|person| &person.name))
         .bind(column(|person| &person.email))
@@ -99,8 +100,8 @@ pub(super) async fn put_people(
     Ok(())
 }
 
-/// The exam codes as a JSON array; arrays of different lengths are no column.
-fn scope(exams: &ExamScope) -> Option<String> {
+/// Returns the exam codes as a JSON array: a column cannot hold arrays of different lengths.
+fn scope_to_json(exams: &ExamScope) -> Option<String> {
     match exams {
         ExamScope::All => None,
         ExamScope::Some(codes) => Some(serde_json::json!(codes).to_string()),
@@ -108,7 +109,7 @@ fn scope(exams: &ExamScope) -> Option<String> {
 }
 
 #[derive(FromRow)]
-struct PersonRow {
+struct PostgresPersonRow {
     username: String,
     name: String,
     email: String,
@@ -119,17 +120,17 @@ struct PersonRow {
     extra_time_ms: i64,
 }
 
-impl TryFrom<PersonRow> for Person {
+impl TryFrom<PostgresPersonRow> for RosterPerson {
     type Error = sqlx::Error;
 
-    fn try_from(row: PersonRow) -> Result<Self, sqlx::Error> {
+    fn try_from(row: PostgresPersonRow) -> Result<Self, sqlx::Error> {
         Ok(Self {
             id: row.username.into(),
             name: row.name,
             email: row.email,
             role: match row.role.as_str() {
-                // Of all organisations: which these are, the scope says.
-                "super_admin" => Role::Admin,
+                // An administrator of all organisations; the scope limits the exams.
+                "super_admin" => PersonRole::Admin,
                 role => role_from_column(role)?,
             },
             exams: row.exam_codes.map_or(ExamScope::All, |codes| {
@@ -145,17 +146,17 @@ impl TryFrom<PersonRow> for Person {
 #[derive(FromRow)]
 struct CredentialsRow {
     #[sqlx(flatten)]
-    person: PersonRow,
+    person: PostgresPersonRow,
     access_code_hmac: Option<Vec<u8>>,
     password_hash: Option<String>,
     locked_until: Option<DateTime<Utc>>,
 }
 
-/// One person, with what proves who it is.
-pub(super) async fn credentials(
+/// Reads a person with their credentials.
+pub(super) async fn read_credentials(
     connection: &mut PgConnection,
     id: &PersonId,
-) -> Result<Option<Credentials>, sqlx::Error> {
+) -> Result<Option<PersonCredentials>, sqlx::Error> {
     let row: Option<CredentialsRow> = sqlx::query_as(
         "SELECT u.username, u.name, u.email, r.role, exam_scope(u.id) AS exam_codes, u.groups,
                 u.time_factor, u.extra_time_ms, u.access_code_hmac, u.password_hash, u.locked_until
@@ -168,7 +169,7 @@ pub(super) async fn credentials(
     .await?;
     let Some(row) = row else { return Ok(None) };
     let code = row.access_code_hmac.as_deref().map(bytes_from_column);
-    Ok(Some(Credentials {
+    Ok(Some(PersonCredentials {
         person: row.person.try_into()?,
         access_code: code.transpose()?,
         password: row.password_hash,
@@ -176,13 +177,13 @@ pub(super) async fn credentials(
     }))
 }
 
-/// Keeps a try to sign in, and counts it for the person.
-pub(super) async fn note_login(
+/// Records the outcome of a sign-in, and counts it for the person.
+pub(super) async fn record_sign_in(
     connection: &mut PgConnection,
-    tried: &LoginTry<'_>,
+    tried: &SignInOutcome<'_>,
 ) -> Result<(), sqlx::Error> {
     let at = instant(tried.at)?;
-    // What somebody typed as a name, as far as a column takes it.
+    // The name is free text, and a text column cannot hold NUL.
     let name = tried.name.replace('\0', "\u{fffd}");
     sqlx::query(
         "WITH person AS (
@@ -205,8 +206,8 @@ pub(super) async fn note_login(
          VALUES ($1, (SELECT id FROM person), $2::text::inet, $3, $4, $5)",
     )
     .bind(&name)
-    .bind(tried.client.address.to_string())
-    .bind(&tried.client.user_agent)
+    .bind(tried.origin.address.to_string())
+    .bind(&tried.origin.user_agent)
     .bind(tried.success)
     .bind(at)
     .bind(i32::try_from(tried.lock_after).unwrap_or(i32::MAX))
@@ -216,10 +217,10 @@ pub(super) async fn note_login(
     Ok(())
 }
 
-/// Keeps a log-in.
-pub(super) async fn put_login(
+/// Stores a log-in.
+pub(super) async fn insert_login(
     connection: &mut PgConnection,
-    login: &NewLogin,
+    login: &LoginRow,
 ) -> Result<(), sqlx::Error> {
     let stored = sqlx::query(
         "INSERT INTO user_sessions (token_sha256, user_id, expires_at, ip_address, user_agent, created_at)
@@ -231,25 +232,25 @@ pub(super) async fn put_login(
     .bind(login.token.as_slice())
     .bind(login.person.as_str())
     .bind(instant(login.expires_at)?)
-    .bind(login.client.address.to_string())
-    .bind(&login.client.user_agent)
+    .bind(login.origin.address.to_string())
+    .bind(&login.origin.user_agent)
     .execute(connection)
     .await?;
     if stored.rows_affected() == 0 {
-        Err(refuse("no such person"))
+        Err(encode_error("no such person"))
     } else {
         Ok(())
     }
 }
 
-/// The number of the log-in of the token that is the first parameter, at the second. Computed
-/// once, before anything is joined: what may write is no condition that an index answers.
+/// Selects the id of the log-in of token `$1` at instant `$2`. It is computed once, before any
+/// join: an index cannot serve a condition on a function that may write.
 const SESSION: &str = "(SELECT coalesce(
     (SELECT t.id FROM user_sessions AS t WHERE t.token_sha256 = $1),
     session_of_replaced_token($1, $2)) AS id OFFSET 0)";
 
-/// Gives a log-in another token.
-pub(super) async fn rotate_login(
+/// Replaces the token of a log-in.
+pub(super) async fn rotate_login_token(
     connection: &mut PgConnection,
     token: &[u8; 32],
     fresh: &[u8; 32],
@@ -259,7 +260,7 @@ pub(super) async fn rotate_login(
         "UPDATE user_sessions AS s
          SET token_sha256 = $3,
              previous_sha256 = $1,
-             -- Once more, as the answer was lost: that lends the old token no time.
+             -- A repeat after a lost response does not extend the old token.
              rotated_at = CASE WHEN s.token_sha256 = $1 THEN $2 ELSE s.rotated_at END
          FROM {SESSION} AS f
          WHERE s.id = f.id AND s.expires_at > $2 AND s.is_active
@@ -274,12 +275,12 @@ pub(super) async fn rotate_login(
     Ok(until.map(from_instant))
 }
 
-/// Whose log-in a token is, while it is valid.
-pub(super) async fn login(
+/// Returns the person of a valid token.
+pub(super) async fn verify_login(
     connection: &mut PgConnection,
     token: &[u8; 32],
     now: Timestamp,
-) -> Result<Option<Person>, sqlx::Error> {
+) -> Result<Option<RosterPerson>, sqlx::Error> {
     let sql = format!(
         "SELECT u.username, u.name, u.email, r.role, exam_scope(u.id) AS exam_codes, u.groups,
                 u.time_factor, u.extra_time_ms
@@ -289,7 +290,7 @@ pub(super) async fn login(
          CROSS JOIN LATERAL effective_role(u.id) AS r (role)
          WHERE s.expires_at > $2 AND s.is_active AND u.is_active AND r.role IS NOT NULL"
     );
-    let row: Option<PersonRow> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
+    let row: Option<PostgresPersonRow> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
         .bind(token.as_slice())
         .bind(instant(now)?)
         .fetch_optional(connection)
@@ -309,8 +310,8 @@ pub(super) async fn end_login(
     Ok(())
 }
 
-/// Ends every log-in that is no longer valid.
-pub(super) async fn forget_logins(
+/// Deletes all expired log-ins.
+pub(super) async fn delete_expired_logins(
     connection: &mut PgConnection,
     now: Timestamp,
 ) -> Result<(), sqlx::Error> {
@@ -321,13 +322,13 @@ pub(super) async fn forget_logins(
     Ok(())
 }
 
-/// The secret of a name, the first one that was given.
-pub(super) async fn secret(
+/// Returns the secret of a name; the first caller's `fresh` becomes it.
+pub(super) async fn ensure_secret(
     connection: &mut PgConnection,
     name: &str,
     fresh: &[u8; 32],
 ) -> Result<[u8; 32], sqlx::Error> {
-    // The update changes nothing: it makes RETURNING give the row that is there.
+    // The update changes nothing: it makes RETURNING give the existing row.
     let kept: Vec<u8> = sqlx::query_scalar(
         "INSERT INTO engine_secrets AS s (name, secret)
          VALUES ($1, $2)

@@ -1,28 +1,31 @@
-//! Attempts, looked at.
+//! Reading attempts.
 
 use std::sync::Arc;
 
 use sqlx::PgConnection;
 
-use super::rows::{StoredAnswer, StoredEntry, SummaryRow, UnrecordedEntry, to_column as instant};
+use super::rows::{
+    PostgresAnswerRow, PostgresHistoryRow, PostgresSummaryRow, PostgresTimelineRow,
+    instant_to_column as instant,
+};
 use crate::{
     domain::{
         id::{AttemptId, ExamCode, NodeId, PersonId},
         time::Timestamp,
     },
     store::{
-        AnswerRow, GradeRow, Owner, ResultLine, Summary, TimelineRow,
+        AnswerRow, AttemptOwner, AttemptSummary, GradeRow, ResultLine, TimelineRow,
         convert::{from_column, to_column},
     },
 };
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
-/// Who has these attempts.
-pub(super) async fn owners(
+/// Returns the owners of attempts.
+pub(super) async fn read_owners(
     connection: &mut PgConnection,
     attempts: &[AttemptId],
-) -> Result<Vec<Owner>> {
+) -> Result<Vec<AttemptOwner>> {
     let ids: Vec<i64> = attempts.iter().map(|attempt| attempt.0).collect();
     let rows: Vec<(i64, Option<String>, i64)> = sqlx::query_as(
         "SELECT attempt_id, owner_node, owner_epoch
@@ -34,7 +37,7 @@ pub(super) async fn owners(
     .await?;
     rows.into_iter()
         .map(|(attempt, node, epoch)| {
-            Ok(Owner {
+            Ok(AttemptOwner {
                 attempt: AttemptId(attempt),
                 node: node.map(NodeId::from),
                 epoch: from_column(epoch)?,
@@ -43,21 +46,21 @@ pub(super) async fn owners(
         .collect()
 }
 
-/// One attempt.
-pub(super) async fn summary(
+/// Reads an attempt.
+pub(super) async fn read_summary(
     connection: &mut PgConnection,
     attempt: AttemptId,
-) -> Result<Option<Summary>> {
-    let line = line(connection, attempt).await?;
+) -> Result<Option<AttemptSummary>> {
+    let line = read_result_line(connection, attempt).await?;
     Ok(line.map(|line| line.summary))
 }
 
-/// One attempt, with the candidate's name.
-pub(super) async fn line(
+/// Reads an attempt with the candidate's name.
+pub(super) async fn read_result_line(
     connection: &mut PgConnection,
     attempt: AttemptId,
 ) -> Result<Option<ResultLine>> {
-    let row: Option<SummaryRow> =
+    let row: Option<PostgresSummaryRow> =
         sqlx::query_as("SELECT * FROM attempt_summaries WHERE attempt_id = $1")
             .bind(attempt.0)
             .fetch_optional(connection)
@@ -65,25 +68,25 @@ pub(super) async fn line(
     row.map(ResultLine::try_from).transpose()
 }
 
-/// A person's attempts, oldest first.
-pub(super) async fn attempts_of(
+/// Returns a person's attempts, oldest first.
+pub(super) async fn list_attempts_of(
     connection: &mut PgConnection,
     person: &PersonId,
-) -> Result<Vec<Summary>> {
-    let rows: Vec<SummaryRow> =
+) -> Result<Vec<AttemptSummary>> {
+    let rows: Vec<PostgresSummaryRow> =
         sqlx::query_as("SELECT * FROM attempt_summaries WHERE candidate = $1 ORDER BY attempt_id")
             .bind(person.as_str())
             .fetch_all(connection)
             .await?;
-    rows.into_iter().map(Summary::try_from).collect()
+    rows.into_iter().map(AttemptSummary::try_from).collect()
 }
 
-/// An exam's attempts, by candidate and number.
-pub(super) async fn results(
+/// Returns an exam's attempts, by candidate and number.
+pub(super) async fn list_results(
     connection: &mut PgConnection,
     exam: &ExamCode,
 ) -> Result<Vec<ResultLine>> {
-    let rows: Vec<SummaryRow> = sqlx::query_as(
+    let rows: Vec<PostgresSummaryRow> = sqlx::query_as(
         "SELECT * FROM attempt_summaries WHERE exam = $1 ORDER BY candidate, attempt_no",
     )
     .bind(exam.as_str())
@@ -92,12 +95,12 @@ pub(super) async fn results(
     rows.into_iter().map(ResultLine::try_from).collect()
 }
 
-/// An attempt's answers with their marks, by question.
-pub(super) async fn graded_answers(
+/// Returns an attempt's answers with their marks, by question.
+pub(super) async fn read_graded_answers(
     connection: &mut PgConnection,
     attempt: AttemptId,
 ) -> Result<Vec<(AnswerRow, Option<GradeRow>)>> {
-    let rows: Vec<StoredAnswer> = sqlx::query_as(
+    let rows: Vec<PostgresAnswerRow> = sqlx::query_as(
         "SELECT q.question_key, a.user_answer::text AS user_answer, a.flagged, a.rev, a.seq,
                 a.answered_at, a.spent_ms, a.points_earned, a.points_possible
          FROM exam_attempt_keys AS k
@@ -113,8 +116,8 @@ pub(super) async fn graded_answers(
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
-/// An attempt's receipt.
-pub(super) async fn receipt(
+/// Reads an attempt's receipt.
+pub(super) async fn read_receipt(
     connection: &mut PgConnection,
     attempt: AttemptId,
 ) -> Result<Option<Arc<str>>> {
@@ -130,14 +133,14 @@ pub(super) async fn receipt(
     Ok(receipt.flatten().map(Into::into))
 }
 
-/// A part of an attempt's timeline, oldest first.
-pub(super) async fn timeline(
+/// Returns a page of an attempt's timeline, oldest first.
+pub(super) async fn read_timeline(
     connection: &mut PgConnection,
     attempt: AttemptId,
     after: u64,
     limit: u32,
 ) -> Result<Vec<TimelineRow>> {
-    let rows: Vec<StoredEntry> = sqlx::query_as(
+    let rows: Vec<PostgresTimelineRow> = sqlx::query_as(
         "SELECT entry_no, at, kind, data::text AS data
          FROM attempt_timeline
          WHERE attempt_id = $1 AND entry_no > $2
@@ -152,14 +155,14 @@ pub(super) async fn timeline(
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
-/// Timeline entries from before an instant that come after one.
-pub(super) async fn unrecorded(
+/// Returns timeline entries older than `before`, beginning `after` one.
+pub(super) async fn list_unrecorded(
     connection: &mut PgConnection,
     after: (AttemptId, u64),
     before: Timestamp,
     limit: u32,
 ) -> Result<Vec<(AttemptId, ExamCode, TimelineRow)>> {
-    let rows: Vec<UnrecordedEntry> = sqlx::query_as(
+    let rows: Vec<PostgresHistoryRow> = sqlx::query_as(
         "SELECT t.attempt_id, e.code AS exam, t.entry_no, t.at, t.kind, t.data::text AS data
          FROM attempt_timeline AS t
          JOIN exam_attempt_keys AS k USING (attempt_id)
@@ -182,8 +185,8 @@ pub(super) async fn unrecorded(
         .collect()
 }
 
-/// Forgets timeline entries.
-pub(super) async fn recorded(
+/// Deletes timeline entries.
+pub(super) async fn delete_recorded(
     connection: &mut PgConnection,
     entries: &[(AttemptId, u64)],
 ) -> Result<()> {

@@ -1,8 +1,8 @@
--- What each database role may do, and which rows it sees. Run by `invigil migrate --roles` after the
--- migrations, as often as one likes: it begins from nothing every time.
+-- The rights of each database role, and the rows that it sees. `invigil migrate --roles` runs this
+-- file after the migrations. It is repeatable: every run revokes everything first.
 --
--- The roles are groups without a log-in; a deployment makes log-ins and puts them into one. Only whole
--- tables are granted, never a partition: a policy does not hold for a partition that is named directly.
+-- The roles are groups without a log-in; a deployment creates log-ins as members. Only whole tables
+-- are granted, never a partition: a policy does not apply to a partition that is named directly.
 
 DO $$
 DECLARE
@@ -18,14 +18,14 @@ BEGIN
                 EXECUTE format('CREATE ROLE %I NOLOGIN', wanted);
             END IF;
         EXCEPTION WHEN duplicate_object OR unique_violation THEN
-            NULL; -- roles are the whole server's: another database's migration was quicker
+            NULL; -- roles belong to the server: another database's migration was quicker
         END;
         EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA public FROM %I', wanted);
         EXECUTE format('REVOKE ALL ON ALL SEQUENCES IN SCHEMA public FROM %I', wanted);
         EXECUTE format('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public FROM %I', wanted);
         EXECUTE format('GRANT USAGE ON SCHEMA public TO %I', wanted);
     END LOOP;
-    -- Functions are open to everybody unless that is taken back.
+    -- PUBLIC may execute every function unless that is revoked.
     FOR r IN
         SELECT oid::regprocedure AS name FROM pg_proc
         WHERE pronamespace = 'public'::regnamespace AND prosecdef
@@ -38,14 +38,15 @@ BEGIN
 END $$;
 
 ------------------------------------------------------------------------------------------------
--- Who asks. Set for one transaction by app_enter; missing and empty are the same: nobody.
+-- The acting person. app_enter sets it for a transaction; missing and empty both mean no person.
 ------------------------------------------------------------------------------------------------
 CREATE OR REPLACE FUNCTION app_numbers(setting text) RETURNS bigint[]
 LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT coalesce(nullif(current_setting(setting, true), '')::bigint[], '{}')
 $$;
 
--- Organisations that the person administers; those in which the person teaches too; courses taught.
+-- Organisations that the person administers; the same with those in which the person teaches;
+-- courses that the person teaches.
 CREATE OR REPLACE FUNCTION app_organizations() RETURNS bigint[]
 LANGUAGE sql STABLE PARALLEL SAFE AS $$ SELECT app_numbers('app.organizations') $$;
 CREATE OR REPLACE FUNCTION app_staff_organizations() RETURNS bigint[]
@@ -55,8 +56,9 @@ LANGUAGE sql STABLE PARALLEL SAFE AS $$ SELECT app_numbers('app.courses') $$;
 CREATE OR REPLACE FUNCTION app_is_super_admin() RETURNS boolean
 LANGUAGE sql STABLE PARALLEL SAFE AS $$ SELECT current_setting('app.role', true) = 'super_admin' $$;
 
--- Begins what a person does, by a log-in that is valid now. Null: it is not. Everything is of this
--- transaction alone, so that a pooled connection carries nothing to the next.
+-- Begins a person's transaction by the token of a valid log-in; returns no row if it is not valid.
+-- All settings end with the transaction, so that a pooled connection carries nothing to the next
+-- one.
 CREATE OR REPLACE FUNCTION app_enter(token bytea, at timestamptz, address inet, agent text)
 RETURNS TABLE (user_id bigint, username text, name text, role text, organization_id bigint)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
@@ -72,10 +74,10 @@ BEGIN
     INTO session, user_id, username, name, role, organization_id
     FROM user_sessions AS s
     JOIN users AS u ON u.id = s.user_id
-    -- A value of its own: what may write is no condition that an index answers.
+    -- Computed before: an index cannot serve a condition on a function that may write.
     WHERE s.id = shown AND s.expires_at > at AND s.is_active AND u.is_active;
     IF role IS NULL THEN
-        -- Nor does whoever entered earlier in this transaction stay.
+        -- A person who entered earlier in this transaction must not stay in effect.
         PERFORM set_config('app.' || setting, '', true)
         FROM unnest(ARRAY['user_id', 'session_id', 'role', 'ip_address', 'user_agent', 'organizations',
                           'staff_organizations', 'courses']) AS setting;
@@ -97,20 +99,20 @@ BEGIN
         set_config('app.user_agent', coalesce(agent, ''), true),
         set_config('app.organizations', admins::text, true),
         set_config('app.staff_organizations', (admins || teaches)::text, true),
-        -- A course stays its instructor's only while the person teaches in its organisation.
+        -- Instructors keep a course only while they teach in its organisation.
         set_config('app.courses', (
             SELECT coalesce(array_agg(c.id), '{}')
             FROM courses AS c
             WHERE c.instructor_id = app_enter.user_id AND c.organization_id = ANY (teaches)
         )::text, true);
-    -- To the minute: a row that every request writes would be the busiest of the database.
+    -- At most once a minute: a write by every request would make this the busiest row.
     UPDATE user_sessions AS s SET last_activity = at
     WHERE s.id = session AND s.last_activity < at - interval '1 minute';
     RETURN NEXT;
 END $$;
 
--- People of an organisation by their exact names: how a teacher enrols somebody without seeing
--- everybody.
+-- People of an organisation by their exact names: a teacher enrols a person without seeing all
+-- people.
 CREATE OR REPLACE FUNCTION people_by_name(usernames text[], organization bigint)
 RETURNS TABLE (id bigint, username text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
@@ -120,17 +122,17 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
       AND organization = ANY (app_staff_organizations())
 $$;
 
--- One's own password is the one thing of an account that everybody may change.
+-- Every person may change their own password, and nothing else of their account.
 CREATE OR REPLACE FUNCTION set_own_password(hash text) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     UPDATE users SET password_hash = hash, revision = revision + 1, updated_at = now()
     WHERE id = app_user_id();
-    -- Whoever had the old one is out.
+    -- Other log-ins may have been made by someone with the old password.
     UPDATE user_sessions SET is_active = false
     WHERE user_id = app_user_id() AND id <> nullif(current_setting('app.session_id', true), '')::bigint;
 $$;
 
--- What is sealed is for administrators, whatever else shows a person to somebody.
+-- Sealed columns are for administrators only, whatever other policy shows the person.
 CREATE OR REPLACE FUNCTION sealed_of(person bigint) RETURNS TABLE (phone bytea, id_card bytea)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT u.phone_sealed, u.id_card_sealed
@@ -143,8 +145,8 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT password_hash FROM users WHERE id = app_user_id()
 $$;
 
--- Whoever sets a person's password can become that person: never one whose role reaches farther than
--- one's own, though the account be of one's organisation.
+-- An administrator who sets a person's password can act as that person. This must not reach a role
+-- in organisations outside the administrator's own, even if the account belongs to one of them.
 CREATE OR REPLACE FUNCTION app_governs(person bigint) RETURNS boolean
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT app_is_super_admin() OR NOT EXISTS (
@@ -153,7 +155,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
           AND (r.organization_id IS NULL OR r.organization_id <> ALL (app_organizations())))
 $$;
 
--- An enrolment shows the person to the teacher: nobody of another organisation is enrolled.
+-- An enrolment shows the person to the teacher, so people of other organisations are not enrolled.
 CREATE OR REPLACE FUNCTION app_may_enrol(course bigint, person bigint) RETURNS boolean
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT EXISTS (
@@ -165,13 +167,13 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
               WHERE r.user_id = u.id AND r.organization_id = c.organization_id AND r.is_active)))
 $$;
 
--- The parent as it is stored: a policy's check sees the new row alone.
+-- The stored parent: a policy's check sees only the new row.
 CREATE OR REPLACE FUNCTION app_parent_of(organization bigint) RETURNS bigint
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT parent_id FROM organizations WHERE id = organization
 $$;
 
--- A materialised view knows no policies: this is the way in for people.
+-- Materialised views have no policies: people read them through this check.
 CREATE OR REPLACE FUNCTION app_sees_exam(exam bigint) RETURNS boolean
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT EXISTS (
@@ -180,7 +182,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
           AND (e.organization_id = ANY (app_organizations()) OR e.course_id = ANY (app_courses())
                OR e.created_by = app_user_id() AND e.organization_id = ANY (app_staff_organizations())))
 $$;
--- Whoever sees an exam sees who has more time at it, though the person be in none of the own courses.
+-- Staff who see an exam see the people with extra time at it, even those outside their courses.
 CREATE OR REPLACE FUNCTION app_person_of_exam(exam bigint, person bigint)
 RETURNS TABLE (username text, name text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
@@ -211,7 +213,7 @@ BEGIN
 END $$;
 
 ------------------------------------------------------------------------------------------------
--- The engine: attempts, answers, log-ins, its own tables; of people and exams it reads.
+-- The engine: it writes attempts, answers, log-ins and its own tables, and reads people and exams.
 ------------------------------------------------------------------------------------------------
 GRANT SELECT ON
     _sqlx_migrations, organizations, user_roles, courses, course_enrollments, exams, exam_versions,
@@ -223,7 +225,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON user_sessions, staff_commands, engine_no
 GRANT SELECT, INSERT, UPDATE ON exam_attempt_keys, exam_attempts, answers, attempt_timeline TO invigil_engine;
 GRANT INSERT ON login_attempts, user_activity_logs TO invigil_engine;
 GRANT SELECT, INSERT ON proctor_logs TO invigil_engine;
--- Its entries move to the store of records.
+-- Timeline entries move to the store of records.
 GRANT DELETE ON attempt_timeline TO invigil_engine;
 GRANT SELECT, UPDATE (seal_no, seal) ON audit_logs TO invigil_engine;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO invigil_engine;
@@ -236,7 +238,7 @@ GRANT EXECUTE ON FUNCTION
     TO invigil_engine;
 
 ------------------------------------------------------------------------------------------------
--- The API: what people manage, row by row as the policies below let them.
+-- The API: tables that people manage, row by row as the policies below allow.
 ------------------------------------------------------------------------------------------------
 GRANT SELECT, INSERT, UPDATE, DELETE ON
     organizations, user_roles, course_categories, courses, course_enrollments,
@@ -246,8 +248,8 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON
 GRANT SELECT, INSERT ON exam_versions, exam_version_questions, key_corrections TO invigil_app;
 GRANT INSERT, UPDATE, DELETE ON users TO invigil_app;
 GRANT UPDATE (is_active) ON user_sessions TO invigil_app;
--- No hash to guess at, and nothing sealed. The code's hash is keyed with what this role cannot read, and
--- an import that leaves codes as they are reads it.
+-- No hash that invites guessing, and no sealed column. The hash of the access code is the
+-- exception: its key is hidden from this role, and an import that keeps existing codes reads it.
 DO $$
 DECLARE
     t       text;
@@ -258,12 +260,13 @@ BEGIN
         FROM pg_attribute
         WHERE attrelid = t::regclass AND attnum > 0 AND NOT attisdropped
           AND (attname !~ '_(hash|sha256|hmac|sealed)$' OR attname = 'access_code_hmac');
-        -- xmax tells a new row from one that was there.
+        -- xmax tells an inserted row from an updated one.
         EXECUTE format('GRANT SELECT (%s, xmax) ON %I TO invigil_app', columns, t);
     END LOOP;
 END $$;
 GRANT SELECT ON exam_attempt_keys, exam_attempts, answers, attempt_timeline, attempt_evidence TO invigil_app;
--- Taking an attempt from its owner, and what marking changes; never an answer's value.
+-- Acquiring an attempt from its owner, and the columns that marking changes; never an answer's
+-- value.
 GRANT UPDATE (owner_epoch, owner_node) ON exam_attempt_keys TO invigil_app;
 GRANT UPDATE (status, control, score, max_score, percentage, passed, grade, penalty, needs_marking, graded_at,
     reviewed_at, reviewed_by, released_at, feedback, grading_notes, key_revision, updated_at)
@@ -283,7 +286,7 @@ GRANT EXECUTE ON FUNCTION
     TO invigil_app;
 
 ------------------------------------------------------------------------------------------------
--- People who look on: without secrets, without personal data, without keys of questions.
+-- Read-only access: without secrets, personal data and answer keys.
 ------------------------------------------------------------------------------------------------
 GRANT SELECT ON
     user_roles, courses, course_categories, course_enrollments, question_categories, exam_sections,
@@ -292,7 +295,7 @@ GRANT SELECT ON
     TO invigil_readonly;
 GRANT SELECT (id, name, code, type, parent_id, subscription_plan, subscription_expires_at, max_users,
     max_exams, features, is_active, created_at, updated_at) ON organizations TO invigil_readonly;
--- Why somebody has more time is often an illness.
+-- The reason for extra time is often an illness, so it is left out.
 GRANT SELECT (exam_id, user_id, time_factor, extra_time_ms, created_at, updated_at)
     ON exam_accommodations TO invigil_readonly;
 GRANT SELECT (id, username, name, organization_id, is_active, is_verified, last_login, created_at, updated_at)
@@ -317,20 +320,20 @@ GRANT EXECUTE ON FUNCTION effective_role(bigint) TO invigil_analytics;
 
 GRANT SELECT ON partition_runway, maintenance_runs, engine_nodes, engine_outages TO invigil_monitor;
 
--- These need rights over the whole server. Where the migrating role has them not, an administrator
+-- These need rights over the whole server. If the migrating role lacks them, an administrator
 -- grants them once.
 DO $$
 BEGIN
-    -- Only where it is not so already: several databases of a server may be at this at once, and two
-    -- changes of one role at a time are an error.
+    -- Only if needed: several databases of a server may run this at once, and concurrent changes of
+    -- a role are an error.
     IF NOT pg_has_role('invigil_monitor', 'pg_monitor', 'MEMBER') THEN
         GRANT pg_monitor TO invigil_monitor;
     END IF;
     IF NOT pg_has_role('invigil_backup', 'pg_read_all_data', 'MEMBER') THEN
         GRANT pg_read_all_data TO invigil_backup;
     END IF;
-    -- pg_dump stops at the first table with policies, pg_basebackup asks for REPLICATION. A log-in does
-    -- not inherit either: it needs them itself.
+    -- pg_dump stops at the first table with policies, pg_basebackup needs REPLICATION. A log-in
+    -- does not inherit these attributes: it needs them itself.
     IF NOT (SELECT rolbypassrls AND rolreplication FROM pg_roles WHERE rolname = 'invigil_backup') THEN
         ALTER ROLE invigil_backup BYPASSRLS REPLICATION;
     END IF;
@@ -341,7 +344,7 @@ WHEN insufficient_privilege THEN
 END $$;
 
 ------------------------------------------------------------------------------------------------
--- Rows. The owner of the tables is not bound by them: no service logs in as the owner.
+-- Row policies. The owner of the tables bypasses them, so no service logs in as the owner.
 ------------------------------------------------------------------------------------------------
 DO $$
 DECLARE
@@ -361,16 +364,17 @@ BEGIN
     END LOOP;
 END $$;
 
--- A sub-select is computed once a statement, a bare call once a row.
+-- A sub-select runs once for a statement, a bare call once for each row.
 CREATE POLICY app_read ON organizations FOR SELECT TO invigil_app
     USING (id = ANY ((SELECT app_organizations())::bigint[]) OR id = ANY ((SELECT app_staff_organizations())::bigint[])
-        -- One that was made a moment ago is not yet in the lists.
+        -- An organisation created in this transaction is not in the lists yet.
         OR parent_id = ANY ((SELECT app_organizations())::bigint[]) OR (SELECT app_is_super_admin()));
 CREATE POLICY app_add ON organizations FOR INSERT TO invigil_app
     WITH CHECK ((SELECT app_is_super_admin()) OR parent_id = ANY ((SELECT app_organizations())::bigint[]));
 CREATE POLICY app_change ON organizations FOR UPDATE TO invigil_app
     USING (id = ANY ((SELECT app_organizations())::bigint[]))
-    -- It stays where it is or moves to another of one's own: no administrator frees it from those above.
+    -- It keeps its parent or moves below another organisation of the administrator: an
+    -- administrator cannot detach it from the organisations above.
     WITH CHECK ((SELECT app_is_super_admin()) OR parent_id = ANY ((SELECT app_organizations())::bigint[])
         OR parent_id IS NOT DISTINCT FROM app_parent_of(id));
 CREATE POLICY app_remove ON organizations FOR DELETE TO invigil_app
@@ -396,8 +400,8 @@ CREATE POLICY app_read ON user_roles FOR SELECT TO invigil_app
         OR (SELECT app_is_super_admin()));
 CREATE POLICY app_write ON user_roles TO invigil_app
     USING (organization_id = ANY ((SELECT app_organizations())::bigint[]) OR (SELECT app_is_super_admin()))
-    -- To people of one's own: a role anywhere may change what the person is taken for elsewhere. Taking
-    -- back is another matter.
+    -- Only to people whom the administrator sees: a role in one organisation may change the
+    -- person's effective role in others. Revoking has no such limit.
     WITH CHECK ((SELECT app_is_super_admin())
         OR organization_id = ANY ((SELECT app_organizations())::bigint[])
            AND (NOT is_active OR EXISTS (SELECT FROM users AS u WHERE u.id = user_id)));
@@ -407,7 +411,7 @@ CREATE POLICY app_all ON user_sessions TO invigil_app
         OR EXISTS (
             SELECT FROM users AS u
             WHERE u.id = user_id AND u.organization_id = ANY ((SELECT app_organizations())::bigint[])))
-    -- What was revoked stays so.
+    -- A revoked log-in stays revoked.
     WITH CHECK (NOT is_active);
 
 CREATE POLICY app_all ON course_categories TO invigil_app
@@ -428,7 +432,7 @@ CREATE POLICY app_all ON course_enrollments TO invigil_app
     USING (course_id IN (SELECT id FROM courses))
     WITH CHECK (course_id IN (SELECT id FROM courses) AND app_may_enrol(course_id, user_id));
 
--- The bank is its organisation's staff's. What another teacher drafts is not yet for others.
+-- The bank belongs to the staff of its organisation. A draft is for its author and administrators.
 CREATE POLICY app_read ON questions FOR SELECT TO invigil_app
     USING (organization_id = ANY ((SELECT app_organizations())::bigint[])
         OR organization_id = ANY ((SELECT app_staff_organizations())::bigint[])
@@ -441,7 +445,7 @@ CREATE POLICY app_write ON questions TO invigil_app
         OR organization_id = ANY ((SELECT app_staff_organizations())::bigint[])
             AND created_by = (SELECT app_user_id()));
 
--- A question's files are seen with it, and are its author's and the administrators' to change.
+-- A question's files are visible with it; its author and the administrators may change them.
 CREATE POLICY app_read ON question_media FOR SELECT TO invigil_app
     USING (EXISTS (SELECT FROM questions AS q WHERE q.id = question_id));
 CREATE POLICY app_write ON question_media TO invigil_app
@@ -477,7 +481,8 @@ BEGIN
                  USING (EXISTS (SELECT FROM exams AS e WHERE e.id = exam_id))
                  WITH CHECK (EXISTS (SELECT FROM exams AS e WHERE e.id = exam_id))', t);
     END LOOP;
-    -- A question that its author may see: naming another's by its number would show it in the exam.
+    -- Only questions that the exam's author may see: any other id would show its question in the
+    -- exam.
     CREATE POLICY app_all ON exam_questions TO invigil_app
         USING (EXISTS (SELECT FROM exams AS e WHERE e.id = exam_id))
         WITH CHECK (EXISTS (SELECT FROM exams AS e WHERE e.id = exam_id)
@@ -488,7 +493,7 @@ BEGIN
                  USING (EXISTS (SELECT FROM exam_versions AS v WHERE v.id = exam_version_id))
                  WITH CHECK (EXISTS (SELECT FROM exam_versions AS v WHERE v.id = exam_version_id))', t);
     END LOOP;
-    -- Of attempts and answers.
+    -- Attempts and answers.
     FOREACH t IN ARRAY ARRAY['exam_attempt_keys', 'exam_attempts'] LOOP
         EXECUTE format(
             'CREATE POLICY app_all ON %I TO invigil_app
@@ -505,7 +510,7 @@ BEGIN
     END LOOP;
 END $$;
 
--- What proctors noted is not for whom it is about.
+-- Proctors' notes are hidden from the candidate.
 CREATE POLICY app_read ON proctor_logs FOR SELECT TO invigil_app
     USING (EXISTS (
         SELECT FROM exam_attempt_keys AS k JOIN exams AS e ON e.id = k.exam_id
@@ -515,7 +520,7 @@ CREATE POLICY app_read ON answer_marks FOR SELECT TO invigil_app
     USING (EXISTS (
         SELECT FROM exam_attempt_keys AS k JOIN exams AS e ON e.id = k.exam_id
         WHERE k.attempt_id = answer_marks.attempt_id));
--- A mark is its marker's; a claim without one may be taken over.
+-- Only its marker changes a mark; another marker may take over a claim without points.
 CREATE POLICY app_write ON answer_marks TO invigil_app
     USING ((marker_id = (SELECT app_user_id()) OR points IS NULL) AND EXISTS (
         SELECT FROM exam_attempt_keys AS k JOIN exams AS e ON e.id = k.exam_id
@@ -524,7 +529,8 @@ CREATE POLICY app_write ON answer_marks TO invigil_app
         SELECT FROM exam_attempt_keys AS k JOIN exams AS e ON e.id = k.exam_id
         WHERE k.attempt_id = answer_marks.attempt_id));
 
--- Logs are for administrators: of people of theirs; what is about nobody is for those of the installation.
+-- Logs are for administrators, about the people of their organisations. Entries without a person
+-- are for super-administrators.
 DO $$
 DECLARE
     t text;
@@ -544,9 +550,9 @@ CREATE POLICY app_add ON user_activity_logs FOR INSERT TO invigil_app
         AND organization_id = (SELECT u.organization_id FROM users AS u WHERE u.id = (SELECT app_user_id())));
 
 ------------------------------------------------------------------------------------------------
--- What reaches over one's own rows, each with a rule of its own.
+-- Functions that reach beyond the caller's rows, each with a rule of its own.
 ------------------------------------------------------------------------------------------------
--- A step of a review. Others than the author change a question's status here and nothing else of it.
+-- A step of a review. Reviewers other than the author change only the question's status and review.
 CREATE OR REPLACE FUNCTION review_question(
     question bigint, expected integer, next_status text, outcome text, notes text, judged boolean
 ) RETURNS SETOF bigint
@@ -567,18 +573,19 @@ $$;
 REVOKE ALL ON FUNCTION review_question(bigint, integer, text, text, text, boolean) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION review_question(bigint, integer, text, text, text, boolean) TO invigil_app;
 
--- The search. Under a policy the full text index could not be used: its operator is not leakproof, so it
--- would be asked only about rows that passed. Here the policy of `questions` stands in the query itself;
--- whoever reads the rows afterwards passes it once more. Of more than 2,000 that fit, the first 2,000 are
--- ranked: a word that stands in every tenth question says little about any.
+-- The search. Under a policy the full-text index could not be used: its operator is not leakproof,
+-- so it would run only on rows that passed. The query therefore contains the policy of `questions`
+-- itself, and the caller's later read of the rows passes the policy again. Of more than 2,000
+-- matches only the first 2,000 are ranked: a word that is in every tenth question says little about
+-- any.
 CREATE OR REPLACE FUNCTION search_questions(
     words text, category bigint, kind text, hardness text, state text, labels text[], organization bigint,
     skip bigint, most bigint
 ) RETURNS TABLE (id bigint, rank real)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp
 SET plan_cache_mode = force_custom_plan
--- Two common words that never stand together: the planner expects many hits, and looks for the first of
--- them in every row.
+-- For two common words that never occur together the planner expects many matches, and would scan
+-- every row for the first ones.
 SET enable_seqscan = off AS $$
 DECLARE
     asked    CONSTANT tsquery := search_query(words);

@@ -1,4 +1,4 @@
-//! Rows as they are read, and the values that they are.
+//! Rows as the database returns them, and their conversion to values.
 
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
@@ -7,26 +7,28 @@ use sqlx::FromRow;
 use crate::{
     domain::{id::AttemptId, time::Timestamp},
     store::{
-        AnswerRow, ControlRow, GradeRow, Identity, IntegritySums, Progress, ResultLine, Summary,
-        TimelineRow, Totals,
-        convert::{duration_from_column, from_column, refuse, status_from_column, unreadable},
+        AnswerRow, AttemptIdentity, AttemptSummary, ControlRow, GradeRow, IntegritySums,
+        ProgressRow, ResultLine, ScoreTotals, TimelineRow,
+        convert::{
+            decode_error, duration_from_column, encode_error, from_column, status_from_column,
+        },
     },
 };
 
-/// An instant as a timestamptz, which is finer: nothing is lost.
-pub(super) fn to_column(at: Timestamp) -> Result<DateTime<Utc>, sqlx::Error> {
+/// Converts an instant to a timestamptz, which is finer: nothing is lost.
+pub(super) fn instant_to_column(at: Timestamp) -> Result<DateTime<Utc>, sqlx::Error> {
     DateTime::from_timestamp_millis(at.as_ms())
-        .ok_or_else(|| refuse(format!("{} ms is no instant", at.as_ms())))
+        .ok_or_else(|| encode_error(format!("{} ms is no instant", at.as_ms())))
 }
 
-/// An instant as it was kept.
-pub(super) fn instant(at: DateTime<Utc>) -> Timestamp {
+/// Converts a timestamptz to an instant.
+pub(super) fn instant_from_column(at: DateTime<Utc>) -> Timestamp {
     Timestamp::from_ms(at.timestamp_millis())
 }
 
 /// A row of the view `attempt_summaries`.
 #[derive(FromRow)]
-pub(super) struct SummaryRow {
+pub(super) struct PostgresSummaryRow {
     attempt_id: i64,
     exam: String,
     exam_version: String,
@@ -62,10 +64,10 @@ pub(super) struct SummaryRow {
     released_at: Option<DateTime<Utc>>,
 }
 
-impl TryFrom<SummaryRow> for ResultLine {
+impl TryFrom<PostgresSummaryRow> for ResultLine {
     type Error = sqlx::Error;
 
-    fn try_from(mut row: SummaryRow) -> Result<Self, sqlx::Error> {
+    fn try_from(mut row: PostgresSummaryRow) -> Result<Self, sqlx::Error> {
         let candidate_name = std::mem::take(&mut row.candidate_name);
         Ok(Self {
             summary: row.try_into()?,
@@ -74,15 +76,15 @@ impl TryFrom<SummaryRow> for ResultLine {
     }
 }
 
-impl TryFrom<SummaryRow> for Summary {
+impl TryFrom<PostgresSummaryRow> for AttemptSummary {
     type Error = sqlx::Error;
 
-    fn try_from(row: SummaryRow) -> Result<Self, sqlx::Error> {
-        let submitted_at = row.submitted_at.map(instant);
-        let absent = || unreadable("handed in without totals");
+    fn try_from(row: PostgresSummaryRow) -> Result<Self, sqlx::Error> {
+        let submitted_at = row.submitted_at.map(instant_from_column);
+        let absent = || decode_error("handed in without totals");
         let totals = match submitted_at {
             None => None,
-            Some(_) => Some(Totals {
+            Some(_) => Some(ScoreTotals {
                 score: row.score.ok_or_else(absent)?,
                 max_score: row.max_score.ok_or_else(absent)?,
                 percentage: row.percentage.ok_or_else(absent)?,
@@ -93,7 +95,7 @@ impl TryFrom<SummaryRow> for Summary {
             }),
         };
         Ok(Self {
-            identity: Identity {
+            identity: AttemptIdentity {
                 id: AttemptId(row.attempt_id),
                 exam: row.exam.into(),
                 exam_version: row.exam_version.into(),
@@ -103,23 +105,23 @@ impl TryFrom<SummaryRow> for Summary {
                 time_factor: row.time_factor,
                 extra_time: duration_from_column(row.extra_time_ms)?,
                 groups: row.groups.into_iter().collect(),
-                started_at: instant(row.started_at),
+                started_at: instant_from_column(row.started_at),
             },
             control: ControlRow {
                 state: row.control.into(),
                 status: status_from_column(&row.status)?,
-                entered_at: row.entered_at.map(instant),
-                deadline_at: row.deadline_at.map(instant),
-                close_at: row.close_at.map(instant),
-                closed_at: row.closed_at.map(instant),
+                entered_at: row.entered_at.map(instant_from_column),
+                deadline_at: row.deadline_at.map(instant_from_column),
+                close_at: row.close_at.map(instant_from_column),
+                closed_at: row.closed_at.map(instant_from_column),
                 integrity: IntegritySums::default(),
             },
-            progress: Progress {
+            progress: ProgressRow {
                 version: from_column(row.record_version)?,
                 session: row.session.map(Into::into),
                 last_seq: from_column(row.last_seq)?,
                 last_event: from_column(row.last_event)?,
-                last_activity_at: instant(row.last_activity_at),
+                last_activity_at: instant_from_column(row.last_activity_at),
             },
             answered: from_column(row.answered)?,
             submitted_at,
@@ -132,7 +134,7 @@ impl TryFrom<SummaryRow> for Summary {
 
 /// An answer with its mark.
 #[derive(FromRow)]
-pub(super) struct StoredAnswer {
+pub(super) struct PostgresAnswerRow {
     question_key: String,
     user_answer: Option<String>,
     flagged: bool,
@@ -144,17 +146,17 @@ pub(super) struct StoredAnswer {
     points_possible: Option<Decimal>,
 }
 
-impl TryFrom<StoredAnswer> for (AnswerRow, Option<GradeRow>) {
+impl TryFrom<PostgresAnswerRow> for (AnswerRow, Option<GradeRow>) {
     type Error = sqlx::Error;
 
-    fn try_from(row: StoredAnswer) -> Result<Self, sqlx::Error> {
+    fn try_from(row: PostgresAnswerRow) -> Result<Self, sqlx::Error> {
         let answer = AnswerRow {
             question: row.question_key.into(),
             value: row.user_answer.map(Into::into),
             flagged: row.flagged,
             rev: from_column(row.rev)?,
             version: from_column(row.seq)?,
-            answered_at: instant(row.answered_at),
+            answered_at: instant_from_column(row.answered_at),
             spent_ms: from_column(row.spent_ms)?,
         };
         let grade = row.points_possible.map(|points_possible| GradeRow {
@@ -166,31 +168,31 @@ impl TryFrom<StoredAnswer> for (AnswerRow, Option<GradeRow>) {
     }
 }
 
-/// An entry of a timeline.
+/// A timeline entry.
 #[derive(FromRow)]
-pub(super) struct StoredEntry {
+pub(super) struct PostgresTimelineRow {
     entry_no: i64,
     at: DateTime<Utc>,
     kind: String,
     data: String,
 }
 
-/// An entry of the timeline, with whose it is.
+/// A timeline entry with its attempt and exam.
 #[derive(FromRow)]
-pub(super) struct UnrecordedEntry {
+pub(super) struct PostgresHistoryRow {
     pub(super) attempt_id: i64,
     pub(super) exam: String,
     #[sqlx(flatten)]
-    pub(super) entry: StoredEntry,
+    pub(super) entry: PostgresTimelineRow,
 }
 
-impl TryFrom<StoredEntry> for TimelineRow {
+impl TryFrom<PostgresTimelineRow> for TimelineRow {
     type Error = sqlx::Error;
 
-    fn try_from(row: StoredEntry) -> Result<Self, sqlx::Error> {
+    fn try_from(row: PostgresTimelineRow) -> Result<Self, sqlx::Error> {
         Ok(Self {
             number: from_column(row.entry_no)?,
-            at: instant(row.at),
+            at: instant_from_column(row.at),
             kind: row.kind,
             data: row.data.into(),
         })

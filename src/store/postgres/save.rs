@@ -1,4 +1,4 @@
-//! The hot path: a batch of answers, progress and timeline as one statement.
+//! The hot path: a batch of answers, progress and timeline in a single statement.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -6,35 +6,35 @@ use chrono::{DateTime, Utc};
 use sqlx::{Connection, PgConnection};
 
 use super::{
-    keys::{QuestionKeys, number},
-    rows::to_column as instant,
+    keys::{QuestionNumberCache, question_number},
+    rows::instant_to_column as instant,
     settle,
 };
 use crate::{
     domain::id::SessionId,
-    store::{AnswerRow, AttemptWrite, Written, convert::to_column},
+    store::{AnswerRow, AttemptWrite, WriteOutcome, convert::to_column},
 };
 
-/// Fences, then writes; gives back the attempts whose writer is still the owner.
+/// Fences and writes a batch; returns the attempts whose writer is still the owner.
 ///
 /// *The fence.* `FOR NO KEY UPDATE` locks the directory rows in attempt order
-/// (the lock is taken above the sort), so two batches wait for each other but
-/// never in a circle; rows of answers are only touched under that lock. Taking
+/// (the lock is above the sort), so two batches may wait for each other but
+/// never deadlock; rows of answers are only written under that lock. Acquiring
 /// an attempt updates the same row: it waits for a batch in flight, or the
 /// batch waits for it. In the latter case the statement's snapshot is older
-/// than the lock, which is why the epoch stands in the predicate of the
-/// locking query: PostgreSQL evaluates it again on the row as it is after the
-/// wait, and the row drops out. The update of `progress` likewise goes on from
-/// the newest version of its row, and ON CONFLICT sees answers that the
-/// snapshot does not.
+/// than the lock. The epoch is therefore in the predicate of the locking
+/// query: PostgreSQL evaluates it again on the row as it is after the wait,
+/// and the row drops out. The update of `progress` likewise continues from the
+/// newest version of its row, and ON CONFLICT sees answers that the snapshot
+/// does not.
 ///
 /// *`(x IN (SELECT ..)) IS TRUE`* keeps the planner from turning the look-up
-/// into a join: it guesses 10 rows for every array, and a nested loop over two
-/// lists of 1,000 is what a hashed look-up avoids.
+/// into a join: it estimates 10 rows for every array and would choose a nested
+/// loop over two lists of 1,000 instead of a hashed look-up.
 ///
-/// *One array* comes back: a row for each attempt would cost more to read than
-/// the answer cost to send.
-pub const SAVE: &str = "
+/// *A single array* is returned: a row for each attempt would cost more to
+/// read than the answer cost to send.
+pub const SAVE_BATCH: &str = "
 WITH fence AS MATERIALIZED (
     SELECT k.attempt_id
     FROM unnest($1::bigint[], $2::bigint[]) AS w (attempt_id, epoch)
@@ -88,46 +88,49 @@ recorded AS (
 )
 SELECT coalesce(array_agg(attempt_id), '{}') FROM fence";
 
-/// Writes a batch: alone the statement above, which commits itself; together
-/// with what settles attempts, in one transaction.
-pub(super) async fn save(
+/// Writes a batch: by the statement above alone, which commits itself, or in a
+/// transaction with controls and hand-ins, if the batch has any.
+pub(super) async fn save_batch(
     connection: &mut PgConnection,
-    keys: &QuestionKeys,
+    keys: &QuestionNumberCache,
     batch: &[AttemptWrite],
-) -> Result<Vec<Written>, sqlx::Error> {
+) -> Result<Vec<WriteOutcome>, sqlx::Error> {
     let mut writes = Vec::with_capacity(batch.len());
     for write in batch {
-        writes.push((write, keys.of(connection, &write.exam_version).await?));
+        writes.push((
+            write,
+            keys.numbers_of(connection, &write.exam_version).await?,
+        ));
     }
     writes.sort_unstable_by_key(|(write, _)| write.attempt);
-    let columns = Columns::of(&writes)?;
+    let columns = BatchArrays::from_writes(&writes)?;
 
     let settles = |write: &AttemptWrite| write.control.is_some() || write.hand_in.is_some();
     let saved = if batch.iter().any(settles) {
         let mut transaction = connection.begin().await?;
-        let saved = columns.write(&mut transaction).await?;
+        let saved = columns.execute_save(&mut transaction).await?;
         writes.retain(|(write, _)| saved.contains(&write.attempt.0));
-        settle::controls(&mut transaction, &writes).await?;
-        settle::interventions(&mut transaction, &writes).await?;
-        settle::hand_ins(&mut transaction, &writes).await?;
+        settle::write_controls(&mut transaction, &writes).await?;
+        settle::log_interventions(&mut transaction, &writes).await?;
+        settle::write_hand_ins(&mut transaction, &writes).await?;
         transaction.commit().await?;
         saved
     } else {
-        columns.write(connection).await?
+        columns.execute_save(connection).await?
     };
     let written = |write: &AttemptWrite| {
         if saved.contains(&write.attempt.0) {
-            Written::Saved
+            WriteOutcome::Saved
         } else {
-            Written::Fenced
+            WriteOutcome::Fenced
         }
     };
     Ok(batch.iter().map(written).collect())
 }
 
-/// The batch by columns, as `unnest` takes it.
+/// A batch as arrays by column, for `unnest`.
 #[derive(Default)]
-struct Columns<'a> {
+struct BatchArrays<'a> {
     attempts: Vec<i64>,
     epochs: Vec<i64>,
     versions: Vec<i64>,
@@ -135,12 +138,12 @@ struct Columns<'a> {
     seqs: Vec<i64>,
     events: Vec<i64>,
     activity_at: Vec<DateTime<Utc>>,
-    answers: Answers<'a>,
-    timeline: Timeline<'a>,
+    answers: AnswerArrays<'a>,
+    timeline: TimelineArrays<'a>,
 }
 
 #[derive(Default)]
-struct Answers<'a> {
+struct AnswerArrays<'a> {
     attempts: Vec<i64>,
     questions: Vec<i64>,
     values: Vec<Option<&'a str>>,
@@ -152,7 +155,7 @@ struct Answers<'a> {
 }
 
 #[derive(Default)]
-struct Timeline<'a> {
+struct TimelineArrays<'a> {
     attempts: Vec<i64>,
     numbers: Vec<i64>,
     at: Vec<DateTime<Utc>>,
@@ -160,8 +163,10 @@ struct Timeline<'a> {
     data: Vec<&'a str>,
 }
 
-impl<'a> Columns<'a> {
-    fn of(writes: &[(&'a AttemptWrite, Arc<super::keys::Numbers>)]) -> Result<Self, sqlx::Error> {
+impl<'a> BatchArrays<'a> {
+    fn from_writes(
+        writes: &[(&'a AttemptWrite, Arc<super::keys::QuestionNumbers>)],
+    ) -> Result<Self, sqlx::Error> {
         let mut columns = Self::default();
         for (write, numbers) in writes {
             let attempt = write.attempt.0;
@@ -178,9 +183,11 @@ impl<'a> Columns<'a> {
                 .activity_at
                 .push(instant(progress.last_activity_at)?);
             for answer in newest_by_question(&write.answers) {
-                columns
-                    .answers
-                    .push(attempt, number(numbers, &answer.question)?, answer)?;
+                columns.answers.push_answer(
+                    attempt,
+                    question_number(numbers, &answer.question)?,
+                    answer,
+                )?;
             }
             for entry in &write.timeline {
                 let timeline = &mut columns.timeline;
@@ -194,10 +201,13 @@ impl<'a> Columns<'a> {
         Ok(columns)
     }
 
-    /// Executes [`SAVE`]; the attempts that were not fenced.
-    async fn write(&self, connection: &mut PgConnection) -> Result<HashSet<i64>, sqlx::Error> {
+    /// Executes [`SAVE_BATCH`]; returns the attempts that were not fenced.
+    async fn execute_save(
+        &self,
+        connection: &mut PgConnection,
+    ) -> Result<HashSet<i64>, sqlx::Error> {
         let (answers, timeline) = (&self.answers, &self.timeline);
-        let saved: Vec<i64> = sqlx::query_scalar(SAVE)
+        let saved: Vec<i64> = sqlx::query_scalar(SAVE_BATCH)
             .bind(&self.attempts)
             .bind(&self.epochs)
             .bind(&self.versions)
@@ -224,8 +234,8 @@ impl<'a> Columns<'a> {
     }
 }
 
-impl<'a> Answers<'a> {
-    fn push(
+impl<'a> AnswerArrays<'a> {
+    fn push_answer(
         &mut self,
         attempt: i64,
         question: i64,
@@ -243,7 +253,7 @@ impl<'a> Answers<'a> {
     }
 }
 
-/// A statement may touch a row once: of two answers to a question the newer one.
+/// Returns the newest answer of each question: a statement may update a row only once.
 fn newest_by_question(answers: &[AnswerRow]) -> Vec<&AnswerRow> {
     let mut sorted: Vec<_> = answers.iter().collect();
     sorted.sort_unstable_by(|a, b| {

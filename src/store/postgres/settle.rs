@@ -1,22 +1,22 @@
-//! What changes an attempt's state: controls and hand-ins of a batch.
+//! Changes of an attempt's state: the controls and hand-ins of a batch.
 //!
 //! Both run after the batch's fence, in its transaction, with the directory
-//! rows locked. A write whose record version is no longer the row's is a
-//! repeat of an older one, and changes nothing.
+//! rows locked. A write whose record version is not the row's repeats an
+//! older write, and changes nothing.
 
 use std::sync::Arc;
 
 use sqlx::PgConnection;
 
 use super::{
-    keys::{Numbers, number},
-    rows::to_column as instant,
+    keys::{QuestionNumbers, question_number},
+    rows::instant_to_column as instant,
 };
 use crate::store::{AttemptWrite, ControlRow, HandInRow, convert::to_column};
 
-type Write<'a> = (&'a AttemptWrite, Arc<Numbers>);
+type NumberedWrite<'a> = (&'a AttemptWrite, Arc<QuestionNumbers>);
 
-const CONTROLS: &str = "
+const UPDATE_CONTROLS: &str = "
 WITH w AS (
     SELECT k.attempt_id, k.started_at, n.*
     FROM unnest(
@@ -48,9 +48,9 @@ FROM w
 WHERE a.id = w.attempt_id AND a.started_at = w.started_at";
 
 /// Writes the controls of a batch.
-pub(super) async fn controls(
+pub(super) async fn write_controls(
     connection: &mut PgConnection,
-    writes: &[Write<'_>],
+    writes: &[NumberedWrite<'_>],
 ) -> Result<(), sqlx::Error> {
     let rows: Vec<(&AttemptWrite, &ControlRow)> = writes
         .iter()
@@ -60,27 +60,37 @@ pub(super) async fn controls(
         return Ok(());
     }
     let optional = |at: Option<_>| at.map(instant).transpose();
-    sqlx::query(CONTROLS)
-        .bind(column(&rows, |(write, _)| Ok(write.attempt.0))?)
-        .bind(column(&rows, |(write, _)| {
+    sqlx::query(UPDATE_CONTROLS)
+        .bind(collect_column(&rows, |(write, _)| Ok(write.attempt.0))?)
+        .bind(collect_column(&rows, |(write, _)| {
             to_column(write.progress.version)
         })?)
-        .bind(column(&rows, |(_, control)| Ok(control.status.as_str()))?)
-        .bind(column(&rows, |(_, control)| Ok(&*control.state))?)
-        .bind(column(&rows, |(_, control)| optional(control.entered_at))?)
-        .bind(column(&rows, |(_, control)| optional(control.deadline_at))?)
-        .bind(column(&rows, |(_, control)| optional(control.close_at))?)
-        .bind(column(&rows, |(_, control)| optional(control.closed_at))?)
-        .bind(column(&rows, |(_, control)| {
+        .bind(collect_column(&rows, |(_, control)| {
+            Ok(control.status.as_str())
+        })?)
+        .bind(collect_column(&rows, |(_, control)| Ok(&*control.state))?)
+        .bind(collect_column(&rows, |(_, control)| {
+            optional(control.entered_at)
+        })?)
+        .bind(collect_column(&rows, |(_, control)| {
+            optional(control.deadline_at)
+        })?)
+        .bind(collect_column(&rows, |(_, control)| {
+            optional(control.close_at)
+        })?)
+        .bind(collect_column(&rows, |(_, control)| {
+            optional(control.closed_at)
+        })?)
+        .bind(collect_column(&rows, |(_, control)| {
             Ok(i32::try_from(control.integrity.violations).unwrap_or(i32::MAX))
         })?)
-        .bind(column(&rows, |(_, control)| {
+        .bind(collect_column(&rows, |(_, control)| {
             Ok(serde_json::to_string(&control.integrity.flags).unwrap_or_default())
         })?)
-        .bind(column(&rows, |(_, control)| {
-            Ok(control.integrity.peak.map(i16::from))
+        .bind(collect_column(&rows, |(_, control)| {
+            Ok(control.integrity.peak_risk.map(i16::from))
         })?)
-        .bind(column(&rows, |(_, control)| {
+        .bind(collect_column(&rows, |(_, control)| {
             Ok(control.integrity.verified)
         })?)
         .execute(connection)
@@ -88,7 +98,7 @@ pub(super) async fn controls(
     Ok(())
 }
 
-/// What staff do to an attempt, by the names of the timeline, and how grave it is.
+/// Interventions of staff by their timeline kind, with their severity.
 const INTERVENTIONS: [(&str, &str); 7] = [
     ("paused", "medium"),
     ("resumed", "low"),
@@ -99,9 +109,9 @@ const INTERVENTIONS: [(&str, &str); 7] = [
     ("cancelled", "critical"),
 ];
 
-/// A batch whose outcome was unknown is written again: an entry that is there
-/// stays the only one.
-const LOG: &str = "
+/// A batch whose outcome was unknown is written again: an existing entry must
+/// not be added twice.
+const INSERT_INTERVENTIONS: &str = "
 INSERT INTO proctor_logs (attempt_id, event_type, severity, details, requires_review, occurred_at)
 SELECT n.attempt_id, n.kind, n.severity, jsonb_build_object('entry', n.entry, 'reason', n.reason), n.severity = 'critical', n.at
 FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::timestamptz[], $6::text[])
@@ -110,10 +120,10 @@ WHERE NOT EXISTS (
     SELECT FROM proctor_logs AS p
     WHERE p.attempt_id = n.attempt_id AND p.occurred_at = n.at AND p.details ->> 'entry' = n.entry::text)";
 
-/// Keeps what staff did, where it can be asked for over all attempts.
-pub(super) async fn interventions(
+/// Adds the interventions of staff to the log that covers all attempts.
+pub(super) async fn log_interventions(
     connection: &mut PgConnection,
-    writes: &[Write<'_>],
+    writes: &[NumberedWrite<'_>],
 ) -> Result<(), sqlx::Error> {
     let (mut attempts, mut kinds, mut severities) = (vec![], vec![], vec![]);
     let (mut entries, mut at, mut reasons) = (vec![], vec![], vec![]);
@@ -128,13 +138,13 @@ pub(super) async fn interventions(
             severities.push(*severity);
             entries.push(to_column(entry.number)?);
             at.push(instant(entry.at)?);
-            reasons.push(reason(&entry.data));
+            reasons.push(intervention_reason(&entry.data));
         }
     }
     if attempts.is_empty() {
         return Ok(());
     }
-    sqlx::query(LOG)
+    sqlx::query(INSERT_INTERVENTIONS)
         .bind(&attempts)
         .bind(&kinds)
         .bind(&severities)
@@ -146,7 +156,7 @@ pub(super) async fn interventions(
     Ok(())
 }
 
-const HAND_INS: &str = "
+const UPDATE_HAND_INS: &str = "
 UPDATE exam_attempts AS a
 SET submitted_at = n.submitted_at,
     handed_in_by = n.handed_in_by,
@@ -171,7 +181,7 @@ FROM unnest(
 JOIN exam_attempt_keys AS k ON k.attempt_id = n.attempt_id AND k.record_version = n.version
 WHERE a.id = k.attempt_id AND a.started_at = k.started_at";
 
-const GRADES: &str = "
+const UPDATE_GRADES: &str = "
 UPDATE answers AS a
 SET points_earned = n.points_earned,
     points_possible = n.points_possible,
@@ -185,9 +195,9 @@ JOIN exam_attempt_keys AS k ON k.attempt_id = n.attempt_id AND k.record_version 
 WHERE a.attempt_id = n.attempt_id AND a.question_id = n.question_id";
 
 /// Writes the hand-ins of a batch, with the marks of their answers.
-pub(super) async fn hand_ins(
+pub(super) async fn write_hand_ins(
     connection: &mut PgConnection,
-    writes: &[Write<'_>],
+    writes: &[NumberedWrite<'_>],
 ) -> Result<(), sqlx::Error> {
     let rows: Vec<(&AttemptWrite, &HandInRow)> = writes
         .iter()
@@ -196,58 +206,76 @@ pub(super) async fn hand_ins(
     if rows.is_empty() {
         return Ok(());
     }
-    sqlx::query(HAND_INS)
-        .bind(column(&rows, |(write, _)| Ok(write.attempt.0))?)
-        .bind(column(&rows, |(write, _)| {
+    sqlx::query(UPDATE_HAND_INS)
+        .bind(collect_column(&rows, |(write, _)| Ok(write.attempt.0))?)
+        .bind(collect_column(&rows, |(write, _)| {
             to_column(write.progress.version)
         })?)
-        .bind(column(&rows, |(_, hand_in)| instant(hand_in.submitted_at))?)
-        .bind(column(&rows, |(_, hand_in)| Ok(hand_in.handed_in_by))?)
-        .bind(column(&rows, |(_, hand_in)| Ok(hand_in.late))?)
-        .bind(column(&rows, |(_, hand_in)| Ok(hand_in.totals.score))?)
-        .bind(column(&rows, |(_, hand_in)| Ok(hand_in.totals.max_score))?)
-        .bind(column(&rows, |(_, hand_in)| Ok(hand_in.totals.percentage))?)
-        .bind(column(&rows, |(_, hand_in)| Ok(hand_in.totals.passed))?)
-        .bind(column(&rows, |(_, hand_in)| {
+        .bind(collect_column(&rows, |(_, hand_in)| {
+            instant(hand_in.submitted_at)
+        })?)
+        .bind(collect_column(&rows, |(_, hand_in)| {
+            Ok(hand_in.handed_in_by)
+        })?)
+        .bind(collect_column(&rows, |(_, hand_in)| Ok(hand_in.late))?)
+        .bind(collect_column(&rows, |(_, hand_in)| {
+            Ok(hand_in.totals.score)
+        })?)
+        .bind(collect_column(&rows, |(_, hand_in)| {
+            Ok(hand_in.totals.max_score)
+        })?)
+        .bind(collect_column(&rows, |(_, hand_in)| {
+            Ok(hand_in.totals.percentage)
+        })?)
+        .bind(collect_column(&rows, |(_, hand_in)| {
+            Ok(hand_in.totals.passed)
+        })?)
+        .bind(collect_column(&rows, |(_, hand_in)| {
             Ok(hand_in.totals.grade.as_deref())
         })?)
-        .bind(column(&rows, |(_, hand_in)| Ok(hand_in.totals.penalty))?)
-        .bind(column(&rows, |(_, hand_in)| {
+        .bind(collect_column(&rows, |(_, hand_in)| {
+            Ok(hand_in.totals.penalty)
+        })?)
+        .bind(collect_column(&rows, |(_, hand_in)| {
             Ok(hand_in.totals.needs_marking)
         })?)
-        .bind(column(&rows, |(_, hand_in)| Ok(&*hand_in.receipt))?)
+        .bind(collect_column(&rows, |(_, hand_in)| Ok(&*hand_in.receipt))?)
         .execute(&mut *connection)
         .await?;
 
     let mut grades = Vec::new();
     for (write, numbers) in writes {
         for grade in write.hand_in.iter().flat_map(|hand_in| &hand_in.grades) {
-            grades.push((*write, number(numbers, &grade.question)?, grade));
+            grades.push((*write, question_number(numbers, &grade.question)?, grade));
         }
     }
-    sqlx::query(GRADES)
-        .bind(column(&grades, |(write, ..)| Ok(write.attempt.0))?)
-        .bind(column(&grades, |(write, ..)| {
+    sqlx::query(UPDATE_GRADES)
+        .bind(collect_column(&grades, |(write, ..)| Ok(write.attempt.0))?)
+        .bind(collect_column(&grades, |(write, ..)| {
             to_column(write.progress.version)
         })?)
-        .bind(column(&grades, |(_, question, _)| Ok(*question))?)
-        .bind(column(&grades, |(.., grade)| Ok(grade.points_earned))?)
-        .bind(column(&grades, |(.., grade)| Ok(grade.points_possible))?)
+        .bind(collect_column(&grades, |(_, question, _)| Ok(*question))?)
+        .bind(collect_column(&grades, |(.., grade)| {
+            Ok(grade.points_earned)
+        })?)
+        .bind(collect_column(&grades, |(.., grade)| {
+            Ok(grade.points_possible)
+        })?)
         .execute(connection)
         .await?;
     Ok(())
 }
 
-/// One column of some rows, as `unnest` takes it.
-fn column<'a, R, T>(
+/// Collects a column of some rows, for `unnest`.
+fn collect_column<'a, R, T>(
     rows: &'a [R],
     value: impl Fn(&'a R) -> Result<T, sqlx::Error>,
 ) -> Result<Vec<T>, sqlx::Error> {
     rows.iter().map(value).collect()
 }
 
-/// Why staff did something; what jsonb does not take is left out.
-fn reason(data: &str) -> Option<String> {
+/// Returns the reason of an intervention; one with NUL, which jsonb cannot hold, is left out.
+fn intervention_reason(data: &str) -> Option<String> {
     let data: serde_json::Value = serde_json::from_str(data).ok()?;
     let reason = data["reason"].as_str()?;
     (!reason.contains('\0')).then(|| reason.to_owned())

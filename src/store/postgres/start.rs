@@ -1,4 +1,4 @@
-//! Making attempts, and taking them.
+//! Starting and acquiring attempts.
 
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
@@ -6,7 +6,7 @@ use sqlx::{Connection, FromRow, PgConnection};
 
 use super::{
     read,
-    rows::{SummaryRow, instant as from_instant, to_column as instant},
+    rows::{PostgresSummaryRow, instant_from_column as from_instant, instant_to_column as instant},
 };
 use crate::{
     domain::{
@@ -14,13 +14,14 @@ use crate::{
         time::Timestamp,
     },
     store::{
-        Identity, NewAttempt, Started, Summary, Take, Taken, Whose,
-        convert::{duration_from_column, duration_to_column, from_column, refuse, to_column},
+        AcquireOutcome, Acquired, AttemptIdentity, AttemptSummary, NewAttempt, OverdueScope,
+        StartOutcome,
+        convert::{duration_from_column, duration_to_column, encode_error, from_column, to_column},
     },
 };
 
 #[derive(FromRow)]
-struct Keys {
+struct StartRow {
     exam: i64,
     exam_version: i64,
     user: i64,
@@ -29,7 +30,7 @@ struct Keys {
     extra_time_ms: Option<i64>,
 }
 
-const MAKE: &str = "
+const INSERT_ATTEMPT: &str = "
 WITH key AS (
     INSERT INTO exam_attempt_keys
         (exam_id, exam_version_id, user_id, attempt_no, started_at, closed_at, last_activity_at,
@@ -53,16 +54,16 @@ SELECT key.attempt_id, key.started_at, $1, $3, $7, $8, $9, $10::text::inet,
 FROM key
 RETURNING id";
 
-/// Makes an attempt or finds the open one. The person's row is locked first,
-/// so that two starts come one after the other, and the second one's reading
-/// (a statement, so a snapshot of its own) sees what the first one made.
-pub(super) async fn start(
+/// Creates an attempt or finds the open one. The person's row is locked first,
+/// so that starts run one after the other, and the second start's reading (a
+/// statement with a snapshot of its own) sees the attempt of the first.
+pub(super) async fn start_attempt(
     connection: &mut PgConnection,
     new: &NewAttempt,
-) -> Result<Started, sqlx::Error> {
+) -> Result<StartOutcome, sqlx::Error> {
     let wanted = &new.identity;
     let mut transaction = connection.begin().await?;
-    let keys: Keys = sqlx::query_as(
+    let keys: StartRow = sqlx::query_as(
         "SELECT e.id AS exam, v.id AS exam_version, u.id AS user,
                 v.id = e.current_version_id AND e.status IN ('published', 'active') AND u.is_active
                     AND (s.codes IS NULL OR e.code = ANY (s.codes)) AS is_current,
@@ -80,9 +81,9 @@ pub(super) async fn start(
     .bind(wanted.exam_version.as_str())
     .fetch_optional(&mut *transaction)
     .await?
-    .ok_or_else(|| refuse("no such person, exam or version of the exam"))?;
+    .ok_or_else(|| encode_error("no such person, exam or version of the exam"))?;
 
-    let attempts: Vec<SummaryRow> = sqlx::query_as(
+    let attempts: Vec<PostgresSummaryRow> = sqlx::query_as(
         "SELECT * FROM attempt_summaries WHERE exam = $1 AND candidate = $2 ORDER BY attempt_no",
     )
     .bind(wanted.exam.as_str())
@@ -91,46 +92,49 @@ pub(super) async fn start(
     .await?;
     let mut number = 1;
     for row in attempts {
-        let attempt = Summary::try_from(row)?;
+        let attempt = AttemptSummary::try_from(row)?;
         if attempt.control.closed_at.is_none() {
-            return Ok(Started::Open(attempt.identity));
+            return Ok(StartOutcome::Open(attempt.identity));
         }
         number = attempt.identity.number + 1;
     }
-    // The rules were asked before this transaction: a new version, the end of an
-    // enrolment or of the exam may have come between.
+    // The rules were checked before this transaction: meanwhile there may be a new
+    // version, or the enrolment or the exam may have ended.
     if !keys.is_current {
-        return Ok(Started::Changed);
+        return Ok(StartOutcome::Changed);
     }
     if number > new.max_attempts {
-        return Ok(Started::NoneLeft);
+        return Ok(StartOutcome::NoneLeft);
     }
     let extra_time = keys.extra_time_ms.map(duration_from_column).transpose()?;
-    let mut identity = Identity {
+    let mut identity = AttemptIdentity {
         number,
         time_factor: keys.time_factor.unwrap_or(wanted.time_factor),
         extra_time: extra_time.unwrap_or(wanted.extra_time),
         ..wanted.clone()
     };
-    identity.id = AttemptId(make(&mut transaction, new, &keys, &identity).await?);
+    identity.id = AttemptId(insert_attempt(&mut transaction, new, &keys, &identity).await?);
     transaction.commit().await?;
-    Ok(Started::Created(identity))
+    Ok(StartOutcome::Created(identity))
 }
 
-async fn make(
+async fn insert_attempt(
     connection: &mut PgConnection,
     new: &NewAttempt,
-    keys: &Keys,
-    identity: &Identity,
+    keys: &StartRow,
+    identity: &AttemptIdentity,
 ) -> Result<i64, sqlx::Error> {
     let control = &new.control;
     let number = identity.number;
     let optional = |at: Option<_>| at.map(instant).transpose();
-    sqlx::query_scalar(MAKE)
+    sqlx::query_scalar(INSERT_ATTEMPT)
         .bind(keys.exam)
         .bind(keys.exam_version)
         .bind(keys.user)
-        .bind(i16::try_from(number).map_err(|error| refuse(format!("attempt {number}: {error}")))?)
+        .bind(
+            i16::try_from(number)
+                .map_err(|error| encode_error(format!("attempt {number}: {error}")))?,
+        )
         .bind(instant(identity.started_at)?)
         .bind(optional(control.closed_at)?)
         .bind(identity.seed.cast_signed())
@@ -147,24 +151,24 @@ async fn make(
         .await
 }
 
-/// How long a node whose attempt is asked for is believed to live after its last word,
-/// which comes every second.
+/// Silence after which the owner of a wanted attempt counts as lost; a node reports
+/// every second.
 const LOST_AFTER: &str = "2 s";
 
-/// How long a node is believed to hand in what is overdue, after its last word.
+/// Silence after which other nodes hand in a node's overdue attempts.
 const DEAD_AFTER: &str = "5 s";
 
-/// The same of a node that lives and does not reach the database: it may have answers to
-/// save. After this its attempts are handed in as they are stored.
+/// The same for a node that is alive but cannot reach the database: it may have answers
+/// to save. After this its attempts are handed in as they are stored.
 const CUT_OFF_AFTER: &str = "60 s";
 
-/// Locks the directory row, then takes the attempt unless one of `$3` has it by another
-/// taking than `$5`. What a dead node owes the candidate stays known until somebody saves:
-/// whoever takes the attempt may be dead before that, too.
+/// Locks the directory row, then acquires the attempt unless one of `$3` owns it by a
+/// lease with another epoch than `$5`. `lost_at`, from which the candidate gets time
+/// back, stays set until an owner saves: the new owner may die before that, too.
 ///
 /// The row lock waits for a batch in flight. The update, whose snapshot may be older
-/// than that wait, goes on from the newest version of the row, as the lock did.
-const TAKE: &str = "
+/// than that wait, continues from the newest version of the row, as the lock did.
+const ACQUIRE_ATTEMPT: &str = "
 WITH held AS MATERIALIZED (
     SELECT k.attempt_id, k.owner_node, k.owner_epoch,
            CASE WHEN n.left_at IS NULL AND n.heard_at < clock_timestamp() - $4::interval
@@ -190,44 +194,44 @@ FROM held AS h
 LEFT JOIN taken AS t ON true";
 
 #[derive(FromRow)]
-struct Held {
+struct LeaseRow {
     epoch: Option<i64>,
     holder: Option<String>,
     before: i64,
     lost_at: Option<DateTime<Utc>>,
 }
 
-/// Takes an attempt, unless one of `living` has it by another taking than `from`. The
-/// first statement waits for a batch in flight; the others begin after it is committed,
-/// so they see what that batch wrote (the first one's own snapshot would not), and nobody
-/// with a lower epoch writes any more.
-pub(super) async fn take(
+/// Acquires an attempt, unless one of `living` owns it by a lease with another epoch than
+/// `expected_epoch`. The first statement waits for a batch in flight; the others begin
+/// after its commit, so they see its writes (the first statement's own snapshot would
+/// not), and no node with a lower epoch writes any more.
+pub(super) async fn acquire_attempt(
     connection: &mut PgConnection,
     attempt: AttemptId,
     node: &NodeId,
     living: &[NodeId],
-    from: Option<u64>,
-) -> Result<Option<Take>, sqlx::Error> {
-    let held: Option<Held> = sqlx::query_as(TAKE)
+    expected_epoch: Option<u64>,
+) -> Result<Option<AcquireOutcome>, sqlx::Error> {
+    let held: Option<LeaseRow> = sqlx::query_as(ACQUIRE_ATTEMPT)
         .bind(attempt.0)
         .bind(node.as_str())
-        .bind(names(living))
+        .bind(node_names(living))
         .bind(LOST_AFTER)
-        .bind(from.map(to_column).transpose()?)
+        .bind(expected_epoch.map(to_column).transpose()?)
         .fetch_optional(&mut *connection)
         .await?;
     let Some(held) = held else { return Ok(None) };
     let Some(epoch) = held.epoch else {
         let epoch = from_column(held.before)?;
         let node = held.holder.map(NodeId::from);
-        return Ok(node.map(|node| Take::Held { node, epoch }));
+        return Ok(node.map(|node| AcquireOutcome::Held { node, epoch }));
     };
-    let Some(line) = read::line(connection, attempt).await? else {
+    let Some(line) = read::read_result_line(connection, attempt).await? else {
         return Ok(None);
     };
     let summary = line.summary;
-    let answers = read::graded_answers(connection, attempt).await?;
-    Ok(Some(Take::Taken(Box::new(Taken {
+    let answers = read::read_graded_answers(connection, attempt).await?;
+    Ok(Some(AcquireOutcome::Acquired(Box::new(Acquired {
         epoch: from_column(epoch)?,
         identity: summary.identity,
         candidate_name: line.candidate_name,
@@ -238,21 +242,21 @@ pub(super) async fn take(
     }))))
 }
 
-fn names(nodes: &[NodeId]) -> Vec<&str> {
+fn node_names(nodes: &[NodeId]) -> Vec<&str> {
     nodes.iter().map(NodeId::as_str).collect()
 }
 
-/// Overdue attempts that are for a node to hand in.
-pub(super) async fn overdue(
+/// Returns overdue attempts that a node should hand in.
+pub(super) async fn find_overdue(
     connection: &mut PgConnection,
     now: Timestamp,
     node: &NodeId,
-    whose: Whose<'_>,
+    whose: OverdueScope<'_>,
     limit: u32,
 ) -> Result<Vec<(AttemptId, u64)>, sqlx::Error> {
     let living = match whose {
-        Whose::Own => None,
-        Whose::Lost(living) => Some(names(living)),
+        OverdueScope::Own => None,
+        OverdueScope::OwnAndLost(living) => Some(node_names(living)),
     };
     let rows: Vec<(i64, i64)> = sqlx::query_as(
         "SELECT a.id, k.owner_epoch

@@ -1,128 +1,139 @@
-//! The attempt store's calls, each under its name, and the engine's own rows.
+//! The calls of the attempt store, and the engine's own rows.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use sqlx::{SqliteConnection, types::Json};
 
-use super::{Sqlite, read, save, start};
+use super::{SqliteStore, read, save, start};
 use crate::{
     domain::{
         id::{AttemptId, ExamCode, NodeId, PersonId},
         time::Timestamp,
     },
     store::{
-        AnswerRow, AttemptStore, AttemptWrite, CandidateScope, CommandState, Error, GradeRow,
-        NewAttempt, Owner, ResultLine, Started, Summary, Take, TimelineRow, Whose, Written,
+        AcquireOutcome, AnswerRow, AttemptOwner, AttemptStore, AttemptSummary, AttemptWrite,
+        CandidateScope, CommandState, Error, GradeRow, NewAttempt, OverdueScope, ResultLine,
+        StartOutcome, TimelineRow, WriteOutcome,
     },
 };
 
 #[async_trait]
-impl AttemptStore for Sqlite {
-    async fn start(&self, new: NewAttempt) -> Result<Started, Error> {
-        self.write("start attempt", async |db| start::start(db, &new).await)
-            .await
+impl AttemptStore for SqliteStore {
+    async fn start_attempt(&self, new: NewAttempt) -> Result<StartOutcome, Error> {
+        self.run_write("start attempt", async |db| {
+            start::start_attempt(db, &new).await
+        })
+        .await
     }
 
-    async fn take(
+    async fn acquire_attempt(
         &self,
         attempt: AttemptId,
         node: &NodeId,
         living: &[NodeId],
-        from: Option<u64>,
-    ) -> Result<Option<Take>, Error> {
-        self.write("take attempt", async |db| {
-            start::take(db, attempt, node, living, from).await
+        expected_epoch: Option<u64>,
+    ) -> Result<Option<AcquireOutcome>, Error> {
+        self.run_write("acquire attempt", async |db| {
+            start::acquire_attempt(db, attempt, node, living, expected_epoch).await
         })
         .await
     }
 
-    async fn owners(&self, attempts: &[AttemptId]) -> Result<Vec<Owner>, Error> {
-        self.read("read owners", async |db| read::owners(db, attempts).await)
-            .await
+    async fn read_owners(&self, attempts: &[AttemptId]) -> Result<Vec<AttemptOwner>, Error> {
+        self.run_read("read owners", async |db| {
+            read::read_owners(db, attempts).await
+        })
+        .await
     }
 
-    async fn save(&self, batch: &[AttemptWrite]) -> Result<Vec<Written>, Error> {
+    async fn save_batch(&self, batch: &[AttemptWrite]) -> Result<Vec<WriteOutcome>, Error> {
         if batch.is_empty() {
             return Ok(Vec::new());
         }
-        self.write("save batch", async |db| save::save(db, batch).await)
+        self.run_write("save batch", async |db| save::save_batch(db, batch).await)
             .await
     }
 
-    async fn overdue(
+    async fn find_overdue(
         &self,
         now: Timestamp,
         _node: &NodeId,
-        _whose: Whose<'_>,
+        _whose: OverdueScope<'_>,
         limit: u32,
     ) -> Result<Vec<(AttemptId, u64)>, Error> {
-        self.read("find overdue attempts", async |db| {
-            // Another node than this one there is not.
-            read::overdue(db, now, limit).await
+        self.run_read("find overdue attempts", async |db| {
+            // There is no other node.
+            read::find_overdue(db, now, limit).await
         })
         .await
     }
 
-    async fn summary(&self, attempt: AttemptId) -> Result<Option<Summary>, Error> {
-        self.read("read attempt", async |db| read::summary(db, attempt).await)
-            .await
-    }
-
-    async fn attempts_of(&self, person: &PersonId) -> Result<Vec<Summary>, Error> {
-        self.read("read attempts of a person", async |db| {
-            read::attempts_of(db, person).await
+    async fn read_summary(&self, attempt: AttemptId) -> Result<Option<AttemptSummary>, Error> {
+        self.run_read("read attempt", async |db| {
+            read::read_summary(db, attempt).await
         })
         .await
     }
 
-    async fn results(&self, exam: &ExamCode) -> Result<Vec<ResultLine>, Error> {
-        self.read("read results", async |db| read::results(db, exam).await)
-            .await
+    async fn list_attempts_of(&self, person: &PersonId) -> Result<Vec<AttemptSummary>, Error> {
+        self.run_read("read attempts of a person", async |db| {
+            read::list_attempts_of(db, person).await
+        })
+        .await
     }
 
-    async fn graded_answers(
+    async fn list_results(&self, exam: &ExamCode) -> Result<Vec<ResultLine>, Error> {
+        self.run_read("read results", async |db| {
+            read::list_results(db, exam).await
+        })
+        .await
+    }
+
+    async fn read_graded_answers(
         &self,
         attempt: AttemptId,
     ) -> Result<Vec<(AnswerRow, Option<GradeRow>)>, Error> {
-        self.read("read answers", async |db| {
-            read::graded_answers(db, attempt).await
+        self.run_read("read answers", async |db| {
+            read::read_graded_answers(db, attempt).await
         })
         .await
     }
 
-    async fn receipt(&self, attempt: AttemptId) -> Result<Option<Arc<str>>, Error> {
-        self.read("read receipt", async |db| read::receipt(db, attempt).await)
-            .await
+    async fn read_receipt(&self, attempt: AttemptId) -> Result<Option<Arc<str>>, Error> {
+        self.run_read("read receipt", async |db| {
+            read::read_receipt(db, attempt).await
+        })
+        .await
     }
 
-    async fn timeline(
+    async fn read_timeline(
         &self,
         attempt: AttemptId,
         after: u64,
         limit: u32,
     ) -> Result<Vec<TimelineRow>, Error> {
-        self.read("read timeline", async |db| {
-            read::timeline(db, attempt, after, limit).await
+        self.run_read("read timeline", async |db| {
+            read::read_timeline(db, attempt, after, limit).await
         })
         .await
     }
 
-    async fn unrecorded(
+    async fn list_unrecorded(
         &self,
         after: (AttemptId, u64),
         before: Timestamp,
         limit: u32,
     ) -> Result<Vec<(AttemptId, ExamCode, TimelineRow)>, Error> {
-        self.read("read unrecorded history", async |db| {
-            read::unrecorded(db, after, before, limit).await
+        self.run_read("read unrecorded history", async |db| {
+            read::list_unrecorded(db, after, before, limit).await
         })
         .await
     }
 
-    async fn recorded(&self, entries: &[(AttemptId, u64)]) -> Result<(), Error> {
-        self.write("forget recorded history", async |db| {
-            read::recorded(db, entries).await
+    async fn delete_recorded(&self, entries: &[(AttemptId, u64)]) -> Result<(), Error> {
+        self.run_write("delete recorded history", async |db| {
+            read::delete_recorded(db, entries).await
         })
         .await
     }
@@ -134,7 +145,7 @@ impl AttemptStore for Sqlite {
         body: &[u8; 32],
         exam: Option<(&ExamCode, &CandidateScope)>,
     ) -> Result<CommandState, Error> {
-        self.write("begin command", async |db| {
+        self.run_write("begin command", async |db| {
             begin_command(db, person, command, body, exam).await
         })
         .await
@@ -146,37 +157,41 @@ impl AttemptStore for Sqlite {
         command: &str,
         result: &str,
     ) -> Result<(), Error> {
-        self.write("end command", async |db| {
+        self.run_write("end command", async |db| {
             end_command(db, person, command, result).await
         })
         .await
     }
 
-    async fn node_alive(&self, node: &NodeId, now: Timestamp) -> Result<Option<Timestamp>, Error> {
-        self.write("tell that the node lives", async |db| {
-            node_alive(db, node, now).await
+    async fn mark_node_alive(
+        &self,
+        node: &NodeId,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, Error> {
+        self.run_write("mark node alive", async |db| {
+            mark_node_alive(db, node, now).await
         })
         .await
     }
 
-    async fn node_left(&self, _node: &NodeId) -> Result<(), Error> {
-        // The next process finds the interval in which there was none.
+    async fn mark_node_left(&self, _node: &NodeId) -> Result<(), Error> {
+        // The next process finds the interval without a node by itself.
         Ok(())
     }
 
     async fn record_outage(&self, from: Timestamp, until: Timestamp) -> Result<(), Error> {
-        self.write("record outage", async |db| {
+        self.run_write("record outage", async |db| {
             record_outage(db, from, until).await
         })
         .await
     }
 
-    async fn outages(&self) -> Result<Vec<(Timestamp, Timestamp)>, Error> {
-        self.read("read outages", outages).await
+    async fn list_outages(&self) -> Result<Vec<(Timestamp, Timestamp)>, Error> {
+        self.run_read("read outages", list_outages).await
     }
 
     async fn ping(&self) -> Result<(), Error> {
-        self.read("ping", async |db| sqlx::Connection::ping(db).await)
+        self.run_read("ping", async |db| sqlx::Connection::ping(db).await)
             .await
     }
 }
@@ -188,7 +203,7 @@ async fn begin_command(
     body: &[u8; 32],
     exam: Option<(&ExamCode, &CandidateScope)>,
 ) -> Result<CommandState, sqlx::Error> {
-    // The update changes nothing: it makes RETURNING give the row that is there.
+    // The update changes nothing: it makes RETURNING give the existing row.
     let known: (Vec<u8>, Option<String>, Json<Vec<i64>>) = sqlx::query_as(
         "INSERT INTO staff_commands (username, command_id, body_sha256, targets)
          VALUES (?1, ?2, ?3, (
@@ -228,7 +243,7 @@ async fn end_command(
     command: &str,
     result: &str,
 ) -> Result<(), sqlx::Error> {
-    // The first result stays: it is what somebody was told.
+    // The first result stays: a person has seen it.
     sqlx::query(
         "UPDATE staff_commands
          SET result = ?3
@@ -242,7 +257,7 @@ async fn end_command(
     Ok(())
 }
 
-async fn node_alive(
+async fn mark_node_alive(
     connection: &mut SqliteConnection,
     node: &NodeId,
     now: Timestamp,
@@ -280,7 +295,7 @@ async fn record_outage(
     Ok(())
 }
 
-async fn outages(
+async fn list_outages(
     connection: &mut SqliteConnection,
 ) -> Result<Vec<(Timestamp, Timestamp)>, sqlx::Error> {
     let rows: Vec<(i64, i64)> =

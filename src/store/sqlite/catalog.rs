@@ -1,64 +1,73 @@
-//! The catalog's calls, each under its name, and exams.
+//! The calls of the catalog store, and exams.
 
 use async_trait::async_trait;
 use sqlx::{FromRow, SqliteConnection};
 
-use super::{Sqlite, people};
+use super::{SqliteStore, people};
 use crate::{
     domain::{
         id::{ExamVersion, PersonId},
         time::Timestamp,
     },
-    store::{Catalog, Credentials, Error, LoginTry, NewLogin, Person, StoredExam, outline},
+    store::{
+        CatalogStore, Error, LoginRow, PersonCredentials, RosterPerson, SignInOutcome, StoredExam,
+        outline,
+    },
 };
 
 #[async_trait]
-impl Catalog for Sqlite {
-    async fn put_exams(&self, exams: &[StoredExam]) -> Result<(), Error> {
-        self.write("store exams", async |db| put_exams(db, exams).await)
+impl CatalogStore for SqliteStore {
+    async fn upsert_exams(&self, exams: &[StoredExam]) -> Result<(), Error> {
+        self.run_write("store exams", async |db| upsert_exams(db, exams).await)
             .await
     }
 
-    async fn exams(&self) -> Result<Vec<StoredExam>, Error> {
-        self.read("read exams", exams).await
+    async fn list_exams(&self) -> Result<Vec<StoredExam>, Error> {
+        self.run_read("read exams", list_exams).await
     }
 
-    async fn exam_version(&self, version: &ExamVersion) -> Result<Option<StoredExam>, Error> {
-        self.read("read exam version", async |db| {
-            exam_version(db, version).await
+    async fn read_exam_version(&self, version: &ExamVersion) -> Result<Option<StoredExam>, Error> {
+        self.run_read("read exam version", async |db| {
+            read_exam_version(db, version).await
         })
         .await
     }
 
-    async fn put_people(&self, people: &[(Person, [u8; 32])]) -> Result<(), Error> {
-        self.write("store people", async |db| {
-            people::put_people(db, people).await
+    async fn upsert_people(&self, people: &[(RosterPerson, [u8; 32])]) -> Result<(), Error> {
+        self.run_write("store people", async |db| {
+            people::upsert_people(db, people).await
         })
         .await
     }
 
-    async fn credentials(&self, id: &PersonId) -> Result<Option<Credentials>, Error> {
-        self.read("read person", async |db| people::credentials(db, id).await)
-            .await
+    async fn read_credentials(&self, id: &PersonId) -> Result<Option<PersonCredentials>, Error> {
+        self.run_read("read person", async |db| {
+            people::read_credentials(db, id).await
+        })
+        .await
     }
 
-    async fn note_login(&self, tried: &LoginTry<'_>) -> Result<(), Error> {
-        // Whoever sits at the one machine can count; the limits of the web layer hold here too.
-        let LoginTry { .. } = tried;
+    async fn record_sign_in(&self, tried: &SignInOutcome<'_>) -> Result<(), Error> {
+        // SQLite keeps neither locks nor a log of sign-ins; the web layer's rate limits apply.
+        let SignInOutcome { .. } = tried;
         Ok(())
     }
 
-    async fn put_login(&self, login: &NewLogin) -> Result<(), Error> {
-        self.write("store log-in", async |db| {
-            people::put_login(db, login).await
+    async fn insert_login(&self, login: &LoginRow) -> Result<(), Error> {
+        self.run_write("store log-in", async |db| {
+            people::insert_login(db, login).await
         })
         .await
     }
 
-    async fn login(&self, token: &[u8; 32], now: Timestamp) -> Result<Option<Person>, Error> {
+    async fn verify_login(
+        &self,
+        token: &[u8; 32],
+        now: Timestamp,
+    ) -> Result<Option<RosterPerson>, Error> {
         let (person, replaced) = self
-            .read("read log-in", async |db| {
-                match people::login(db, token, now).await? {
+            .run_read("read log-in", async |db| {
+                match people::verify_login(db, token, now).await? {
                     None => Ok((None, people::is_replaced(db, token).await?)),
                     person => Ok((person, false)),
                 }
@@ -70,32 +79,32 @@ impl Catalog for Sqlite {
         Ok(person)
     }
 
-    async fn rotate_login(
+    async fn rotate_login_token(
         &self,
         token: &[u8; 32],
         fresh: &[u8; 32],
         now: Timestamp,
     ) -> Result<Option<Timestamp>, Error> {
-        self.write("rotate log-in", async |db| {
-            people::rotate_login(db, token, fresh, now).await
+        self.run_write("rotate log-in", async |db| {
+            people::rotate_login_token(db, token, fresh, now).await
         })
         .await
     }
 
     async fn end_login(&self, token: &[u8; 32]) -> Result<(), Error> {
-        self.write("end log-in", async |db| people::end_login(db, token).await)
+        self.run_write("end log-in", async |db| people::end_login(db, token).await)
             .await
     }
 
-    async fn secret(&self, name: &str, fresh: &[u8; 32]) -> Result<[u8; 32], Error> {
-        self.write("read secret", async |db| {
-            people::secret(db, name, fresh).await
+    async fn ensure_secret(&self, name: &str, fresh: &[u8; 32]) -> Result<[u8; 32], Error> {
+        self.run_write("read secret", async |db| {
+            people::ensure_secret(db, name, fresh).await
         })
         .await
     }
 }
 
-async fn put_exams(
+async fn upsert_exams(
     connection: &mut SqliteConnection,
     exams: &[StoredExam],
 ) -> Result<(), sqlx::Error> {
@@ -113,7 +122,7 @@ async fn put_exams(
         .execute(&mut *connection)
         .await?;
         if fresh.rows_affected() > 0 {
-            put_questions(connection, version, &exam.definition).await?;
+            number_questions(connection, version, &exam.definition).await?;
         }
         sqlx::query(
             "INSERT INTO exams (code, current_version)
@@ -128,12 +137,12 @@ async fn put_exams(
     Ok(())
 }
 
-async fn put_questions(
+async fn number_questions(
     connection: &mut SqliteConnection,
     version: &str,
     definition: &str,
 ) -> Result<(), sqlx::Error> {
-    for (position, question) in (1_i64..).zip(outline::questions(definition)?) {
+    for (position, question) in (1_i64..).zip(outline::outline_questions(definition)?) {
         sqlx::query(
             "INSERT INTO exam_version_questions (version, question_key, position, points)
              VALUES (?1, ?2, ?3, ?4)",
@@ -149,28 +158,28 @@ async fn put_questions(
 }
 
 #[derive(FromRow)]
-struct ExamRow {
+struct SqliteExamRow {
     code: String,
     version: String,
     title: String,
     definition: String,
 }
 
-impl From<ExamRow> for StoredExam {
-    fn from(row: ExamRow) -> Self {
+impl From<SqliteExamRow> for StoredExam {
+    fn from(row: SqliteExamRow) -> Self {
         Self {
             code: row.code.into(),
             version: row.version.into(),
             title: row.title,
             definition: row.definition.into(),
-            // Keys are corrected on the management side.
+            // Only the management side corrects keys, and it needs PostgreSQL.
             corrections: Vec::new(),
         }
     }
 }
 
-async fn exams(connection: &mut SqliteConnection) -> Result<Vec<StoredExam>, sqlx::Error> {
-    let rows: Vec<ExamRow> = sqlx::query_as(
+async fn list_exams(connection: &mut SqliteConnection) -> Result<Vec<StoredExam>, sqlx::Error> {
+    let rows: Vec<SqliteExamRow> = sqlx::query_as(
         "SELECT e.code, v.version, v.title, v.definition
          FROM exams AS e
          JOIN exam_versions AS v ON v.version = e.current_version
@@ -181,11 +190,11 @@ async fn exams(connection: &mut SqliteConnection) -> Result<Vec<StoredExam>, sql
     Ok(rows.into_iter().map(Into::into).collect())
 }
 
-async fn exam_version(
+async fn read_exam_version(
     connection: &mut SqliteConnection,
     version: &ExamVersion,
 ) -> Result<Option<StoredExam>, sqlx::Error> {
-    let row: Option<ExamRow> = sqlx::query_as(
+    let row: Option<SqliteExamRow> = sqlx::query_as(
         "SELECT code, version, title, definition FROM exam_versions WHERE version = ?1",
     )
     .bind(version.as_str())

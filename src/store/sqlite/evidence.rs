@@ -1,16 +1,16 @@
-//! What is known of files of evidence.
+//! The calls of the evidence store.
 
 use async_trait::async_trait;
 use sqlx::{FromRow, SqliteConnection};
 
-use super::Sqlite;
+use super::SqliteStore;
 use crate::{
     domain::{
         id::{AttemptId, EvidenceId, SessionId},
         time::Timestamp,
     },
     store::{
-        Allowed, Announced, Error, EvidenceRow, EvidenceStore,
+        AnnounceOutcome, Error, EvidenceQuota, EvidenceRow, EvidenceStore,
         convert::{from_column, kind_from_column, to_column},
     },
 };
@@ -18,63 +18,65 @@ use crate::{
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
 #[async_trait]
-impl EvidenceStore for Sqlite {
-    async fn put(
+impl EvidenceStore for SqliteStore {
+    async fn announce_file(
         &self,
         row: &EvidenceRow,
-        allowed: Allowed,
-    ) -> std::result::Result<Announced, Error> {
-        self.write("announce evidence", async |db| put(db, row, allowed).await)
-            .await
+        allowed: EvidenceQuota,
+    ) -> std::result::Result<AnnounceOutcome, Error> {
+        self.run_write("announce evidence", async |db| {
+            announce_file(db, row, allowed).await
+        })
+        .await
     }
 
-    async fn confirm(
+    async fn confirm_file(
         &self,
         attempt: AttemptId,
         id: &EvidenceId,
         at: Timestamp,
     ) -> std::result::Result<bool, Error> {
-        self.write("confirm evidence", async |db| {
-            confirm(db, attempt, id, at).await
+        self.run_write("confirm evidence", async |db| {
+            confirm_file(db, attempt, id, at).await
         })
         .await
     }
 
-    async fn list(&self, attempt: AttemptId) -> std::result::Result<Vec<EvidenceRow>, Error> {
-        self.read("list evidence", async |db| list(db, attempt).await)
+    async fn list_files(&self, attempt: AttemptId) -> std::result::Result<Vec<EvidenceRow>, Error> {
+        self.run_read("list evidence", async |db| list_files(db, attempt).await)
             .await
     }
 
-    async fn get(
+    async fn find_file(
         &self,
         attempt: AttemptId,
         id: &EvidenceId,
     ) -> std::result::Result<Option<EvidenceRow>, Error> {
-        self.read("read evidence", async |db| get(db, attempt, id).await)
+        self.run_read("read evidence", async |db| find_file(db, attempt, id).await)
             .await
     }
 
-    async fn expired(
+    async fn list_expired(
         &self,
         before: Timestamp,
         unstored_before: Timestamp,
         limit: u32,
     ) -> std::result::Result<Vec<EvidenceRow>, Error> {
-        self.read("find old evidence", async |db| {
-            expired(db, before, unstored_before, limit).await
+        self.run_read("find old evidence", async |db| {
+            list_expired(db, before, unstored_before, limit).await
         })
         .await
     }
 
-    async fn remove(&self, ids: &[EvidenceId]) -> std::result::Result<(), Error> {
-        self.write("forget evidence", async |db| remove(db, ids).await)
+    async fn delete_rows(&self, ids: &[EvidenceId]) -> std::result::Result<(), Error> {
+        self.run_write("delete evidence", async |db| delete_rows(db, ids).await)
             .await
     }
 }
 
 /// A row of `attempt_evidence`.
 #[derive(FromRow)]
-struct StoredEvidence {
+struct SqliteEvidenceRow {
     id: String,
     attempt_id: i64,
     kind: String,
@@ -87,10 +89,10 @@ struct StoredEvidence {
     stored_at: Option<i64>,
 }
 
-impl TryFrom<StoredEvidence> for EvidenceRow {
+impl TryFrom<SqliteEvidenceRow> for EvidenceRow {
     type Error = sqlx::Error;
 
-    fn try_from(row: StoredEvidence) -> Result<Self> {
+    fn try_from(row: SqliteEvidenceRow) -> Result<Self> {
         Ok(Self {
             attempt: AttemptId(row.attempt_id),
             id: row.id.into(),
@@ -106,11 +108,11 @@ impl TryFrom<StoredEvidence> for EvidenceRow {
     }
 }
 
-async fn put(
+async fn announce_file(
     connection: &mut SqliteConnection,
     row: &EvidenceRow,
-    allowed: Allowed,
-) -> Result<Announced> {
+    allowed: EvidenceQuota,
+) -> Result<AnnounceOutcome> {
     let (files, oldest): (i64, Option<i64>) = sqlx::query_as(
         "SELECT count(*), min(at) FROM attempt_evidence WHERE attempt_id = ?1 AND at > ?2",
     )
@@ -118,8 +120,8 @@ async fn put(
     .bind(allowed.since.as_ms())
     .fetch_one(&mut *connection)
     .await?;
-    if let Some(oldest) = oldest.filter(|_| files >= allowed.files.into()) {
-        return Ok(Announced::TooMany(Timestamp::from_ms(oldest)));
+    if let Some(oldest) = oldest.filter(|_| files >= allowed.max_files.into()) {
+        return Ok(AnnounceOutcome::TooMany(Timestamp::from_ms(oldest)));
     }
     sqlx::query(
         "INSERT INTO attempt_evidence
@@ -138,10 +140,10 @@ async fn put(
     .bind(row.stored_at.map(Timestamp::as_ms))
     .execute(connection)
     .await?;
-    Ok(Announced::Kept)
+    Ok(AnnounceOutcome::Kept)
 }
 
-async fn confirm(
+async fn confirm_file(
     connection: &mut SqliteConnection,
     attempt: AttemptId,
     id: &EvidenceId,
@@ -160,8 +162,11 @@ async fn confirm(
     Ok(done.rows_affected() > 0)
 }
 
-async fn list(connection: &mut SqliteConnection, attempt: AttemptId) -> Result<Vec<EvidenceRow>> {
-    let rows: Vec<StoredEvidence> =
+async fn list_files(
+    connection: &mut SqliteConnection,
+    attempt: AttemptId,
+) -> Result<Vec<EvidenceRow>> {
+    let rows: Vec<SqliteEvidenceRow> =
         sqlx::query_as("SELECT * FROM attempt_evidence WHERE attempt_id = ?1 ORDER BY at, id")
             .bind(attempt.0)
             .fetch_all(connection)
@@ -169,12 +174,12 @@ async fn list(connection: &mut SqliteConnection, attempt: AttemptId) -> Result<V
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
-async fn get(
+async fn find_file(
     connection: &mut SqliteConnection,
     attempt: AttemptId,
     id: &EvidenceId,
 ) -> Result<Option<EvidenceRow>> {
-    let row: Option<StoredEvidence> =
+    let row: Option<SqliteEvidenceRow> =
         sqlx::query_as("SELECT * FROM attempt_evidence WHERE id = ?1 AND attempt_id = ?2")
             .bind(id.as_str())
             .bind(attempt.0)
@@ -183,14 +188,14 @@ async fn get(
     row.map(TryInto::try_into).transpose()
 }
 
-async fn expired(
+async fn list_expired(
     connection: &mut SqliteConnection,
     before: Timestamp,
     unstored_before: Timestamp,
     limit: u32,
 ) -> Result<Vec<EvidenceRow>> {
-    // Each half has an index of its own; no plan for both at once has any.
-    let rows: Vec<StoredEvidence> = sqlx::query_as(
+    // Each half has an index of its own; a single condition for both could use none.
+    let rows: Vec<SqliteEvidenceRow> = sqlx::query_as(
         "SELECT * FROM (SELECT * FROM attempt_evidence WHERE at < ?1 ORDER BY at LIMIT ?3)
          UNION
          SELECT * FROM (SELECT * FROM attempt_evidence
@@ -204,7 +209,7 @@ async fn expired(
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
-async fn remove(connection: &mut SqliteConnection, ids: &[EvidenceId]) -> Result<()> {
+async fn delete_rows(connection: &mut SqliteConnection, ids: &[EvidenceId]) -> Result<()> {
     for id in ids {
         sqlx::query("DELETE FROM attempt_evidence WHERE id = ?1")
             .bind(id.as_str())

@@ -2,25 +2,25 @@
 
 use sqlx::{FromRow, SqliteConnection, types::Json};
 
-use super::rows::decimal;
+use super::rows::decimal_from_column;
 use crate::{
     domain::{
         id::PersonId,
         time::{Timestamp, duration_ms},
     },
     store::{
-        Credentials, ExamScope, Groups, NewLogin, Person, TOKEN_OVERLAP,
+        ExamScope, GroupSet, LoginRow, PersonCredentials, RosterPerson, TOKEN_OVERLAP,
         convert::{
-            bytes_from_column, duration_from_column, duration_to_column, role_from_column,
-            unreadable,
+            bytes_from_column, decode_error, duration_from_column, duration_to_column,
+            role_from_column,
         },
     },
 };
 
 /// Adds or replaces people.
-pub(super) async fn put_people(
+pub(super) async fn upsert_people(
     connection: &mut SqliteConnection,
-    people: &[(Person, [u8; 32])],
+    people: &[(RosterPerson, [u8; 32])],
 ) -> Result<(), sqlx::Error> {
     for (person, code) in people {
         sqlx::query(
@@ -42,7 +42,7 @@ pub(super) async fn put_people(
         .bind(&person.name)
         .bind(&person.email)
         .bind(person.role.as_str())
-        .bind(scope(&person.exams))
+        .bind(scope_to_json(&person.exams))
         .bind(person.time_factor.to_string())
         .bind(duration_to_column(person.extra_time))
         .bind(code.as_slice())
@@ -53,8 +53,8 @@ pub(super) async fn put_people(
     Ok(())
 }
 
-/// The exam codes as a JSON array.
-fn scope(exams: &ExamScope) -> Option<String> {
+/// Returns the exam codes as a JSON array.
+fn scope_to_json(exams: &ExamScope) -> Option<String> {
     match exams {
         ExamScope::All => None,
         ExamScope::Some(codes) => Some(serde_json::json!(codes).to_string()),
@@ -62,7 +62,7 @@ fn scope(exams: &ExamScope) -> Option<String> {
 }
 
 #[derive(FromRow)]
-struct PersonRow {
+struct SqlitePersonRow {
     username: String,
     name: String,
     email: String,
@@ -71,15 +71,15 @@ struct PersonRow {
     time_factor: String,
     extra_time_ms: i64,
     access_code_hmac: Vec<u8>,
-    groups: Json<Groups>,
+    groups: Json<GroupSet>,
 }
 
-impl TryFrom<PersonRow> for Credentials {
+impl TryFrom<SqlitePersonRow> for PersonCredentials {
     type Error = sqlx::Error;
 
-    fn try_from(row: PersonRow) -> Result<Self, sqlx::Error> {
+    fn try_from(row: SqlitePersonRow) -> Result<Self, sqlx::Error> {
         let code = bytes_from_column(&row.access_code_hmac)?;
-        let person = Person {
+        let person = RosterPerson {
             id: row.username.into(),
             name: row.name,
             email: row.email,
@@ -87,11 +87,12 @@ impl TryFrom<PersonRow> for Credentials {
             exams: match row.exam_codes {
                 None => ExamScope::All,
                 Some(codes) => ExamScope::Some(
-                    serde_json::from_str(&codes).map_err(|error| unreadable(error.to_string()))?,
+                    serde_json::from_str(&codes)
+                        .map_err(|error| decode_error(error.to_string()))?,
                 ),
             },
             groups: row.groups.0,
-            time_factor: decimal(&row.time_factor)?,
+            time_factor: decimal_from_column(&row.time_factor)?,
             extra_time: duration_from_column(row.extra_time_ms)?,
         };
         Ok(Self {
@@ -103,12 +104,12 @@ impl TryFrom<PersonRow> for Credentials {
     }
 }
 
-/// One person, with the hash of the access code.
-pub(super) async fn credentials(
+/// Reads a person with the hash of their access code.
+pub(super) async fn read_credentials(
     connection: &mut SqliteConnection,
     id: &PersonId,
-) -> Result<Option<Credentials>, sqlx::Error> {
-    let row: Option<PersonRow> = sqlx::query_as(
+) -> Result<Option<PersonCredentials>, sqlx::Error> {
+    let row: Option<SqlitePersonRow> = sqlx::query_as(
         "SELECT username, name, email, role, exam_codes, time_factor, extra_time_ms,
                 access_code_hmac, groups
          FROM users
@@ -120,10 +121,10 @@ pub(super) async fn credentials(
     row.map(TryInto::try_into).transpose()
 }
 
-/// Keeps a log-in.
-pub(super) async fn put_login(
+/// Stores a log-in.
+pub(super) async fn insert_login(
     connection: &mut SqliteConnection,
-    login: &NewLogin,
+    login: &LoginRow,
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
         "INSERT INTO user_sessions (token_sha256, username, expires_at)
@@ -138,8 +139,8 @@ pub(super) async fn put_login(
     Ok(())
 }
 
-/// Gives a log-in another token.
-pub(super) async fn rotate_login(
+/// Replaces the token of a log-in.
+pub(super) async fn rotate_login_token(
     connection: &mut SqliteConnection,
     token: &[u8; 32],
     fresh: &[u8; 32],
@@ -149,7 +150,7 @@ pub(super) async fn rotate_login(
         "UPDATE user_sessions
          SET token_sha256 = ?3,
              previous_sha256 = ?1,
-             -- Once more, as the answer was lost: that lends the old token no time.
+             -- A repeat after a lost response does not extend the old token.
              rotated_at = CASE WHEN token_sha256 = ?1 THEN ?2 ELSE rotated_at END
          WHERE (token_sha256 = ?1 OR previous_sha256 = ?1 AND rotated_at > ?2 - ?4)
            AND expires_at > ?2
@@ -164,13 +165,13 @@ pub(super) async fn rotate_login(
     Ok(until.map(Timestamp::from_ms))
 }
 
-/// Whose log-in a token is, while it is valid.
-pub(super) async fn login(
+/// Returns the person of a valid token.
+pub(super) async fn verify_login(
     connection: &mut SqliteConnection,
     token: &[u8; 32],
     now: Timestamp,
-) -> Result<Option<Person>, sqlx::Error> {
-    let row: Option<PersonRow> = sqlx::query_as(
+) -> Result<Option<RosterPerson>, sqlx::Error> {
+    let row: Option<SqlitePersonRow> = sqlx::query_as(
         "SELECT u.username, u.name, u.email, u.role, u.exam_codes, u.time_factor, u.extra_time_ms,
                 u.access_code_hmac, u.groups
          FROM user_sessions AS s
@@ -183,11 +184,11 @@ pub(super) async fn login(
     .bind(duration_ms(TOKEN_OVERLAP))
     .fetch_optional(connection)
     .await?;
-    let found: Option<Credentials> = row.map(TryInto::try_into).transpose()?;
+    let found: Option<PersonCredentials> = row.map(TryInto::try_into).transpose()?;
     Ok(found.map(|credentials| credentials.person))
 }
 
-/// Whether a token was replaced by another.
+/// Returns true if another token has replaced this one.
 pub(super) async fn is_replaced(
     connection: &mut SqliteConnection,
     token: &[u8; 32],
@@ -210,8 +211,8 @@ pub(super) async fn end_login(
     Ok(())
 }
 
-/// Ends every log-in that is no longer valid.
-pub(super) async fn forget_logins(
+/// Deletes all expired log-ins.
+pub(super) async fn delete_expired_logins(
     connection: &mut SqliteConnection,
     now: Timestamp,
 ) -> Result<(), sqlx::Error> {
@@ -222,13 +223,13 @@ pub(super) async fn forget_logins(
     Ok(())
 }
 
-/// The secret of a name, the first one that was given.
-pub(super) async fn secret(
+/// Returns the secret of a name; the first caller's `fresh` becomes it.
+pub(super) async fn ensure_secret(
     connection: &mut SqliteConnection,
     name: &str,
     fresh: &[u8; 32],
 ) -> Result<[u8; 32], sqlx::Error> {
-    // The update changes nothing: it makes RETURNING give the row that is there.
+    // The update changes nothing: it makes RETURNING give the existing row.
     let kept: Vec<u8> = sqlx::query_scalar(
         "INSERT INTO engine_secrets (name, secret)
          VALUES (?1, ?2)

@@ -1,25 +1,25 @@
-//! Attempts, looked at.
+//! Reading attempts.
 
 use std::sync::Arc;
 
 use sqlx::{SqliteConnection, types::Json};
 
-use super::rows::{StoredAnswer, StoredEntry, SummaryRow, UnrecordedEntry};
+use super::rows::{SqliteAnswerRow, SqliteHistoryRow, SqliteSummaryRow, SqliteTimelineRow};
 use crate::{
     domain::{
         id::{AttemptId, ExamCode, NodeId, PersonId},
         time::Timestamp,
     },
     store::{
-        AnswerRow, GradeRow, Owner, ResultLine, Summary, TimelineRow,
+        AnswerRow, AttemptOwner, AttemptSummary, GradeRow, ResultLine, TimelineRow,
         convert::{from_column, to_column},
     },
 };
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
-/// Attempts that the engine must look at, earliest first.
-pub(super) async fn overdue(
+/// Returns the attempts that the engine must load, earliest first.
+pub(super) async fn find_overdue(
     connection: &mut SqliteConnection,
     now: Timestamp,
     limit: u32,
@@ -41,11 +41,11 @@ pub(super) async fn overdue(
         .collect()
 }
 
-/// Who has these attempts.
-pub(super) async fn owners(
+/// Returns the owners of attempts.
+pub(super) async fn read_owners(
     connection: &mut SqliteConnection,
     attempts: &[AttemptId],
-) -> Result<Vec<Owner>> {
+) -> Result<Vec<AttemptOwner>> {
     let rows: Vec<(i64, Option<String>, i64)> = sqlx::query_as(
         "SELECT id, owner_node, owner_epoch
          FROM exam_attempts
@@ -56,7 +56,7 @@ pub(super) async fn owners(
     .await?;
     rows.into_iter()
         .map(|(attempt, node, epoch)| {
-            Ok(Owner {
+            Ok(AttemptOwner {
                 attempt: AttemptId(attempt),
                 node: node.map(NodeId::from),
                 epoch: from_column(epoch)?,
@@ -65,21 +65,21 @@ pub(super) async fn owners(
         .collect()
 }
 
-/// One attempt.
-pub(super) async fn summary(
+/// Reads an attempt.
+pub(super) async fn read_summary(
     connection: &mut SqliteConnection,
     attempt: AttemptId,
-) -> Result<Option<Summary>> {
-    let line = line(connection, attempt).await?;
+) -> Result<Option<AttemptSummary>> {
+    let line = read_result_line(connection, attempt).await?;
     Ok(line.map(|line| line.summary))
 }
 
-/// One attempt, with the candidate's name.
-pub(super) async fn line(
+/// Reads an attempt with the candidate's name.
+pub(super) async fn read_result_line(
     connection: &mut SqliteConnection,
     attempt: AttemptId,
 ) -> Result<Option<ResultLine>> {
-    let row: Option<SummaryRow> =
+    let row: Option<SqliteSummaryRow> =
         sqlx::query_as("SELECT * FROM attempt_summaries WHERE attempt_id = ?1")
             .bind(attempt.0)
             .fetch_optional(connection)
@@ -87,25 +87,25 @@ pub(super) async fn line(
     row.map(ResultLine::try_from).transpose()
 }
 
-/// A person's attempts, oldest first.
-pub(super) async fn attempts_of(
+/// Returns a person's attempts, oldest first.
+pub(super) async fn list_attempts_of(
     connection: &mut SqliteConnection,
     person: &PersonId,
-) -> Result<Vec<Summary>> {
-    let rows: Vec<SummaryRow> =
+) -> Result<Vec<AttemptSummary>> {
+    let rows: Vec<SqliteSummaryRow> =
         sqlx::query_as("SELECT * FROM attempt_summaries WHERE candidate = ?1 ORDER BY attempt_id")
             .bind(person.as_str())
             .fetch_all(connection)
             .await?;
-    rows.into_iter().map(Summary::try_from).collect()
+    rows.into_iter().map(AttemptSummary::try_from).collect()
 }
 
-/// An exam's attempts, by candidate and number.
-pub(super) async fn results(
+/// Returns an exam's attempts, by candidate and number.
+pub(super) async fn list_results(
     connection: &mut SqliteConnection,
     exam: &ExamCode,
 ) -> Result<Vec<ResultLine>> {
-    let rows: Vec<SummaryRow> = sqlx::query_as(
+    let rows: Vec<SqliteSummaryRow> = sqlx::query_as(
         "SELECT * FROM attempt_summaries WHERE exam = ?1 ORDER BY candidate, attempt_no",
     )
     .bind(exam.as_str())
@@ -114,12 +114,12 @@ pub(super) async fn results(
     rows.into_iter().map(ResultLine::try_from).collect()
 }
 
-/// An attempt's answers with their marks, by question.
-pub(super) async fn graded_answers(
+/// Returns an attempt's answers with their marks, by question.
+pub(super) async fn read_graded_answers(
     connection: &mut SqliteConnection,
     attempt: AttemptId,
 ) -> Result<Vec<(AnswerRow, Option<GradeRow>)>> {
-    let rows: Vec<StoredAnswer> = sqlx::query_as(
+    let rows: Vec<SqliteAnswerRow> = sqlx::query_as(
         "SELECT question_key, user_answer, flagged, rev, seq, answered_at, spent_ms,
                 points_earned, points_possible
          FROM answers
@@ -132,8 +132,8 @@ pub(super) async fn graded_answers(
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
-/// An attempt's receipt.
-pub(super) async fn receipt(
+/// Reads an attempt's receipt.
+pub(super) async fn read_receipt(
     connection: &mut SqliteConnection,
     attempt: AttemptId,
 ) -> Result<Option<Arc<str>>> {
@@ -145,14 +145,14 @@ pub(super) async fn receipt(
     Ok(receipt.flatten().map(Into::into))
 }
 
-/// A part of an attempt's timeline, oldest first.
-pub(super) async fn timeline(
+/// Returns a page of an attempt's timeline, oldest first.
+pub(super) async fn read_timeline(
     connection: &mut SqliteConnection,
     attempt: AttemptId,
     after: u64,
     limit: u32,
 ) -> Result<Vec<TimelineRow>> {
-    let rows: Vec<StoredEntry> = sqlx::query_as(
+    let rows: Vec<SqliteTimelineRow> = sqlx::query_as(
         "SELECT entry_no, at, kind, data
          FROM attempt_timeline
          WHERE attempt_id = ?1 AND entry_no > ?2
@@ -167,14 +167,14 @@ pub(super) async fn timeline(
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
-/// Timeline entries from before an instant that come after one.
-pub(super) async fn unrecorded(
+/// Returns timeline entries older than `before`, beginning `after` one.
+pub(super) async fn list_unrecorded(
     connection: &mut SqliteConnection,
     after: (AttemptId, u64),
     before: Timestamp,
     limit: u32,
 ) -> Result<Vec<(AttemptId, ExamCode, TimelineRow)>> {
-    let rows: Vec<UnrecordedEntry> = sqlx::query_as(
+    let rows: Vec<SqliteHistoryRow> = sqlx::query_as(
         "SELECT t.attempt_id, a.exam, t.entry_no, t.at, t.kind, t.data
          FROM attempt_timeline AS t
          JOIN exam_attempts AS a ON a.id = t.attempt_id
@@ -196,8 +196,8 @@ pub(super) async fn unrecorded(
         .collect()
 }
 
-/// Forgets timeline entries.
-pub(super) async fn recorded(
+/// Deletes timeline entries.
+pub(super) async fn delete_recorded(
     connection: &mut SqliteConnection,
     entries: &[(AttemptId, u64)],
 ) -> Result<()> {

@@ -1,4 +1,4 @@
-//! Rows as they are read, and the values that they are.
+//! Rows as the database returns them, and their conversion to values.
 
 use rust_decimal::Decimal;
 use sqlx::{FromRow, types::Json};
@@ -6,21 +6,21 @@ use sqlx::{FromRow, types::Json};
 use crate::{
     domain::{id::AttemptId, time::Timestamp},
     store::{
-        AnswerRow, ControlRow, GradeRow, Groups, Identity, IntegritySums, Progress, ResultLine,
-        Summary, TimelineRow, Totals,
-        convert::{duration_from_column, from_column, status_from_column, unreadable},
+        AnswerRow, AttemptIdentity, AttemptSummary, ControlRow, GradeRow, GroupSet, IntegritySums,
+        ProgressRow, ResultLine, ScoreTotals, TimelineRow,
+        convert::{decode_error, duration_from_column, from_column, status_from_column},
     },
 };
 
-/// A decimal as it was kept.
-pub(super) fn decimal(text: &str) -> Result<Decimal, sqlx::Error> {
+/// Converts a text column to a decimal.
+pub(super) fn decimal_from_column(text: &str) -> Result<Decimal, sqlx::Error> {
     text.parse()
-        .map_err(|error| unreadable(format!("{text}: {error}")))
+        .map_err(|error| decode_error(format!("{text}: {error}")))
 }
 
 /// A row of the view `attempt_summaries`.
 #[derive(FromRow)]
-pub(super) struct SummaryRow {
+pub(super) struct SqliteSummaryRow {
     attempt_id: i64,
     exam: String,
     exam_version: String,
@@ -30,7 +30,7 @@ pub(super) struct SummaryRow {
     seed: i64,
     time_factor: String,
     extra_time_ms: i64,
-    groups: Json<Groups>,
+    groups: Json<GroupSet>,
     started_at: i64,
     control: String,
     status: String,
@@ -55,10 +55,10 @@ pub(super) struct SummaryRow {
     needs_marking: Option<bool>,
 }
 
-impl TryFrom<SummaryRow> for ResultLine {
+impl TryFrom<SqliteSummaryRow> for ResultLine {
     type Error = sqlx::Error;
 
-    fn try_from(mut row: SummaryRow) -> Result<Self, sqlx::Error> {
+    fn try_from(mut row: SqliteSummaryRow) -> Result<Self, sqlx::Error> {
         let candidate_name = std::mem::take(&mut row.candidate_name);
         Ok(Self {
             summary: row.try_into()?,
@@ -67,18 +67,18 @@ impl TryFrom<SummaryRow> for ResultLine {
     }
 }
 
-impl TryFrom<SummaryRow> for Summary {
+impl TryFrom<SqliteSummaryRow> for AttemptSummary {
     type Error = sqlx::Error;
 
-    fn try_from(row: SummaryRow) -> Result<Self, sqlx::Error> {
+    fn try_from(row: SqliteSummaryRow) -> Result<Self, sqlx::Error> {
         let submitted_at = row.submitted_at.map(Timestamp::from_ms);
         let required = |text: Option<String>| match text {
-            Some(text) => decimal(&text),
-            None => Err(unreadable("handed in without totals")),
+            Some(text) => decimal_from_column(&text),
+            None => Err(decode_error("handed in without totals")),
         };
         let totals = match submitted_at {
             None => None,
-            Some(_) => Some(Totals {
+            Some(_) => Some(ScoreTotals {
                 score: required(row.score)?,
                 max_score: required(row.max_score)?,
                 percentage: required(row.percentage)?,
@@ -89,14 +89,14 @@ impl TryFrom<SummaryRow> for Summary {
             }),
         };
         Ok(Self {
-            identity: Identity {
+            identity: AttemptIdentity {
                 id: AttemptId(row.attempt_id),
                 exam: row.exam.into(),
                 exam_version: row.exam_version.into(),
                 candidate: row.candidate.into(),
                 number: from_column(row.attempt_no)?,
                 seed: row.seed.cast_unsigned(),
-                time_factor: decimal(&row.time_factor)?,
+                time_factor: decimal_from_column(&row.time_factor)?,
                 extra_time: duration_from_column(row.extra_time_ms)?,
                 groups: row.groups.0,
                 started_at: Timestamp::from_ms(row.started_at),
@@ -110,7 +110,7 @@ impl TryFrom<SummaryRow> for Summary {
                 closed_at: row.closed_at.map(Timestamp::from_ms),
                 integrity: IntegritySums::default(),
             },
-            progress: Progress {
+            progress: ProgressRow {
                 version: from_column(row.record_version)?,
                 session: row.session.map(Into::into),
                 last_seq: from_column(row.last_seq)?,
@@ -121,7 +121,7 @@ impl TryFrom<SummaryRow> for Summary {
             submitted_at,
             late: row.late,
             totals,
-            // Releasing by hand is a matter of the management side.
+            // Only the management side releases results, and it needs PostgreSQL.
             released: false,
         })
     }
@@ -129,7 +129,7 @@ impl TryFrom<SummaryRow> for Summary {
 
 /// An answer with its mark.
 #[derive(FromRow)]
-pub(super) struct StoredAnswer {
+pub(super) struct SqliteAnswerRow {
     question_key: String,
     user_answer: Option<String>,
     flagged: bool,
@@ -141,10 +141,10 @@ pub(super) struct StoredAnswer {
     points_possible: Option<String>,
 }
 
-impl TryFrom<StoredAnswer> for (AnswerRow, Option<GradeRow>) {
+impl TryFrom<SqliteAnswerRow> for (AnswerRow, Option<GradeRow>) {
     type Error = sqlx::Error;
 
-    fn try_from(row: StoredAnswer) -> Result<Self, sqlx::Error> {
+    fn try_from(row: SqliteAnswerRow) -> Result<Self, sqlx::Error> {
         let answer = AnswerRow {
             question: row.question_key.into(),
             value: row.user_answer.map(Into::into),
@@ -158,36 +158,40 @@ impl TryFrom<StoredAnswer> for (AnswerRow, Option<GradeRow>) {
             None => None,
             Some(possible) => Some(GradeRow {
                 question: answer.question.clone(),
-                points_earned: row.points_earned.as_deref().map(decimal).transpose()?,
-                points_possible: decimal(&possible)?,
+                points_earned: row
+                    .points_earned
+                    .as_deref()
+                    .map(decimal_from_column)
+                    .transpose()?,
+                points_possible: decimal_from_column(&possible)?,
             }),
         };
         Ok((answer, grade))
     }
 }
 
-/// An entry of a timeline.
+/// A timeline entry.
 #[derive(FromRow)]
-pub(super) struct StoredEntry {
+pub(super) struct SqliteTimelineRow {
     entry_no: i64,
     at: i64,
     kind: String,
     data: String,
 }
 
-/// An entry of the timeline, with whose it is.
+/// A timeline entry with its attempt and exam.
 #[derive(FromRow)]
-pub(super) struct UnrecordedEntry {
+pub(super) struct SqliteHistoryRow {
     pub(super) attempt_id: i64,
     pub(super) exam: String,
     #[sqlx(flatten)]
-    pub(super) entry: StoredEntry,
+    pub(super) entry: SqliteTimelineRow,
 }
 
-impl TryFrom<StoredEntry> for TimelineRow {
+impl TryFrom<SqliteTimelineRow> for TimelineRow {
     type Error = sqlx::Error;
 
-    fn try_from(row: StoredEntry) -> Result<Self, sqlx::Error> {
+    fn try_from(row: SqliteTimelineRow) -> Result<Self, sqlx::Error> {
         Ok(Self {
             number: from_column(row.entry_no)?,
             at: Timestamp::from_ms(row.at),

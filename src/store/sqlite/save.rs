@@ -1,4 +1,4 @@
-//! Batches. Each kind of row goes in as one statement over one JSON array.
+//! Saving batches: one statement for each kind of row, over a JSON array.
 
 use std::collections::HashSet;
 
@@ -7,38 +7,38 @@ use sqlx::SqliteConnection;
 
 use crate::{
     domain::{id::SessionId, time::Timestamp},
-    store::{AttemptWrite, Written, convert::to_column},
+    store::{AttemptWrite, WriteOutcome, convert::to_column},
 };
 
-/// Writes a batch. Nobody else writes while the transaction is open, so the
-/// epochs that are read first hold until its end.
-pub(super) async fn save(
+/// Writes a batch. There is no other writer while the transaction is open, so
+/// the epochs that are read first hold until its end.
+pub(super) async fn save_batch(
     connection: &mut SqliteConnection,
     batch: &[AttemptWrite],
-) -> Result<Vec<Written>, sqlx::Error> {
-    let saved = fence(connection, batch).await?;
+) -> Result<Vec<WriteOutcome>, sqlx::Error> {
+    let saved = find_unfenced(connection, batch).await?;
     let writes: Vec<&AttemptWrite> = batch
         .iter()
         .filter(|write| saved.contains(&write.attempt.0))
         .collect();
-    execute(connection, PROGRESS, progress(&writes)?).await?;
-    execute(connection, ANSWERS, answers(&writes)?).await?;
-    execute(connection, TIMELINE, timeline(&writes)?).await?;
-    execute(connection, CONTROLS, controls(&writes)?).await?;
-    execute(connection, HAND_INS, hand_ins(&writes)?).await?;
-    execute(connection, GRADES, grades(&writes)?).await?;
+    execute_rows(connection, UPDATE_PROGRESS, progress_columns(&writes)?).await?;
+    execute_rows(connection, UPSERT_ANSWERS, answer_columns(&writes)?).await?;
+    execute_rows(connection, INSERT_TIMELINE, entry_columns(&writes)?).await?;
+    execute_rows(connection, UPDATE_CONTROLS, control_columns(&writes)?).await?;
+    execute_rows(connection, UPDATE_HAND_INS, hand_in_columns(&writes)?).await?;
+    execute_rows(connection, UPDATE_GRADES, grade_columns(&writes)?).await?;
     let written = |write: &AttemptWrite| {
         if saved.contains(&write.attempt.0) {
-            Written::Saved
+            WriteOutcome::Saved
         } else {
-            Written::Fenced
+            WriteOutcome::Fenced
         }
     };
     Ok(batch.iter().map(written).collect())
 }
 
-/// The attempts whose writer is still the owner.
-async fn fence(
+/// Returns the attempts whose writer is still the owner.
+async fn find_unfenced(
     connection: &mut SqliteConnection,
     batch: &[AttemptWrite],
 ) -> Result<HashSet<i64>, sqlx::Error> {
@@ -51,32 +51,32 @@ async fn fence(
          FROM json_each(?1) AS w
          JOIN exam_attempts AS a ON a.id = w.value ->> 0 AND a.owner_epoch = w.value ->> 1",
     )
-    .bind(json(&claims)?)
+    .bind(to_json(&claims)?)
     .fetch_all(connection)
     .await?;
     Ok(saved.into_iter().collect())
 }
 
-async fn execute<R: Serialize>(
+async fn execute_rows<R: Serialize>(
     connection: &mut SqliteConnection,
     statement: &'static str,
     rows: Vec<R>,
 ) -> Result<(), sqlx::Error> {
     if !rows.is_empty() {
         sqlx::query(statement)
-            .bind(json(&rows)?)
+            .bind(to_json(&rows)?)
             .execute(connection)
             .await?;
     }
     Ok(())
 }
 
-fn json<R: Serialize>(rows: &[R]) -> Result<String, sqlx::Error> {
+fn to_json<R: Serialize>(rows: &[R]) -> Result<String, sqlx::Error> {
     serde_json::to_string(rows).map_err(|error| sqlx::Error::Encode(error.into()))
 }
 
-/// A lower record version is a repeat of an older write, and changes nothing.
-const PROGRESS: &str = "
+/// A lower record version repeats an older write, and changes nothing.
+const UPDATE_PROGRESS: &str = "
 UPDATE exam_attempts AS a
 SET record_version = w.version,
     session = w.session,
@@ -101,7 +101,9 @@ struct ProgressColumns<'a> {
     activity_at: Timestamp,
 }
 
-fn progress<'a>(writes: &[&'a AttemptWrite]) -> Result<Vec<ProgressColumns<'a>>, sqlx::Error> {
+fn progress_columns<'a>(
+    writes: &[&'a AttemptWrite],
+) -> Result<Vec<ProgressColumns<'a>>, sqlx::Error> {
     let columns = |write: &&'a AttemptWrite| {
         let progress = &write.progress;
         Ok(ProgressColumns {
@@ -116,9 +118,9 @@ fn progress<'a>(writes: &[&'a AttemptWrite]) -> Result<Vec<ProgressColumns<'a>>,
     writes.iter().map(columns).collect()
 }
 
-/// A question that the attempt's exam does not have gives a null key, which
-/// the table refuses.
-const ANSWERS: &str = "
+/// A question that is not in the attempt's exam gives a null key, which the
+/// table refuses.
+const UPSERT_ANSWERS: &str = "
 INSERT INTO answers AS a
     (attempt_id, question_key, user_answer, flagged, rev, seq, answered_at, spent_ms)
 SELECT n.value ->> '$.attempt',
@@ -151,7 +153,7 @@ struct AnswerColumns<'a> {
     spent_ms: i64,
 }
 
-fn answers<'a>(writes: &[&'a AttemptWrite]) -> Result<Vec<AnswerColumns<'a>>, sqlx::Error> {
+fn answer_columns<'a>(writes: &[&'a AttemptWrite]) -> Result<Vec<AnswerColumns<'a>>, sqlx::Error> {
     let mut rows = Vec::new();
     for write in writes {
         for answer in &write.answers {
@@ -170,7 +172,7 @@ fn answers<'a>(writes: &[&'a AttemptWrite]) -> Result<Vec<AnswerColumns<'a>>, sq
     Ok(rows)
 }
 
-const TIMELINE: &str = "
+const INSERT_TIMELINE: &str = "
 INSERT INTO attempt_timeline (attempt_id, entry_no, at, kind, data)
 SELECT value ->> '$.attempt', value ->> '$.number', value ->> '$.at', value ->> '$.kind',
        value ->> '$.data'
@@ -187,7 +189,7 @@ struct EntryColumns<'a> {
     data: &'a str,
 }
 
-fn timeline<'a>(writes: &[&'a AttemptWrite]) -> Result<Vec<EntryColumns<'a>>, sqlx::Error> {
+fn entry_columns<'a>(writes: &[&'a AttemptWrite]) -> Result<Vec<EntryColumns<'a>>, sqlx::Error> {
     let mut rows = Vec::new();
     for write in writes {
         for entry in &write.timeline {
@@ -203,7 +205,7 @@ fn timeline<'a>(writes: &[&'a AttemptWrite]) -> Result<Vec<EntryColumns<'a>>, sq
     Ok(rows)
 }
 
-const CONTROLS: &str = "
+const UPDATE_CONTROLS: &str = "
 UPDATE exam_attempts AS a
 SET status = w.status,
     control = w.control,
@@ -232,7 +234,9 @@ struct ControlColumns<'a> {
     closed_at: Option<Timestamp>,
 }
 
-fn controls<'a>(writes: &[&'a AttemptWrite]) -> Result<Vec<ControlColumns<'a>>, sqlx::Error> {
+fn control_columns<'a>(
+    writes: &[&'a AttemptWrite],
+) -> Result<Vec<ControlColumns<'a>>, sqlx::Error> {
     let mut rows = Vec::new();
     for write in writes {
         if let Some(control) = &write.control {
@@ -251,7 +255,7 @@ fn controls<'a>(writes: &[&'a AttemptWrite]) -> Result<Vec<ControlColumns<'a>>, 
     Ok(rows)
 }
 
-const HAND_INS: &str = "
+const UPDATE_HAND_INS: &str = "
 UPDATE exam_attempts AS a
 SET submitted_at = w.row ->> '$.submitted_at',
     handed_in_by = w.row ->> '$.handed_in_by',
@@ -287,7 +291,7 @@ struct HandInColumns<'a> {
     receipt: &'a str,
 }
 
-fn hand_ins<'a>(writes: &[&'a AttemptWrite]) -> Result<Vec<HandInColumns<'a>>, sqlx::Error> {
+fn hand_in_columns<'a>(writes: &[&'a AttemptWrite]) -> Result<Vec<HandInColumns<'a>>, sqlx::Error> {
     let mut rows = Vec::new();
     for write in writes {
         if let Some(hand_in) = &write.hand_in {
@@ -312,7 +316,7 @@ fn hand_ins<'a>(writes: &[&'a AttemptWrite]) -> Result<Vec<HandInColumns<'a>>, s
     Ok(rows)
 }
 
-const GRADES: &str = "
+const UPDATE_GRADES: &str = "
 UPDATE answers AS n
 SET points_earned = w.earned,
     points_possible = w.possible
@@ -334,7 +338,7 @@ struct GradeColumns<'a> {
     possible: String,
 }
 
-fn grades<'a>(writes: &[&'a AttemptWrite]) -> Result<Vec<GradeColumns<'a>>, sqlx::Error> {
+fn grade_columns<'a>(writes: &[&'a AttemptWrite]) -> Result<Vec<GradeColumns<'a>>, sqlx::Error> {
     let mut rows = Vec::new();
     for write in writes {
         for grade in write.hand_in.iter().flat_map(|hand_in| &hand_in.grades) {

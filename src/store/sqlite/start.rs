@@ -1,26 +1,27 @@
-//! Making attempts, and taking them. Both run alone: nobody else writes.
+//! Starting and acquiring attempts. There is no concurrent writer.
 
 use sqlx::{SqliteConnection, types::Json};
 
-use super::{read, rows::SummaryRow};
+use super::{read, rows::SqliteSummaryRow};
 use crate::{
     domain::{
         id::{AttemptId, NodeId},
         time::Timestamp,
     },
     store::{
-        Identity, NewAttempt, Owner, Started, Summary, Take, Taken,
+        AcquireOutcome, Acquired, AttemptIdentity, AttemptOwner, AttemptSummary, NewAttempt,
+        StartOutcome,
         convert::{duration_to_column, from_column},
     },
 };
 
-/// Makes an attempt or finds the open one.
-pub(super) async fn start(
+/// Creates an attempt or finds the open one.
+pub(super) async fn start_attempt(
     connection: &mut SqliteConnection,
     new: &NewAttempt,
-) -> Result<Started, sqlx::Error> {
+) -> Result<StartOutcome, sqlx::Error> {
     let wanted = &new.identity;
-    let attempts: Vec<SummaryRow> = sqlx::query_as(
+    let attempts: Vec<SqliteSummaryRow> = sqlx::query_as(
         "SELECT * FROM attempt_summaries WHERE exam = ?1 AND candidate = ?2 ORDER BY attempt_no",
     )
     .bind(wanted.exam.as_str())
@@ -29,24 +30,24 @@ pub(super) async fn start(
     .await?;
     let mut number = 1;
     for row in attempts {
-        let attempt = Summary::try_from(row)?;
+        let attempt = AttemptSummary::try_from(row)?;
         if attempt.control.closed_at.is_none() {
-            return Ok(Started::Open(attempt.identity));
+            return Ok(StartOutcome::Open(attempt.identity));
         }
         number = attempt.identity.number + 1;
     }
     if number > new.max_attempts {
-        return Ok(Started::NoneLeft);
+        return Ok(StartOutcome::NoneLeft);
     }
-    let id = make(connection, new, number).await?;
-    Ok(Started::Created(Identity {
+    let id = insert_attempt(connection, new, number).await?;
+    Ok(StartOutcome::Created(AttemptIdentity {
         id: AttemptId(id),
         number,
         ..wanted.clone()
     }))
 }
 
-async fn make(
+async fn insert_attempt(
     connection: &mut SqliteConnection,
     new: &NewAttempt,
     number: u16,
@@ -81,20 +82,21 @@ async fn make(
     .await
 }
 
-/// Takes an attempt, unless one of `living` has it by another taking than `from`.
-pub(super) async fn take(
+/// Acquires an attempt, unless one of `living` owns it by a lease with another epoch than
+/// `expected_epoch`.
+pub(super) async fn acquire_attempt(
     connection: &mut SqliteConnection,
     attempt: AttemptId,
     node: &NodeId,
     living: &[NodeId],
-    from: Option<u64>,
-) -> Result<Option<Take>, sqlx::Error> {
-    let owner = read::owners(&mut *connection, &[attempt]).await?.pop();
-    if let Some(Owner { node, epoch, .. }) = owner
+    expected_epoch: Option<u64>,
+) -> Result<Option<AcquireOutcome>, sqlx::Error> {
+    let owner = read::read_owners(&mut *connection, &[attempt]).await?.pop();
+    if let Some(AttemptOwner { node, epoch, .. }) = owner
         && let Some(node) = node.filter(|node| living.contains(node))
-        && from != Some(epoch)
+        && expected_epoch != Some(epoch)
     {
-        return Ok(Some(Take::Held { node, epoch }));
+        return Ok(Some(AcquireOutcome::Held { node, epoch }));
     }
     let epoch: Option<i64> = sqlx::query_scalar(
         "UPDATE exam_attempts
@@ -107,19 +109,19 @@ pub(super) async fn take(
     .fetch_optional(&mut *connection)
     .await?;
     let Some(epoch) = epoch else { return Ok(None) };
-    let Some(line) = read::line(connection, attempt).await? else {
+    let Some(line) = read::read_result_line(connection, attempt).await? else {
         return Ok(None);
     };
     let summary = line.summary;
-    let answers = read::graded_answers(connection, attempt).await?;
-    Ok(Some(Take::Taken(Box::new(Taken {
+    let answers = read::read_graded_answers(connection, attempt).await?;
+    Ok(Some(AcquireOutcome::Acquired(Box::new(Acquired {
         epoch: from_column(epoch)?,
         identity: summary.identity,
         candidate_name: line.candidate_name,
         control: summary.control.state,
         progress: summary.progress,
         answers: answers.into_iter().map(|(answer, _)| answer).collect(),
-        // The data directory is one process's at a time.
+        // The data directory belongs to one process at a time, so no other node was lost.
         lost_at: None,
     }))))
 }

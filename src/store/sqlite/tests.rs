@@ -1,11 +1,11 @@
-//! The data directory: who may use it, and what a full disk does.
+//! Tests of the data directory: its lock, its schema and a full disk.
 
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
-use crate::store::Catalog;
+use crate::store::CatalogStore;
 
-fn sentence(outcome: Result<Sqlite, Error>) -> String {
+fn schema_sentence(outcome: Result<SqliteStore, Error>) -> String {
     match outcome {
         Err(Error::Schema(sentence)) => sentence,
         other => panic!("no sentence: {other:?}"),
@@ -16,7 +16,7 @@ fn sentence(outcome: Result<Sqlite, Error>) -> String {
 async fn a_missing_directory_is_made_for_this_user_alone() {
     let root = tempfile::tempdir().unwrap();
     let dir = root.path().join("a/b");
-    let store = Sqlite::open(&dir).await.unwrap();
+    let store = SqliteStore::open(&dir).await.unwrap();
     assert_eq!(
         std::fs::metadata(&dir).unwrap().permissions().mode() & 0o777,
         0o700
@@ -27,12 +27,12 @@ async fn a_missing_directory_is_made_for_this_user_alone() {
 #[tokio::test]
 async fn a_directory_belongs_to_one_store_at_a_time() {
     let dir = tempfile::tempdir().unwrap();
-    let first = Sqlite::open(dir.path()).await.unwrap();
-    assert!(sentence(Sqlite::open(dir.path()).await).contains("in use by another"));
-    let secret = first.secret("s", &[1; 32]).await.unwrap();
+    let first = SqliteStore::open(dir.path()).await.unwrap();
+    assert!(schema_sentence(SqliteStore::open(dir.path()).await).contains("in use by another"));
+    let secret = first.ensure_secret("s", &[1; 32]).await.unwrap();
     first.close().await;
-    let second = Sqlite::open(dir.path()).await.unwrap();
-    assert_eq!(second.secret("s", &[2; 32]).await.unwrap(), secret);
+    let second = SqliteStore::open(dir.path()).await.unwrap();
+    assert_eq!(second.ensure_secret("s", &[2; 32]).await.unwrap(), secret);
 }
 
 #[tokio::test]
@@ -40,22 +40,22 @@ async fn a_directory_that_cannot_be_used_is_named_in_a_sentence() {
     let root = tempfile::tempdir().unwrap();
     let file = root.path().join("file");
     std::fs::write(&file, "text").unwrap();
-    assert!(sentence(Sqlite::open(&file).await).contains("cannot be made"));
+    assert!(schema_sentence(SqliteStore::open(&file).await).contains("cannot be created"));
 
     let taken = root.path().join("taken");
-    std::fs::create_dir_all(taken.join(LOCK)).unwrap();
-    assert!(sentence(Sqlite::open(&taken).await).contains("cannot be written"));
+    std::fs::create_dir_all(taken.join(LOCK_FILE)).unwrap();
+    assert!(schema_sentence(SqliteStore::open(&taken).await).contains("cannot be written"));
 
     let foreign = root.path().join("foreign");
     std::fs::create_dir(&foreign).unwrap();
-    std::fs::write(foreign.join(DATABASE), "no database ".repeat(99)).unwrap();
-    assert!(sentence(Sqlite::open(&foreign).await).contains("cannot be opened"));
+    std::fs::write(foreign.join(DATABASE_FILE), "no database ".repeat(99)).unwrap();
+    assert!(schema_sentence(SqliteStore::open(&foreign).await).contains("cannot be opened"));
 }
 
 #[tokio::test]
 async fn a_newer_schema_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
-    let store = Sqlite::open(dir.path()).await.unwrap();
+    let store = SqliteStore::open(dir.path()).await.unwrap();
     sqlx::query(
         "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
          VALUES (99991231235959, 'later', TRUE, x'00', 0)",
@@ -64,13 +64,13 @@ async fn a_newer_schema_is_left_alone() {
     .await
     .unwrap();
     store.close().await;
-    assert!(sentence(Sqlite::open(dir.path()).await).contains("newer invigil"));
+    assert!(schema_sentence(SqliteStore::open(dir.path()).await).contains("newer invigil"));
 }
 
 #[tokio::test]
 async fn a_commit_is_on_disk_before_it_is_told() {
     let dir = tempfile::tempdir().unwrap();
-    let store = Sqlite::open(dir.path()).await.unwrap();
+    let store = SqliteStore::open(dir.path()).await.unwrap();
     let pragma = async |statement: &'static str| -> String {
         sqlx::query_scalar(statement)
             .fetch_one(&store.writer)
@@ -90,9 +90,9 @@ async fn a_commit_is_on_disk_before_it_is_told() {
 #[tokio::test]
 async fn a_full_disk_is_unavailable_and_corrupts_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let store = Sqlite::open(dir.path()).await.unwrap();
-    store.secret("before", &[1; 32]).await.unwrap();
-    // SQLite fails alike where the file may not grow and where the disk is full.
+    let store = SqliteStore::open(dir.path()).await.unwrap();
+    store.ensure_secret("before", &[1; 32]).await.unwrap();
+    // SQLite fails alike whether the file may not grow or the disk is full.
     sqlx::query("PRAGMA max_page_count = 1")
         .execute(&store.writer)
         .await
@@ -100,7 +100,7 @@ async fn a_full_disk_is_unavailable_and_corrupts_nothing() {
     let mut failure = None;
     for number in 0..2_000 {
         let name = format!("{number} {}", "x".repeat(1_000));
-        if let Err(error) = store.secret(&name, &[2; 32]).await {
+        if let Err(error) = store.ensure_secret(&name, &[2; 32]).await {
             failure = Some(error);
             break;
         }
@@ -113,8 +113,11 @@ async fn a_full_disk_is_unavailable_and_corrupts_nothing() {
         .execute(&store.writer)
         .await
         .unwrap();
-    store.secret("after", &[3; 32]).await.unwrap();
-    assert_eq!(store.secret("before", &[9; 32]).await.unwrap(), [1; 32]);
+    store.ensure_secret("after", &[3; 32]).await.unwrap();
+    assert_eq!(
+        store.ensure_secret("before", &[9; 32]).await.unwrap(),
+        [1; 32]
+    );
     let sound: String = sqlx::query_scalar("SELECT integrity_check FROM pragma_integrity_check")
         .fetch_one(&store.writer)
         .await

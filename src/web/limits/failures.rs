@@ -1,27 +1,27 @@
-//! Counts failures by key over a window that begins with the first of them.
+//! Failures by key, in a window that begins with the first failure.
 
 use std::{collections::HashMap, fmt, hash::Hash, time::Duration};
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// Keys that are remembered, about 10 MB. Where more fail within one window,
-/// the newest are not counted: the other limits still hold for them.
+/// Most keys in memory, about 10 MB. Failures of further keys within one window do
+/// not count; the other limits still hold for them.
 const KEYS_MAX: usize = 100_000;
 
-pub(super) struct Failures<K> {
+pub(super) struct FailureLimiter<K> {
     max: u32,
     window: Duration,
-    keys: Mutex<HashMap<K, Count>>,
+    keys: Mutex<HashMap<K, FailureCount>>,
 }
 
 /// The failures of one key.
-struct Count {
+struct FailureCount {
     since: Instant,
     failures: u32,
 }
 
-impl<K: Hash + Eq> Failures<K> {
+impl<K: Hash + Eq> FailureLimiter<K> {
     pub(super) fn new(max: u32, window: Duration) -> Self {
         Self {
             max,
@@ -30,10 +30,10 @@ impl<K: Hash + Eq> Failures<K> {
         }
     }
 
-    /// The time until the key may try again, where it is locked.
-    pub(super) fn check(&self, key: &K) -> Result<(), Duration> {
+    /// Fails for a locked key, with the time until its lock ends.
+    pub(super) fn check_key(&self, key: &K) -> Result<(), Duration> {
         match self.keys.lock().get(key) {
-            Some(count) if count.failures >= self.max => match self.left(count) {
+            Some(count) if count.failures >= self.max => match self.time_left(count) {
                 Duration::ZERO => Ok(()),
                 left => Err(left),
             },
@@ -41,13 +41,13 @@ impl<K: Hash + Eq> Failures<K> {
         }
     }
 
-    /// Counts a failure; refuses where the key is locked without it.
-    pub(super) fn add(&self, key: K) -> Result<(), Duration> {
+    /// Counts a failure. Fails if the key was locked before.
+    pub(super) fn add_failure(&self, key: K) -> Result<(), Duration> {
         let mut keys = self.keys.lock();
         if let Some(count) = keys.get_mut(&key) {
-            match self.left(count) {
+            match self.time_left(count) {
                 Duration::ZERO => {
-                    *count = Count {
+                    *count = FailureCount {
                         since: Instant::now(),
                         failures: 1,
                     }
@@ -57,12 +57,12 @@ impl<K: Hash + Eq> Failures<K> {
             }
         } else {
             if keys.len() >= KEYS_MAX {
-                keys.retain(|_, count| !self.left(count).is_zero());
+                keys.retain(|_, count| !self.time_left(count).is_zero());
             }
             if keys.len() < KEYS_MAX {
                 keys.insert(
                     key,
-                    Count {
+                    FailureCount {
                         since: Instant::now(),
                         failures: 1,
                     },
@@ -72,8 +72,8 @@ impl<K: Hash + Eq> Failures<K> {
         Ok(())
     }
 
-    /// Takes one failure back that was counted before.
-    pub(super) fn take_back(&self, key: &K) {
+    /// Removes one counted failure.
+    pub(super) fn remove_failure(&self, key: &K) {
         let mut keys = self.keys.lock();
         if let Some(count) = keys.get_mut(key) {
             count.failures = count.failures.saturating_sub(1);
@@ -83,23 +83,23 @@ impl<K: Hash + Eq> Failures<K> {
         }
     }
 
-    /// Forgets the keys whose window is over.
-    pub(super) fn sweep(&self) {
+    /// Removes the keys whose window has ended.
+    pub(super) fn forget_expired(&self) {
         let mut keys = self.keys.lock();
-        keys.retain(|_, count| !self.left(count).is_zero());
+        keys.retain(|_, count| !self.time_left(count).is_zero());
         keys.shrink_to_fit();
     }
 
-    fn left(&self, count: &Count) -> Duration {
+    fn time_left(&self, count: &FailureCount) -> Duration {
         self.window.saturating_sub(count.since.elapsed())
     }
 }
 
-impl<K> fmt::Debug for Failures<K> {
-    /// Without the keys, which are names and addresses.
+impl<K> fmt::Debug for FailureLimiter<K> {
+    /// Omits the keys, which are names and addresses.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
-            .debug_struct("Failures")
+            .debug_struct("FailureLimiter")
             .field("max", &self.max)
             .finish_non_exhaustive()
     }
@@ -111,16 +111,16 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn memory_is_bounded_and_given_back() {
-        let failures = Failures::new(1, Duration::from_secs(10));
+        let failures = FailureLimiter::new(1, Duration::from_secs(10));
         for key in 0..KEYS_MAX + 10 {
-            failures.add(key).unwrap();
+            failures.add_failure(key).unwrap();
         }
         assert_eq!(failures.keys.lock().len(), KEYS_MAX);
         tokio::time::advance(Duration::from_secs(10)).await;
-        failures.add(KEYS_MAX + 20).unwrap();
+        failures.add_failure(KEYS_MAX + 20).unwrap();
         assert_eq!(failures.keys.lock().len(), 1);
         tokio::time::advance(Duration::from_secs(10)).await;
-        failures.sweep();
+        failures.forget_expired();
         assert!(failures.keys.lock().is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! The question bank.
+//! Routes of the question bank.
 
 #![expect(
     unused_qualifications,
@@ -10,14 +10,14 @@ use serde_json::{Value, json};
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{IfMatch, Manager, PageOf, Tagged, resource_routes};
+use super::{IfMatch, ManagementAccess, PageOf, TaggedRow, resource_routes};
 use crate::{
     management::{
         bank::{
-            self, Categories, Category, CategoryDraft, Found, Question, QuestionDraft, Questions,
-            Review,
+            self, BankQuestion, QuestionCategory, QuestionCategoryDraft, QuestionCategoryResource,
+            QuestionDraft, QuestionHit, QuestionResource, QuestionReview,
         },
-        resource::{self, Filter},
+        resource::{self, ColumnFilter},
     },
     web::{
         AppState,
@@ -34,78 +34,77 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(review_question))
 }
 
-/// Which categories.
+/// Filter of categories.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-struct CategoryQuery {
-    /// Of this organisation.
+struct QuestionCategoryQuery {
+    /// Organisation of the categories.
     organization_id: Option<i64>,
-    /// Right below this one.
+    /// Category right above them.
     parent_id: Option<i64>,
 }
 
-impl CategoryQuery {
-    fn filters(&self) -> Vec<Filter> {
+impl QuestionCategoryQuery {
+    fn filters(&self) -> Vec<ColumnFilter> {
         let organization = self.organization_id.map(|id| ("organization_id", id));
         let parent = self.parent_id.map(|id| ("parent_id", id));
         let given = organization.into_iter().chain(parent);
         given
-            .map(|(column, id)| Filter::Is(column, json!(id)))
+            .map(|(column, id)| ColumnFilter::Is(column, json!(id)))
             .collect()
     }
 }
 
 resource_routes!(
     categories,
-    Categories,
-    Category,
-    CategoryDraft,
-    CategoryQuery,
+    QuestionCategoryResource,
+    QuestionCategory,
+    QuestionCategoryDraft,
+    QuestionCategoryQuery,
     "bank",
     "/api/v1/manage/question-categories",
     "/api/v1/manage/question-categories/{id}"
 );
 
-/// What is looked for.
+/// Filter of a search.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-struct SearchQuery {
+struct QuestionSearchQuery {
     /// Words in any language; `"in quotes"` together, `-not`, `or`.
     q: Option<String>,
-    /// In this category, or one below it.
+    /// Category of the questions, with the categories below it.
     category_id: Option<i64>,
-    /// Of this type.
+    /// Type of the questions.
     r#type: Option<String>,
-    /// As hard as this.
+    /// Difficulty of the questions.
     difficulty: Option<String>,
-    /// In this status.
+    /// Status of the questions.
     status: Option<String>,
-    /// With all of these labels, separated by commas.
+    /// Labels that the questions have, separated by commas.
     tags: Option<String>,
-    /// Of this organisation.
+    /// Organisation of the questions.
     organization_id: Option<i64>,
-    /// The `next` of the page before.
+    /// The `next` of the previous page.
     #[serde(default)]
     after: i64,
-    /// At most so many, 1 to 100.
+    /// Most questions in the page, 1 to 100.
     #[serde(default = "super::page")]
     limit: i64,
 }
 
-/// Searches the question bank; the best fit first, the newest where no words are
-/// given.
+/// Searches the question bank: the best match first, or without words the newest.
 #[utoipa::path(
-    get, path = "/api/v1/manage/questions", tag = "bank", params(SearchQuery),
-    responses((status = 200, body = PageOf<Found>)),
+    get, path = "/api/v1/manage/questions", tag = "bank", params(QuestionSearchQuery),
+    responses((status = 200, body = PageOf<QuestionHit>)),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn search(
-    manager: Manager,
-    Query(query): Query<SearchQuery>,
-) -> Result<Json<PageOf<Found>>, Problem> {
+    manager: ManagementAccess,
+    Query(query): Query<QuestionSearchQuery>,
+) -> Result<Json<PageOf<QuestionHit>>, Problem> {
     let words = query.q.filter(|words| !words.trim().is_empty());
     let tags = query.tags.unwrap_or_default();
-    let search = bank::Search {
+    let search = bank::QuestionSearch {
         text: words,
         category_id: query.category_id,
         kind: query.r#type,
@@ -121,46 +120,49 @@ async fn search(
         limit: query.limit,
     };
     let page = manager
-        .work(async |work| bank::search(work, &search).await)
+        .work(async |work| bank::search_questions(work, &search).await)
         .await?;
     Ok(Json(page.into()))
 }
 
-/// Drafts a question.
+/// Creates a draft of a question.
 #[utoipa::path(
     post, path = "/api/v1/manage/questions", tag = "bank", request_body = QuestionDraft,
     responses(
-        (status = 201, body = Question),
-        (status = 422, body = problem::Body, content_type = problem::MEDIA_TYPE),
+        (status = 201, body = BankQuestion),
+        (status = 422, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
     ),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn create_question(
-    manager: Manager,
+    manager: ManagementAccess,
     Json(body): Json<Value>,
-) -> Result<Tagged<Question>, Problem> {
+) -> Result<TaggedRow<BankQuestion>, Problem> {
     let row = manager
-        .work(async |work| bank::create(work, &resource::draft(body)?).await)
+        .work(async |work| bank::create_question(work, &resource::parse_draft(body)?).await)
         .await?;
-    Ok(Tagged::created(row.revision, row))
+    Ok(TaggedRow::created(row.revision, row))
 }
 
-/// One version of a question.
+/// A version of a question.
 #[utoipa::path(
     get, path = "/api/v1/manage/questions/{id}", tag = "bank",
     params(("id" = i64, Path, description = "Its number")),
-    responses((status = 200, body = Question)),
+    responses((status = 200, body = BankQuestion)),
     security(("token" = []), ("cookie" = [])),
 )]
-async fn read_question(manager: Manager, Path(id): Path<i64>) -> Result<Tagged<Question>, Problem> {
+async fn read_question(
+    manager: ManagementAccess,
+    Path(id): Path<i64>,
+) -> Result<TaggedRow<BankQuestion>, Problem> {
     let row = manager
-        .work(async |work| resource::get::<Questions>(work, id).await)
+        .work(async |work| resource::get_row::<QuestionResource>(work, id).await)
         .await?;
-    Ok(Tagged::ok(row.revision, row))
+    Ok(TaggedRow::ok(row.revision, row))
 }
 
-/// Changes a question by a merge patch: an unused draft in place, anything else
-/// by a new version.
+/// Changes a question by a merge patch: an unused draft in place, others by a new
+/// version.
 #[utoipa::path(
     patch, path = "/api/v1/manage/questions/{id}", tag = "bank", request_body = Object,
     params(
@@ -168,45 +170,46 @@ async fn read_question(manager: Manager, Path(id): Path<i64>) -> Result<Tagged<Q
         ("If-Match" = String, Header, description = "The ETag"),
     ),
     responses(
-        (status = 200, description = "The same, or its next version", body = Question),
-        (status = 412, body = problem::Body, content_type = problem::MEDIA_TYPE),
+        (status = 200, description = "The same, or its next version", body = BankQuestion),
+        (status = 412, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
     ),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn change_question(
-    manager: Manager,
+    manager: ManagementAccess,
     Path(id): Path<i64>,
     IfMatch(revision): IfMatch,
     Json(patch): Json<Value>,
-) -> Result<Tagged<Question>, Problem> {
+) -> Result<TaggedRow<BankQuestion>, Problem> {
     let row = manager
-        .work(async |work| bank::change(work, id, revision, &patch).await)
+        .work(async |work| bank::change_question(work, id, revision, &patch).await)
         .await?;
-    Ok(Tagged::ok(row.revision, row))
+    Ok(TaggedRow::ok(row.revision, row))
 }
 
 /// Moves a question through its review.
 #[utoipa::path(
-    post, path = "/api/v1/manage/questions/{id}/review", tag = "bank", request_body = Review,
+    post, path = "/api/v1/manage/questions/{id}/review", tag = "bank",
+    request_body = QuestionReview,
     params(
         ("id" = i64, Path, description = "Its number"),
         ("If-Match" = String, Header, description = "The ETag"),
     ),
     responses(
-        (status = 200, body = Question),
-        (status = 409, description = "`wrong_state`", body = problem::Body,
+        (status = 200, body = BankQuestion),
+        (status = 409, description = "`wrong_state`", body = problem::ProblemDetails,
             content_type = problem::MEDIA_TYPE),
     ),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn review_question(
-    manager: Manager,
+    manager: ManagementAccess,
     Path(id): Path<i64>,
     IfMatch(revision): IfMatch,
-    Json(review): Json<Review>,
-) -> Result<Tagged<Question>, Problem> {
+    Json(review): Json<QuestionReview>,
+) -> Result<TaggedRow<BankQuestion>, Problem> {
     let row = manager
-        .work(async |work| bank::review(work, id, revision, &review).await)
+        .work(async |work| bank::review_question(work, id, revision, &review).await)
         .await?;
-    Ok(Tagged::ok(row.revision, row))
+    Ok(TaggedRow::ok(row.revision, row))
 }

@@ -1,4 +1,4 @@
-//! Exams as they are written.
+//! Routes of exams as written, before their publication.
 
 #![expect(
     unused_qualifications,
@@ -15,15 +15,16 @@ use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{IfMatch, Manager, PageOf, PageQuery, Tagged};
+use super::{IfMatch, ManagementAccess, PageOf, PageQuery, TaggedRow};
 use crate::{
-    domain::exam::definition::{self, Format},
+    domain::exam::definition::{self, FileFormat},
     management::{
         exams::{
-            self, Accommodated, Accommodation, Composition, Draw, Drawn, Exam, ExamDraft, Exams,
-            publish::{self, Checked},
+            self, AccommodatedCandidate, Accommodation, DrawnQuestions, ExamComposition, ExamDraft,
+            ExamRecord, ExamResource, QuestionDraw,
+            publish::{self, PublicationCheck},
         },
-        resource::{self, Filter},
+        resource::{self, ColumnFilter},
     },
     web::{
         AppState,
@@ -32,7 +33,7 @@ use crate::{
     },
 };
 
-/// Far over what 500 questions with pictures as addresses need.
+/// Largest exam file: far more than 500 questions need.
 const FILE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
@@ -54,134 +55,142 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(list_accommodations))
 }
 
-/// Which exams.
+/// Filter and page of exams.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct ExamQuery {
-    /// With this code.
+    /// Code of the exam.
     code: Option<String>,
-    /// Of this course.
+    /// Course of the exams.
     course_id: Option<i64>,
-    /// In this status.
+    /// Status of the exams.
     status: Option<String>,
-    /// The `next` of the page before.
+    /// The `next` of the previous page.
     #[serde(default)]
     after: i64,
-    /// At most so many, 1 to 500.
+    /// Most exams in the page, 1 to 500.
     #[serde(default = "super::page")]
     limit: i64,
 }
 
-/// Exams that the person manages.
+/// Exams that the caller manages.
 #[utoipa::path(
     get, path = "/api/v1/manage/exams", tag = "exams as written", params(ExamQuery),
-    responses((status = 200, body = PageOf<Exam>)),
+    responses((status = 200, body = PageOf<ExamRecord>)),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn list_exams(
-    manager: Manager,
+    manager: ManagementAccess,
     Query(query): Query<ExamQuery>,
-) -> Result<Json<PageOf<Exam>>, Problem> {
-    let cursor = resource::Cursor {
+) -> Result<Json<PageOf<ExamRecord>>, Problem> {
+    let cursor = resource::PageCursor {
         after: query.after,
         limit: query.limit,
     };
-    let code = query.code.map(|code| Filter::Is("code", json!(code)));
-    let course = query.course_id.map(|id| Filter::Is("course_id", json!(id)));
+    let code = query.code.map(|code| ColumnFilter::Is("code", json!(code)));
+    let course = query
+        .course_id
+        .map(|id| ColumnFilter::Is("course_id", json!(id)));
     let status = query
         .status
-        .map(|status| Filter::Is("status", json!(status)));
-    let filters: Vec<Filter> = code.into_iter().chain(course).chain(status).collect();
+        .map(|status| ColumnFilter::Is("status", json!(status)));
+    let filters: Vec<ColumnFilter> = code.into_iter().chain(course).chain(status).collect();
     let page = manager
-        .work(async |work| resource::list::<Exams>(work, cursor, &filters).await)
+        .work(async |work| resource::list_rows::<ExamResource>(work, cursor, &filters).await)
         .await?;
     Ok(Json(page.into()))
 }
 
-/// Where an exam file goes.
+/// Organisation and course of an imported exam.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-struct PlaceQuery {
-    /// Whose exam it is; none: the caller's organisation.
+struct ExamImportQuery {
+    /// Organisation of the exam; none: the caller's.
     organization_id: Option<i64>,
-    /// Of which course.
+    /// Course of the exam.
     course_id: Option<i64>,
 }
 
-/// Makes and publishes an exam from an exam file, or the next version of the one
-/// with its code. Its questions go into the bank.
+/// Creates and publishes an exam from an exam file, or the next version of the exam
+/// with its code. Its questions are added to the bank.
 #[utoipa::path(
-    post, path = "/api/v1/manage/exams/import", tag = "exams as written", params(PlaceQuery),
+    post, path = "/api/v1/manage/exams/import", tag = "exams as written", params(ExamImportQuery),
     request_body(content = String, description = "YAML or JSON", content_type = "application/yaml"),
     responses(
-        (status = 201, body = Exam),
+        (status = 201, body = ExamRecord),
         (status = 409, description = "`duplicate`: the code is another one's",
-            body = problem::Body, content_type = problem::MEDIA_TYPE),
-        (status = 422, description = "Every fault with its place", body = problem::Body,
+            body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
+        (status = 422, description = "Every fault with its place", body = problem::ProblemDetails,
             content_type = problem::MEDIA_TYPE),
     ),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn import(
-    manager: Manager,
-    Query(query): Query<PlaceQuery>,
+    manager: ManagementAccess,
+    Query(query): Query<ExamImportQuery>,
     headers: HeaderMap,
     body: Bytes,
-) -> Result<Tagged<Exam>, Problem> {
+) -> Result<TaggedRow<ExamRecord>, Problem> {
     let kind = headers.get(header::CONTENT_TYPE);
     let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let format = match kind.split(';').next().unwrap_or_default().trim() {
-        "application/json" => Format::Json,
-        "application/yaml" | "text/yaml" => Format::Yaml,
+        "application/json" => FileFormat::Json,
+        "application/yaml" | "text/yaml" => FileFormat::Yaml,
         _ => return Err(Problem::UnsupportedMediaType),
     };
     let text = String::from_utf8(body.into())
         .map_err(|_not_text| Problem::BadRequest("the file is not UTF-8".to_owned()))?;
-    let parsed = definition::parse(&text, format)
+    let parsed = definition::parse_exam(&text, format)
         .map_err(|faults| Problem::Invalid(publish::field_faults(&faults)))?;
-    let place = publish::Place {
+    let place = publish::ImportTarget {
         organization_id: query.organization_id,
         course_id: query.course_id,
     };
     let row = manager
-        .import_work(async |work| publish::import(work, &parsed, place).await)
+        .import_work(async |work| publish::import_exam(work, &parsed, place).await)
         .await?;
-    Ok(Tagged::created(row.revision, row))
+    Ok(TaggedRow::created(row.revision, row))
 }
 
-/// Makes an exam, without questions yet.
+/// Creates an exam without questions.
 #[utoipa::path(
     post, path = "/api/v1/manage/exams", tag = "exams as written", request_body = ExamDraft,
     responses(
-        (status = 201, body = Exam),
-        (status = 409, body = problem::Body, content_type = problem::MEDIA_TYPE),
-        (status = 422, body = problem::Body, content_type = problem::MEDIA_TYPE),
+        (status = 201, body = ExamRecord),
+        (status = 409, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
+        (status = 422, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
     ),
     security(("token" = []), ("cookie" = [])),
 )]
-async fn create_exam(manager: Manager, Json(body): Json<Value>) -> Result<Tagged<Exam>, Problem> {
+async fn create_exam(
+    manager: ManagementAccess,
+    Json(body): Json<Value>,
+) -> Result<TaggedRow<ExamRecord>, Problem> {
     let row = manager
-        .work(async |work| exams::create(work, &resource::draft(body)?).await)
+        .work(async |work| exams::create_exam(work, &resource::parse_draft(body)?).await)
         .await?;
-    Ok(Tagged::created(row.revision, row))
+    Ok(TaggedRow::created(row.revision, row))
 }
 
-/// An exam's settings.
+/// Settings of an exam.
 #[utoipa::path(
     get, path = "/api/v1/manage/exams/{id}", tag = "exams as written",
     params(("id" = i64, Path, description = "Its number")),
-    responses((status = 200, body = Exam)),
+    responses((status = 200, body = ExamRecord)),
     security(("token" = []), ("cookie" = [])),
 )]
-async fn read_exam(manager: Manager, Path(id): Path<i64>) -> Result<Tagged<Exam>, Problem> {
+async fn read_exam(
+    manager: ManagementAccess,
+    Path(id): Path<i64>,
+) -> Result<TaggedRow<ExamRecord>, Problem> {
     let row = manager
-        .work(async |work| resource::get::<Exams>(work, id).await)
+        .work(async |work| resource::get_row::<ExamResource>(work, id).await)
         .await?;
-    Ok(Tagged::ok(row.revision, row))
+    Ok(TaggedRow::ok(row.revision, row))
 }
 
-/// Changes an exam's settings by a merge patch; for attempts that begin after
-/// the next publication.
+/// Changes an exam's settings by a merge patch, for attempts that start after the
+/// next publication.
 #[utoipa::path(
     patch, path = "/api/v1/manage/exams/{id}", tag = "exams as written", request_body = Object,
     params(
@@ -189,21 +198,21 @@ async fn read_exam(manager: Manager, Path(id): Path<i64>) -> Result<Tagged<Exam>
         ("If-Match" = String, Header, description = "The ETag"),
     ),
     responses(
-        (status = 200, body = Exam),
-        (status = 412, body = problem::Body, content_type = problem::MEDIA_TYPE),
+        (status = 200, body = ExamRecord),
+        (status = 412, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
     ),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn change_exam(
-    manager: Manager,
+    manager: ManagementAccess,
     Path(id): Path<i64>,
     IfMatch(revision): IfMatch,
     Json(patch): Json<Value>,
-) -> Result<Tagged<Exam>, Problem> {
+) -> Result<TaggedRow<ExamRecord>, Problem> {
     let row = manager
-        .work(async |work| resource::change::<Exams>(work, id, revision, &patch).await)
+        .work(async |work| resource::patch_row::<ExamResource>(work, id, revision, &patch).await)
         .await?;
-    Ok(Tagged::ok(row.revision, row))
+    Ok(TaggedRow::ok(row.revision, row))
 }
 
 /// Deletes an exam that was never published.
@@ -215,109 +224,117 @@ async fn change_exam(
     ),
     responses(
         (status = 204, description = "Gone"),
-        (status = 409, description = "`in_use`", body = problem::Body,
+        (status = 409, description = "`in_use`", body = problem::ProblemDetails,
             content_type = problem::MEDIA_TYPE),
     ),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn delete_exam(
-    manager: Manager,
+    manager: ManagementAccess,
     Path(id): Path<i64>,
     IfMatch(revision): IfMatch,
 ) -> Result<StatusCode, Problem> {
     manager
-        .work(async |work| resource::delete::<Exams>(work, id, revision).await)
+        .work(async |work| resource::delete_row::<ExamResource>(work, id, revision).await)
         .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// What an exam is made of.
+/// Composition of an exam: its sections and questions.
 #[utoipa::path(
     get, path = "/api/v1/manage/exams/{id}/composition", tag = "exams as written",
     params(("id" = i64, Path, description = "The exam")),
-    responses((status = 200, body = Composition)),
+    responses((status = 200, body = ExamComposition)),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn composition(
-    manager: Manager,
+    manager: ManagementAccess,
     Path(id): Path<i64>,
-) -> Result<Tagged<Composition>, Problem> {
+) -> Result<TaggedRow<ExamComposition>, Problem> {
     let (revision, composition) = manager
         .work(async |work| {
-            let exam = resource::get::<Exams>(work, id).await?;
-            Ok((exam.revision, exams::composition(work, id).await?))
+            let exam = resource::get_row::<ExamResource>(work, id).await?;
+            Ok((exam.revision, exams::read_composition(work, id).await?))
         })
         .await?;
-    Ok(Tagged::ok(revision, composition))
+    Ok(TaggedRow::ok(revision, composition))
 }
 
-/// Replaces what an exam is made of.
+/// Replaces the composition of an exam.
 #[utoipa::path(
     put, path = "/api/v1/manage/exams/{id}/composition", tag = "exams as written",
-    request_body = Composition,
+    request_body = ExamComposition,
     params(
         ("id" = i64, Path, description = "The exam"),
         ("If-Match" = String, Header, description = "The exam's ETag"),
     ),
     responses(
-        (status = 200, body = Exam),
-        (status = 412, body = problem::Body, content_type = problem::MEDIA_TYPE),
-        (status = 422, body = problem::Body, content_type = problem::MEDIA_TYPE),
+        (status = 200, body = ExamRecord),
+        (status = 412, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
+        (status = 422, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
     ),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn compose(
-    manager: Manager,
+    manager: ManagementAccess,
     Path(id): Path<i64>,
     IfMatch(revision): IfMatch,
     Json(body): Json<Value>,
-) -> Result<Tagged<Exam>, Problem> {
+) -> Result<TaggedRow<ExamRecord>, Problem> {
     let row = manager
-        .work(async |work| exams::compose(work, id, revision, &resource::draft(body)?).await)
+        .work(async |work| {
+            exams::replace_composition(work, id, revision, &resource::parse_draft(body)?).await
+        })
         .await?;
-    Ok(Tagged::ok(row.revision, row))
+    Ok(TaggedRow::ok(row.revision, row))
 }
 
-/// Draws questions at random from the bank and adds them.
+/// Adds questions drawn at random from the bank.
 #[utoipa::path(
-    post, path = "/api/v1/manage/exams/{id}/draw", tag = "exams as written", request_body = Draw,
+    post, path = "/api/v1/manage/exams/{id}/draw", tag = "exams as written",
+    request_body = QuestionDraw,
     params(
         ("id" = i64, Path, description = "The exam"),
         ("If-Match" = String, Header, description = "The exam's ETag"),
     ),
     responses(
-        (status = 200, body = Drawn),
-        (status = 422, body = problem::Body, content_type = problem::MEDIA_TYPE),
+        (status = 200, body = DrawnQuestions),
+        (status = 422, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
     ),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn draw(
-    manager: Manager,
+    manager: ManagementAccess,
     Path(id): Path<i64>,
     IfMatch(revision): IfMatch,
     Json(body): Json<Value>,
-) -> Result<Tagged<Drawn>, Problem> {
+) -> Result<TaggedRow<DrawnQuestions>, Problem> {
     let drawn = manager
-        .work(async |work| exams::draw(work, id, revision, &resource::draft(body)?).await)
+        .work(async |work| {
+            exams::draw_questions(work, id, revision, &resource::parse_draft(body)?).await
+        })
         .await?;
-    Ok(Tagged::ok(revision + 1, drawn))
+    Ok(TaggedRow::ok(revision + 1, drawn))
 }
 
-/// Says what stands against publishing an exam.
+/// Lists the faults that prevent the publication of an exam.
 #[utoipa::path(
     post, path = "/api/v1/manage/exams/{id}/check", tag = "exams as written",
     params(("id" = i64, Path, description = "The exam")),
-    responses((status = 200, body = Checked)),
+    responses((status = 200, body = PublicationCheck)),
     security(("token" = []), ("cookie" = [])),
 )]
-async fn check_exam(manager: Manager, Path(id): Path<i64>) -> Result<Json<Checked>, Problem> {
+async fn check_exam(
+    manager: ManagementAccess,
+    Path(id): Path<i64>,
+) -> Result<Json<PublicationCheck>, Problem> {
     let checked = manager
-        .work(async |work| publish::check(work, id).await)
+        .work(async |work| publish::check_exam(work, id).await)
         .await?;
     Ok(Json(checked))
 }
 
-/// Freezes an exam as it stands and opens it to its candidates.
+/// Freezes a version of an exam and opens it to its candidates.
 #[utoipa::path(
     post, path = "/api/v1/manage/exams/{id}/publish", tag = "exams as written",
     params(
@@ -325,91 +342,93 @@ async fn check_exam(manager: Manager, Path(id): Path<i64>) -> Result<Json<Checke
         ("If-Match" = String, Header, description = "The ETag"),
     ),
     responses(
-        (status = 200, body = Exam),
-        (status = 422, description = "Everything that stands against it", body = problem::Body,
-            content_type = problem::MEDIA_TYPE),
+        (status = 200, body = ExamRecord),
+        (status = 422, description = "Everything that stands against it",
+            body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
     ),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn publish_exam(
-    manager: Manager,
+    manager: ManagementAccess,
     Path(id): Path<i64>,
     IfMatch(revision): IfMatch,
-) -> Result<Tagged<Exam>, Problem> {
+) -> Result<TaggedRow<ExamRecord>, Problem> {
     let row = manager
-        .work(async |work| publish::publish(work, id, revision).await)
+        .work(async |work| publish::publish_exam(work, id, revision).await)
         .await?;
-    Ok(Tagged::ok(row.revision, row))
+    Ok(TaggedRow::ok(row.revision, row))
 }
 
-/// A step of an exam's life.
+/// A new status of an exam.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct NewStatus {
+#[schema(as = NewStatus)]
+struct NewExamStatus {
     /// `draft`, `review`, `published`, `active`, `completed` or `archived`.
     status: String,
 }
 
-/// Ends an exam, opens it again, or puts it away.
+/// Completes, reopens or archives an exam.
 #[utoipa::path(
     put, path = "/api/v1/manage/exams/{id}/status", tag = "exams as written",
-    request_body = NewStatus,
+    request_body = NewExamStatus,
     params(
         ("id" = i64, Path, description = "The exam"),
         ("If-Match" = String, Header, description = "The ETag"),
     ),
     responses(
-        (status = 200, body = Exam),
-        (status = 409, description = "`wrong_state`", body = problem::Body,
+        (status = 200, body = ExamRecord),
+        (status = 409, description = "`wrong_state`", body = problem::ProblemDetails,
             content_type = problem::MEDIA_TYPE),
     ),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn set_status(
-    manager: Manager,
+    manager: ManagementAccess,
     Path(id): Path<i64>,
     IfMatch(revision): IfMatch,
-    Json(new): Json<NewStatus>,
-) -> Result<Tagged<Exam>, Problem> {
+    Json(new): Json<NewExamStatus>,
+) -> Result<TaggedRow<ExamRecord>, Problem> {
     let row = manager
         .work(async |work| exams::set_status(work, id, revision, &new.status).await)
         .await?;
-    Ok(Tagged::ok(row.revision, row))
+    Ok(TaggedRow::ok(row.revision, row))
 }
 
-/// A password that starting asks for.
+/// A new password for the start of an exam.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct NewPassword {
-    /// Null: none.
+#[schema(as = NewPassword)]
+struct NewExamPassword {
+    /// The password; null removes it.
     password: Option<String>,
 }
 
-/// Sets the password that starting asks for, from the next publication on.
+/// Sets the password for the start of an exam, from the next publication on.
 #[utoipa::path(
     put, path = "/api/v1/manage/exams/{id}/password", tag = "exams as written",
-    request_body = NewPassword,
+    request_body = NewExamPassword,
     params(
         ("id" = i64, Path, description = "The exam"),
         ("If-Match" = String, Header, description = "The ETag"),
     ),
-    responses((status = 200, body = Exam)),
+    responses((status = 200, body = ExamRecord)),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn set_password(
-    manager: Manager,
+    manager: ManagementAccess,
     Path(id): Path<i64>,
     IfMatch(revision): IfMatch,
-    Json(new): Json<NewPassword>,
-) -> Result<Tagged<Exam>, Problem> {
+    Json(new): Json<NewExamPassword>,
+) -> Result<TaggedRow<ExamRecord>, Problem> {
     let password = new.password.as_deref();
     let row = manager
         .work(async |work| exams::set_password(work, id, revision, password).await)
         .await?;
-    Ok(Tagged::ok(row.revision, row))
+    Ok(TaggedRow::ok(row.revision, row))
 }
 
-/// Gives a candidate more time at one exam, from the next start on.
+/// Gives a candidate more time at an exam, from the next start on.
 #[utoipa::path(
     put, path = "/api/v1/manage/exams/{id}/accommodations/{username}", tag = "exams as written",
     request_body = Accommodation,
@@ -417,22 +436,24 @@ async fn set_password(
         ("id" = i64, Path, description = "The exam"),
         ("username" = String, Path, description = "The candidate"),
     ),
-    responses((status = 204, description = "Granted"), (status = 404, body = problem::Body,
-        content_type = problem::MEDIA_TYPE)),
+    responses(
+        (status = 204, description = "Granted"),
+        (status = 404, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
+    ),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn accommodate(
-    manager: Manager,
+    manager: ManagementAccess,
     Path((id, username)): Path<(i64, String)>,
     Json(wanted): Json<Accommodation>,
 ) -> Result<StatusCode, Problem> {
     manager
-        .work(async |work| exams::accommodate(work, id, &username, &wanted).await)
+        .work(async |work| exams::grant_accommodation(work, id, &username, &wanted).await)
         .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Takes an accommodation back; attempts that have begun keep theirs.
+/// Withdraws an accommodation; started attempts keep theirs.
 #[utoipa::path(
     delete, path = "/api/v1/manage/exams/{id}/accommodations/{username}",
     tag = "exams as written",
@@ -440,35 +461,37 @@ async fn accommodate(
         ("id" = i64, Path, description = "The exam"),
         ("username" = String, Path, description = "The candidate"),
     ),
-    responses((status = 204, description = "Gone"), (status = 404, body = problem::Body,
+    responses((status = 204, description = "Gone"), (status = 404, body = problem::ProblemDetails,
         content_type = problem::MEDIA_TYPE)),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn take_accommodation_back(
-    manager: Manager,
+    manager: ManagementAccess,
     Path((id, username)): Path<(i64, String)>,
 ) -> Result<StatusCode, Problem> {
     manager
-        .work(async |work| exams::take_accommodation_back(work, id, &username).await)
+        .work(async |work| exams::revoke_accommodation(work, id, &username).await)
         .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Who has more time at an exam.
+/// Candidates with more time at an exam.
 #[utoipa::path(
     get, path = "/api/v1/manage/exams/{id}/accommodations", tag = "exams as written",
     params(("id" = i64, Path, description = "The exam"), PageQuery),
-    responses((status = 200, body = PageOf<Accommodated>), (status = 404, body = problem::Body,
-        content_type = problem::MEDIA_TYPE)),
+    responses(
+        (status = 200, body = PageOf<AccommodatedCandidate>),
+        (status = 404, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
+    ),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn list_accommodations(
-    manager: Manager,
+    manager: ManagementAccess,
     Path(id): Path<i64>,
     Query(page): Query<PageQuery>,
-) -> Result<Json<PageOf<Accommodated>>, Problem> {
+) -> Result<Json<PageOf<AccommodatedCandidate>>, Problem> {
     let page = manager
-        .work(async |work| exams::accommodations(work, id, (&page).into()).await)
+        .work(async |work| exams::list_accommodations(work, id, (&page).into()).await)
         .await?;
     Ok(Json(page.into()))
 }

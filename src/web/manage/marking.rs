@@ -1,4 +1,4 @@
-//! Attempts, marking, statistics and logs.
+//! Routes of attempts, marking, statistics and logs.
 
 #![expect(
     unused_qualifications,
@@ -10,13 +10,14 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{IfMatch, Manager, Tagged};
+use super::{IfMatch, ManagementAccess, TaggedRow};
 use crate::{
     management::{
-        insight::{self, Attempts, AuditSearch, Handling, Statistics},
+        insight::{self, AttemptPage, AuditSearch, ExamStatistics, SecurityEventUpdate},
         marking::{
-            self, AttemptReview, NewMark, Release, Released, Settled, Waiting,
-            correction::{self, NewKey, Regraded},
+            self, AttemptReview, GradingQueueItem, MarkingOutcome, NewMark, ReleasedResults,
+            ResultRelease,
+            correction::{self, KeyCorrection, RegradeReport},
         },
         resource,
     },
@@ -43,13 +44,13 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(handle))
 }
 
-/// Which attempts.
+/// Page of attempts.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct AttemptQuery {
-    /// The `next` of the page before.
+    /// The `next` of the previous page.
     before: Option<String>,
-    /// At most so many, 1 to 500.
+    /// Most rows in the page, 1 to 500.
     #[serde(default = "super::page")]
     limit: i64,
 }
@@ -58,17 +59,17 @@ struct AttemptQuery {
 #[utoipa::path(
     get, path = "/api/v1/manage/exams/{id}/attempts", tag = "marking",
     params(("id" = i64, Path, description = "The exam"), AttemptQuery),
-    responses((status = 200, body = Attempts)),
+    responses((status = 200, body = AttemptPage)),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn attempts(
-    manager: Manager,
+    manager: ManagementAccess,
     Path(id): Path<i64>,
     Query(query): Query<AttemptQuery>,
-) -> Result<Json<Attempts>, Problem> {
+) -> Result<Json<AttemptPage>, Problem> {
     let before = query.before.as_deref();
     let page = manager
-        .work(async |work| insight::attempts(work, id, before, query.limit).await)
+        .work(async |work| insight::list_attempts(work, id, before, query.limit).await)
         .await?;
     Ok(Json(page))
 }
@@ -77,82 +78,87 @@ async fn attempts(
 #[utoipa::path(
     get, path = "/api/v1/manage/exams/{id}/statistics", tag = "marking",
     params(("id" = i64, Path, description = "The exam")),
-    responses((status = 200, body = Statistics)),
+    responses((status = 200, body = ExamStatistics)),
     security(("token" = []), ("cookie" = [])),
 )]
-async fn statistics(manager: Manager, Path(id): Path<i64>) -> Result<Json<Statistics>, Problem> {
+async fn statistics(
+    manager: ManagementAccess,
+    Path(id): Path<i64>,
+) -> Result<Json<ExamStatistics>, Problem> {
     let statistics = manager
-        .work(async |work| insight::statistics(work, id).await)
+        .work(async |work| insight::exam_statistics(work, id).await)
         .await?;
     Ok(Json(statistics))
 }
 
-/// Which answers.
+/// Filter of answers to mark.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-struct QueueQuery {
-    /// To this question, by its id within the exam.
+struct MarkingQueueQuery {
+    /// Id of the question within the exam.
     question: Option<String>,
-    /// At most so many, 1 to 500.
+    /// Most answers, 1 to 500.
     #[serde(default = "super::page")]
     limit: i64,
 }
 
-/// Answers that wait for a person, without whose they are.
+/// Answers that wait for a mark, without their candidates.
 #[derive(Serialize, ToSchema)]
-struct Queue {
-    items: Vec<Waiting>,
+#[schema(as = Queue)]
+struct MarkingQueue {
+    items: Vec<GradingQueueItem>,
 }
 
-/// What waits to be marked, question by question.
+/// Answers that wait for a mark, question by question.
 #[utoipa::path(
     get, path = "/api/v1/manage/exams/{id}/marking", tag = "marking",
-    params(("id" = i64, Path, description = "The exam"), QueueQuery),
-    responses((status = 200, body = Queue)),
+    params(("id" = i64, Path, description = "The exam"), MarkingQueueQuery),
+    responses((status = 200, body = MarkingQueue)),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn queue(
-    manager: Manager,
+    manager: ManagementAccess,
     Path(id): Path<i64>,
-    Query(query): Query<QueueQuery>,
-) -> Result<Json<Queue>, Problem> {
+    Query(query): Query<MarkingQueueQuery>,
+) -> Result<Json<MarkingQueue>, Problem> {
     let question = query.question.as_deref();
     let items = manager
-        .work(async |work| marking::queue(work, id, question, query.limit).await)
+        .work(async |work| marking::list_queue(work, id, question, query.limit).await)
         .await?;
-    Ok(Json(Queue { items }))
+    Ok(Json(MarkingQueue { items }))
 }
 
-/// Which answer is wanted.
+/// Filter of the answer to mark.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Claim {
-    /// To this question, by its id within the exam; none: to any.
+#[schema(as = Claim)]
+struct ClaimRequest {
+    /// Id of the question within the exam; none: any question.
     question: Option<String>,
 }
 
-/// Gives the caller the next answer that nobody has in hand, for an hour.
+/// Assigns the next unassigned answer to the caller, for an hour.
 #[utoipa::path(
     post, path = "/api/v1/manage/exams/{id}/marking/claim", tag = "marking",
-    request_body = Option<Claim>,
+    request_body = Option<ClaimRequest>,
     params(("id" = i64, Path, description = "The exam")),
     responses(
-        (status = 200, description = "Null: nothing waits", body = Option<Waiting>),
+        (status = 200, description = "Null: no answer waits", body = Option<GradingQueueItem>),
     ),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn claim(
-    manager: Manager,
+    manager: ManagementAccess,
     Path(id): Path<i64>,
-    JsonOrDefault(claim): JsonOrDefault<Claim>,
-) -> Result<Json<Option<Waiting>>, Problem> {
+    JsonOrDefault(claim): JsonOrDefault<ClaimRequest>,
+) -> Result<Json<Option<GradingQueueItem>>, Problem> {
     let waiting = manager
-        .work(async |work| marking::claim(work, id, claim.question.as_deref()).await)
+        .work(async |work| marking::claim_next(work, id, claim.question.as_deref()).await)
         .await?;
     Ok(Json(waiting))
 }
 
-/// Marks an answer, or changes the caller's mark of it.
+/// Marks an answer, or changes the caller's mark.
 #[utoipa::path(
     put, path = "/api/v1/manage/attempts/{attempt}/marks/{question}", tag = "marking",
     request_body = NewMark,
@@ -161,22 +167,22 @@ async fn claim(
         ("question" = String, Path, description = "The question's id within the exam"),
     ),
     responses(
-        (status = 200, body = Settled),
-        (status = 409, description = "`wrong_state`", body = problem::Body,
+        (status = 200, body = MarkingOutcome),
+        (status = 409, description = "`wrong_state`", body = problem::ProblemDetails,
             content_type = problem::MEDIA_TYPE),
-        (status = 422, body = problem::Body, content_type = problem::MEDIA_TYPE),
+        (status = 422, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
     ),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn mark(
-    manager: Manager,
+    manager: ManagementAccess,
     Path((attempt, question)): Path<(i64, String)>,
     Json(body): Json<Value>,
-) -> Result<Json<Settled>, Problem> {
+) -> Result<Json<MarkingOutcome>, Problem> {
     let settled = manager
         .work(async |work| {
-            let new: NewMark = resource::draft(body)?;
-            marking::mark(work, attempt, &question, &new).await
+            let new: NewMark = resource::parse_draft(body)?;
+            marking::mark_answer(work, attempt, &question, &new).await
         })
         .await?;
     Ok(Json(settled))
@@ -188,52 +194,53 @@ async fn mark(
     request_body = AttemptReview,
     params(("attempt" = i64, Path, description = "The attempt")),
     responses(
-        (status = 200, body = Settled),
-        (status = 409, description = "`wrong_state`", body = problem::Body,
+        (status = 200, body = MarkingOutcome),
+        (status = 409, description = "`wrong_state`", body = problem::ProblemDetails,
             content_type = problem::MEDIA_TYPE),
     ),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn review_attempt(
-    manager: Manager,
+    manager: ManagementAccess,
     Path(attempt): Path<i64>,
     Json(review): Json<AttemptReview>,
-) -> Result<Json<Settled>, Problem> {
+) -> Result<Json<MarkingOutcome>, Problem> {
     let settled = manager
-        .work(async |work| marking::review(work, attempt, &review).await)
+        .work(async |work| marking::review_attempt(work, attempt, &review).await)
         .await?;
     Ok(Json(settled))
 }
 
-/// Whether a correction is only tried.
+/// Mode of a correction.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct CorrectionQuery {
-    /// True: says who would change, and changes nothing.
+    /// True for a preview, which lists the changed results and stores nothing.
     #[serde(default)]
     preview: bool,
 }
 
-/// Corrects a key that was wrong, and grades all attempts again.
+/// Corrects the key of a question, and grades all attempts again.
 #[utoipa::path(
-    post, path = "/api/v1/manage/exams/{id}/corrections", tag = "marking", request_body = NewKey,
+    post, path = "/api/v1/manage/exams/{id}/corrections", tag = "marking",
+    request_body = KeyCorrection,
     params(("id" = i64, Path, description = "The exam"), CorrectionQuery),
     responses(
-        (status = 200, body = Regraded),
-        (status = 422, body = problem::Body, content_type = problem::MEDIA_TYPE),
+        (status = 200, body = RegradeReport),
+        (status = 422, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
     ),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn correct(
-    manager: Manager,
+    manager: ManagementAccess,
     Path(id): Path<i64>,
     Query(query): Query<CorrectionQuery>,
-    Json(key): Json<NewKey>,
-) -> Result<Json<Regraded>, Problem> {
+    Json(key): Json<KeyCorrection>,
+) -> Result<Json<RegradeReport>, Problem> {
     let regraded = manager
         .work(async |work| {
-            work.undo = query.preview;
-            correction::correct(work, id, &key, query.preview).await
+            work.dry_run = query.preview;
+            correction::correct_key(work, id, &key, query.preview).await
         })
         .await?;
     Ok(Json(regraded))
@@ -242,75 +249,79 @@ async fn correct(
 /// Releases results to their candidates.
 #[utoipa::path(
     post, path = "/api/v1/manage/exams/{id}/release", tag = "marking",
-    request_body = Option<Release>,
+    request_body = Option<ResultRelease>,
     params(("id" = i64, Path, description = "The exam")),
     responses(
-        (status = 200, body = Released),
-        (status = 409, description = "`wrong_state`", body = problem::Body,
+        (status = 200, body = ReleasedResults),
+        (status = 409, description = "`wrong_state`", body = problem::ProblemDetails,
             content_type = problem::MEDIA_TYPE),
     ),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn release(
-    manager: Manager,
+    manager: ManagementAccess,
     Path(id): Path<i64>,
-    JsonOrDefault(release): JsonOrDefault<Release>,
-) -> Result<Json<Released>, Problem> {
+    JsonOrDefault(release): JsonOrDefault<ResultRelease>,
+) -> Result<Json<ReleasedResults>, Problem> {
     let released = manager
-        .work(async |work| marking::release(work, id, &release).await)
+        .work(async |work| marking::release_results(work, id, &release).await)
         .await?;
     Ok(Json(released))
 }
 
-/// What proctors did to the attempts of an exam, newest first.
+/// Actions of proctors on the attempts of an exam, newest first.
 #[utoipa::path(
     get, path = "/api/v1/manage/exams/{id}/proctor-log", tag = "marking",
     params(("id" = i64, Path, description = "The exam"), AttemptQuery),
-    responses((status = 200, body = Log)),
+    responses((status = 200, body = LogRows)),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn proctor_log(
-    manager: Manager,
+    manager: ManagementAccess,
     Path(id): Path<i64>,
     Query(query): Query<AttemptQuery>,
-) -> Result<Json<Log>, Problem> {
+) -> Result<Json<LogRows>, Problem> {
     let items = manager
         .work(async |work| insight::proctor_log(work, id, query.limit).await)
         .await?;
-    Ok(Json(Log { items }))
+    Ok(Json(LogRows { items }))
 }
 
-/// What is looked for in the audit trail.
+/// Filter of the audit trail.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct AuditQuery {
-    /// Of this table.
+    /// Table of the changed rows.
     table: Option<String>,
-    /// Of this row.
+    /// Id of the changed row.
     record: Option<String>,
-    /// By this person.
+    /// Person who made the changes.
     user_id: Option<i64>,
-    /// With a lower number.
+    /// Number that the entries are below.
     before: Option<i64>,
-    /// At most so many, 1 to 500.
+    /// Most entries, 1 to 500.
     #[serde(default = "super::page")]
     limit: i64,
 }
 
 /// Rows of a log, newest first.
 #[derive(Serialize, ToSchema)]
-struct Log {
+#[schema(as = Log)]
+struct LogRows {
     #[schema(value_type = Vec<Object>)]
     items: Vec<Value>,
 }
 
-/// The audit trail: who changed what.
+/// The audit trail: all changes, with their authors.
 #[utoipa::path(
     get, path = "/api/v1/manage/audit", tag = "security", params(AuditQuery),
-    responses((status = 200, body = Log)),
+    responses((status = 200, body = LogRows)),
     security(("token" = []), ("cookie" = [])),
 )]
-async fn audit(manager: Manager, Query(query): Query<AuditQuery>) -> Result<Json<Log>, Problem> {
+async fn audit(
+    manager: ManagementAccess,
+    Query(query): Query<AuditQuery>,
+) -> Result<Json<LogRows>, Problem> {
     let search = AuditSearch {
         table: query.table,
         record: query.record,
@@ -319,58 +330,59 @@ async fn audit(manager: Manager, Query(query): Query<AuditQuery>) -> Result<Json
         limit: query.limit,
     };
     let items = manager
-        .work(async |work| insight::audit(work, &search).await)
+        .work(async |work| insight::search_audit(work, &search).await)
         .await?;
-    Ok(Json(Log { items }))
+    Ok(Json(LogRows { items }))
 }
 
-/// Which events.
+/// Filter of security events.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-struct EventQuery {
-    /// `new`, `investigating`, `resolved` or `false_positive`.
+struct SecurityEventQuery {
+    /// Status: `new`, `investigating`, `resolved` or `false_positive`.
     status: Option<String>,
-    /// At most so many, 1 to 500.
+    /// Most events, 1 to 500.
     #[serde(default = "super::page")]
     limit: i64,
 }
 
-/// What looks like an attack.
+/// Security events: possible attacks.
 #[utoipa::path(
-    get, path = "/api/v1/manage/security-events", tag = "security", params(EventQuery),
-    responses((status = 200, body = Log)),
+    get, path = "/api/v1/manage/security-events", tag = "security", params(SecurityEventQuery),
+    responses((status = 200, body = LogRows)),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn security_events(
-    manager: Manager,
-    Query(query): Query<EventQuery>,
-) -> Result<Json<Log>, Problem> {
+    manager: ManagementAccess,
+    Query(query): Query<SecurityEventQuery>,
+) -> Result<Json<LogRows>, Problem> {
     let status = query.status.as_deref();
     let items = manager
         .work(async |work| insight::security_events(work, status, query.limit).await)
         .await?;
-    Ok(Json(Log { items }))
+    Ok(Json(LogRows { items }))
 }
 
 /// Assigns or resolves a security event.
 #[utoipa::path(
-    put, path = "/api/v1/manage/security-events/{id}", tag = "security", request_body = Handling,
+    put, path = "/api/v1/manage/security-events/{id}", tag = "security",
+    request_body = SecurityEventUpdate,
     params(
         ("id" = i64, Path, description = "Its number"),
         ("If-Match" = String, Header, description = "Its revision in quotes"),
     ),
-    responses((status = 200, body = Object), (status = 412, body = problem::Body,
+    responses((status = 200, body = Object), (status = 412, body = problem::ProblemDetails,
         content_type = problem::MEDIA_TYPE)),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn handle(
-    manager: Manager,
+    manager: ManagementAccess,
     Path(id): Path<i64>,
     IfMatch(revision): IfMatch,
-    Json(handling): Json<Handling>,
-) -> Result<Tagged<Value>, Problem> {
+    Json(handling): Json<SecurityEventUpdate>,
+) -> Result<TaggedRow<Value>, Problem> {
     let row = manager
-        .work(async |work| insight::handle(work, id, revision, &handling).await)
+        .work(async |work| insight::update_security_event(work, id, revision, &handling).await)
         .await?;
-    Ok(Tagged::ok(revision + 1, row))
+    Ok(TaggedRow::ok(revision + 1, row))
 }

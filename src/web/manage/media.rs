@@ -1,4 +1,4 @@
-//! Files that questions show.
+//! Routes of media files of questions.
 
 #![expect(
     unused_qualifications,
@@ -14,11 +14,11 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Manager, PageOf, PageQuery};
+use super::{ManagementAccess, PageOf, PageQuery};
 use crate::{
     management::{
-        Fault, bank,
-        media::{self, File},
+        ManagementError, bank,
+        media::{self, QuestionFile},
         resource,
     },
     media::Error,
@@ -36,76 +36,78 @@ pub(super) fn routes(bytes_max: usize) -> OpenApiRouter<AppState> {
         .layer(DefaultBodyLimit::max(bytes_max))
 }
 
-/// What a file shows.
+/// Description of a media file.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-struct AltQuery {
-    /// For those who do not see it.
+struct AltTextQuery {
+    /// Text for people who cannot see the file.
     #[serde(default)]
     alt: String,
 }
 
-/// Adds a picture, sound, film or PDF to a question; its type is told from its content. The
-/// answer's `address` is what the question's `image` may then name.
+/// Adds a picture, sound, film or PDF to a question; its content determines its type. The
+/// question's `image` may then name the `address` in the response.
 #[utoipa::path(
     post, path = "/api/v1/manage/questions/{id}/media", tag = "bank",
-    params(("id" = i64, Path, description = "The question"), AltQuery),
+    params(("id" = i64, Path, description = "The question"), AltTextQuery),
     request_body(content = Vec<u8>, description = "The file", content_type = "*/*"),
     responses(
-        (status = 201, body = File),
-        (status = 413, description = "Over `media.file_bytes`", body = problem::Body,
+        (status = 201, body = QuestionFile),
+        (status = 413, description = "Over `media.file_bytes`", body = problem::ProblemDetails,
             content_type = problem::MEDIA_TYPE),
-        (status = 422, description = "No type that is taken", body = problem::Body,
+        (status = 422, description = "The type is not allowed", body = problem::ProblemDetails,
             content_type = problem::MEDIA_TYPE),
     ),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn add(
     State(app): State<AppState>,
-    manager: Manager,
+    manager: ManagementAccess,
     Path(id): Path<i64>,
-    Query(query): Query<AltQuery>,
+    Query(query): Query<AltTextQuery>,
     body: Bytes,
-) -> Result<(StatusCode, Json<File>), Problem> {
-    // Whoever may not see the question fills no disk.
+) -> Result<(StatusCode, Json<QuestionFile>), Problem> {
+    // Before the file is stored: callers who may not see the question fill no disk.
     manager
-        .work(async |work| resource::get::<bank::Questions>(work, id).await)
+        .work(async |work| resource::get_row::<bank::QuestionResource>(work, id).await)
         .await?;
     let management = app.management.as_ref().ok_or(Problem::ServersOnly)?;
     let kept = management
         .media()
-        .keep(body)
+        .store_file(body)
         .await
         .map_err(|error| match error {
-            Error::Kind => Fault::field("", error.to_string()),
-            Error::Store(_) => Fault::internal(error),
+            Error::WrongType => ManagementError::invalid_field("", error.to_string()),
+            Error::Storage(_) => ManagementError::internal(error),
         })?;
     let file = manager
-        .work(async |work| media::add(work, id, &kept, &query.alt).await)
+        .work(async |work| media::add_file(work, id, &kept, &query.alt).await)
         .await?;
     Ok((StatusCode::CREATED, Json(file)))
 }
 
-/// The files of a question.
+/// Media files of a question.
 #[utoipa::path(
     get, path = "/api/v1/manage/questions/{id}/media", tag = "bank",
     params(("id" = i64, Path, description = "The question"), PageQuery),
-    responses((status = 200, body = PageOf<File>), (status = 404, body = problem::Body,
-        content_type = problem::MEDIA_TYPE)),
+    responses(
+        (status = 200, body = PageOf<QuestionFile>),
+        (status = 404, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
+    ),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn list(
-    manager: Manager,
+    manager: ManagementAccess,
     Path(id): Path<i64>,
     Query(page): Query<PageQuery>,
-) -> Result<Json<PageOf<File>>, Problem> {
+) -> Result<Json<PageOf<QuestionFile>>, Problem> {
     let page = manager
-        .work(async |work| media::list(work, id, (&page).into()).await)
+        .work(async |work| media::list_files(work, id, (&page).into()).await)
         .await?;
     Ok(Json(page.into()))
 }
 
-/// Forgets a file that no version of a question shows.
+/// Removes a file that no version of a question shows.
 #[utoipa::path(
     delete, path = "/api/v1/manage/questions/{id}/media/{file}", tag = "bank",
     params(
@@ -114,17 +116,17 @@ async fn list(
     ),
     responses(
         (status = 204, description = "Gone"),
-        (status = 409, description = "`in_use`", body = problem::Body,
+        (status = 409, description = "`in_use`", body = problem::ProblemDetails,
             content_type = problem::MEDIA_TYPE),
     ),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn remove(
-    manager: Manager,
+    manager: ManagementAccess,
     Path((id, file)): Path<(i64, i64)>,
 ) -> Result<StatusCode, Problem> {
     manager
-        .work(async |work| media::remove(work, id, file).await)
+        .work(async |work| media::remove_file(work, id, file).await)
         .await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,4 +1,4 @@
-//! Organisations, people and courses.
+//! Routes of organisations, people and courses.
 
 #![expect(
     unused_qualifications,
@@ -17,35 +17,36 @@ use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Manager, PageOf, PageQuery, resource_routes};
+use super::{ManagementAccess, PageOf, PageQuery, resource_routes};
 use crate::{
     domain::{person::ExamScope, roster},
     management::{
-        Fault, FieldFault,
+        FieldFault, ManagementError,
         courses::{
-            self as teaching, Course, CourseCategories, CourseCategory, CourseCategoryDraft,
-            CourseDraft, Courses, Enrolment, Student,
+            self as teaching, Course, CourseCategory, CourseCategoryDraft, CourseCategoryResource,
+            CourseDraft, CourseResource, EnrolledStudent, NewEnrolments,
         },
         people::{
-            self as domain, ImportRow, Imported, Organization, OrganizationDraft, Organizations,
-            People, PersonDraft, PersonRow, Private, Roles, Session,
+            self as domain, ActiveLogin, ImportSummary, Organization, OrganizationDraft,
+            OrganizationResource, PersonDraft, PersonImportRow, PersonRecord, PersonResource,
+            PrivateFields, RoleAssignment,
         },
-        resource::{self, Filter},
+        resource::{self, ColumnFilter},
     },
     secrets::password,
     web::{
         AppState,
         extract::{Json, Path, Query},
-        manage::Tagged,
+        manage::TaggedRow,
         problem::{self, Problem},
         token,
     },
 };
 
-/// Fewest characters of an access code that is set by hand.
+/// Least characters of an access code that staff sets.
 const CODE_CHARS_MIN: usize = 4;
 
-/// 50,000 people with long names.
+/// Largest roster: 50,000 people with long names.
 const ROSTER_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
@@ -70,18 +71,18 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(list_enrolments, enrol))
 }
 
-/// Which organisations.
+/// Filter of organisations.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct OrganizationQuery {
-    /// Those right below this one.
+    /// Organisation right above them.
     parent_id: Option<i64>,
 }
 
 impl OrganizationQuery {
-    fn filters(&self) -> Vec<Filter> {
+    fn filters(&self) -> Vec<ColumnFilter> {
         self.parent_id
-            .map(|id| Filter::Is("parent_id", json!(id)))
+            .map(|id| ColumnFilter::Is("parent_id", json!(id)))
             .into_iter()
             .collect()
     }
@@ -89,7 +90,7 @@ impl OrganizationQuery {
 
 resource_routes!(
     organizations,
-    Organizations,
+    OrganizationResource,
     Organization,
     OrganizationDraft,
     OrganizationQuery,
@@ -98,37 +99,37 @@ resource_routes!(
     "/api/v1/manage/organizations/{id}"
 );
 
-/// Which people.
+/// Filter of people.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct PeopleQuery {
-    /// Of this organisation.
+    /// Organisation of the people.
     organization_id: Option<i64>,
-    /// Whose name to sign in with begins so.
+    /// Prefix of the name to sign in with.
     username: Option<String>,
-    /// Whose name begins so.
+    /// Prefix of the name.
     name: Option<String>,
 }
 
 impl PeopleQuery {
-    fn filters(&self) -> Vec<Filter> {
+    fn filters(&self) -> Vec<ColumnFilter> {
         let organization = self
             .organization_id
-            .map(|id| Filter::Is("organization_id", json!(id)));
+            .map(|id| ColumnFilter::Is("organization_id", json!(id)));
         let username = self.username.clone();
         let name = self.name.clone();
         organization
             .into_iter()
-            .chain(username.map(|text| Filter::Begins("username", text)))
-            .chain(name.map(|text| Filter::Begins("name", text)))
+            .chain(username.map(|text| ColumnFilter::Begins("username", text)))
+            .chain(name.map(|text| ColumnFilter::Begins("name", text)))
             .collect()
     }
 }
 
 resource_routes!(
     people,
-    People,
-    PersonRow,
+    PersonResource,
+    PersonRecord,
     PersonDraft,
     PeopleQuery,
     "people",
@@ -136,27 +137,27 @@ resource_routes!(
     "/api/v1/manage/people/{id}"
 );
 
-/// Which courses.
+/// Filter of courses.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct CourseQuery {
-    /// Of this organisation.
+    /// Organisation of the courses.
     organization_id: Option<i64>,
-    /// With this code.
+    /// Code of the course.
     code: Option<String>,
-    /// In this status.
+    /// Status of the courses.
     status: Option<String>,
 }
 
 impl CourseQuery {
-    fn filters(&self) -> Vec<Filter> {
+    fn filters(&self) -> Vec<ColumnFilter> {
         let organization = self
             .organization_id
-            .map(|id| Filter::Is("organization_id", json!(id)));
+            .map(|id| ColumnFilter::Is("organization_id", json!(id)));
         let text = |column, value: &Option<String>| {
             value
                 .clone()
-                .map(|value| Filter::Is(column, Value::String(value)))
+                .map(|value| ColumnFilter::Is(column, Value::String(value)))
         };
         organization
             .into_iter()
@@ -168,7 +169,7 @@ impl CourseQuery {
 
 resource_routes!(
     courses,
-    Courses,
+    CourseResource,
     Course,
     CourseDraft,
     CourseQuery,
@@ -177,19 +178,19 @@ resource_routes!(
     "/api/v1/manage/courses/{id}"
 );
 
-/// Which categories.
+/// Filter of categories.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-struct CategoryQuery {
-    /// Of this organisation.
+struct CourseCategoryQuery {
+    /// Organisation of the categories.
     organization_id: Option<i64>,
-    /// Those right below this one.
+    /// Category right above them.
     parent_id: Option<i64>,
 }
 
-impl CategoryQuery {
-    fn filters(&self) -> Vec<Filter> {
-        let number = |column, id: Option<i64>| id.map(|id| Filter::Is(column, json!(id)));
+impl CourseCategoryQuery {
+    fn filters(&self) -> Vec<ColumnFilter> {
+        let number = |column, id: Option<i64>| id.map(|id| ColumnFilter::Is(column, json!(id)));
         number("organization_id", self.organization_id)
             .into_iter()
             .chain(number("parent_id", self.parent_id))
@@ -199,43 +200,43 @@ impl CategoryQuery {
 
 resource_routes!(
     course_categories,
-    CourseCategories,
+    CourseCategoryResource,
     CourseCategory,
     CourseCategoryDraft,
-    CategoryQuery,
+    CourseCategoryQuery,
     "courses",
     "/api/v1/manage/course-categories",
     "/api/v1/manage/course-categories/{id}"
 );
 
-/// Where people are imported to.
+/// Organisation and course of imported people.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-struct ImportQuery {
-    /// The organisation; none: the importer's own.
+struct PeopleImportQuery {
+    /// Organisation of the people; none: the caller's.
     organization_id: Option<i64>,
-    /// A course in which all of them are enrolled.
+    /// Course in which all of them are enrolled.
     course_id: Option<i64>,
 }
 
 /// Imports people from a roster (CSV), all or none.
 #[utoipa::path(
-    post, path = "/api/v1/manage/people/import", tag = "people", params(ImportQuery),
+    post, path = "/api/v1/manage/people/import", tag = "people", params(PeopleImportQuery),
     request_body(content = String, content_type = "text/csv"),
     responses(
-        (status = 200, body = Imported),
-        (status = 422, description = "Every line that is not right", body = problem::Body,
+        (status = 200, body = ImportSummary),
+        (status = 422, description = "Every line with a fault", body = problem::ProblemDetails,
             content_type = problem::MEDIA_TYPE),
     ),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn import(
     State(app): State<AppState>,
-    manager: Manager,
-    Query(query): Query<ImportQuery>,
+    manager: ManagementAccess,
+    Query(query): Query<PeopleImportQuery>,
     headers: HeaderMap,
     body: Bytes,
-) -> Result<Json<Imported>, Problem> {
+) -> Result<Json<ImportSummary>, Problem> {
     let kind = headers.get(header::CONTENT_TYPE);
     if !kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/csv")) {
         return Err(Problem::UnsupportedMediaType);
@@ -245,15 +246,17 @@ async fn import(
     let rows = read_roster(&text, &app.access_code_key)?;
     let imported = manager
         .import_work(async |work| {
-            let organization = query.organization_id.unwrap_or(work.actor.organization_id);
-            domain::import(work, organization, query.course_id, &rows).await
+            let organization = query
+                .organization_id
+                .unwrap_or(work.principal.organization_id);
+            domain::import_people(work, organization, query.course_id, &rows).await
         })
         .await?;
     Ok(Json(imported))
 }
 
-fn read_roster(text: &str, key: &[u8; 32]) -> Result<Vec<ImportRow>, Problem> {
-    let entries = roster::parse(text).map_err(|faults| {
+fn read_roster(text: &str, key: &[u8; 32]) -> Result<Vec<PersonImportRow>, Problem> {
+    let entries = roster::parse_roster(text).map_err(|faults| {
         let faults = faults.iter().map(|fault| {
             let field = match fault.line {
                 Some(line) => format!("line {line}: {}", fault.path),
@@ -265,12 +268,12 @@ fn read_roster(text: &str, key: &[u8; 32]) -> Result<Vec<ImportRow>, Problem> {
     })?;
     let rows = entries.into_iter().map(|entry| {
         let code = token::access_code_hash(key, &entry.person.id, &entry.code);
-        ImportRow {
+        PersonImportRow {
             username: entry.person.id.to_string(),
             name: entry.person.name,
             email: entry.person.email,
             role: entry.person.role.as_str().to_owned(),
-            code: Some(hex(&code)),
+            code: Some(hex_text(&code)),
             exams: match entry.person.exams {
                 ExamScope::All => None,
                 ExamScope::Some(codes) => Some(codes.iter().map(ToString::to_string).collect()),
@@ -283,46 +286,46 @@ fn read_roster(text: &str, key: &[u8; 32]) -> Result<Vec<ImportRow>, Problem> {
     Ok(rows.collect())
 }
 
-fn hex(bytes: &[u8]) -> String {
+fn hex_text(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a string takes all");
+        write!(text, "{byte:02x}").expect("writing to a string cannot fail");
         text
     })
 }
 
-/// How a person signs in; what is left out stays.
+/// New credentials of a person; a missing field stays as it is.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewCredentials {
-    /// 8 characters at least.
+    /// New password, of at least 8 characters.
     password: Option<String>,
-    /// 4 characters at least.
+    /// New access code, of at least 4 characters.
     code: Option<String>,
 }
 
-/// Gives a person a password or an access code, and ends all log-ins.
+/// Sets a person's password or access code, and ends all log-ins.
 #[utoipa::path(
     put, path = "/api/v1/manage/people/{id}/credentials", tag = "people",
     params(("id" = i64, Path, description = "The person")),
     request_body = NewCredentials,
-    responses((status = 204, description = "Set"), (status = 404, body = problem::Body,
+    responses((status = 204, description = "Set"), (status = 404, body = problem::ProblemDetails,
         content_type = problem::MEDIA_TYPE)),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn set_credentials(
     State(app): State<AppState>,
-    manager: Manager,
+    manager: ManagementAccess,
     Path(id): Path<i64>,
     Json(body): Json<NewCredentials>,
 ) -> Result<StatusCode, Problem> {
     let hash = match body.password {
-        Some(password) => Some(hashed(password).await?),
+        Some(password) => Some(hash_password(password).await?),
         None => None,
     };
     let code = body.code.as_deref();
     if code.is_some_and(|code| code.chars().count() < CODE_CHARS_MIN) {
         let message = format!("must have {CODE_CHARS_MIN} characters or more");
-        return Err(Fault::field("code", message).into());
+        return Err(ManagementError::invalid_field("code", message).into());
     }
     let hashed = |username: &str| {
         let person = username.into();
@@ -334,60 +337,69 @@ async fn set_credentials(
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn hashed(password: String) -> Result<String, Problem> {
+async fn hash_password(password: String) -> Result<String, Problem> {
     if password.chars().count() < password::CHARS_MIN {
         let message = format!("must have {} characters or more", password::CHARS_MIN);
-        return Err(Fault::field("password", message).into());
+        return Err(ManagementError::invalid_field("password", message).into());
     }
-    Ok(password::hash(password).await.map_err(Fault::internal)?)
+    Ok(password::hash_password(password)
+        .await
+        .map_err(ManagementError::internal)?)
 }
 
-/// A change of one's own password.
+/// Change of the caller's password.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct PasswordChange {
-    /// The one until now; not asked for where there is none.
+    /// The current password, unless the caller has none.
     current: Option<String>,
-    /// 8 characters at least.
+    /// New password, of at least 8 characters.
     new: String,
 }
 
-/// Changes one's own password; other log-ins of the person end.
+/// Changes the caller's password, and ends the caller's other log-ins.
 #[utoipa::path(
     put, path = "/api/v1/manage/me/password", tag = "people", request_body = PasswordChange,
-    responses((status = 204, description = "Changed"), (status = 401, body = problem::Body,
-        content_type = problem::MEDIA_TYPE)),
+    responses(
+        (status = 204, description = "Changed"),
+        (status = 401, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
+    ),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn set_own_password(
-    manager: Manager,
+    manager: ManagementAccess,
     Json(body): Json<PasswordChange>,
 ) -> Result<StatusCode, Problem> {
     let stored = manager
         .own_work(async |work| domain::own_password_hash(work).await)
         .await?;
-    if stored.is_some() && !password::verify(body.current.unwrap_or_default(), stored).await {
+    if stored.is_some()
+        && !password::verify_password(body.current.unwrap_or_default(), stored).await
+    {
         return Err(Problem::WrongCredentials);
     }
-    let hash = hashed(body.new).await?;
+    let hash = hash_password(body.new).await?;
     manager
         .own_work(async |work| domain::set_own_password(work, &hash).await)
         .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Reads what is private of a person, in clear; the reading is logged.
+/// Reads the private data of a person, in clear; the access is logged.
 #[utoipa::path(
     get, path = "/api/v1/manage/people/{id}/private", tag = "people",
     params(("id" = i64, Path, description = "The person")),
-    responses((status = 200, body = Object), (status = 404, body = problem::Body,
+    responses((status = 200, body = Object), (status = 404, body = problem::ProblemDetails,
         content_type = problem::MEDIA_TYPE)),
     security(("token" = []), ("cookie" = [])),
 )]
-async fn read_private(manager: Manager, Path(id): Path<i64>) -> Result<Json<Value>, Problem> {
+async fn read_private(
+    manager: ManagementAccess,
+    Path(id): Path<i64>,
+) -> Result<Json<Value>, Problem> {
     let keys = manager.keys()?;
     let private = manager
-        .work(async |work| domain::private(work, &keys, id).await)
+        .work(async |work| domain::read_private_fields(work, &keys, id).await)
         .await?;
     Ok(Json(private))
 }
@@ -396,47 +408,47 @@ async fn read_private(manager: Manager, Path(id): Path<i64>) -> Result<Json<Valu
 #[utoipa::path(
     put, path = "/api/v1/manage/people/{id}/private", tag = "people",
     params(("id" = i64, Path, description = "The person")),
-    request_body = Private,
-    responses((status = 200, body = PersonRow), (status = 422, body = problem::Body,
+    request_body = PrivateFields,
+    responses((status = 200, body = PersonRecord), (status = 422, body = problem::ProblemDetails,
         content_type = problem::MEDIA_TYPE)),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn set_private(
-    manager: Manager,
+    manager: ManagementAccess,
     Path(id): Path<i64>,
-    Json(private): Json<Private>,
-) -> Result<Tagged<PersonRow>, Problem> {
+    Json(private): Json<PrivateFields>,
+) -> Result<TaggedRow<PersonRecord>, Problem> {
     let keys = manager.keys()?;
     let row = manager
         .work(async |work| {
-            domain::set_private(work, &keys, id, &private).await?;
-            resource::get::<People>(work, id).await
+            domain::set_private_fields(work, &keys, id, &private).await?;
+            resource::get_row::<PersonResource>(work, id).await
         })
         .await?;
-    Ok(Tagged::ok(row.revision, row))
+    Ok(TaggedRow::ok(row.revision, row))
 }
 
 /// Replaces the roles of a person in one organisation.
 #[utoipa::path(
     put, path = "/api/v1/manage/people/{id}/roles", tag = "people",
     params(("id" = i64, Path, description = "The person")),
-    request_body = Roles,
-    responses((status = 200, body = PersonRow), (status = 403, body = problem::Body,
+    request_body = RoleAssignment,
+    responses((status = 200, body = PersonRecord), (status = 403, body = problem::ProblemDetails,
         content_type = problem::MEDIA_TYPE)),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn set_roles(
-    manager: Manager,
+    manager: ManagementAccess,
     Path(id): Path<i64>,
-    Json(roles): Json<Roles>,
-) -> Result<Tagged<PersonRow>, Problem> {
+    Json(roles): Json<RoleAssignment>,
+) -> Result<TaggedRow<PersonRecord>, Problem> {
     let row = manager
         .work(async |work| {
             domain::set_roles(work, id, &roles).await?;
-            resource::get::<People>(work, id).await
+            resource::get_row::<PersonResource>(work, id).await
         })
         .await?;
-    Ok(Tagged::ok(row.revision, row))
+    Ok(TaggedRow::ok(row.revision, row))
 }
 
 /// Ends every log-in of a person.
@@ -446,11 +458,14 @@ async fn set_roles(
     responses((status = 204, description = "Signed out everywhere")),
     security(("token" = []), ("cookie" = [])),
 )]
-async fn end_sessions(manager: Manager, Path(id): Path<i64>) -> Result<StatusCode, Problem> {
+async fn end_sessions(
+    manager: ManagementAccess,
+    Path(id): Path<i64>,
+) -> Result<StatusCode, Problem> {
     manager
         .work(async |work| {
             work.require_admin()?;
-            domain::revoke(work, id).await
+            domain::end_logins(work, id).await
         })
         .await?;
     Ok(StatusCode::NO_CONTENT)
@@ -460,117 +475,128 @@ async fn end_sessions(manager: Manager, Path(id): Path<i64>) -> Result<StatusCod
 #[utoipa::path(
     get, path = "/api/v1/manage/people/{id}/sessions", tag = "people",
     params(("id" = i64, Path, description = "The person"), PageQuery),
-    responses((status = 200, body = PageOf<Session>), (status = 404, body = problem::Body,
-        content_type = problem::MEDIA_TYPE)),
+    responses(
+        (status = 200, body = PageOf<ActiveLogin>),
+        (status = 404, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
+    ),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn list_sessions(
-    manager: Manager,
+    manager: ManagementAccess,
     Path(id): Path<i64>,
     Query(page): Query<PageQuery>,
-) -> Result<Json<PageOf<Session>>, Problem> {
-    let at = manager.at();
+) -> Result<Json<PageOf<ActiveLogin>>, Problem> {
+    let at = manager.requested_at();
     let page = manager
         .work(async |work| {
             work.require_admin()?;
-            domain::sessions(work, id, (&page).into(), at).await
+            domain::list_logins(work, id, (&page).into(), at).await
         })
         .await?;
     Ok(Json(page.into()))
 }
 
-/// Ends one log-in of a person.
+/// Ends a log-in of a person.
 #[utoipa::path(
     delete, path = "/api/v1/manage/people/{id}/sessions/{session}", tag = "people",
     params(
         ("id" = i64, Path, description = "The person"),
         ("session" = i64, Path, description = "The log-in"),
     ),
-    responses((status = 204, description = "Signed out there"), (status = 404, body = problem::Body,
-        content_type = problem::MEDIA_TYPE)),
+    responses(
+        (status = 204, description = "Signed out there"),
+        (status = 404, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
+    ),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn end_session(
-    manager: Manager,
+    manager: ManagementAccess,
     Path((id, session)): Path<(i64, i64)>,
 ) -> Result<StatusCode, Problem> {
     manager
         .work(async |work| {
             work.require_admin()?;
-            domain::end_session(work, id, session).await
+            domain::end_login(work, id, session).await
         })
         .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// One's own valid log-ins.
+/// The valid log-ins of the caller.
 #[utoipa::path(
     get, path = "/api/v1/manage/me/sessions", tag = "people", params(PageQuery),
-    responses((status = 200, body = PageOf<Session>)),
+    responses((status = 200, body = PageOf<ActiveLogin>)),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn list_own_sessions(
-    manager: Manager,
+    manager: ManagementAccess,
     Query(page): Query<PageQuery>,
-) -> Result<Json<PageOf<Session>>, Problem> {
-    let at = manager.at();
+) -> Result<Json<PageOf<ActiveLogin>>, Problem> {
+    let at = manager.requested_at();
     let page = manager
-        .own_work(async |work| domain::sessions(work, work.actor.user_id, (&page).into(), at).await)
+        .own_work(async |work| {
+            domain::list_logins(work, work.principal.user_id, (&page).into(), at).await
+        })
         .await?;
     Ok(Json(page.into()))
 }
 
-/// Ends one of one's own log-ins.
+/// Ends a log-in of the caller.
 #[utoipa::path(
     delete, path = "/api/v1/manage/me/sessions/{session}", tag = "people",
     params(("session" = i64, Path, description = "The log-in")),
-    responses((status = 204, description = "Signed out there"), (status = 404, body = problem::Body,
-        content_type = problem::MEDIA_TYPE)),
+    responses(
+        (status = 204, description = "Signed out there"),
+        (status = 404, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
+    ),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn end_own_session(
-    manager: Manager,
+    manager: ManagementAccess,
     Path(session): Path<i64>,
 ) -> Result<StatusCode, Problem> {
     manager
-        .own_work(async |work| domain::end_session(work, work.actor.user_id, session).await)
+        .own_work(async |work| domain::end_login(work, work.principal.user_id, session).await)
         .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Which enrolments.
+/// Filter of enrolments.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct EnrolmentQuery {
-    /// In this status.
+    /// Status of the enrolments.
     status: Option<String>,
 }
 
-/// Who is enrolled in a course.
+/// Enrolments in a course.
 #[utoipa::path(
     get, path = "/api/v1/manage/courses/{id}/enrolments", tag = "courses",
     params(("id" = i64, Path, description = "The course"), PageQuery, EnrolmentQuery),
-    responses((status = 200, body = PageOf<Student>), (status = 404, body = problem::Body,
-        content_type = problem::MEDIA_TYPE)),
+    responses(
+        (status = 200, body = PageOf<EnrolledStudent>),
+        (status = 404, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
+    ),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn list_enrolments(
-    manager: Manager,
+    manager: ManagementAccess,
     Path(id): Path<i64>,
     Query(page): Query<PageQuery>,
     Query(query): Query<EnrolmentQuery>,
-) -> Result<Json<PageOf<Student>>, Problem> {
+) -> Result<Json<PageOf<EnrolledStudent>>, Problem> {
     let status = query.status.as_deref();
     let page = manager
-        .work(async |work| teaching::enrolments(work, id, (&page).into(), status).await)
+        .work(async |work| teaching::list_enrolments(work, id, (&page).into(), status).await)
         .await?;
     Ok(Json(page.into()))
 }
 
-/// What an enrolment did.
+/// Result of an enrolment.
 #[derive(Serialize, ToSchema)]
-struct EnrolmentDone {
-    /// Enrolments that are new or have another status now.
+#[schema(as = EnrolmentDone)]
+struct EnrolmentResponse {
+    /// Number of enrolments that are new or have a new status.
     changed: i64,
 }
 
@@ -578,18 +604,20 @@ struct EnrolmentDone {
 #[utoipa::path(
     post, path = "/api/v1/manage/courses/{id}/enrolments", tag = "courses",
     params(("id" = i64, Path, description = "The course")),
-    request_body = Enrolment,
-    responses((status = 200, body = EnrolmentDone), (status = 422, body = problem::Body,
-        content_type = problem::MEDIA_TYPE)),
+    request_body = NewEnrolments,
+    responses(
+        (status = 200, body = EnrolmentResponse),
+        (status = 422, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
+    ),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn enrol(
-    manager: Manager,
+    manager: ManagementAccess,
     Path(id): Path<i64>,
-    Json(enrolment): Json<Enrolment>,
-) -> Result<Json<EnrolmentDone>, Problem> {
+    Json(enrolment): Json<NewEnrolments>,
+) -> Result<Json<EnrolmentResponse>, Problem> {
     let changed = manager
-        .work(async |work| teaching::enrol(work, id, &enrolment).await)
+        .work(async |work| teaching::enrol_people(work, id, &enrolment).await)
         .await?;
-    Ok(Json(EnrolmentDone { changed }))
+    Ok(Json(EnrolmentResponse { changed }))
 }

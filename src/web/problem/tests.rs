@@ -1,4 +1,4 @@
-//! Every problem in the form in which a client sees it.
+//! All problems in the form that clients see.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,4 @@
-//! Connections, over real ones on loopback.
+//! Tests of the server over real connections on loopback.
 
 use std::time::Duration;
 
@@ -9,27 +9,27 @@ use tokio::{
 };
 
 use super::*;
-use crate::web::tests::Bench;
+use crate::web::tests::WebBench;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const TEST_TIMEOUT: Duration = Duration::from_secs(10);
 const REQUEST: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
-struct Server {
-    bench: Bench,
+struct TestServer {
+    bench: WebBench,
     address: SocketAddr,
     serving: JoinHandle<()>,
 }
 
-impl Server {
+impl TestServer {
     #[expect(
         clippy::disallowed_methods,
         reason = "the test itself waits for the task"
     )]
     async fn start(settings: &[(&str, &str)]) -> Self {
-        let bench = Bench::new(settings).await;
-        let listener = listen(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let bench = WebBench::new(settings).await;
+        let listener = bind_listener(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let address = listener.local_addr().unwrap();
-        let serving = tokio::spawn(serve(listener, Arc::clone(&bench.app)));
+        let serving = tokio::spawn(serve_until_stopped(listener, Arc::clone(&bench.app)));
         Self {
             bench,
             address,
@@ -41,17 +41,17 @@ impl Server {
         TcpStream::connect(self.address).await.unwrap()
     }
 
-    /// Ends within the patience, or the test fails.
+    /// Stops the server; the test fails if it does not end in time.
     async fn stop(self) {
         self.bench.app.stop.cancel();
-        timeout(PATIENCE, self.serving)
+        timeout(TEST_TIMEOUT, self.serving)
             .await
             .expect("the server ends")
             .unwrap();
     }
 }
 
-/// Reads until `text` has come.
+/// Reads until `text` has arrived.
 async fn read_until(stream: &mut TcpStream, text: &str) {
     let mut seen = Vec::new();
     let reading = async {
@@ -63,23 +63,23 @@ async fn read_until(stream: &mut TcpStream, text: &str) {
             );
         }
     };
-    timeout(PATIENCE, reading)
+    timeout(TEST_TIMEOUT, reading)
         .await
         .unwrap_or_else(|_| panic!("waited in vain for {text}"));
 }
 
-/// Whether the other side ends the connection within the patience; what it says
-/// before does not matter.
-async fn ends(stream: &mut TcpStream) -> bool {
+/// Returns true if the other side ends the connection in time, whatever it sends
+/// before.
+async fn ends_in_time(stream: &mut TcpStream) -> bool {
     let mut seen = Vec::new();
-    timeout(PATIENCE, stream.read_to_end(&mut seen))
+    timeout(TEST_TIMEOUT, stream.read_to_end(&mut seen))
         .await
         .is_ok()
 }
 
 #[tokio::test]
 async fn one_connection_serves_many_requests() {
-    let server = Server::start(&[]).await;
+    let server = TestServer::start(&[]).await;
     let mut stream = server.connect().await;
     for _ in 0..3 {
         stream.write_all(REQUEST).await.unwrap();
@@ -91,20 +91,20 @@ async fn one_connection_serves_many_requests() {
 
 #[tokio::test]
 async fn headers_that_do_not_arrive_end_the_connection() {
-    let server = Server::start(&[("INVIGIL__SERVER__HEADER_TIMEOUT_SECONDS", "1")]).await;
+    let server = TestServer::start(&[("INVIGIL__SERVER__HEADER_TIMEOUT_SECONDS", "1")]).await;
     let mut slow = server.connect().await;
     slow.write_all(b"GET /healthz HTTP/1.1\r\nHost: lo")
         .await
         .unwrap();
     let mut silent = server.connect().await;
-    assert!(ends(&mut slow).await);
-    assert!(ends(&mut silent).await);
+    assert!(ends_in_time(&mut slow).await);
+    assert!(ends_in_time(&mut silent).await);
     server.stop().await;
 }
 
 #[tokio::test]
 async fn connections_over_the_maximum_are_turned_away_until_one_ends() {
-    let server = Server::start(&[("INVIGIL__SERVER__CONNECTIONS_MAX", "2")]).await;
+    let server = TestServer::start(&[("INVIGIL__SERVER__CONNECTIONS_MAX", "2")]).await;
     let mut held = Vec::new();
     for _ in 0..2 {
         let mut stream = server.connect().await;
@@ -122,7 +122,7 @@ async fn connections_over_the_maximum_are_turned_away_until_one_ends() {
             tokio::task::yield_now().await;
         }
     };
-    timeout(PATIENCE, free)
+    timeout(TEST_TIMEOUT, free)
         .await
         .expect("the place becomes free");
     let mut stream = server.connect().await;
@@ -133,32 +133,32 @@ async fn connections_over_the_maximum_are_turned_away_until_one_ends() {
 
 #[tokio::test]
 async fn idle_connections_do_not_hold_up_the_stop() {
-    let server = Server::start(&[]).await;
+    let server = TestServer::start(&[]).await;
     let mut idle = server.connect().await;
     idle.write_all(REQUEST).await.unwrap();
     read_until(&mut idle, "alive").await;
     let address = server.address;
     server.stop().await;
-    assert!(ends(&mut idle).await);
+    assert!(ends_in_time(&mut idle).await);
     assert!(TcpStream::connect(address).await.is_err());
 }
 
 #[tokio::test]
 async fn a_port_that_is_taken_is_refused() {
-    let first = listen(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-    let second = listen(first.local_addr().unwrap());
+    let first = bind_listener(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let second = bind_listener(first.local_addr().unwrap());
     assert_eq!(second.unwrap_err().kind(), io::ErrorKind::AddrInUse);
 }
 
 #[tokio::test]
 async fn what_is_said_last_is_read_by_who_is_still_sending() {
-    let server = Server::start(&[]).await;
+    let server = TestServer::start(&[]).await;
     let mut stream = server.connect().await;
     let head = "POST /api/v1/login HTTP/1.1\r\nHost: localhost\r\n\
         Content-Type: application/json\r\nContent-Length: 4000000\r\n\r\n";
     stream.write_all(head.as_bytes()).await.unwrap();
     // Far more than a request may have, and than buffers hold: a reset would
-    // show as an error here, or instead of the answer.
+    // show as an error here, or instead of the response.
     stream.write_all(&vec![b' '; 4_000_000]).await.unwrap();
     read_until(&mut stream, "413 Payload Too Large").await;
     drop(stream);

@@ -1,39 +1,41 @@
-//! The life of one candidate's connection: `hello`, then messages both ways
+//! The connection of a candidate: `hello`, then messages in both directions
 //! until one side ends it.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use invigil_protocol::{
-    candidate::{self, ClientMessage, Hello, ServerMessage},
+    candidate::{self, CandidateHello, ClientMessage, ServerMessage},
     code::{CloseCode, ErrorCode},
 };
 use tokio::time::Instant;
 
 use super::{
-    pace::{HELD_MAX, Pace, Verdict},
-    wire::{Incoming, Wire},
+    pace::{ConnectionPace, FrameVerdict, HELD_MAX},
+    wire::{MessageSocket, SocketInput},
 };
 use crate::{
-    engine::{Closing, Entry, Handle, Opened, Opening, Outbox, Outgoing},
+    engine::{
+        ActorHandle, CloseReason, ConnectRequest, Connected, JoinRequest, Outbox, OutboxItem,
+    },
     web::AppState,
 };
 
-/// How long a client may take to say `hello`.
-pub(super) const HELLO_PATIENCE: Duration = Duration::from_secs(5);
+/// Time in which a client must send `hello`.
+pub(super) const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Heartbeat intervals of silence after which the engine asks.
+/// Heartbeat intervals of silence after which the engine sends a ping.
 pub(super) const PING_AFTER: u32 = 2;
 
-/// How long clients wait for `welcome` before they try another connection.
-const WELCOME_PATIENCE: Duration = Duration::from_secs(10);
+/// Time for which clients wait for `welcome` before they reconnect.
+const WELCOME_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Heartbeat intervals of silence after which nobody is there.
+/// Heartbeat intervals of silence after which the connection is closed.
 pub(super) const IDLE_AFTER: u32 = 3;
 
 /// Runs a connection to its end.
-pub(super) async fn run(app: AppState, mut wire: Wire<ClientMessage>, address: IpAddr) {
-    // Begin and end are boxed: the hours between them need not hold their room.
-    let closing = match Box::pin(greet(&app, &mut wire, address)).await {
+pub(super) async fn run(app: AppState, mut wire: MessageSocket<ClientMessage>, address: IpAddr) {
+    // Begin and end are boxed, so that the hours between do not hold their memory.
+    let closing = match Box::pin(open_attempt(&app, &mut wire, address)).await {
         Ok(mut connection) => connection.run(&mut wire).await,
         Err(closing) => closing,
     };
@@ -42,34 +44,37 @@ pub(super) async fn run(app: AppState, mut wire: Wire<ClientMessage>, address: I
     }
 }
 
-/// Waits for `hello` and opens the attempt. An error of none: the client left.
-async fn greet(
+/// Waits for `hello` and opens the attempt. The error is none if the client left.
+async fn open_attempt(
     app: &AppState,
-    wire: &mut Wire<ClientMessage>,
+    wire: &mut MessageSocket<ClientMessage>,
     address: IpAddr,
-) -> Result<Box<Connection>, Option<Closing>> {
-    let until = Instant::now() + WELCOME_PATIENCE;
+) -> Result<Box<CandidateSocket>, Option<CloseReason>> {
+    let until = Instant::now() + WELCOME_TIMEOUT;
     let hello = tokio::select! {
-        () = app.stop.cancelled() => return Err(Some(Closing::new(CloseCode::Draining))),
-        hello = tokio::time::timeout(HELLO_PATIENCE, first(wire)) => hello,
+        () = app.stop.cancelled() => return Err(Some(CloseReason::new(CloseCode::Draining))),
+        hello = tokio::time::timeout(HELLO_TIMEOUT, read_hello(wire)) => hello,
     };
     let hello = match hello {
         Ok(hello) => hello?,
         Err(_elapsed) => {
-            app.limits.hello_failed(address);
-            return Err(Some(explain(CloseCode::Unauthorized, "no hello in time")));
+            app.limits.count_failed_hello(address);
+            return Err(Some(closing_with(
+                CloseCode::Unauthorized,
+                "no hello in time",
+            )));
         }
     };
     let token = app
         .tokens
         .verify(&hello.token, app.engine.now())
         .map_err(|error| {
-            app.limits.hello_failed(address);
-            Some(explain(CloseCode::Unauthorized, &error.to_string()))
+            app.limits.count_failed_hello(address);
+            Some(closing_with(CloseCode::Unauthorized, &error.to_string()))
         })?;
     let outbox = Arc::new(Outbox::default());
-    let opening = Opening {
-        entry: Entry {
+    let opening = ConnectRequest {
+        join: JoinRequest {
             resume: hello
                 .resume
                 .map(|resume| (resume.session.into(), resume.next_seq)),
@@ -80,17 +85,17 @@ async fn greet(
         outbox: Arc::clone(&outbox),
         until,
     };
-    let opened = app.engine.open(token.attempt, opening).await;
+    let opened = app.engine.connect_candidate(token.attempt, opening).await;
     let (handle, opened) = opened.map_err(|refusal| Some(refusal.0))?;
     let now = Instant::now();
-    let pace = Pace::new(
+    let pace = ConnectionPace::new(
         *app.engine.limits(),
         opened.applied_seq,
         opened.saved_seq,
         now,
     );
-    Ok(Box::new(Connection {
-        guard: Guard {
+    Ok(Box::new(CandidateSocket {
+        guard: ConnectionGuard {
             app: Arc::clone(app),
             handle,
             opened,
@@ -104,80 +109,82 @@ async fn greet(
     }))
 }
 
-/// The first frame, which must be `hello`.
-async fn first(wire: &mut Wire<ClientMessage>) -> Result<Hello, Option<Closing>> {
+/// Reads the first frame, which must be `hello`.
+async fn read_hello(
+    wire: &mut MessageSocket<ClientMessage>,
+) -> Result<CandidateHello, Option<CloseReason>> {
     loop {
         match wire.receive().await {
-            Incoming::Message(ClientMessage::Hello(hello)) => return Ok(hello),
-            Incoming::Message(_) | Incoming::Unknown(_) => {
+            SocketInput::Message(ClientMessage::Hello(hello)) => return Ok(hello),
+            SocketInput::Message(_) | SocketInput::Unknown(_) => {
                 let detail = "the first message must be hello";
-                return Err(Some(explain(CloseCode::BadMessage, detail)));
+                return Err(Some(closing_with(CloseCode::BadMessage, detail)));
             }
-            Incoming::Alive => {}
-            Incoming::Violation(closing) => return Err(Some(closing)),
-            Incoming::Gone => return Err(None),
+            SocketInput::Alive => {}
+            SocketInput::Violation(closing) => return Err(Some(closing)),
+            SocketInput::Gone => return Err(None),
         }
     }
 }
 
 /// An open connection.
-struct Connection {
-    guard: Guard,
+struct CandidateSocket {
+    guard: ConnectionGuard,
     outbox: Arc<Outbox>,
-    pace: Pace,
+    pace: ConnectionPace,
     heard_at: Instant,
-    /// Whether the client was asked since it was last heard.
+    /// True if a ping was sent since the client's last frame.
     pinged: bool,
-    /// Not before is the next frame read.
+    /// Instant before which no frame is read.
     read_from: Instant,
-    /// A command that waits because too many are unsaved, and since when.
+    /// A command held back because too many are unsaved, and the instant it arrived.
     held: Option<Box<(ClientMessage, u64, Instant)>>,
 }
 
-/// Tells the actor that the connection is gone, however it ends.
-struct Guard {
+/// Guard that tells the actor about the end of the connection, even after a panic.
+struct ConnectionGuard {
     app: AppState,
-    handle: Handle,
-    opened: Opened,
+    handle: ActorHandle,
+    opened: Connected,
 }
 
-impl Drop for Guard {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         let (handle, connection) = (self.handle.clone(), self.opened.connection);
         self.app
             .tasks
-            .spawn(async move { handle.gone(connection).await });
+            .spawn(async move { handle.report_disconnect(connection).await });
     }
 }
 
-impl Connection {
-    /// Runs until one side ends it. None: the client is gone already.
-    async fn run(&mut self, wire: &mut Wire<ClientMessage>) -> Option<Closing> {
+impl CandidateSocket {
+    /// Runs until one side ends the connection. Returns none if the client left.
+    async fn run(&mut self, wire: &mut MessageSocket<ClientMessage>) -> Option<CloseReason> {
         let timer = tokio::time::sleep_until(self.wake_at());
         tokio::pin!(timer);
-        // `next` and `receive` take something only when their branch wins, and
-        // sending happens outside of the branches: nothing is lost to a race.
+        // `next` and `receive` remove an item only if their branch wins, and sending
+        // is outside of the branches: no message is lost.
         loop {
             timer.as_mut().reset(self.wake_at());
             let reading = self.held.is_none() && self.read_from <= Instant::now();
             let message = tokio::select! {
                 biased;
                 outgoing = self.outbox.next() => match outgoing {
-                    Outgoing::Message(message) => {
+                    OutboxItem::Message(message) => {
                         self.note_saved(&message);
-                        if !wire.send(&message).await {
-                            return Some(Closing::new(CloseCode::SlowConsumer));
+                        if !wire.send_message(&message).await {
+                            return Some(CloseReason::new(CloseCode::SlowConsumer));
                         }
-                        self.released()
+                        self.release_held()
                     }
-                    Outgoing::Close(closing) => return Some(closing),
+                    OutboxItem::Close(closing) => return Some(closing),
                 },
-                incoming = wire.receive(), if reading => match self.take(incoming) {
+                incoming = wire.receive(), if reading => match self.handle_incoming(incoming) {
                     Ok(message) => message,
                     Err(closing) => return closing,
                 },
                 () = &mut timer => {
-                    if let Some(closing) = self.look_at_the_clock(wire).await {
+                    if let Some(closing) = self.check_silence(wire).await {
                         return Some(closing);
                     }
                     None
@@ -185,57 +192,62 @@ impl Connection {
             };
             if let Some(message) = message {
                 let connection = self.guard.opened.connection;
-                // Where the actor has ended, the outbox says how to close.
-                self.guard.handle.client(connection, message).await;
+                // After the actor's end, the outbox has the reason to close.
+                self.guard
+                    .handle
+                    .deliver_client_message(connection, message)
+                    .await;
             }
         }
     }
 
-    /// Deals with what came in: gives back what is for the actor. An error ends
+    /// Handles an input of the socket; returns a message for the actor. An error ends
     /// the connection.
-    fn take(
+    fn handle_incoming(
         &mut self,
-        incoming: Incoming<ClientMessage>,
-    ) -> Result<Option<ClientMessage>, Option<Closing>> {
+        incoming: SocketInput<ClientMessage>,
+    ) -> Result<Option<ClientMessage>, Option<CloseReason>> {
         let now = Instant::now();
         self.heard_at = now;
         self.pinged = false;
-        match self.pace.frame(now) {
-            Verdict::Fine => {}
-            Verdict::Warn => self.complain(ErrorCode::RateLimited, "too many frames a second"),
-            Verdict::Close => return Err(Some(Closing::new(CloseCode::RateLimited))),
+        match self.pace.count_frame(now) {
+            FrameVerdict::Accept => {}
+            FrameVerdict::Warn => {
+                self.send_error(ErrorCode::RateLimited, "too many frames a second")
+            }
+            FrameVerdict::Close => return Err(Some(CloseReason::new(CloseCode::RateLimited))),
         }
         match incoming {
-            Incoming::Message(message) => Ok(self.pass(message, now)),
-            Incoming::Unknown(name) => {
-                self.complain(
+            SocketInput::Message(message) => Ok(self.admit_message(message, now)),
+            SocketInput::Unknown(name) => {
+                self.send_error(
                     ErrorCode::UnknownMessage,
                     &format!("there is no message {name:?}"),
                 );
                 Ok(None)
             }
-            Incoming::Alive => Ok(None),
-            Incoming::Violation(closing) => Err(Some(closing)),
-            Incoming::Gone => Err(None),
+            SocketInput::Alive => Ok(None),
+            SocketInput::Violation(closing) => Err(Some(closing)),
+            SocketInput::Gone => Err(None),
         }
     }
 
-    /// The message, or none where it must wait.
-    fn pass(&mut self, message: ClientMessage, now: Instant) -> Option<ClientMessage> {
+    /// Returns the message, or holds it back and returns none.
+    fn admit_message(&mut self, message: ClientMessage, now: Instant) -> Option<ClientMessage> {
         if let Some(seq) = message.seq() {
             if self.pace.must_wait(seq) {
                 self.held = Some(Box::new((message, seq, now)));
                 return None;
             }
-            if let Some(later) = self.pace.command(seq, now) {
+            if let Some(later) = self.pace.count_command(seq, now) {
                 self.read_from = later;
             }
         }
         Some(message)
     }
 
-    /// The command that waited, where it may go.
-    fn released(&mut self) -> Option<ClientMessage> {
+    /// Returns the command held back, if it may proceed.
+    fn release_held(&mut self) -> Option<ClientMessage> {
         let held = self.held.take()?;
         if self.pace.must_wait(held.1) {
             self.held = Some(held);
@@ -243,13 +255,13 @@ impl Connection {
         }
         let now = Instant::now();
         self.heard_at = now;
-        self.pass(held.0, now)
+        self.admit_message(held.0, now)
     }
 
     fn note_saved(&mut self, message: &ServerMessage) {
         match message {
-            ServerMessage::Saved(saved) => self.pace.saved(saved.seq),
-            ServerMessage::Pulse(pulse) => self.pace.saved(pulse.saved_seq),
+            ServerMessage::Saved(saved) => self.pace.note_saved(saved.seq),
+            ServerMessage::Pulse(pulse) => self.pace.note_saved(pulse.saved_seq),
             ServerMessage::Welcome(_)
             | ServerMessage::Refused(_)
             | ServerMessage::EventAck(_)
@@ -264,13 +276,16 @@ impl Connection {
         }
     }
 
-    /// Asks a silent client, and ends what stays silent or floods.
-    async fn look_at_the_clock(&mut self, wire: &mut Wire<ClientMessage>) -> Option<Closing> {
+    /// Sends a ping to a silent client; closes a connection that stays silent or floods.
+    async fn check_silence(
+        &mut self,
+        wire: &mut MessageSocket<ClientMessage>,
+    ) -> Option<CloseReason> {
         let now = Instant::now();
         if let Some(held) = &self.held {
             let over = now.duration_since(held.2) >= HELD_MAX;
             return over.then(|| {
-                explain(
+                closing_with(
                     CloseCode::RateLimited,
                     "too many commands are under way unsaved",
                 )
@@ -279,12 +294,12 @@ impl Connection {
         let silent = now.duration_since(self.heard_at);
         let heartbeat = self.guard.opened.heartbeat;
         if silent >= heartbeat * IDLE_AFTER {
-            return Some(Closing::new(CloseCode::Idle));
+            return Some(CloseReason::new(CloseCode::Idle));
         }
         if silent >= heartbeat * PING_AFTER && !self.pinged {
             self.pinged = true;
-            if !wire.ping().await {
-                return Some(Closing::new(CloseCode::SlowConsumer));
+            if !wire.send_ping().await {
+                return Some(CloseReason::new(CloseCode::SlowConsumer));
             }
         }
         None
@@ -304,15 +319,18 @@ impl Connection {
         }
     }
 
-    fn complain(&self, code: ErrorCode, detail: &str) {
+    fn send_error(&self, code: ErrorCode, detail: &str) {
         let detail = Some(detail.to_owned());
         self.outbox
-            .send(ServerMessage::Error(candidate::Error { code, detail }));
+            .send(ServerMessage::Error(candidate::ErrorMessage {
+                code,
+                detail,
+            }));
     }
 }
 
-pub(super) fn explain(code: CloseCode, detail: &str) -> Closing {
-    Closing {
+pub(super) fn closing_with(code: CloseCode, detail: &str) -> CloseReason {
+    CloseReason {
         code,
         detail: Some(detail.to_owned()),
         retry_ms: None,

@@ -1,54 +1,59 @@
-//! How fast one connection is read.
+//! Reading rate of a connection.
 //!
-//! Nothing is refused or lost for its rate: over it, the socket is read more
-//! slowly, and TCP tells the client. Only what no honest client does ends a
-//! connection: more than a hundred frames a second after a warning, or more
-//! commands under way than `limits.unsaved` allows for ten seconds.
+//! No message is refused or lost for its rate: above the rate the socket is read
+//! more slowly, and TCP slows the client. Only abuse ends a connection: more than
+//! a hundred frames per second after a warning, or more unsaved commands than
+//! `limits.unsaved` for ten seconds.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::engine::Limits;
+use crate::engine::ConnectionLimits;
 
-/// Frames in one second that no honest client sends.
+/// Frames per second above which a client is warned; honest ones send fewer.
 const FRAMES_PER_SECOND_MAX: u32 = 100;
 
-/// Frames in one second after which a warning is no use any more.
+/// Frames per second above which the connection is closed without waiting.
 const FRAMES_PER_SECOND_END: u32 = 2 * FRAMES_PER_SECOND_MAX;
 
-/// How long a client may keep too many commands under way.
+/// Time for which a command may be held back before the connection is closed.
 pub(super) const HELD_MAX: Duration = Duration::from_secs(10);
 
-/// What to do about a frame that came in.
+/// Decision about a received frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// Nothing.
-    Fine,
-    /// Tell the client that it is too fast, once.
+pub(super) enum FrameVerdict {
+    /// Handle the frame.
+    Accept,
+    /// Warn the client, once, that it is too fast.
     Warn,
-    /// Close: it was told.
+    /// Close: the client was warned.
     Close,
 }
 
-/// The limits of a connection and how far they are used.
+/// Limits of a connection, with their use.
 #[derive(Debug)]
-pub(super) struct Pace {
-    limits: Limits,
-    /// Commands that may be read at once, fewer than none after a burst.
+pub(super) struct ConnectionPace {
+    limits: ConnectionLimits,
+    /// Commands that may be read at once; negative after a burst.
     tokens: f64,
     refilled_at: Instant,
     second: Instant,
     frames: u32,
     warned: bool,
-    /// The last command in sequence that was read.
+    /// Number of the last command read in sequence.
     read_seq: u64,
     saved_seq: u64,
 }
 
-impl Pace {
-    /// A connection whose session stands at these numbers.
-    pub(super) fn new(limits: Limits, applied_seq: u64, saved_seq: u64, now: Instant) -> Self {
+impl ConnectionPace {
+    /// Starts with the numbers of the connection's session.
+    pub(super) fn new(
+        limits: ConnectionLimits,
+        applied_seq: u64,
+        saved_seq: u64,
+        now: Instant,
+    ) -> Self {
         Self {
             limits,
             tokens: f64::from(limits.burst),
@@ -62,36 +67,36 @@ impl Pace {
     }
 
     /// Counts a frame.
-    pub(super) fn frame(&mut self, now: Instant) -> Verdict {
+    pub(super) fn count_frame(&mut self, now: Instant) -> FrameVerdict {
         if now.duration_since(self.second) >= Duration::from_secs(1) {
-            // One quiet second forgives.
+            // A quiet second clears the warning.
             self.warned &= self.frames > FRAMES_PER_SECOND_MAX;
             self.second = now;
             self.frames = 0;
         }
         self.frames += 1;
         if self.frames <= FRAMES_PER_SECOND_MAX {
-            return Verdict::Fine;
+            return FrameVerdict::Accept;
         }
         let first = self.frames == FRAMES_PER_SECOND_MAX + 1;
         if self.frames > FRAMES_PER_SECOND_END || (first && self.warned) {
-            return Verdict::Close;
+            return FrameVerdict::Close;
         }
         if std::mem::replace(&mut self.warned, true) {
-            Verdict::Fine
+            FrameVerdict::Accept
         } else {
-            Verdict::Warn
+            FrameVerdict::Warn
         }
     }
 
-    /// Whether a command must wait because too many are unsaved.
+    /// Returns true if a command must wait because too many are unsaved.
     pub(super) fn must_wait(&self, seq: u64) -> bool {
         let unsaved = self.read_seq.saturating_sub(self.saved_seq);
         seq == self.read_seq + 1 && unsaved >= u64::from(self.limits.unsaved)
     }
 
-    /// Counts a command that goes to the actor. When to read on, if later.
-    pub(super) fn command(&mut self, seq: u64, now: Instant) -> Option<Instant> {
+    /// Counts a command for the actor. Returns the instant to read on, if later.
+    pub(super) fn count_command(&mut self, seq: u64, now: Instant) -> Option<Instant> {
         if seq == self.read_seq + 1 {
             self.read_seq = seq;
         }
@@ -102,10 +107,10 @@ impl Pace {
         (self.tokens < 0.0).then(|| now + Duration::from_secs_f64(-self.tokens / rate))
     }
 
-    /// Everything up to `seq` is saved.
-    pub(super) fn saved(&mut self, seq: u64) {
+    /// Notes that all commands up to `seq` are saved.
+    pub(super) fn note_saved(&mut self, seq: u64) {
         self.saved_seq = self.saved_seq.max(seq);
-        // Commands may have come by another way: the exchange.
+        // Commands may also come through the exchange.
         self.read_seq = self.read_seq.max(seq);
     }
 }
@@ -114,71 +119,74 @@ impl Pace {
 mod tests {
     use super::*;
 
-    fn pace(now: Instant) -> Pace {
-        let limits = Limits {
+    fn sample_pace(now: Instant) -> ConnectionPace {
+        let limits = ConnectionLimits {
             frame_bytes: 16_384,
             answer_bytes: 1_048_576,
             commands_per_second: 20,
             burst: 40,
             unsaved: 4,
         };
-        Pace::new(limits, 0, 0, now)
+        ConnectionPace::new(limits, 0, 0, now)
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_burst_is_free_and_then_reading_slows_to_the_rate() {
         let now = Instant::now();
-        let mut pace = pace(now);
+        let mut pace = sample_pace(now);
         for seq in 1..=40 {
-            assert_eq!(pace.command(seq, now), None, "command {seq}");
+            assert_eq!(pace.count_command(seq, now), None, "command {seq}");
         }
-        assert_eq!(pace.command(41, now), Some(now + Duration::from_millis(50)));
-        assert_eq!(pace.command(42, now + Duration::from_secs(10)), None);
+        assert_eq!(
+            pace.count_command(41, now),
+            Some(now + Duration::from_millis(50))
+        );
+        assert_eq!(pace.count_command(42, now + Duration::from_secs(10)), None);
     }
 
     #[tokio::test(start_paused = true)]
     async fn commands_wait_at_the_bound_until_something_is_saved() {
         let now = Instant::now();
-        let mut pace = pace(now);
+        let mut pace = sample_pace(now);
         for seq in 1..=4 {
             assert!(!pace.must_wait(seq));
-            pace.command(seq, now);
+            pace.count_command(seq, now);
         }
         assert!(pace.must_wait(5));
         assert!(!pace.must_wait(4), "a repeat is answered");
         assert!(!pace.must_wait(9), "a gap is refused at once");
-        pace.saved(1);
+        pace.note_saved(1);
         assert!(!pace.must_wait(5));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_flood_is_warned_once_and_then_closed() {
         let mut now = Instant::now();
-        let mut pace = pace(now);
-        let second: Vec<Verdict> = (0..201).map(|_| pace.frame(now)).collect();
+        let mut pace = sample_pace(now);
+        let second: Vec<FrameVerdict> = (0..201).map(|_| pace.count_frame(now)).collect();
         assert!(
             second[..100]
                 .iter()
-                .all(|verdict| *verdict == Verdict::Fine)
+                .all(|verdict| *verdict == FrameVerdict::Accept)
         );
-        assert_eq!(second[100], Verdict::Warn);
+        assert_eq!(second[100], FrameVerdict::Warn);
         assert!(
             second[101..200]
                 .iter()
-                .all(|verdict| *verdict == Verdict::Fine)
+                .all(|verdict| *verdict == FrameVerdict::Accept)
         );
-        assert_eq!(second[200], Verdict::Close);
+        assert_eq!(second[200], FrameVerdict::Close);
 
-        let mut pace = self::pace(now);
+        let mut pace = self::sample_pace(now);
         let warned = (0..150)
-            .filter(|_| pace.frame(now) == Verdict::Warn)
+            .filter(|_| pace.count_frame(now) == FrameVerdict::Warn)
             .count();
         assert_eq!(warned, 1);
         now += Duration::from_secs(1);
-        let next: Vec<Verdict> = (0..101).map(|_| pace.frame(now)).collect();
+        let next: Vec<FrameVerdict> = (0..101).map(|_| pace.count_frame(now)).collect();
         assert_eq!(
             next[100],
-            Verdict::Close,
+            FrameVerdict::Close,
             "the warning counts in the next second"
         );
     }

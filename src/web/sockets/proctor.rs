@@ -1,10 +1,10 @@
-//! The life of one proctor's console: `hello`, then boards and commands until
-//! one side ends it.
+//! The console of a proctor: `hello`, then boards and commands until one side
+//! ends it.
 //!
-//! One task reads and writes; commands run beside it, so that a slow one holds
-//! up nothing. Who the person is and what is within reach is asked again for
-//! every command and every exam, and once in a while: a proctor who signs out
-//! or loses an exam loses the console.
+//! A task reads and writes; commands run in tasks of their own, so that a slow
+//! one delays no other. The person's log-in and rights are checked again for
+//! every command and exam, and at intervals: a proctor who signs out or loses an
+//! exam loses the console or its board.
 
 mod exams;
 
@@ -16,56 +16,60 @@ use invigil_protocol::{
     code::{CloseCode, ErrorCode},
     codec,
     proctor::{
-        Command, CommandResult, ConsoleLimits, ConsoleMessage, Hello, Inspect, ProctorMessage,
-        Pulse, WatchableExam, Welcome,
+        CommandResult, InspectRequest, ProctorClientMessage, ProctorCommand, ProctorHello,
+        ProctorLimits, ProctorPulse, ProctorServerMessage, ProctorWelcome, WatchableExam,
     },
-    rest::User,
+    rest::LoginUser,
 };
 use tokio::{
     sync::{Semaphore, mpsc, watch},
     time::Instant,
 };
 
-use self::exams::{Exams, Heard};
+use self::exams::{BoardDelivery, WatchedBoards};
 use super::{
-    attempt::{HELLO_PATIENCE, IDLE_AFTER, PING_AFTER, explain},
-    pace::{Pace, Verdict},
-    wire::{Incoming, Wire},
+    attempt::{HELLO_TIMEOUT, IDLE_AFTER, PING_AFTER, closing_with},
+    pace::{ConnectionPace, FrameVerdict},
+    wire::{MessageSocket, SocketInput},
 };
 use crate::{
     domain::{
         id::ExamCode,
-        person::{Person, Role},
+        person::{PersonRole, RosterPerson},
         time::duration_ms,
     },
-    engine::{Closing, CommandError, SystemEntropy, fresh_session},
-    telemetry::chain,
-    web::{AppState, access::staff_standing, token::login_token_hash},
+    engine::{CloseReason, CommandError, SystemEntropy, fresh_session},
+    telemetry::error_chain,
+    web::{AppState, access::staff_role, token::login_token_hash},
 };
 
-/// How often a console says that it is there.
+/// Interval of a console's heartbeats.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
-/// How often it is asked whether the person may still watch.
+/// Interval at which the person's rights are checked.
 const RIGHTS_INTERVAL: Duration = Duration::from_secs(30);
 
-/// How soon it is asked where somebody's rights were changed.
+/// Delay of that check after a change of rights.
 const RIGHTS_DELAY: Duration = Duration::from_millis(500);
 
-/// Commands of one console that are under way at once; more wait.
+/// Commands of a console that run at once; further ones are refused.
 const COMMANDS_AT_ONCE: usize = 16;
 
-/// What commands have to say may wait for the socket.
-const ANSWERS_WAITING: usize = 64;
+/// Replies of commands that wait for the socket.
+const REPLIES_WAITING: usize = 64;
 
 const STORE_AWAY: &str = "the store is away: try again";
 
 /// Runs a console to its end.
-pub(super) async fn run(app: AppState, mut wire: Wire<ProctorMessage>, address: IpAddr) {
-    let closing = match Box::pin(greet(&app, &mut wire, address)).await {
+pub(super) async fn run(
+    app: AppState,
+    mut wire: MessageSocket<ProctorClientMessage>,
+    address: IpAddr,
+) {
+    let closing = match Box::pin(open_console(&app, &mut wire, address)).await {
         Ok(mut console) => {
             let closing = console.run(&mut wire).await;
-            console.exams.clear();
+            console.exams.unwatch_all();
             closing
         }
         Err(closing) => closing,
@@ -75,222 +79,253 @@ pub(super) async fn run(app: AppState, mut wire: Wire<ProctorMessage>, address: 
     }
 }
 
-/// Waits for `hello` and says who this is. An error of none: the console left.
-async fn greet(
+/// Waits for `hello` and sends `welcome`. The error is none if the console left.
+async fn open_console(
     app: &AppState,
-    wire: &mut Wire<ProctorMessage>,
+    wire: &mut MessageSocket<ProctorClientMessage>,
     address: IpAddr,
-) -> Result<Console, Option<Closing>> {
+) -> Result<ProctorConsole, Option<CloseReason>> {
     let hello = tokio::select! {
-        () = app.stop.cancelled() => return Err(Some(Closing::new(CloseCode::Draining))),
-        hello = tokio::time::timeout(HELLO_PATIENCE, first(wire)) => hello,
+        () = app.stop.cancelled() => return Err(Some(CloseReason::new(CloseCode::Draining))),
+        hello = tokio::time::timeout(HELLO_TIMEOUT, read_hello(wire)) => hello,
     };
     let Ok(hello) = hello else {
-        app.limits.hello_failed(address);
-        return Err(Some(explain(CloseCode::Unauthorized, "no hello in time")));
+        app.limits.count_failed_hello(address);
+        return Err(Some(closing_with(
+            CloseCode::Unauthorized,
+            "no hello in time",
+        )));
     };
     let token = login_token_hash(&hello?.token);
-    let person = match signed_in(app, &token).await {
+    let person = match find_staff(app, &token).await {
         Ok(person) => person,
         Err(closing) => {
-            app.limits.hello_failed(address);
+            app.limits.count_failed_hello(address);
             return Err(Some(closing));
         }
     };
-    let console = Console {
+    let console = ProctorConsole {
         app: Arc::clone(app),
         token,
-        exams: Exams::new(app.engine.clone(), &person),
-        slots: Arc::new(Semaphore::new(COMMANDS_AT_ONCE)),
-        answers: mpsc::channel(ANSWERS_WAITING),
-        pace: Pace::new(*app.engine.limits(), 0, 0, Instant::now()),
+        exams: WatchedBoards::new(app.engine.clone(), &person),
+        permits: Arc::new(Semaphore::new(COMMANDS_AT_ONCE)),
+        replies: mpsc::channel(REPLIES_WAITING),
+        pace: ConnectionPace::new(*app.engine.limits(), 0, 0, Instant::now()),
         heard_at: Instant::now(),
         pinged: false,
         rights_at: Instant::now() + RIGHTS_INTERVAL,
-        changes: app.engine.changes(),
+        changes: app.engine.subscribe_changes(),
     };
-    let welcome = welcome(app, &person).await.map_err(Some)?;
-    if send(wire, &ConsoleMessage::Welcome(welcome)).await {
+    let welcome = welcome_message(app, &person).await.map_err(Some)?;
+    if send_message(wire, &ProctorServerMessage::Welcome(welcome)).await {
         Ok(console)
     } else {
         Err(None)
     }
 }
 
-/// The first frame, which must be `hello`.
-async fn first(wire: &mut Wire<ProctorMessage>) -> Result<Hello, Option<Closing>> {
+/// Reads the first frame, which must be `hello`.
+async fn read_hello(
+    wire: &mut MessageSocket<ProctorClientMessage>,
+) -> Result<ProctorHello, Option<CloseReason>> {
     loop {
         match wire.receive().await {
-            Incoming::Message(ProctorMessage::Hello(hello)) => return Ok(hello),
-            Incoming::Message(_) | Incoming::Unknown(_) => {
+            SocketInput::Message(ProctorClientMessage::Hello(hello)) => return Ok(hello),
+            SocketInput::Message(_) | SocketInput::Unknown(_) => {
                 let detail = "the first message must be hello";
-                return Err(Some(explain(CloseCode::BadMessage, detail)));
+                return Err(Some(closing_with(CloseCode::BadMessage, detail)));
             }
-            Incoming::Alive => {}
-            Incoming::Violation(closing) => return Err(Some(closing)),
-            Incoming::Gone => return Err(None),
+            SocketInput::Alive => {}
+            SocketInput::Violation(closing) => return Err(Some(closing)),
+            SocketInput::Gone => return Err(None),
         }
     }
 }
 
-/// The member of staff whose log-in this is.
-async fn signed_in(app: &AppState, token: &[u8; 32]) -> Result<Person, Closing> {
-    match app.catalog.login(token, app.engine.now()).await {
-        Ok(Some(person)) if person.role == Role::Candidate => {
-            Err(explain(CloseCode::Forbidden, "candidates have no console"))
-        }
+/// Returns the member of staff with this log-in.
+async fn find_staff(app: &AppState, token: &[u8; 32]) -> Result<RosterPerson, CloseReason> {
+    match app.catalog.verify_login(token, app.engine.now()).await {
+        Ok(Some(person)) if person.role == PersonRole::Candidate => Err(closing_with(
+            CloseCode::Forbidden,
+            "candidates have no console",
+        )),
         Ok(Some(person)) => Ok(person),
-        Ok(None) => Err(explain(CloseCode::Unauthorized, "no such log-in")),
+        Ok(None) => Err(closing_with(CloseCode::Unauthorized, "no such log-in")),
         Err(error) => {
-            tracing::warn!(error = chain(&error), "cannot look a log-in up");
-            Err(Closing::new(CloseCode::Overloaded))
+            tracing::warn!(error = error_chain(&error), "cannot read a log-in");
+            Err(CloseReason::new(CloseCode::Overloaded))
         }
     }
 }
 
 /// An open console.
-struct Console {
+struct ProctorConsole {
     app: AppState,
     token: [u8; 32],
-    exams: Exams,
-    slots: Arc<Semaphore>,
-    answers: (mpsc::Sender<ConsoleMessage>, mpsc::Receiver<ConsoleMessage>),
-    pace: Pace,
+    exams: WatchedBoards,
+    permits: Arc<Semaphore>,
+    replies: (
+        mpsc::Sender<ProctorServerMessage>,
+        mpsc::Receiver<ProctorServerMessage>,
+    ),
+    pace: ConnectionPace,
     heard_at: Instant,
-    /// Whether the console was asked since it was last heard.
+    /// True if a ping was sent since the console's last frame.
     pinged: bool,
-    /// When the person's rights are looked at again.
+    /// Instant of the next check of the person's rights.
     rights_at: Instant,
-    /// Somebody's were changed.
+    /// Counter of changes of rights.
     changes: watch::Receiver<u64>,
 }
 
-impl Console {
-    /// Runs until one side ends it. None: the console is gone already.
-    async fn run(&mut self, wire: &mut Wire<ProctorMessage>) -> Option<Closing> {
+impl ProctorConsole {
+    /// Runs until one side ends the console. Returns none if the client left.
+    async fn run(&mut self, wire: &mut MessageSocket<ProctorClientMessage>) -> Option<CloseReason> {
         let timer = tokio::time::sleep_until(self.wake_at());
         tokio::pin!(timer);
         let stop = self.app.stop.clone();
-        // Every branch takes something only when it wins; sending happens outside.
+        // A branch removes an item only if it wins; sending happens outside.
         loop {
             timer.as_mut().reset(self.wake_at());
             let sent = tokio::select! {
                 biased;
-                () = stop.cancelled() => return Some(Closing::new(CloseCode::Draining)),
-                Some(answer) = self.answers.1.recv() => send(wire, &answer).await,
-                // Before the news: who reads slowly can still act.
-                incoming = wire.receive() => match self.take(wire, incoming).await {
+                () = stop.cancelled() => return Some(CloseReason::new(CloseCode::Draining)),
+                Some(answer) = self.replies.1.recv() => send_message(wire, &answer).await,
+                // Before the boards: proctors with a slow connection can still act.
+                incoming = wire.receive() => match self.handle_incoming(wire, incoming).await {
                     Ok(sent) => sent,
                     Err(closing) => return closing,
                 },
-                () = &mut timer => match self.look_at_the_clock(wire).await {
+                () = &mut timer => match self.check_silence(wire).await {
                     Ok(sent) => sent,
                     Err(closing) => return Some(closing),
                 },
                 Ok(()) = self.changes.changed() => {
-                    // Many may sign out at once: not oftener than twice a second.
+                    // Many may sign out at once: check at most twice a second.
                     let soon = Instant::now() + RIGHTS_DELAY;
                     self.rights_at = self.rights_at.min(soon);
                     true
                 }
-                Some(heard) = self.exams.next() => self.pass_on(wire, heard).await,
+                Some(heard) = self.exams.next_delivery() => self.forward_update(wire, heard).await,
             };
             if !sent {
-                return Some(Closing::new(CloseCode::SlowConsumer));
+                return Some(CloseReason::new(CloseCode::SlowConsumer));
             }
         }
     }
 
-    /// Sends what happened on a board. Who missed something gets the whole board.
-    async fn pass_on(&mut self, wire: &mut Wire<ProctorMessage>, heard: Heard) -> bool {
+    /// Forwards an update of a board; after missed updates sends the whole board.
+    async fn forward_update(
+        &mut self,
+        wire: &mut MessageSocket<ProctorClientMessage>,
+        heard: BoardDelivery,
+    ) -> bool {
         match heard {
-            Heard::Nothing => true,
-            Heard::Frame(frame) => wire.send_bytes(frame.bytes(wire.encoding())).await,
-            Heard::Missed(exam) => self.send_board(wire, &exam).await,
+            BoardDelivery::Nothing => true,
+            BoardDelivery::Frame(frame) => {
+                wire.send_bytes(frame.encoded_bytes(wire.encoding())).await
+            }
+            BoardDelivery::Missed(exam) => self.send_board(wire, &exam).await,
         }
     }
 
-    async fn send_board(&mut self, wire: &mut Wire<ProctorMessage>, exam: &ExamCode) -> bool {
-        for frame in self.exams.snapshot(exam) {
-            if !wire.send_bytes(frame.bytes(wire.encoding())).await {
+    async fn send_board(
+        &mut self,
+        wire: &mut MessageSocket<ProctorClientMessage>,
+        exam: &ExamCode,
+    ) -> bool {
+        for frame in self.exams.board_frames(exam) {
+            if !wire.send_bytes(frame.encoded_bytes(wire.encoding())).await {
                 return false;
             }
         }
         true
     }
 
-    /// Deals with what came in. False: the answer could not be sent.
-    async fn take(
+    /// Handles an input of the socket. Returns false if the reply cannot be sent.
+    async fn handle_incoming(
         &mut self,
-        wire: &mut Wire<ProctorMessage>,
-        incoming: Incoming<ProctorMessage>,
-    ) -> Result<bool, Option<Closing>> {
+        wire: &mut MessageSocket<ProctorClientMessage>,
+        incoming: SocketInput<ProctorClientMessage>,
+    ) -> Result<bool, Option<CloseReason>> {
         let now = Instant::now();
         self.heard_at = now;
         self.pinged = false;
         let message = match incoming {
-            Incoming::Message(message) => message,
-            Incoming::Unknown(name) => {
+            SocketInput::Message(message) => message,
+            SocketInput::Unknown(name) => {
                 let detail = format!("there is no message {name:?}");
-                return Ok(complain(wire, ErrorCode::UnknownMessage, &detail).await);
+                return Ok(send_error(wire, ErrorCode::UnknownMessage, &detail).await);
             }
-            Incoming::Alive => return Ok(true),
-            Incoming::Violation(closing) => return Err(Some(closing)),
-            Incoming::Gone => return Err(None),
+            SocketInput::Alive => return Ok(true),
+            SocketInput::Violation(closing) => return Err(Some(closing)),
+            SocketInput::Gone => return Err(None),
         };
-        match self.pace.frame(now) {
-            Verdict::Fine => {}
-            Verdict::Warn => {
+        match self.pace.count_frame(now) {
+            FrameVerdict::Accept => {}
+            FrameVerdict::Warn => {
                 let detail = "too many frames a second";
-                return Ok(complain(wire, ErrorCode::RateLimited, detail).await);
+                return Ok(send_error(wire, ErrorCode::RateLimited, detail).await);
             }
-            Verdict::Close => return Err(Some(Closing::new(CloseCode::RateLimited))),
+            FrameVerdict::Close => return Err(Some(CloseReason::new(CloseCode::RateLimited))),
         }
         match message {
-            ProctorMessage::Hello(_) => Err(Some(explain(CloseCode::BadMessage, "a second hello"))),
-            ProctorMessage::Watch(watch) => self.watch(wire, watch.exam.as_str().into()).await,
-            ProctorMessage::Unwatch(watch) => {
-                self.exams.remove(&watch.exam.as_str().into());
+            ProctorClientMessage::Hello(_) => {
+                Err(Some(closing_with(CloseCode::BadMessage, "a second hello")))
+            }
+            ProctorClientMessage::Watch(watch) => {
+                self.watch_exam(wire, watch.exam.as_str().into()).await
+            }
+            ProctorClientMessage::Unwatch(watch) => {
+                self.exams.unwatch_exam(&watch.exam.as_str().into());
                 Ok(true)
             }
-            ProctorMessage::Inspect(inspect) => self.inspect(wire, inspect).await,
-            ProctorMessage::Command(command) => self.command(wire, command).await,
-            ProctorMessage::Heartbeat(heartbeat) => {
+            ProctorClientMessage::Inspect(inspect) => self.inspect_attempt(wire, inspect).await,
+            ProctorClientMessage::Command(command) => self.start_command(wire, command).await,
+            ProctorClientMessage::Heartbeat(heartbeat) => {
                 let now_at = self.app.engine.now().as_ms();
                 let n = heartbeat.n;
-                Ok(send(wire, &ConsoleMessage::Pulse(Pulse { n, now_at })).await)
+                Ok(send_message(
+                    wire,
+                    &ProctorServerMessage::Pulse(ProctorPulse { n, now_at }),
+                )
+                .await)
             }
         }
     }
 
-    async fn watch(
+    async fn watch_exam(
         &mut self,
-        wire: &mut Wire<ProctorMessage>,
+        wire: &mut MessageSocket<ProctorClientMessage>,
         exam: ExamCode,
-    ) -> Result<bool, Option<Closing>> {
-        let Some(person) = self.person().await? else {
-            return Ok(complain(wire, ErrorCode::Unavailable, STORE_AWAY).await);
+    ) -> Result<bool, Option<CloseReason>> {
+        let Some(person) = self.current_person().await? else {
+            return Ok(send_error(wire, ErrorCode::Unavailable, STORE_AWAY).await);
         };
-        let known = match self.app.engine.exam(&exam).await {
+        let known = match self.app.engine.newest_exam(&exam).await {
             Ok(known) => known,
-            Err(error) => return Ok(unavailable(wire, &error).await),
+            Err(error) => return Ok(send_unavailable(wire, &error).await),
         };
-        if known.is_none() || staff_standing(&person, &exam).is_none() {
+        if known.is_none() || staff_role(&person, &exam).is_none() {
             let detail = "no such exam within reach";
-            return Ok(complain(wire, ErrorCode::Forbidden, detail).await);
+            return Ok(send_error(wire, ErrorCode::Forbidden, detail).await);
         }
-        if !self.see_others(wire, &person).await {
+        if !self.update_scope(wire, &person).await {
             return Ok(false);
         }
-        if let Err(error) = self.exams.add(exam.clone(), &person).await {
-            return Ok(unavailable(wire, &error).await);
+        if let Err(error) = self.exams.watch_exam(exam.clone(), &person).await {
+            return Ok(send_unavailable(wire, &error).await);
         }
         Ok(self.send_board(wire, &exam).await)
     }
 
-    /// Sends the boards again where the person sees other candidates than before.
-    async fn see_others(&mut self, wire: &mut Wire<ProctorMessage>, person: &Person) -> bool {
-        for exam in self.exams.set_scope(person.candidates()) {
+    /// Sends the boards again if the person may see other candidates than before.
+    async fn update_scope(
+        &mut self,
+        wire: &mut MessageSocket<ProctorClientMessage>,
+        person: &RosterPerson,
+    ) -> bool {
+        for exam in self.exams.set_scope(person.candidate_scope()) {
             if !self.send_board(wire, &exam).await {
                 return false;
             }
@@ -298,98 +333,100 @@ impl Console {
         true
     }
 
-    async fn inspect(
+    async fn inspect_attempt(
         &mut self,
-        wire: &mut Wire<ProctorMessage>,
-        inspect: Inspect,
-    ) -> Result<bool, Option<Closing>> {
+        wire: &mut MessageSocket<ProctorClientMessage>,
+        inspect: InspectRequest,
+    ) -> Result<bool, Option<CloseReason>> {
         let attempt = inspect.attempt.parse().ok();
         let detail = match attempt {
-            Some(attempt) => self.exams.inspect(attempt, inspect.on).await,
+            Some(attempt) => self.exams.set_inspected(attempt, inspect.on).await,
             None => Ok(None),
         };
         match detail {
-            Ok(Some(detail)) if inspect.on => Ok(send(wire, &ConsoleMessage::Detail(detail)).await),
+            Ok(Some(detail)) if inspect.on => {
+                Ok(send_message(wire, &ProctorServerMessage::Detail(detail)).await)
+            }
             Ok(Some(_)) => Ok(true),
             Ok(None) => {
                 let detail = "no such attempt on a board that is watched";
-                Ok(complain(wire, ErrorCode::Forbidden, detail).await)
+                Ok(send_error(wire, ErrorCode::Forbidden, detail).await)
             }
-            Err(error) => Ok(unavailable(wire, &error).await),
+            Err(error) => Ok(send_unavailable(wire, &error).await),
         }
     }
 
-    /// Begins a command; its result follows.
-    async fn command(
+    /// Starts a command; its result follows.
+    async fn start_command(
         &mut self,
-        wire: &mut Wire<ProctorMessage>,
-        command: Command,
-    ) -> Result<bool, Option<Closing>> {
+        wire: &mut MessageSocket<ProctorClientMessage>,
+        command: ProctorCommand,
+    ) -> Result<bool, Option<CloseReason>> {
         let id = command.id.clone();
-        let Some(person) = self.person().await? else {
+        let Some(person) = self.current_person().await? else {
             let detail = format!("command {id}: {STORE_AWAY}");
-            return Ok(complain(wire, ErrorCode::Unavailable, &detail).await);
+            return Ok(send_error(wire, ErrorCode::Unavailable, &detail).await);
         };
-        let Ok(permit) = Arc::clone(&self.slots).try_acquire_owned() else {
-            // Later its rights may be others: nothing is kept back.
+        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
+            // Rights may change meanwhile: no command is queued.
             let detail = format!("command {id}: too many are under way");
-            return Ok(complain(wire, ErrorCode::Unavailable, &detail).await);
+            return Ok(send_error(wire, ErrorCode::Unavailable, &detail).await);
         };
-        let (app, answers) = (Arc::clone(&self.app), self.answers.0.clone());
+        let (app, answers) = (Arc::clone(&self.app), self.replies.0.clone());
         self.app.tasks.spawn(async move {
             let _permit = permit;
-            let reach = |exam: &ExamCode| staff_standing(&person, exam).is_some();
+            let reach = |exam: &ExamCode| staff_role(&person, exam).is_some();
             let progress = |result: CommandResult| {
-                // The next one says more.
-                answers.try_send(ConsoleMessage::Result(result)).ok();
+                // A lost progress is harmless: the next one includes it.
+                answers.try_send(ProctorServerMessage::Result(result)).ok();
             };
             let done = app
                 .engine
-                .command(&person, &reach, command, &progress)
+                .run_command(&person, &reach, command, &progress)
                 .await;
             let answer = match done {
-                Ok(result) => ConsoleMessage::Result(result),
-                Err(error) => refusal(&id, &error),
+                Ok(result) => ProctorServerMessage::Result(result),
+                Err(error) => refusal_message(&id, &error),
             };
-            // The console may be gone: the command is done all the same.
+            // The command is complete even if the console has closed.
             answers.send(answer).await.ok();
         });
         Ok(true)
     }
 
-    /// Whose console this is, as things stand now. None: the store is away, and
-    /// nobody loses a console for that.
-    async fn person(&mut self) -> Result<Option<Person>, Closing> {
-        match signed_in(&self.app, &self.token).await {
+    /// Returns the console's person, read again. Returns none while the store is
+    /// away, which does not close the console.
+    async fn current_person(&mut self) -> Result<Option<RosterPerson>, CloseReason> {
+        match find_staff(&self.app, &self.token).await {
             Ok(person) => Ok(Some(person)),
             Err(closing) if closing.code == CloseCode::Overloaded => Ok(None),
             Err(closing) => Err(closing),
         }
     }
 
-    /// Asks a silent console, ends one that is gone, and looks at the rights.
-    async fn look_at_the_clock(
+    /// Sends a ping to a silent console, closes an idle one, and checks the rights.
+    async fn check_silence(
         &mut self,
-        wire: &mut Wire<ProctorMessage>,
-    ) -> Result<bool, Closing> {
+        wire: &mut MessageSocket<ProctorClientMessage>,
+    ) -> Result<bool, CloseReason> {
         let now = Instant::now();
         let silent = now.duration_since(self.heard_at);
         if silent >= HEARTBEAT * IDLE_AFTER {
-            return Err(Closing::new(CloseCode::Idle));
+            return Err(CloseReason::new(CloseCode::Idle));
         }
         if self.rights_at <= now {
             self.rights_at = now + RIGHTS_INTERVAL;
-            if let Some(person) = self.person().await? {
+            if let Some(person) = self.current_person().await? {
                 self.exams
-                    .keep_only(|exam| staff_standing(&person, exam).is_some());
-                if !self.see_others(wire, &person).await {
+                    .keep_only(|exam| staff_role(&person, exam).is_some());
+                if !self.update_scope(wire, &person).await {
                     return Ok(false);
                 }
             }
         }
         if silent >= HEARTBEAT * PING_AFTER && !self.pinged {
             self.pinged = true;
-            return Ok(wire.ping().await);
+            return Ok(wire.send_ping().await);
         }
         Ok(true)
     }
@@ -400,21 +437,24 @@ impl Console {
     }
 }
 
-/// What a console begins with.
-async fn welcome(app: &AppState, person: &Person) -> Result<Welcome, Closing> {
+/// Returns the first message to a console.
+async fn welcome_message(
+    app: &AppState,
+    person: &RosterPerson,
+) -> Result<ProctorWelcome, CloseReason> {
     let engine = &app.engine;
-    let overloaded = |_error| Closing::new(CloseCode::Overloaded);
-    let exams = engine.exams().await.map_err(overloaded)?;
+    let overloaded = |_error| CloseReason::new(CloseCode::Overloaded);
+    let exams = engine.newest_exams().await.map_err(overloaded)?;
     let session = fresh_session(&SystemEntropy)
-        .map_err(|_no_randomness| Closing::new(CloseCode::InternalError))?;
+        .map_err(|_no_randomness| CloseReason::new(CloseCode::InternalError))?;
     let mut exams = exams.to_vec();
-    exams.retain(|exam| staff_standing(person, &exam.code).is_some());
+    exams.retain(|exam| staff_role(person, &exam.code).is_some());
     let codes = exams.iter().map(|exam| exam.code.clone()).collect();
-    let live = engine.live_attempts(codes, person.candidates()).await;
-    Ok(Welcome {
+    let live = engine.live_attempts(codes, person.candidate_scope()).await;
+    Ok(ProctorWelcome {
         session: session.to_string(),
         now_at: engine.now().as_ms(),
-        user: User {
+        user: LoginUser {
             id: person.id.to_string(),
             name: person.name.clone(),
             roles: vec![person.role.as_str().to_owned()],
@@ -428,34 +468,44 @@ async fn welcome(app: &AppState, person: &Person) -> Result<Welcome, Closing> {
                 live,
             })
             .collect(),
-        limits: ConsoleLimits {
+        limits: ProctorLimits {
             heartbeat_ms: duration_ms(HEARTBEAT),
             frame_bytes: engine.limits().frame_bytes as u64,
         },
     })
 }
 
-async fn send(wire: &mut Wire<ProctorMessage>, message: &ConsoleMessage) -> bool {
-    let bytes: Bytes = codec::encode_console(wire.encoding(), message).into();
+async fn send_message(
+    wire: &mut MessageSocket<ProctorClientMessage>,
+    message: &ProctorServerMessage,
+) -> bool {
+    let bytes: Bytes = codec::encode_proctor_server(wire.encoding(), message).into();
     wire.send_bytes(bytes).await
 }
 
-async fn complain(wire: &mut Wire<ProctorMessage>, code: ErrorCode, detail: &str) -> bool {
+async fn send_error(
+    wire: &mut MessageSocket<ProctorClientMessage>,
+    code: ErrorCode,
+    detail: &str,
+) -> bool {
     let detail = Some(detail.to_owned());
-    send(
+    send_message(
         wire,
-        &ConsoleMessage::Error(candidate::Error { code, detail }),
+        &ProctorServerMessage::Error(candidate::ErrorMessage { code, detail }),
     )
     .await
 }
 
-async fn unavailable(wire: &mut Wire<ProctorMessage>, error: &crate::engine::Error) -> bool {
-    tracing::warn!(error = chain(error), "a console cannot be served");
-    complain(wire, ErrorCode::Unavailable, STORE_AWAY).await
+async fn send_unavailable(
+    wire: &mut MessageSocket<ProctorClientMessage>,
+    error: &crate::engine::Error,
+) -> bool {
+    tracing::warn!(error = error_chain(error), "cannot serve a console");
+    send_error(wire, ErrorCode::Unavailable, STORE_AWAY).await
 }
 
-/// Why a command was not even begun, for the console.
-fn refusal(id: &str, error: &CommandError) -> ConsoleMessage {
+/// Returns the message for a command that could not start.
+fn refusal_message(id: &str, error: &CommandError) -> ProctorServerMessage {
     let code = match error {
         CommandError::Conflict => ErrorCode::Conflict,
         CommandError::BadRequest(_) => ErrorCode::BadCommand,
@@ -463,9 +513,9 @@ fn refusal(id: &str, error: &CommandError) -> ConsoleMessage {
         CommandError::Failed(_) => ErrorCode::Unavailable,
     };
     if let CommandError::Failed(error) = error {
-        tracing::warn!(error = chain(error), "a command failed");
+        tracing::warn!(error = error_chain(error), "a command failed");
     }
-    ConsoleMessage::Error(candidate::Error {
+    ProctorServerMessage::Error(candidate::ErrorMessage {
         code,
         detail: Some(format!("command {id}: {error}")),
     })

@@ -1,12 +1,12 @@
-//! One WebSocket, as messages of the protocol: frames in and out, and the ways
-//! in which a connection ends.
+//! A WebSocket as messages of the protocol: frames in both directions, and the
+//! ends of a connection.
 
 use std::{error::Error as _, sync::Arc, time::Duration};
 
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 use bytes::Bytes;
 use invigil_protocol::{
-    candidate::{Bye, ServerMessage},
+    candidate::{ByeMessage, ServerMessage},
     code::CloseCode,
     codec::{self, DecodeError, Encoding},
 };
@@ -14,52 +14,52 @@ use prometheus_client::metrics::gauge::Gauge;
 use tungstenite::error::{CapacityError, Error as SocketError};
 
 use crate::{
-    engine::Closing,
-    telemetry::metrics::{Code, Metrics},
+    engine::CloseReason,
+    telemetry::metrics::{CodeLabel, Metrics},
 };
 
-/// How long one frame may take to be written. A client that reads so slowly is
-/// gone, or is not reading.
-const SEND_PATIENCE: Duration = Duration::from_secs(10);
+/// Longest time to write a frame. A client that takes longer is gone, or does not
+/// read.
+const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a client has to answer a close. Closing without waiting would reset
-/// a connection whose last frames are still under way.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
+/// Time in which a client must respond to a close. Closing without waiting would
+/// reset the connection while its last frames are under way.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Reads one frame as a message.
-pub(super) type Decode<M> = fn(Encoding, &[u8]) -> Result<M, DecodeError>;
+/// Function that decodes a frame.
+pub(super) type DecodeFrame<M> = fn(Encoding, &[u8]) -> Result<M, DecodeError>;
 
-/// A socket with its encoding, on which messages `M` come in.
-pub(super) struct Wire<M> {
+/// A socket with its encoding, which receives messages `M`.
+pub(super) struct MessageSocket<M> {
     socket: Box<WebSocket>,
     encoding: Encoding,
-    decode: Decode<M>,
+    decode: DecodeFrame<M>,
     metrics: Arc<Metrics>,
-    /// Counts the sockets of this kind.
+    /// Gauge of the open sockets of this kind.
     open: Gauge,
 }
 
-/// What came in.
+/// An input of a socket.
 #[derive(Debug)]
-pub(super) enum Incoming<M> {
+pub(super) enum SocketInput<M> {
     /// A message of the protocol.
     Message(M),
-    /// A frame with a type that the protocol does not have.
+    /// A frame of an unknown type.
     Unknown(String),
-    /// A ping or a pong: somebody is there.
+    /// A ping or a pong, which shows that the client is alive.
     Alive,
-    /// The connection must be closed.
-    Violation(Closing),
-    /// The connection is gone.
+    /// A violation of the protocol; the connection must be closed.
+    Violation(CloseReason),
+    /// The end of the connection.
     Gone,
 }
 
-impl<M> Wire<M> {
-    /// Takes a socket, and counts it for as long as it lives.
+impl<M> MessageSocket<M> {
+    /// Wraps a socket, and counts it until it is dropped.
     pub(super) fn new(
         socket: WebSocket,
         encoding: Encoding,
-        decode: Decode<M>,
+        decode: DecodeFrame<M>,
         metrics: Arc<Metrics>,
         open: Gauge,
     ) -> Self {
@@ -73,44 +73,44 @@ impl<M> Wire<M> {
         }
     }
 
-    /// How messages look on this socket.
+    /// Returns the encoding of messages on this socket.
     pub(super) const fn encoding(&self) -> Encoding {
         self.encoding
     }
 
-    /// The next thing that comes in.
+    /// Receives the next input.
     ///
     /// # Cancel safety
-    /// A frame is taken only when it is returned.
-    pub(super) async fn receive(&mut self) -> Incoming<M> {
+    /// A frame is removed only when it is returned.
+    pub(super) async fn receive(&mut self) -> SocketInput<M> {
         match self.socket.recv().await {
-            None | Some(Ok(Message::Close(_))) => Incoming::Gone,
-            Some(Ok(Message::Ping(_) | Message::Pong(_))) => Incoming::Alive,
-            Some(Ok(Message::Text(text))) => self.decode(Encoding::Json, text.as_bytes()),
-            Some(Ok(Message::Binary(bytes))) => self.decode(Encoding::MessagePack, &bytes),
-            Some(Err(error)) => broken(&error),
+            None | Some(Ok(Message::Close(_))) => SocketInput::Gone,
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => SocketInput::Alive,
+            Some(Ok(Message::Text(text))) => self.decode_frame(Encoding::Json, text.as_bytes()),
+            Some(Ok(Message::Binary(bytes))) => self.decode_frame(Encoding::MessagePack, &bytes),
+            Some(Err(error)) => read_failure(&error),
         }
     }
 
-    fn decode(&self, encoding: Encoding, frame: &[u8]) -> Incoming<M> {
+    fn decode_frame(&self, encoding: Encoding, frame: &[u8]) -> SocketInput<M> {
         if encoding != self.encoding {
-            return violation("the wrong kind of frame");
+            return bad_message("the wrong kind of frame");
         }
         match (self.decode)(encoding, frame) {
-            Ok(message) => Incoming::Message(message),
-            Err(DecodeError::UnknownMessage(name)) => Incoming::Unknown(name),
-            Err(DecodeError::BadMessage(detail)) => violation(&detail),
+            Ok(message) => SocketInput::Message(message),
+            Err(DecodeError::UnknownMessage(name)) => SocketInput::Unknown(name),
+            Err(DecodeError::BadMessage(detail)) => bad_message(&detail),
         }
     }
 
-    /// Sends a message to a candidate. False: the connection is gone, or nobody
-    /// reads it.
-    pub(super) async fn send(&mut self, message: &ServerMessage) -> bool {
-        let bytes = codec::encode(self.encoding, message);
+    /// Sends a message to a candidate. Returns false if the connection is gone, or
+    /// the client does not read.
+    pub(super) async fn send_message(&mut self, message: &ServerMessage) -> bool {
+        let bytes = codec::encode_server(self.encoding, message);
         self.send_bytes(bytes.into()).await
     }
 
-    /// Sends a message that is encoded already.
+    /// Sends an encoded message.
     pub(super) async fn send_bytes(&mut self, bytes: Bytes) -> bool {
         let frame = match self.encoding {
             Encoding::MessagePack => Message::Binary(bytes),
@@ -122,33 +122,33 @@ impl<M> Wire<M> {
                 }
             },
         };
-        self.write(frame).await
+        self.write_frame(frame).await
     }
 
-    /// Asks whether somebody is there.
-    pub(super) async fn ping(&mut self) -> bool {
-        self.write(Message::Ping(Vec::new().into())).await
+    /// Sends a ping, which a live client answers.
+    pub(super) async fn send_ping(&mut self) -> bool {
+        self.write_frame(Message::Ping(Vec::new().into())).await
     }
 
-    async fn write(&mut self, frame: Message) -> bool {
-        let sent = tokio::time::timeout(SEND_PATIENCE, self.socket.send(frame)).await;
+    async fn write_frame(&mut self, frame: Message) -> bool {
+        let sent = tokio::time::timeout(SEND_TIMEOUT, self.socket.send(frame)).await;
         matches!(sent, Ok(Ok(())))
     }
 
-    /// Says `bye`, closes, and waits a moment for the client to do the same.
-    pub(super) async fn close(mut self, closing: Closing) {
-        let Closing {
+    /// Sends `bye`, closes, and waits shortly for the client to close too.
+    pub(super) async fn close(mut self, closing: CloseReason) {
+        let CloseReason {
             code,
             detail,
             retry_ms,
         } = closing;
-        let labels = Code {
+        let labels = CodeLabel {
             code: code.number().to_string(),
         };
         self.metrics.closes.get_or_create(&labels).inc();
         // `bye` is the same for candidates and consoles.
         let bye = code.bye_code().map(|_| {
-            ServerMessage::Bye(Bye {
+            ServerMessage::Bye(ByeMessage {
                 code,
                 detail,
                 retry_ms,
@@ -160,44 +160,44 @@ impl<M> Wire<M> {
         };
         let closed = async {
             if let Some(bye) = bye
-                && !self.send(&bye).await
+                && !self.send_message(&bye).await
             {
                 return;
             }
-            if self.write(Message::Close(Some(close))).await {
-                // What still comes is not read; it only must not be in the way.
+            if self.write_frame(Message::Close(Some(close))).await {
+                // Further input is discarded; unread, it would cause a reset.
                 while let Some(Ok(_)) = self.socket.recv().await {}
             }
         };
-        tokio::time::timeout(CLOSE_PATIENCE, closed).await.ok();
+        tokio::time::timeout(CLOSE_TIMEOUT, closed).await.ok();
     }
 }
 
-impl<M> Drop for Wire<M> {
+impl<M> Drop for MessageSocket<M> {
     fn drop(&mut self) {
         self.open.dec();
     }
 }
 
-fn violation<M>(detail: &str) -> Incoming<M> {
+fn bad_message<M>(detail: &str) -> SocketInput<M> {
     let code = CloseCode::BadMessage;
-    Incoming::Violation(Closing {
+    SocketInput::Violation(CloseReason {
         code,
         detail: Some(detail.to_owned()),
         retry_ms: None,
     })
 }
 
-/// What a failed read means.
-fn broken<M>(error: &axum::Error) -> Incoming<M> {
+/// Returns the input that a failed read stands for.
+fn read_failure<M>(error: &axum::Error) -> SocketInput<M> {
     let cause = error
         .source()
         .and_then(|source| source.downcast_ref::<SocketError>());
     match cause {
         Some(SocketError::Capacity(CapacityError::MessageTooLong { .. })) => {
-            Incoming::Violation(Closing::new(CloseCode::FrameTooBig))
+            SocketInput::Violation(CloseReason::new(CloseCode::FrameTooBig))
         }
-        Some(SocketError::Utf8(_)) => violation("the text is not UTF-8"),
-        _ => Incoming::Gone,
+        Some(SocketError::Utf8(_)) => bad_message("the text is not UTF-8"),
+        _ => SocketInput::Gone,
     }
 }

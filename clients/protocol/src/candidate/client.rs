@@ -1,8 +1,8 @@
 //! Messages from a candidate's client.
 //!
-//! [`Answer`], [`Flag`] and [`Submit`] are commands: they change the record and
-//! are numbered by `seq`. The rest are signals. Optional fields are left out
-//! where they are empty; `null` in one of them counts as absent.
+//! [`AnswerCommand`], [`FlagCommand`] and [`SubmitCommand`] are commands: they change
+//! the record and are numbered by `seq`. The rest are signals. Empty optional fields
+//! are left out; `null` in one of them counts as absent.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,19 +12,19 @@ use serde_json::{Map, Value};
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(tag = "t", rename_all = "snake_case")]
 pub enum ClientMessage {
-    /// The first frame: who this is, and which session goes on.
-    Hello(Hello),
+    /// The first frame: authenticates the client, and may resume a session.
+    Hello(CandidateHello),
     /// Answers a question, or clears its answer.
-    Answer(Answer),
-    /// Marks a question for the candidate's own review, or takes the mark off.
-    Flag(Flag),
+    Answer(AnswerCommand),
+    /// Marks a question for the candidate's own review, or removes the mark.
+    Flag(FlagCommand),
     /// Hands in.
-    Submit(Submit),
-    /// Says that the client is alive, and how things are; answered by `pulse`.
-    Heartbeat(Heartbeat),
-    /// Reports something that the client noticed; answered by `event_ack`.
-    Event(Event),
-    /// Says that the person has seen a notice.
+    Submit(SubmitCommand),
+    /// Shows that the client is alive, with its state; answered by `pulse`.
+    Heartbeat(CandidateHeartbeat),
+    /// Reports an event that the client noticed; answered by `event_ack`.
+    Event(ReportedEvent),
+    /// Acknowledges a notice for the person.
     NoticeAck(NoticeAck),
 }
 
@@ -40,7 +40,7 @@ impl ClientMessage {
         "notice_ack",
     ];
 
-    /// The `seq` of a command; none for a signal.
+    /// Returns the `seq` of a command; none for a signal.
     pub const fn seq(&self) -> Option<u64> {
         match self {
             Self::Answer(answer) => Some(answer.seq),
@@ -53,64 +53,68 @@ impl ClientMessage {
 
 /// See [`ClientMessage::Hello`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Hello {
+#[schemars(rename = "Hello")]
+pub struct CandidateHello {
     /// The attempt token that starting the attempt returned.
     pub token: String,
-    /// Absent on a first connection.
+    /// The session to resume; absent on a first connection.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub resume: Option<Resume>,
-    /// For the engine's statistics only; ignored where it makes no sense.
+    pub resume: Option<SessionResume>,
+    /// For the engine's statistics only; ignored if it is invalid.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub client: Option<ClientInfo>,
+    pub client: Option<ClientDescription>,
 }
 
-/// The session that a client wants to go on with.
+/// The session that a client wants to resume.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Resume {
-    /// Its id, from `welcome`.
+#[schemars(rename = "Resume")]
+pub struct SessionResume {
+    /// Id of the session, from `welcome`.
     pub session: String,
-    /// The number that the client's next new command will have.
+    /// Number of the client's next new command.
     pub next_seq: u64,
-    /// The number that the client's next new event will have.
+    /// Number of the client's next new event.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_event: Option<u64>,
 }
 
-/// Which program speaks.
+/// Name and version of the client program, and its device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct ClientInfo {
+#[schemars(rename = "ClientInfo")]
+pub struct ClientDescription {
     /// Name of the client library.
     pub name: String,
-    /// Its version.
+    /// Version of the client library.
     #[serde(default)]
     pub version: String,
-    /// What the client calls the device that it runs on: made once, kept there.
+    /// Id of the device, made once by the client and kept there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
 }
 
 /// See [`ClientMessage::Answer`].
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
-pub struct Answer {
-    /// 1, 2, 3 ... within the session, no gaps.
+#[schemars(rename = "Answer")]
+pub struct AnswerCommand {
+    /// Number of the command: 1, 2, 3 ... within the session, no gaps.
     pub seq: u64,
-    /// Which question.
+    /// Id of the question.
     pub q: String,
-    /// The answer, by the question's type; `null` clears.
+    /// The answer, in the form of the question's type; `null` clears it.
     #[serde(skip_serializing_if = "WireValue::is_malformed")]
     pub value: WireValue,
-    /// The revision that was edited, 0 for "none seen"; absent: no check.
+    /// The revision that was edited, 0 for none; absent: no check.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub base_rev: Option<u32>,
-    /// Time on the question since the last answer to it.
+    /// Time spent on the question since the last answer to it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spent_ms: Option<i64>,
-    /// The first optional field that came in the wrong form; never sent.
+    /// The first invalid optional field of the frame; never sent.
     #[serde(skip)]
     pub bad_field: Option<&'static str>,
 }
 
-/// An answer's value as it came.
+/// An answer's value, as received.
 ///
 /// Option id (`single_choice`), array of option ids (`multiple_choice`, also
 /// `ordering`), boolean (`true_false`), array of strings (`fill_blank`), string
@@ -119,15 +123,15 @@ pub struct Answer {
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum WireValue {
-    /// JSON that can be kept: no NUL, no lone surrogate, not nested too deep.
+    /// JSON that can be stored: no NUL, no lone surrogate, not nested too deep.
     Json(Value),
-    /// Anything else, or no value at all: to be refused as `bad_value`.
+    /// Anything else, or no value at all; refused as `bad_value`.
     #[serde(skip)]
     Malformed,
 }
 
 impl WireValue {
-    /// Whether it is to be refused.
+    /// True if the value must be refused.
     pub const fn is_malformed(&self) -> bool {
         match self {
             Self::Json(_) => false,
@@ -135,7 +139,7 @@ impl WireValue {
         }
     }
 
-    /// The value, unless it is to be refused.
+    /// Returns the value, unless it must be refused.
     pub fn into_json(self) -> Option<Value> {
         match self {
             Self::Json(value) => Some(value),
@@ -146,37 +150,40 @@ impl WireValue {
 
 /// See [`ClientMessage::Flag`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Flag {
-    /// 1, 2, 3 ... within the session, no gaps.
+#[schemars(rename = "Flag")]
+pub struct FlagCommand {
+    /// Number of the command: 1, 2, 3 ... within the session, no gaps.
     pub seq: u64,
-    /// Which question.
+    /// Id of the question.
     pub q: String,
-    /// Set, or taken off.
+    /// True to set the mark, false to remove it.
     pub on: bool,
 }
 
 /// See [`ClientMessage::Submit`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Submit {
-    /// 1, 2, 3 ... within the session, no gaps.
+#[schemars(rename = "Submit")]
+pub struct SubmitCommand {
+    /// Number of the command: 1, 2, 3 ... within the session, no gaps.
     pub seq: u64,
 }
 
-/// See [`ClientMessage::Heartbeat`]. Optional fields of the wrong form are ignored.
+/// See [`ClientMessage::Heartbeat`]. Invalid optional fields are ignored.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
-pub struct Heartbeat {
-    /// Comes back in `pulse`.
+#[schemars(rename = "Heartbeat")]
+pub struct CandidateHeartbeat {
+    /// Number that `pulse` returns.
     pub n: u64,
     /// The question on screen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub q: Option<String>,
-    /// Whether the page can be seen.
+    /// True while the page is visible.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub visible: Option<bool>,
-    /// Whether the page has the focus.
+    /// True while the page has the focus.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub focused: Option<bool>,
-    /// Whether the page fills the screen.
+    /// True while the page fills the screen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fullscreen: Option<bool>,
     /// Time from the last heartbeat to its `pulse`.
@@ -186,18 +193,19 @@ pub struct Heartbeat {
 
 /// See [`ClientMessage::Event`].
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
-pub struct Event {
-    /// 1, 2, 3 ... within the session, a count of its own.
+#[schemars(rename = "Event")]
+pub struct ReportedEvent {
+    /// Number of the event: 1, 2, 3 ... within the session, apart from `seq`.
     pub n: u64,
-    /// An [`crate::code::EventKind`], or `x-` and a name; empty where it was neither.
+    /// An [`crate::code::EventKind`], or `x-` and a name; empty if it was neither.
     pub kind: String,
-    /// By the client's clock.
+    /// Time by the client's clock.
     pub at: i64,
-    /// More about it, small.
+    /// Details, small.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<Map<String, Value>>,
-    /// The first field besides `n` that came in the wrong form; never sent. Such
-    /// an event is not recorded, only its number is used up.
+    /// The first invalid field besides `n`; never sent. Such an event is not
+    /// recorded, but its number is used up.
     #[serde(skip)]
     pub bad_field: Option<&'static str>,
 }
@@ -205,6 +213,6 @@ pub struct Event {
 /// See [`ClientMessage::NoticeAck`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct NoticeAck {
-    /// The notice's id.
+    /// Id of the notice.
     pub id: String,
 }

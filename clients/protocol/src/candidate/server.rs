@@ -6,39 +6,39 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     code::{CloseCode, ErrorCode, RefusalCode},
-    paper::SectionOrder,
+    paper::PaperSectionOrder,
 };
 
 /// A message from the engine to a candidate's client.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "t", rename_all = "snake_case")]
 pub enum ServerMessage {
-    /// Answers `hello`: everything that a client needs to go on.
-    Welcome(Box<Welcome>),
+    /// Answers `hello` with the state that a client needs to go on.
+    Welcome(Box<CandidateWelcome>),
     /// Every command up to `seq` is durable or was refused.
-    Saved(Saved),
-    /// One command is void for good.
-    Refused(Refused),
+    Saved(CommandsSaved),
+    /// A refusal: the command is void for good.
+    Refused(CommandRefused),
     /// Answers a heartbeat.
-    Pulse(Pulse),
+    Pulse(CandidatePulse),
     /// Every event up to `n` is in the recorder's durable path.
     EventAck(EventAck),
     /// The exam opens: the key of the sealed paper.
-    Open(Open),
+    Open(ExamOpened),
     /// The deadline moved.
-    Timing(Timing),
-    /// The engine is short of something, or no longer.
-    Health(Health),
+    Timing(TimingChange),
+    /// The engine's load changed.
+    Health(EngineHealth),
     /// The attempt's status changed, or the section.
     Status(StatusChange),
-    /// Something for the person to read.
-    Notice(Notice),
+    /// A notice for the person to read.
+    Notice(CandidateNotice),
     /// The attempt is handed in and everything is durable.
-    Submitted(Box<Submitted>),
-    /// Something that was sent made no sense.
-    Error(Error),
+    Submitted(Box<AttemptSubmitted>),
+    /// A message of the client was invalid.
+    Error(ErrorMessage),
     /// The last message before the socket is closed.
-    Bye(Bye),
+    Bye(ByeMessage),
 }
 
 impl ServerMessage {
@@ -62,75 +62,77 @@ impl ServerMessage {
 
 /// See [`ServerMessage::Welcome`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Welcome {
-    /// The session's id.
+#[schemars(rename = "Welcome")]
+pub struct CandidateWelcome {
+    /// Id of the session.
     pub session: String,
-    /// Whether the client goes on counting; else its numbers begin at 1.
+    /// True if the session goes on; else the client's numbers begin at 1.
     pub resumed: bool,
-    /// The engine's clock.
+    /// Time by the engine's clock.
     pub now_at: i64,
     /// The attempt.
-    pub attempt: AttemptInfo,
-    /// 0 to 10; see [`Health`].
+    pub attempt: WelcomeAttempt,
+    /// Health of the engine, 0 to 10; see [`EngineHealth`].
     pub health: u8,
     /// Every command up to this number is durable or was refused.
     pub saved_seq: u64,
     /// Every command up to this number has arrived.
     pub applied_seq: u64,
-    /// Where the paper is.
+    /// Location and version of the paper.
     pub paper: PaperRef,
-    /// Where the stored answers are.
+    /// Location and version of the stored answers.
     pub record: RecordRef,
-    /// Not yet sent, or to be acknowledged and not yet.
-    pub notices: Vec<Notice>,
-    /// What the client must keep to.
-    pub limits: Limits,
-    /// The time-limited section that runs.
+    /// Notices that were not sent yet, or still need an acknowledgement.
+    pub notices: Vec<CandidateNotice>,
+    /// Limits of the client.
+    pub limits: CandidateLimits,
+    /// The running section, if it has a time limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub section: Option<SectionClock>,
 }
 
-/// The attempt as [`Welcome`] describes it.
+/// The attempt, as part of [`CandidateWelcome`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct AttemptInfo {
-    /// The attempt's id.
+#[schemars(rename = "AttemptInfo")]
+pub struct WelcomeAttempt {
+    /// Id of the attempt.
     pub id: String,
-    /// Where it stands.
+    /// Status of the attempt.
     pub status: AttemptStatus,
-    /// What it is about.
-    pub exam: ExamInfo,
-    /// When it was started.
+    /// The exam.
+    pub exam: WelcomeExam,
+    /// Time of its start.
     pub started_at: i64,
     /// End of the candidate's time.
     pub deadline_at: i64,
-    /// The truth about time, to be counted down with a monotonic clock.
+    /// Remaining time by the engine's clock, to be counted down with a monotonic clock.
     pub remaining_ms: i64,
     /// Rises with every change of the deadline.
     pub timing_rev: u64,
-    /// How long after the deadline answers still count, marked late.
+    /// Time after the deadline in which answers still count, marked late.
     pub grace_ms: i64,
-    /// In the lobby: when the exam opens.
+    /// Time when the exam opens; present before that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub opens_at: Option<i64>,
 }
 
-/// Where an attempt stands.
+/// Status of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AttemptStatus {
-    /// Made, the clock does not run yet.
+    /// Created; the clock does not run yet.
     Started,
     /// The clock runs.
     InProgress,
     /// Staff stopped the clock.
     Paused,
-    /// Handed in by the candidate or by staff; something waits for a person.
+    /// Handed in by the candidate or by staff; something awaits marking.
     Submitted,
-    /// Handed in by time; something waits for a person.
+    /// Handed in when the time was over; something awaits marking.
     AutoSubmitted,
     /// Handed in and marked.
     Graded,
-    /// Marked, and looked over by a person.
+    /// Marked, and reviewed by a person.
     Reviewed,
     /// Void.
     Cancelled,
@@ -139,7 +141,7 @@ pub enum AttemptStatus {
 }
 
 impl AttemptStatus {
-    /// Whether no answer changes any more.
+    /// True if answers can no longer change.
     pub const fn is_over(self) -> bool {
         match self {
             Self::Started | Self::InProgress | Self::Paused => false,
@@ -153,9 +155,10 @@ impl AttemptStatus {
     }
 }
 
-/// The exam as a candidate sees it.
+/// The exam, as part of [`CandidateWelcome`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct ExamInfo {
+#[schemars(rename = "ExamInfo")]
+pub struct WelcomeExam {
     /// The exam's code.
     pub code: String,
     /// Shown to people.
@@ -164,78 +167,81 @@ pub struct ExamInfo {
     pub instructions: String,
 }
 
-/// Where the paper is, and this candidate's order of it.
+/// Location of the paper, and the candidate's order of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PaperRef {
     /// `sha256:` and the hash of the content.
     pub version: String,
-    /// To be fetched with the attempt token.
+    /// Path, to be fetched with the attempt token.
     pub url: String,
-    /// Whether the document there is a [`crate::paper::SealedPaper`].
+    /// True if the document there is a [`crate::paper::SealedPaper`].
     pub sealed: bool,
-    /// Absent where it comes with the paper.
+    /// The candidate's order; absent if it comes with the paper.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub order: Option<Vec<SectionOrder>>,
+    pub order: Option<Vec<PaperSectionOrder>>,
 }
 
-/// Where the stored answers are.
+/// Location of the stored answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RecordRef {
-    /// A client that holds this version needs not fetch them.
+    /// Version of the record; a client that has it need not fetch the answers.
     pub version: u64,
-    /// To be fetched with the attempt token.
+    /// Path, to be fetched with the attempt token.
     pub url: String,
 }
 
-/// What a client must keep to.
+/// Limits of a candidate's client.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Limits {
-    /// How often a heartbeat is wanted.
+#[schemars(rename = "Limits")]
+pub struct CandidateLimits {
+    /// Interval between heartbeats.
     pub heartbeat_ms: i64,
-    /// A bigger frame closes the socket.
+    /// Largest frame; a larger one closes the socket.
     pub frame_bytes: u64,
-    /// A bigger value is refused.
+    /// Largest value; a larger one is refused.
     pub answer_bytes: u64,
-    /// Sustained rate; over it the engine reads more slowly.
+    /// Sustained rate; above it the engine reads more slowly.
     pub commands_per_s: u32,
-    /// Commands that may come at once.
+    /// Number of commands that may come at once.
     pub burst: u32,
-    /// Commands that may wait unsaved.
+    /// Number of commands that may be unsaved.
     pub unsaved: u32,
 }
 
-/// A time-limited section that runs.
+/// A running section with a time limit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SectionClock {
-    /// Which.
+    /// Id of the section.
     pub id: String,
-    /// What is left of its time.
+    /// Remaining time of the section.
     pub remaining_ms: i64,
 }
 
 /// See [`ServerMessage::Saved`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Saved {
-    /// Cumulative.
+#[schemars(rename = "Saved")]
+pub struct CommandsSaved {
+    /// Number of the last command covered.
     pub seq: u64,
 }
 
 /// See [`ServerMessage::Refused`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Refused {
-    /// Which command. Its number counts as used, except with `gap`.
+#[schemars(rename = "Refused")]
+pub struct CommandRefused {
+    /// Number of the command. It counts as used, except with `gap`.
     pub seq: u64,
-    /// Why.
+    /// Reason of the refusal.
     pub code: RefusalCode,
-    /// More about it, by code: `{expected}` with `gap`, `{rev, value}` with `conflict`.
+    /// Details, by code: `{expected}` with `gap`, `{rev, value}` with `conflict`.
     pub detail: Map<String, Value>,
-    /// The question, where there is one.
+    /// Id of the command's question, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub q: Option<String>,
 }
 
-impl Refused {
-    /// A refusal that needs no explanation.
+impl CommandRefused {
+    /// Creates a refusal without details.
     pub fn new(seq: u64, code: RefusalCode, q: Option<String>) -> Self {
         Self {
             seq,
@@ -245,8 +251,8 @@ impl Refused {
         }
     }
 
-    /// The number is too high; `expected` was due.
-    pub fn gap(seq: u64, expected: u64, q: Option<String>) -> Self {
+    /// Creates the refusal of a number that is too high; `expected` was due.
+    pub fn for_gap(seq: u64, expected: u64, q: Option<String>) -> Self {
         let detail = Map::from_iter([("expected".to_owned(), json!(expected))]);
         Self {
             seq,
@@ -256,8 +262,8 @@ impl Refused {
         }
     }
 
-    /// The stored answer is newer than the one that was edited.
-    pub fn conflict(seq: u64, q: String, rev: u32, value: Value) -> Self {
+    /// Creates the refusal of an edit whose stored answer is newer than its base.
+    pub fn for_conflict(seq: u64, q: String, rev: u32, value: Value) -> Self {
         let detail = Map::from_iter([("rev".to_owned(), json!(rev)), ("value".to_owned(), value)]);
         Self {
             seq,
@@ -270,16 +276,17 @@ impl Refused {
 
 /// See [`ServerMessage::Pulse`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Pulse {
-    /// The heartbeat's.
+#[schemars(rename = "Pulse")]
+pub struct CandidatePulse {
+    /// Number of the heartbeat.
     pub n: u64,
-    /// The engine's clock.
+    /// Time by the engine's clock.
     pub now_at: i64,
-    /// The truth about time.
+    /// Remaining time, by the engine's clock.
     pub remaining_ms: i64,
     /// Every command up to this number is durable or was refused.
     pub saved_seq: u64,
-    /// The time-limited section that runs.
+    /// The running section, if it has a time limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub section: Option<SectionClock>,
 }
@@ -287,21 +294,22 @@ pub struct Pulse {
 /// See [`ServerMessage::EventAck`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EventAck {
-    /// Cumulative.
+    /// Number of the last event covered.
     pub n: u64,
-    /// How many of those were dropped for their rate.
+    /// Number of events dropped for their rate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dropped: Option<u64>,
 }
 
 /// See [`ServerMessage::Open`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Open {
+#[schemars(rename = "Open")]
+pub struct ExamOpened {
     /// Base64 of the 256-bit key of the sealed paper.
     pub key: String,
     /// End of the candidate's time.
     pub deadline_at: i64,
-    /// The truth about time.
+    /// Remaining time, by the engine's clock.
     pub remaining_ms: i64,
     /// Rises with every change of the deadline.
     pub timing_rev: u64,
@@ -313,18 +321,19 @@ pub struct Open {
     clippy::struct_field_names,
     reason = "the names are the protocol's own"
 )]
-pub struct Timing {
+#[schemars(rename = "Timing")]
+pub struct TimingChange {
     /// End of the candidate's time.
     pub deadline_at: i64,
-    /// The truth about time.
+    /// Remaining time, by the engine's clock.
     pub remaining_ms: i64,
-    /// One with a lower number than was seen before is ignored.
+    /// Number of the change; a change with a lower number than a previous one is ignored.
     pub timing_rev: u64,
-    /// Why it moved.
+    /// Reason of the change.
     pub reason: TimingReason,
 }
 
-/// Why a deadline moved.
+/// Reason of a change of the deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TimingReason {
@@ -332,7 +341,7 @@ pub enum TimingReason {
     Extended,
     /// A pause is over, and its time was given back.
     Resumed,
-    /// The engine had told it wrong.
+    /// The engine had sent a wrong deadline.
     Corrected,
     /// Time without a connection was given back.
     Compensated,
@@ -340,74 +349,79 @@ pub enum TimingReason {
 
 /// See [`ServerMessage::Health`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Health {
-    /// 0 (saves nothing) to 10 (all well). Under 5 clients hold back events.
+#[schemars(rename = "Health")]
+pub struct EngineHealth {
+    /// 0 (saves nothing) to 10 (all well). Below 5 clients hold back events.
     pub level: u8,
-    /// How often a heartbeat is wanted.
+    /// Interval between heartbeats.
     pub heartbeat_ms: i64,
 }
 
 /// See [`ServerMessage::Status`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StatusChange {
-    /// Where the attempt stands.
+    /// Status of the attempt.
     pub status: AttemptStatus,
-    /// Shown to the candidate.
+    /// Reason, shown to the candidate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// The section that runs from here on.
+    /// Id of the section that runs from now on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub section: Option<String>,
 }
 
 /// See [`ServerMessage::Notice`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Notice {
-    /// Unique within the attempt; a repeat is shown once.
+#[schemars(rename = "Notice")]
+pub struct CandidateNotice {
+    /// Id, unique within the attempt; a repeated notice is shown once.
     pub id: String,
-    /// How it is shown.
-    pub level: NoticeLevel,
-    /// Shown to the candidate.
+    /// Priority of the notice.
+    pub level: NoticePriority,
+    /// Text, shown to the candidate.
     pub text: String,
-    /// The sender's name.
+    /// Name of the sender.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
-    /// Whether the person must acknowledge it.
+    /// True if the person must acknowledge it.
     pub ack: bool,
 }
 
-/// How a notice is shown.
+/// Priority of a notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum NoticeLevel {
-    /// In passing.
+#[schemars(rename = "NoticeLevel")]
+pub enum NoticePriority {
+    /// Shown in passing.
     Info,
-    /// So that it is seen.
+    /// Shown until it is noticed.
     Warning,
-    /// In the way of everything else.
+    /// Shown over everything else.
     Urgent,
 }
 
 /// See [`ServerMessage::Submitted`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Submitted {
-    /// When.
+#[schemars(rename = "Submitted")]
+pub struct AttemptSubmitted {
+    /// Time of the hand-in.
     pub at: i64,
-    /// The final status.
+    /// Final status.
     pub status: AttemptStatus,
-    /// How it came about.
-    pub handed_in: HandedIn,
+    /// Cause of the hand-in.
+    pub handed_in: SubmittedBy,
     /// The signed hand-in receipt.
     pub receipt: Value,
-    /// See [`crate::rest::ResultView`]; where the exam shows results at once.
+    /// See [`crate::rest::AttemptScore`]; present if the exam shows results at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Value>,
 }
 
-/// How an attempt was handed in.
+/// Cause of a hand-in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum HandedIn {
+#[schemars(rename = "HandedIn")]
+pub enum SubmittedBy {
     /// By `submit`.
     Candidate,
     /// The time was over.
@@ -418,8 +432,9 @@ pub enum HandedIn {
 
 /// See [`ServerMessage::Error`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Error {
-    /// What was wrong.
+#[schemars(rename = "Error")]
+pub struct ErrorMessage {
+    /// Code of the error.
     pub code: ErrorCode,
     /// A short English sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -428,13 +443,14 @@ pub struct Error {
 
 /// See [`ServerMessage::Bye`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Bye {
-    /// Names the close code that follows.
+#[schemars(rename = "Bye")]
+pub struct ByeMessage {
+    /// The close code that follows.
     pub code: CloseCode,
     /// A short English sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
-    /// When to connect again.
+    /// Time to wait before the next connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_ms: Option<u64>,
 }

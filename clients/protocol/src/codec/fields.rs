@@ -1,4 +1,4 @@
-//! The fields of one message, by name, with values nobody has looked into yet.
+//! The fields of one message, by name, with values that are not parsed yet.
 
 use std::{borrow::Cow, fmt};
 
@@ -11,26 +11,26 @@ use serde_json::{Map, Value, value::RawValue};
 use super::{DEPTH_MAX, DecodeError, Encoding, msgpack};
 use crate::candidate::WireValue;
 
-/// Room for the fields of nearly every message.
+/// Initial capacity: enough for nearly every message.
 const FIELDS_TYPICAL: usize = 8;
 
-/// The fields of one message, in the order in which they came.
-pub(super) struct Fields<'a>(Vec<(Cow<'a, str>, Raw<'a>)>);
+/// The fields of one message, in the order of the frame.
+pub(super) struct FrameFields<'a>(Vec<(Cow<'a, str>, RawField<'a>)>);
 
-/// One value, known to be well-formed.
+/// A well-formed value that is not parsed yet.
 #[derive(Clone, Copy)]
-pub(super) enum Raw<'a> {
+pub(super) enum RawField<'a> {
     Json(&'a str),
-    MessagePack(msgpack::Item<'a>),
+    MessagePack(msgpack::MsgpackValue<'a>),
 }
 
-impl<'a> Fields<'a> {
+impl<'a> FrameFields<'a> {
     /// Reads a frame that is one map and nothing else.
-    pub(super) fn read(encoding: Encoding, frame: &'a [u8]) -> Result<Self, DecodeError> {
+    pub(super) fn read_frame(encoding: Encoding, frame: &'a [u8]) -> Result<Self, DecodeError> {
         match encoding {
             Encoding::Json => {
                 let text = std::str::from_utf8(frame);
-                let text = text.map_err(|_not_utf8| DecodeError::bad("not UTF-8"))?;
+                let text = text.map_err(|_not_utf8| DecodeError::bad_message("not UTF-8"))?;
                 Self::read_json(text)
             }
             Encoding::MessagePack => msgpack::read_map(frame).map(Self),
@@ -39,21 +39,21 @@ impl<'a> Fields<'a> {
 
     fn read_json(text: &'a str) -> Result<Self, DecodeError> {
         serde_json::from_str(text)
-            .map_err(|error| DecodeError::bad(format!("not a JSON object: {error}")))
+            .map_err(|error| DecodeError::bad_message(format!("not a JSON object: {error}")))
     }
 
     /// The message's type.
     pub(super) fn tag(&self) -> Result<Cow<'a, str>, DecodeError> {
-        self.text("t")
+        self.required_text("t")
     }
 
-    /// A field, present and not null.
-    pub(super) fn get(&self, name: &str) -> Option<Raw<'a>> {
+    /// Returns a field that is present and not null.
+    pub(super) fn get_present(&self, name: &str) -> Option<RawField<'a>> {
         self.get_or_null(name).filter(|raw| !raw.is_null())
     }
 
-    /// A field, present. Of several with one name the last counts.
-    pub(super) fn get_or_null(&self, name: &str) -> Option<Raw<'a>> {
+    /// Returns a field that is present. Of several with one name the last counts.
+    pub(super) fn get_or_null(&self, name: &str) -> Option<RawField<'a>> {
         self.0
             .iter()
             .rev()
@@ -61,51 +61,51 @@ impl<'a> Fields<'a> {
             .map(|(_, raw)| *raw)
     }
 
-    /// A string that must be there.
-    pub(super) fn text(&self, name: &str) -> Result<Cow<'a, str>, DecodeError> {
-        self.get(name)
-            .and_then(Raw::text)
-            .ok_or_else(|| wrong(name, "must be a string"))
+    /// Returns a string that must be present.
+    pub(super) fn required_text(&self, name: &str) -> Result<Cow<'a, str>, DecodeError> {
+        self.get_present(name)
+            .and_then(RawField::as_text)
+            .ok_or_else(|| field_error(name, "must be a string"))
     }
 
-    /// A string that may be absent.
+    /// Returns a string that may be absent.
     pub(super) fn optional_text(&self, name: &str) -> Result<Option<String>, DecodeError> {
-        match self.get(name) {
+        match self.get_present(name) {
             None => Ok(None),
-            Some(_) => self.text(name).map(|text| Some(text.into_owned())),
+            Some(_) => self.required_text(name).map(|text| Some(text.into_owned())),
         }
     }
 
-    /// A count that must be there: an integer from 1 on.
-    pub(super) fn number(&self, name: &str) -> Result<u64, DecodeError> {
-        self.get(name)
-            .and_then(Raw::integer)
+    /// Returns a count that must be present: an integer from 1 on.
+    pub(super) fn required_number(&self, name: &str) -> Result<u64, DecodeError> {
+        self.get_present(name)
+            .and_then(RawField::as_integer)
             .filter(|number| *number >= 1)
             .and_then(|number| u64::try_from(number).ok())
-            .ok_or_else(|| wrong(name, "must be an integer from 1 on"))
+            .ok_or_else(|| field_error(name, "must be an integer from 1 on"))
     }
 
-    /// A count that may be absent.
+    /// Returns a count that may be absent.
     pub(super) fn optional_number(&self, name: &str) -> Result<Option<u64>, DecodeError> {
-        match self.get(name) {
+        match self.get_present(name) {
             None => Ok(None),
-            Some(_) => self.number(name).map(Some),
+            Some(_) => self.required_number(name).map(Some),
         }
     }
 
-    /// A boolean that must be there.
-    pub(super) fn boolean(&self, name: &str) -> Result<bool, DecodeError> {
-        self.get(name)
-            .and_then(Raw::boolean)
-            .ok_or_else(|| wrong(name, "must be true or false"))
+    /// Returns a boolean that must be present.
+    pub(super) fn required_boolean(&self, name: &str) -> Result<bool, DecodeError> {
+        self.get_present(name)
+            .and_then(RawField::as_boolean)
+            .ok_or_else(|| field_error(name, "must be true or false"))
     }
 }
 
-fn wrong(name: &str, how: &str) -> DecodeError {
-    DecodeError::bad(format!("`{name}` {how}"))
+fn field_error(name: &str, how: &str) -> DecodeError {
+    DecodeError::bad_message(format!("`{name}` {how}"))
 }
 
-impl<'a> Raw<'a> {
+impl<'a> RawField<'a> {
     fn is_null(self) -> bool {
         match self {
             Self::Json(text) => text == "null",
@@ -113,8 +113,8 @@ impl<'a> Raw<'a> {
         }
     }
 
-    /// A string of Unicode; none also for a lone surrogate.
-    pub(super) fn text(self) -> Option<Cow<'a, str>> {
+    /// Returns a string of Unicode; none for a lone surrogate.
+    pub(super) fn as_text(self) -> Option<Cow<'a, str>> {
         match self {
             Self::Json(text) => {
                 let inner = text.strip_prefix('"')?.strip_suffix('"')?;
@@ -124,40 +124,40 @@ impl<'a> Raw<'a> {
                     Some(Cow::Borrowed(inner))
                 }
             }
-            Self::MessagePack(item) => item.text().map(Cow::Borrowed),
+            Self::MessagePack(item) => item.as_text().map(Cow::Borrowed),
         }
     }
 
-    /// An integer written as one: `1.0` is none.
-    pub(super) fn integer(self) -> Option<i64> {
+    /// Returns an integer that is written as one: `1.0` is not.
+    pub(super) fn as_integer(self) -> Option<i64> {
         match self {
             Self::Json(text) => text.parse().ok(),
-            Self::MessagePack(item) => item.integer(),
+            Self::MessagePack(item) => item.as_integer(),
         }
     }
 
-    pub(super) fn boolean(self) -> Option<bool> {
+    pub(super) fn as_boolean(self) -> Option<bool> {
         match self {
             Self::Json("true") => Some(true),
             Self::Json("false") => Some(false),
             Self::Json(_) => None,
-            Self::MessagePack(item) => item.boolean(),
+            Self::MessagePack(item) => item.as_boolean(),
         }
     }
 
-    /// How long it is as it came.
-    pub(super) const fn size(self) -> usize {
+    /// Encoded length in bytes.
+    pub(super) const fn byte_len(self) -> usize {
         match self {
             Self::Json(text) => text.len(),
-            Self::MessagePack(item) => item.size(),
+            Self::MessagePack(item) => item.byte_len(),
         }
     }
 
-    /// A value that can be kept and written as JSON again.
-    pub(super) fn value(self) -> WireValue {
+    /// Returns a value that can be stored and written as JSON again.
+    pub(super) fn to_wire_value(self) -> WireValue {
         let value = match self {
             Self::Json(text) => serde_json::from_str(text).ok(),
-            Self::MessagePack(item) => item.value(),
+            Self::MessagePack(item) => item.to_json(),
         };
         match value {
             Some(value) if can_be_kept(&value, 0) => WireValue::Json(value),
@@ -165,24 +165,24 @@ impl<'a> Raw<'a> {
         }
     }
 
-    /// A map that can be kept.
-    pub(super) fn object(self) -> Option<Map<String, Value>> {
-        match self.value() {
+    /// Returns a map that can be stored.
+    pub(super) fn as_object(self) -> Option<Map<String, Value>> {
+        match self.to_wire_value() {
             WireValue::Json(Value::Object(map)) => Some(map),
             WireValue::Json(_) | WireValue::Malformed => None,
         }
     }
 
-    /// A map, to be looked into field by field.
-    pub(super) fn fields(self) -> Option<Fields<'a>> {
+    /// Returns the fields of a map.
+    pub(super) fn as_fields(self) -> Option<FrameFields<'a>> {
         match self {
-            Self::Json(text) => Fields::read_json(text).ok(),
-            Self::MessagePack(item) => item.map().map(Fields),
+            Self::Json(text) => FrameFields::read_json(text).ok(),
+            Self::MessagePack(item) => item.as_field_map().map(FrameFields),
         }
     }
 
-    /// The elements of a JSON array, each a map.
-    pub(super) fn list_of_fields(self) -> Option<Vec<Fields<'a>>> {
+    /// Returns the elements of a JSON array, each a map.
+    pub(super) fn as_field_list(self) -> Option<Vec<FrameFields<'a>>> {
         match self {
             Self::Json(text) => serde_json::from_str(text).ok(),
             Self::MessagePack(_) => None,
@@ -190,9 +190,9 @@ impl<'a> Raw<'a> {
     }
 }
 
-/// No NUL, which PostgreSQL keeps in neither text nor JSON. The depth is looked
-/// at too, because `serde_json` takes a map with a certain private key for JSON
-/// in a string, and begins to count anew.
+/// True if a value has no NUL, which PostgreSQL stores in neither text nor JSON, and is
+/// not nested too deep. `serde_json` alone does not bound the depth: it reads a map
+/// with a certain private key as JSON in a string, and counts from 0 again.
 fn can_be_kept(value: &Value, depth: usize) -> bool {
     match value {
         Value::Null | Value::Bool(_) | Value::Number(_) => true,
@@ -209,12 +209,12 @@ fn can_be_kept(value: &Value, depth: usize) -> bool {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for FrameFields<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Reader;
 
         impl<'de> Visitor<'de> for Reader {
-            type Value = Fields<'de>;
+            type Value = FrameFields<'de>;
 
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
                 formatter.write_str("an object")
@@ -222,10 +222,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut fields = Vec::with_capacity(FIELDS_TYPICAL);
-                while let Some((Key(key), raw)) = map.next_entry::<_, &'de RawValue>()? {
-                    fields.push((key, Raw::Json(raw.get())));
+                while let Some((FieldName(key), raw)) = map.next_entry::<_, &'de RawValue>()? {
+                    fields.push((key, RawField::Json(raw.get())));
                 }
-                Ok(Fields(fields))
+                Ok(FrameFields(fields))
             }
         }
 
@@ -233,6 +233,6 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
     }
 }
 
-/// A name that is copied only where it has escapes.
+/// A field name, copied only if it has escapes.
 #[derive(Deserialize)]
-struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+struct FieldName<'a>(#[serde(borrow)] Cow<'a, str>);

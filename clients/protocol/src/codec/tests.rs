@@ -1,16 +1,18 @@
-//! What is forgiven in a candidate's frame, and what is not, in both encodings.
+//! Valid, tolerated and bad frames of a candidate, in both encodings.
 
 use serde_json::{Value, json};
 
 use super::*;
-use crate::candidate::{Answer, Event, Heartbeat, Hello, WireValue};
+use crate::candidate::{
+    AnswerCommand, CandidateHeartbeat, CandidateHello, ReportedEvent, WireValue,
+};
 
 fn from_json(text: &str) -> Result<ClientMessage, DecodeError> {
     decode_client(Encoding::Json, text.as_bytes())
 }
 
-/// Decodes the same map in both encodings and wants the same of both.
-fn both(message: &Value) -> Result<ClientMessage, DecodeError> {
+/// Decodes the same map in both encodings and asserts the same result.
+fn decode_both(message: &Value) -> Result<ClientMessage, DecodeError> {
     let json = decode_client(Encoding::Json, &serde_json::to_vec(message).unwrap());
     let bytes = rmp_serde::to_vec_named(message).unwrap();
     let msgpack = decode_client(Encoding::MessagePack, &bytes);
@@ -24,15 +26,15 @@ fn both(message: &Value) -> Result<ClientMessage, DecodeError> {
     json
 }
 
-fn answer_of(message: Result<ClientMessage, DecodeError>) -> Answer {
+fn answer_of(message: Result<ClientMessage, DecodeError>) -> AnswerCommand {
     match message {
         Ok(ClientMessage::Answer(answer)) => answer,
         other => panic!("not an answer: {other:?}"),
     }
 }
 
-fn event_of(message: &Value) -> Event {
-    match both(message) {
+fn event_of(message: &Value) -> ReportedEvent {
+    match decode_both(message) {
         Ok(ClientMessage::Event(event)) => event,
         other => panic!("not an event: {other:?}"),
     }
@@ -42,7 +44,7 @@ fn is_bad(message: &Result<ClientMessage, DecodeError>) -> bool {
     matches!(message, Err(DecodeError::BadMessage(_)))
 }
 
-/// A MessagePack answer whose value is these bytes.
+/// Returns a MessagePack answer with these bytes as its value.
 fn answer_with(value: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0x84, 0xa1, b't', 0xa6];
     bytes.extend(b"answer");
@@ -70,8 +72,8 @@ fn the_first_known_subprotocol_is_chosen_and_none_means_json() {
             Some("invigil.v2.json ,invigil.v1.json"),
             Ok((Encoding::Json, true)),
         ),
-        (Some("chat"), Err(Unsupported)),
-        (Some("INVIGIL.V1.JSON"), Err(Unsupported)),
+        (Some("chat"), Err(UnsupportedSubprotocol)),
+        (Some("INVIGIL.V1.JSON"), Err(UnsupportedSubprotocol)),
     ];
     for (offered, expected) in cases {
         assert_eq!(Encoding::negotiate(offered), expected, "{offered:?}");
@@ -81,8 +83,8 @@ fn the_first_known_subprotocol_is_chosen_and_none_means_json() {
 #[test]
 fn an_unknown_type_is_not_a_bad_message() {
     let unknown = Err(DecodeError::UnknownMessage("wave".to_owned()));
-    assert_eq!(both(&json!({"t": "wave", "seq": "x"})), unknown);
-    assert!(both(&json!({"t": "welcome"})).is_err());
+    assert_eq!(decode_both(&json!({"t": "wave", "seq": "x"})), unknown);
+    assert!(decode_both(&json!({"t": "welcome"})).is_err());
     for bad in [
         json!({}),
         json!({"t": null}),
@@ -90,14 +92,17 @@ fn an_unknown_type_is_not_a_bad_message() {
         json!([]),
         json!("hello"),
     ] {
-        assert!(is_bad(&both(&bad)), "{bad}");
+        assert!(is_bad(&decode_both(&bad)), "{bad}");
     }
 }
 
 #[test]
 fn numbers_of_commands_are_integers_from_1_on() {
     for seq in [json!(1), json!(1_u64 << 40), json!(i64::MAX)] {
-        assert!(both(&json!({"t": "submit", "seq": seq})).is_ok(), "{seq}");
+        assert!(
+            decode_both(&json!({"t": "submit", "seq": seq})).is_ok(),
+            "{seq}"
+        );
     }
     for seq in [
         json!(0),
@@ -107,15 +112,18 @@ fn numbers_of_commands_are_integers_from_1_on() {
         json!(null),
         json!(u64::MAX),
     ] {
-        assert!(is_bad(&both(&json!({"t": "submit", "seq": seq}))), "{seq}");
         assert!(
-            is_bad(&both(
+            is_bad(&decode_both(&json!({"t": "submit", "seq": seq}))),
+            "{seq}"
+        );
+        assert!(
+            is_bad(&decode_both(
                 &json!({"t": "event", "n": seq, "kind": "copy", "at": 1})
             )),
             "{seq}"
         );
     }
-    assert!(is_bad(&both(&json!({"t": "submit"}))));
+    assert!(is_bad(&decode_both(&json!({"t": "submit"}))));
     for text in ["1e0", "01", "+1", "1.0", " 1 2"] {
         assert!(
             is_bad(&from_json(&format!(r#"{{"t":"submit","seq":{text}}}"#))),
@@ -143,7 +151,7 @@ fn a_wrong_envelope_is_bad() {
             "resume": {"session": "s", "next_seq": 1, "next_event": "x"}}),
     ];
     for message in bad {
-        assert!(is_bad(&both(&message)), "{message}");
+        assert!(is_bad(&decode_both(&message)), "{message}");
     }
 }
 
@@ -188,7 +196,7 @@ fn of_two_fields_with_one_name_the_last_counts() {
 fn unknown_fields_and_escaped_names_are_no_matter() {
     let message = r#"{"\u0074":"sub\u006dit","seq":1,"later":{"deep":[null]},"seq2":"x"}"#;
     assert_eq!(from_json(message).unwrap().seq(), Some(1));
-    assert!(both(&json!({"t": "submit", "seq": 1, "t2": 1.5, "value": "\0"})).is_ok());
+    assert!(decode_both(&json!({"t": "submit", "seq": 1, "t2": 1.5, "value": "\0"})).is_ok());
 }
 
 #[test]
@@ -223,9 +231,9 @@ fn a_value_that_cannot_be_kept_is_malformed_and_the_frame_is_not_bad() {
             WireValue::Json(serde_json::from_str(value).unwrap())
         );
     }
-    let missing = answer_of(both(&json!({"t": "answer", "seq": 1, "q": "a"})));
+    let missing = answer_of(decode_both(&json!({"t": "answer", "seq": 1, "q": "a"})));
     assert_eq!(missing.value, WireValue::Malformed);
-    let cleared = answer_of(both(
+    let cleared = answer_of(decode_both(
         &json!({"t": "answer", "seq": 1, "q": "a", "value": null}),
     ));
     assert_eq!(cleared.value, WireValue::Json(Value::Null));
@@ -276,7 +284,7 @@ fn messagepack_text_that_is_not_utf8_is_bad_wherever_it_stands() {
         let message = decode_client(Encoding::MessagePack, &answer_with(value));
         assert!(is_bad(&message), "{value:x?}");
     }
-    // In a field that nobody knows, too; and a key that is no string.
+    // Also in an unknown field; and a key that is no string.
     assert!(is_bad(&decode_client(
         Encoding::MessagePack,
         &[0x81, 0xa1, b'x', 0xa1, 0xff]
@@ -318,7 +326,7 @@ fn a_wrong_optional_field_of_an_answer_is_named() {
             .as_object_mut()
             .unwrap()
             .extend(fields.as_object().unwrap().clone());
-        answer_of(both(&message))
+        answer_of(decode_both(&message))
     };
     assert_eq!(
         answer(json!({"base_rev": 0, "spent_ms": 5})).bad_field,
@@ -383,12 +391,12 @@ fn a_wrong_event_keeps_its_number_and_names_the_field() {
 fn what_only_informs_is_ignored_where_it_is_wrong() {
     let message = json!({"t": "heartbeat", "n": 1, "visible": 1, "focused": "yes", "rtt_ms": -4,
         "fullscreen": null, "q": null});
-    let bare = Heartbeat {
+    let bare = CandidateHeartbeat {
         n: 1,
-        ..Heartbeat::default()
+        ..CandidateHeartbeat::default()
     };
-    assert_eq!(both(&message), Ok(ClientMessage::Heartbeat(bare)));
-    let bare = Hello {
+    assert_eq!(decode_both(&message), Ok(ClientMessage::Heartbeat(bare)));
+    let bare = CandidateHello {
         token: "a".to_owned(),
         resume: None,
         client: None,
@@ -401,7 +409,7 @@ fn what_only_informs_is_ignored_where_it_is_wrong() {
     ] {
         let message = json!({"t": "hello", "token": "a", "resume": null, "client": client});
         assert_eq!(
-            both(&message),
+            decode_both(&message),
             Ok(ClientMessage::Hello(bare.clone())),
             "{client}"
         );
@@ -418,7 +426,7 @@ fn an_exchange_reads_its_messages_as_a_socket_does() {
         WireValue::Malformed
     );
     let nothing = exchange(json!({"session": null, "commands": null, "more": 1})).unwrap();
-    assert_eq!(nothing, exchange::Request::default());
+    assert_eq!(nothing, exchange::ExchangeRequest::default());
     for bad in [
         json!([]),
         json!({"session": 1}),

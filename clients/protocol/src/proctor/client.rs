@@ -1,31 +1,32 @@
 //! Messages from a proctor's console.
 //!
-//! [`Command`] is also the body of `POST /api/v1/exams/{code}/commands`.
+//! [`ProctorCommand`] is also the body of `POST /api/v1/exams/{code}/commands`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::candidate::NoticeLevel;
+use crate::candidate::NoticePriority;
 
 /// A message from a proctor's console.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "t", rename_all = "snake_case")]
-pub enum ProctorMessage {
-    /// The first frame: who this is.
-    Hello(Hello),
-    /// Asks for an exam's board and what changes on it.
-    Watch(Watch),
-    /// Ends that.
-    Unwatch(Watch),
-    /// Asks for one attempt's detail and its events, or ends that.
-    Inspect(Inspect),
+#[schemars(rename = "ProctorMessage")]
+pub enum ProctorClientMessage {
+    /// The first frame: authenticates the person.
+    Hello(ProctorHello),
+    /// Asks for an exam's board and its changes.
+    Watch(WatchRequest),
+    /// Ends a `watch`.
+    Unwatch(WatchRequest),
+    /// Asks for one attempt's detail and its events, or ends the inspection.
+    Inspect(InspectRequest),
     /// Acts on attempts.
-    Command(Command),
-    /// Says that the console is alive; answered by `pulse`.
-    Heartbeat(Heartbeat),
+    Command(ProctorCommand),
+    /// Shows that the console is alive; answered by `pulse`.
+    Heartbeat(ProctorHeartbeat),
 }
 
-impl ProctorMessage {
+impl ProctorClientMessage {
     /// Every `t` that a console may send.
     pub const TAGS: [&str; 6] = [
         "hello",
@@ -37,65 +38,69 @@ impl ProctorMessage {
     ];
 }
 
-/// See [`ProctorMessage::Hello`].
+/// See [`ProctorClientMessage::Hello`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "ConsoleHello")]
-pub struct Hello {
+pub struct ProctorHello {
     /// The login token.
     pub token: String,
 }
 
-/// See [`ProctorMessage::Watch`].
+/// See [`ProctorClientMessage::Watch`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Watch {
+#[schemars(rename = "Watch")]
+pub struct WatchRequest {
     /// The exam's code.
     pub exam: String,
 }
 
-/// See [`ProctorMessage::Inspect`].
+/// See [`ProctorClientMessage::Inspect`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Inspect {
-    /// Which attempt.
+#[schemars(rename = "Inspect")]
+pub struct InspectRequest {
+    /// Id of the attempt.
     pub attempt: String,
-    /// Begin, or end.
+    /// True to begin, false to end.
     pub on: bool,
 }
 
-/// See [`ProctorMessage::Heartbeat`].
+/// See [`ProctorClientMessage::Heartbeat`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "ConsoleHeartbeat")]
-pub struct Heartbeat {
-    /// Comes back in `pulse`.
+pub struct ProctorHeartbeat {
+    /// Number that `pulse` returns.
     pub n: u64,
 }
 
-/// See [`ProctorMessage::Command`].
+/// See [`ProctorClientMessage::Command`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Command {
+#[schemars(rename = "Command")]
+pub struct ProctorCommand {
     /// Unique among the person's commands: a repeat does nothing again.
     pub id: String,
-    /// Which attempts.
-    pub target: Target,
-    /// What to do.
+    /// The attempts to act on.
+    pub target: CommandTarget,
+    /// The action to perform.
     pub action: ActionName,
-    /// What the action needs.
+    /// Arguments of the action.
     #[serde(default)]
-    pub args: Args,
+    pub args: CommandArgs,
 }
 
-/// The attempts that a command is for.
+/// The attempts that a command acts on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Target {
-    /// One.
+#[schemars(rename = "Target")]
+pub enum CommandTarget {
+    /// A single attempt, by its id.
     Attempt(String),
-    /// Several.
+    /// Several attempts, by their ids.
     Attempts(Vec<String>),
-    /// All live ones of an exam.
+    /// All live attempts of an exam, by its code.
     Exam(String),
 }
 
-/// What a command does.
+/// Action of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ActionName {
@@ -103,7 +108,7 @@ pub enum ActionName {
     Message,
     /// Stops the clock: `reason`.
     Pause,
-    /// Lets it go on, the time paused given back: `reason`.
+    /// Starts the clock again and gives the paused time back: `reason`.
     Resume,
     /// Moves the deadline: `ms`, `reason`.
     Extend,
@@ -111,46 +116,47 @@ pub enum ActionName {
     Submit,
     /// Voids the attempt: `reason`.
     Cancel,
-    /// Marks it for review after the exam: `reason`.
+    /// Marks the attempt for review after the exam: `reason`.
     Flag,
-    /// Takes that mark off: `reason`.
+    /// Removes that mark: `reason`.
     Unflag,
     /// Lets the candidate enter again from another device: `reason`.
     Release,
     /// Closes an incident: `incident`, `verdict`, `note`.
     Resolve,
-    /// Gives an incident to a proctor: `incident`, `to` (absent: to nobody).
+    /// Assigns an incident to a proctor: `incident`, `to` (absent: unassigns it).
     Assign,
 }
 
-/// What actions need; see [`ActionName`] for which needs what.
+/// Arguments of all actions; [`ActionName`] lists those of each.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-pub struct Args {
+#[schemars(rename = "Args")]
+pub struct CommandArgs {
     /// Text of the notice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
-    /// How the notice is shown; `info` where absent.
+    /// Priority of the notice; `info` if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub level: Option<NoticeLevel>,
-    /// Whether the notice must be acknowledged; no where absent.
+    pub level: Option<NoticePriority>,
+    /// True if the notice must be acknowledged; false if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ack: Option<bool>,
     /// Shown to the candidate, or kept in the timeline.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// By how much the deadline moves.
+    /// Amount by which the deadline moves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ms: Option<i64>,
-    /// Which incident.
+    /// Id of the incident.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incident: Option<String>,
-    /// What became of the incident.
+    /// Verdict on the incident.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verdict: Option<String>,
-    /// More about the verdict.
+    /// Note on the verdict.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
-    /// Who looks after the incident: a person's id.
+    /// Id of the person to whom the incident is assigned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
 }

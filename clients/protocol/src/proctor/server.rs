@@ -4,45 +4,46 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::client::{ActionName, Target};
+use super::client::{ActionName, CommandTarget};
 use crate::{
-    candidate::{AttemptStatus, Bye, Error},
-    rest::User,
+    candidate::{AttemptStatus, ByeMessage, ErrorMessage},
+    rest::LoginUser,
 };
 
 /// A message from the engine to a proctor's console.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "t", rename_all = "snake_case")]
-pub enum ConsoleMessage {
+#[schemars(rename = "ConsoleMessage")]
+pub enum ProctorServerMessage {
     /// Answers `hello`.
-    Welcome(Welcome),
+    Welcome(ProctorWelcome),
     /// A part of an exam's whole board.
-    Board(Board),
-    /// What changed on a board.
-    Delta(Delta),
-    /// Something happened that a person should look at.
-    Incident(Incident),
+    Board(BoardPart),
+    /// Changes of a board.
+    Delta(BoardDelta),
+    /// An incident that a person should look at.
+    Incident(IncidentAlert),
     /// Answers `inspect`.
-    Detail(Detail),
-    /// An event of the attempt that is inspected.
-    Event(AttemptEvent),
-    /// How far a command is.
+    Detail(AttemptDetail),
+    /// An event of the inspected attempt.
+    Event(InspectedEvent),
+    /// Progress of a command.
     Result(CommandResult),
-    /// Whom a command's notice reached.
-    Receipt(Receipt),
-    /// Who else watches an exam, and whom.
-    Presence(Presence),
-    /// What a proctor of the exam did.
-    Action(Action),
+    /// Delivery of a command's notice.
+    Receipt(NoticeDelivery),
+    /// The consoles that watch an exam, and the attempts that they inspect.
+    Presence(ProctorPresence),
+    /// An action of a proctor of the exam.
+    Action(ProctorAction),
     /// Answers a heartbeat.
-    Pulse(Pulse),
-    /// Something that was sent made no sense, or is not allowed.
-    Error(Error),
+    Pulse(ProctorPulse),
+    /// A message of the console was invalid, or is not allowed.
+    Error(ErrorMessage),
     /// The last message before the socket is closed.
-    Bye(Bye),
+    Bye(ByeMessage),
 }
 
-impl ConsoleMessage {
+impl ProctorServerMessage {
     /// Every `t` that the engine may send a console.
     pub const TAGS: [&str; 13] = [
         "welcome", "board", "delta", "incident", "detail", "event", "result", "receipt",
@@ -58,20 +59,20 @@ const fn is_false(flag: &bool) -> bool {
     !*flag
 }
 
-/// See [`ConsoleMessage::Welcome`].
+/// See [`ProctorServerMessage::Welcome`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "ConsoleWelcome")]
-pub struct Welcome {
+pub struct ProctorWelcome {
     /// The session's id.
     pub session: String,
-    /// The engine's clock.
+    /// Time by the engine's clock.
     pub now_at: i64,
-    /// Who this is.
-    pub user: User,
-    /// What the person may watch.
+    /// The person at the console.
+    pub user: LoginUser,
+    /// The exams that the person may watch.
     pub exams: Vec<WatchableExam>,
-    /// What the console must keep to.
-    pub limits: ConsoleLimits,
+    /// Limits of the console.
+    pub limits: ProctorLimits,
 }
 
 /// An exam that a person may watch.
@@ -81,81 +82,85 @@ pub struct WatchableExam {
     pub code: String,
     /// Shown to people.
     pub title: String,
-    /// Attempts that are live.
+    /// Number of live attempts.
     pub live: u32,
 }
 
-/// What a console must keep to.
+/// Limits of a console.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct ConsoleLimits {
-    /// How often a heartbeat is wanted.
+#[schemars(rename = "ConsoleLimits")]
+pub struct ProctorLimits {
+    /// Interval between heartbeats.
     pub heartbeat_ms: i64,
-    /// A bigger frame closes the socket.
+    /// Largest frame; a larger one closes the socket.
     pub frame_bytes: u64,
 }
 
-/// See [`ConsoleMessage::Board`].
+/// See [`ProctorServerMessage::Board`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Board {
+#[schemars(rename = "Board")]
+pub struct BoardPart {
     /// The exam's code.
     pub exam: String,
-    /// The engine's clock.
+    /// Time by the engine's clock.
     pub now_at: i64,
-    /// From 1 to `parts`.
+    /// Number of this part, from 1 to `parts`.
     pub part: u32,
-    /// How many there are.
+    /// Number of parts.
     pub parts: u32,
-    /// Whole rows.
-    pub rows: Vec<Row>,
+    /// Complete rows.
+    pub rows: Vec<ConsoleRow>,
     /// Sums over the exam.
-    pub totals: Totals,
-    /// Whether rows of other nodes may be missing or old: not all of them are heard.
+    pub totals: BoardTotals,
+    /// True if rows of other nodes may be missing or stale, as some nodes are silent.
     #[serde(default, skip_serializing_if = "is_false")]
     pub partial: bool,
 }
 
-/// See [`ConsoleMessage::Delta`].
+/// See [`ProctorServerMessage::Delta`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Delta {
+#[schemars(rename = "Delta")]
+pub struct BoardDelta {
     /// The exam's code.
     pub exam: String,
-    /// The engine's clock.
+    /// Time by the engine's clock.
     pub now_at: i64,
-    /// Rows with only what changed.
-    pub rows: Vec<Row>,
+    /// Rows with only the changed fields.
+    pub rows: Vec<ConsoleRow>,
     /// Sums over the exam.
-    pub totals: Totals,
-    /// Whether rows of other nodes may be missing or old: not all of them are heard.
+    pub totals: BoardTotals,
+    /// True if rows of other nodes may be missing or stale, as some nodes are silent.
     #[serde(default, skip_serializing_if = "is_false")]
     pub partial: bool,
 }
 
-/// One attempt on a board. In a `delta` only what changed is there, and what has no
-/// value any more is null.
+/// An attempt on a board. In a `delta` unchanged fields are absent, and a field that
+/// has lost its value is null.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[expect(
     clippy::option_option,
     reason = "absent, null and a value are three things"
 )]
-pub struct Row {
-    /// Which attempt.
+#[schemars(rename = "Row")]
+pub struct ConsoleRow {
+    /// Id of the attempt.
     pub attempt: String,
-    /// Whose.
+    /// The candidate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub candidate: Option<CandidateName>,
-    /// Where it stands.
+    /// Status of the attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<AttemptStatus>,
-    /// Whether the candidate is connected.
+    /// True while the candidate is connected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub online: Option<bool>,
     /// End of the candidate's time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline_at: Option<i64>,
-    /// Questions that have an answer.
+    /// Number of questions that have an answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answered: Option<u32>,
-    /// Questions of the paper.
+    /// Number of questions of the paper.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub questions: Option<u32>,
     /// The question on screen.
@@ -165,16 +170,16 @@ pub struct Row {
         deserialize_with = "or_null"
     )]
     pub q: Option<Option<String>>,
-    /// 0 to 100.
+    /// Risk, 0 to 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub risk: Option<u8>,
-    /// Open and closed ones.
+    /// Open and closed incidents.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incidents: Option<IncidentCounts>,
-    /// When the candidate was last heard.
+    /// Time of the candidate's last message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_seen_at: Option<i64>,
-    /// As the client measured.
+    /// Round trip, as measured by the client.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -193,8 +198,8 @@ pub struct Row {
     pub node: Option<Option<String>>,
 }
 
-impl Row {
-    /// Whether it says anything besides which attempt it is about.
+impl ConsoleRow {
+    /// True if the row has any field besides the attempt's id.
     pub fn changes_anything(&self) -> bool {
         let nothing = Self {
             attempt: self.attempt.clone(),
@@ -203,9 +208,9 @@ impl Row {
         *self != nothing
     }
 
-    /// Bytes of the row as JSON or MessagePack, at most.
+    /// Upper bound on the bytes of the row as JSON or MessagePack.
     pub fn size_bound(&self) -> usize {
-        // Every field whole, with its name; a character of a text may take six.
+        // Every field at full length with its name; a character may take six bytes.
         let texts = [&self.q, &self.node].map(|text| text.iter().flatten().map(String::len).sum());
         let candidate = self.candidate.as_ref();
         let names = candidate.map_or(0, |candidate| candidate.id.len() + candidate.name.len());
@@ -219,7 +224,7 @@ impl Row {
     }
 }
 
-/// Tells a null from a field that is not there.
+/// Deserializes null as `Some(None)`, unlike an absent field.
 #[expect(
     clippy::option_option,
     reason = "absent, null and a value are three things"
@@ -241,7 +246,7 @@ pub struct CandidateName {
     pub name: String,
 }
 
-/// Incidents by severity.
+/// Number of incidents by severity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[expect(missing_docs, reason = "the names are the protocol's own")]
 pub struct IncidentCounts {
@@ -253,133 +258,139 @@ pub struct IncidentCounts {
 
 /// Sums over an exam.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-pub struct Totals {
-    /// Attempts.
+#[schemars(rename = "Totals")]
+pub struct BoardTotals {
+    /// All attempts.
     pub attempts: u32,
-    /// With a candidate connected.
+    /// Attempts with a connected candidate.
     pub online: u32,
-    /// The clock runs.
+    /// Attempts whose clock runs.
     pub in_progress: u32,
-    /// Staff stopped the clock.
+    /// Attempts whose clock is stopped by staff.
     pub paused: u32,
-    /// Handed in.
+    /// Attempts handed in.
     pub submitted: u32,
     /// Marked for review after the exam.
     pub flagged: u32,
 }
 
-/// See [`ConsoleMessage::Incident`].
+/// See [`ProctorServerMessage::Incident`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[expect(
     clippy::struct_field_names,
     reason = "the names are the protocol's own"
 )]
-pub struct Incident {
+#[schemars(rename = "Incident")]
+pub struct IncidentAlert {
     /// The exam's code.
     pub exam: String,
-    /// Which attempt.
+    /// Id of the attempt.
     pub attempt: String,
-    /// What happened.
-    pub incident: IncidentInfo,
+    /// The incident.
+    pub incident: IncidentView,
 }
 
-/// What happened, as a rule of the exam judges it.
+/// The incident, as a rule of the exam judges it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct IncidentInfo {
-    /// For `resolve`.
+#[schemars(rename = "IncidentInfo")]
+pub struct IncidentView {
+    /// Id of the incident, for `resolve`.
     pub id: String,
-    /// The event kind that led to it.
+    /// Kind of the events that led to it.
     pub kind: String,
     /// `low`, `medium`, `high` or `critical`.
     pub severity: String,
-    /// When.
+    /// Time by the engine's clock.
     pub at: i64,
-    /// Whether it still waits for a person.
+    /// True until a person resolves it.
     pub open: bool,
-    /// How many events it stands for.
+    /// Number of events that belong to it.
     #[serde(default)]
     pub events: u32,
-    /// The gravest that followed: `note`, `warn`, `flag`, `pause` or `cancel`.
+    /// Gravest consequence so far: `note`, `warn`, `flag`, `pause` or `cancel`.
     #[serde(default)]
     pub then: String,
-    /// Its newest event.
+    /// Time of its newest event.
     #[serde(default)]
     pub last_at: i64,
-    /// The proctor who looks after it.
+    /// Id of the proctor to whom it is assigned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assigned_to: Option<String>,
-    /// How it ended.
+    /// Verdict on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verdict: Option<String>,
-    /// What a person wrote about it.
+    /// Note on the verdict.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }
 
-/// See [`ConsoleMessage::Detail`].
+/// See [`ProctorServerMessage::Detail`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Detail {
-    /// Which attempt.
+#[schemars(rename = "Detail")]
+pub struct AttemptDetail {
+    /// Id of the attempt.
     pub attempt: String,
-    /// The whole row.
-    pub row: Row,
-    /// What the risk is made of, most first.
+    /// The complete row.
+    pub row: ConsoleRow,
+    /// Shares of the risk, largest first.
     #[serde(default)]
     pub risk: Vec<RiskPart>,
     /// The newest incidents, oldest first.
     #[serde(default)]
-    pub incidents: Vec<IncidentInfo>,
+    pub incidents: Vec<IncidentView>,
     /// The newest events, oldest first.
     pub events: Vec<TimelineEntry>,
 }
 
-/// A part of an attempt's risk.
+/// Share of one kind of event in an attempt's risk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RiskPart {
     /// The kind of event.
     pub kind: String,
-    /// How much of the risk.
+    /// Share of the risk.
     pub points: u32,
 }
 
-/// See [`ConsoleMessage::Event`].
+/// See [`ProctorServerMessage::Event`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct AttemptEvent {
-    /// Which attempt.
+#[schemars(rename = "AttemptEvent")]
+pub struct InspectedEvent {
+    /// Id of the attempt.
     pub attempt: String,
-    /// What happened.
+    /// The event.
     pub event: TimelineEntry,
 }
 
-/// One entry of an attempt's timeline.
+/// An entry of an attempt's timeline.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TimelineEntry {
-    /// By the engine's clock.
+    /// Time by the engine's clock.
     pub at: i64,
-    /// Stable name.
+    /// Stable name of its kind.
     pub kind: String,
-    /// More about it.
+    /// Details, by kind.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub data: Map<String, Value>,
 }
 
-/// See [`ConsoleMessage::Result`].
+/// See [`ProctorServerMessage::Result`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CommandResult {
-    /// The command's.
+    /// Id of the command.
     pub id: String,
-    /// Attempts on which it is applied and durable.
+    /// Number of attempts on which it is applied and durable.
     pub done: u32,
     /// Attempts on which it had no effect.
-    pub failed: Vec<Failed>,
-    /// Attempts that it was for.
+    pub failed: Vec<CommandFailure>,
+    /// Number of attempts that it acts on.
     pub total: u32,
 }
 
-/// One attempt on which a command had no effect.
+/// An attempt on which a command had no effect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Failed {
-    /// Which attempt.
+#[schemars(rename = "Failed")]
+pub struct CommandFailure {
+    /// Id of the attempt.
     pub attempt: String,
     /// `closed`, `not_paused`, `forbidden` and the like.
     pub code: String,
@@ -388,67 +399,71 @@ pub struct Failed {
     pub detail: Option<String>,
 }
 
-/// See [`ConsoleMessage::Receipt`].
+/// See [`ProctorServerMessage::Receipt`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Receipt {
-    /// The command's.
+#[schemars(rename = "Receipt")]
+pub struct NoticeDelivery {
+    /// Id of the command.
     pub id: String,
-    /// Devices that have received it.
+    /// Number of devices that have received it.
     pub delivered: u32,
-    /// Persons who have acknowledged it.
+    /// Number of candidates who have acknowledged it.
     pub acknowledged: u32,
-    /// Attempts that it was for.
+    /// Number of attempts that it acts on.
     pub total: u32,
 }
 
-/// See [`ConsoleMessage::Presence`].
+/// See [`ProctorServerMessage::Presence`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Presence {
+#[schemars(rename = "Presence")]
+pub struct ProctorPresence {
     /// The exam's code.
     pub exam: String,
-    /// Every console that watches it.
-    pub proctors: Vec<Watcher>,
+    /// The consoles that watch it.
+    pub proctors: Vec<ExamWatcher>,
 }
 
-/// Who watches an exam.
+/// A person whose console watches an exam.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Watcher {
+#[schemars(rename = "Watcher")]
+pub struct ExamWatcher {
     /// The person's id.
     pub id: String,
     /// Shown to people.
     pub name: String,
-    /// The attempts that are inspected.
+    /// The attempts that the person inspects.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inspects: Vec<String>,
 }
 
-/// See [`ConsoleMessage::Action`].
+/// See [`ProctorServerMessage::Action`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[expect(clippy::struct_field_names, reason = "the same name as in a command")]
-pub struct Action {
+#[schemars(rename = "Action")]
+pub struct ProctorAction {
     /// The exam's code.
     pub exam: String,
-    /// Who did it: the person's id.
+    /// Id of the person who acted.
     pub by: String,
     /// The person's name.
     pub name: String,
-    /// What.
+    /// The action.
     pub action: ActionName,
-    /// To whom.
-    pub target: Target,
-    /// When.
+    /// The attempts acted on.
+    pub target: CommandTarget,
+    /// Time by the engine's clock.
     pub at: i64,
-    /// Why.
+    /// Reason, if the person gave one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
-/// See [`ConsoleMessage::Pulse`].
+/// See [`ProctorServerMessage::Pulse`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "ConsolePulse")]
-pub struct Pulse {
-    /// The heartbeat's.
+pub struct ProctorPulse {
+    /// Number of the heartbeat.
     pub n: u64,
-    /// The engine's clock.
+    /// Time by the engine's clock.
     pub now_at: i64,
 }

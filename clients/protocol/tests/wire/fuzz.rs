@@ -1,8 +1,8 @@
-//! Many broken frames, fast: golden messages with a few bytes changed.
+//! Fuzz test: golden messages with a few bytes changed.
 //!
-//! `FUZZ_FRAMES` says how many (default 200,000, for every test run). A frame
-//! must be refused or understood, and what was understood must come out of
-//! another round the same.
+//! `FUZZ_FRAMES` is the number of frames (default 200,000, for every test run). A
+//! frame must be refused or decoded, and a decoded one must survive another round
+//! trip unchanged.
 
 #![expect(
     clippy::disallowed_methods,
@@ -13,25 +13,25 @@ use std::time::Instant;
 
 use invigil_protocol::Encoding;
 
-use crate::golden::{Golden, Reader};
+use crate::golden::{GoldenMessage, MessageReader};
 
-/// Marsaglia's xorshift: enough to spread bytes, and the same on every machine.
-struct Random(u64);
+/// Marsaglia's xorshift: spreads bytes well enough, and equally on every machine.
+struct XorShift(u64);
 
-impl Random {
-    fn next(&mut self) -> u64 {
+impl XorShift {
+    fn next_u64(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         self.0
     }
 
-    fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % end.max(1) as u64).unwrap()
+    fn pick_below(&mut self, end: usize) -> usize {
+        usize::try_from(self.next_u64() % end.max(1) as u64).unwrap()
     }
 
-    fn byte(&mut self) -> u8 {
-        self.next().to_le_bytes()[3]
+    fn next_byte(&mut self) -> u8 {
+        self.next_u64().to_le_bytes()[3]
     }
 }
 
@@ -62,25 +62,25 @@ const PIECES: &[&[u8]] = &[
     b"18446744073709551615",
 ];
 
-fn mutate(random: &mut Random, frame: &mut Vec<u8>, other: &[u8]) {
-    for _ in 0..=random.below(2) {
-        let at = random.below(frame.len() + 1);
-        match random.below(8) {
-            0 if at < frame.len() => frame[at] = random.byte(),
-            1 if at < frame.len() => frame[at] ^= 1 << random.below(8),
-            2 if at < frame.len() => frame[at] = b'0' + random.byte() % 75,
+fn mutate_frame(random: &mut XorShift, frame: &mut Vec<u8>, other: &[u8]) {
+    for _ in 0..=random.pick_below(2) {
+        let at = random.pick_below(frame.len() + 1);
+        match random.pick_below(8) {
+            0 if at < frame.len() => frame[at] = random.next_byte(),
+            1 if at < frame.len() => frame[at] ^= 1 << random.pick_below(8),
+            2 if at < frame.len() => frame[at] = b'0' + random.next_byte() % 75,
             3 => frame.truncate(at),
             4 => {
-                let piece = PIECES[random.below(PIECES.len())];
+                let piece = PIECES[random.pick_below(PIECES.len())];
                 frame.splice(at..at, piece.iter().copied());
             }
             5 => {
-                let end = (at + random.below(8)).min(frame.len());
+                let end = (at + random.pick_below(8)).min(frame.len());
                 frame.drain(at..end);
             }
             _ => {
-                let from = random.below(other.len());
-                let until = (from + random.below(24)).min(other.len());
+                let from = random.pick_below(other.len());
+                let until = (from + random.pick_below(24)).min(other.len());
                 frame.splice(at..at, other[from..until].iter().copied());
             }
         }
@@ -92,29 +92,29 @@ fn broken_frames_never_panic_and_what_is_understood_round_trips() {
     let count: u64 = std::env::var("FUZZ_FRAMES").map_or(200_000, |count| {
         count.parse().expect("FUZZ_FRAMES is a number")
     });
-    let seeds: Vec<(Reader, Encoding, Vec<u8>)> = Golden::all()
+    let seeds: Vec<(MessageReader, Encoding, Vec<u8>)> = GoldenMessage::load_all()
         .iter()
         .flat_map(|golden| {
             let reader = golden.reader();
             reader
                 .encodings()
                 .iter()
-                .map(move |encoding| (reader, *encoding, golden.bytes(*encoding)))
+                .map(move |encoding| (reader, *encoding, golden.encoded_bytes(*encoding)))
         })
         .collect();
-    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut random = XorShift(0x9e37_79b9_7f4a_7c15);
     let mut understood = 0_u64;
     let began = Instant::now();
     let mut frame = Vec::new();
     for _ in 0..count {
-        let (reader, encoding, seed) = &seeds[random.below(seeds.len())];
-        let (_, _, other) = &seeds[random.below(seeds.len())];
+        let (reader, encoding, seed) = &seeds[random.pick_below(seeds.len())];
+        let (_, _, other) = &seeds[random.pick_below(seeds.len())];
         frame.clear();
         frame.extend_from_slice(seed);
-        mutate(&mut random, &mut frame, other);
-        if let Ok(again) = reader.echo(*encoding, &frame) {
+        mutate_frame(&mut random, &mut frame, other);
+        if let Ok(again) = reader.decode_and_encode(*encoding, &frame) {
             understood += 1;
-            let once_more = reader.echo(*encoding, &again);
+            let once_more = reader.decode_and_encode(*encoding, &again);
             assert_eq!(
                 once_more.as_ref(),
                 Ok(&again),
@@ -126,7 +126,7 @@ fn broken_frames_never_panic_and_what_is_understood_round_trips() {
         "{count} frames in {:?}, {understood} understood",
         began.elapsed()
     );
-    // Otherwise the mutations are so wild that nothing behind the first check is reached.
+    // Otherwise the mutations are so wild that no frame gets past the first check.
     assert!(
         understood > count / 20 && understood < count,
         "{understood} of {count}"

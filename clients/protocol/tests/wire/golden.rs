@@ -1,29 +1,29 @@
-//! The golden messages, one JSON file each, which clients of other languages
-//! read too. `candidate.engine.saved.json`: channel, sender, type.
+//! The golden messages, one JSON file each, shared with clients in other languages.
+//! `candidate.engine.saved.json`: channel, sender, type.
 
 use std::{fs, path::Path};
 
 use invigil_protocol::{
     DecodeError, Encoding,
     codec::{
-        decode_client, decode_console, decode_exchange, decode_proctor, decode_server, encode,
-        encode_client, encode_console, encode_proctor,
+        decode_client, decode_exchange, decode_proctor_client, decode_proctor_server,
+        decode_server, encode_client, encode_proctor_client, encode_proctor_server, encode_server,
     },
     exchange,
 };
 use serde_json::Value;
 
-/// One golden message.
-pub(crate) struct Golden {
-    /// The file's name without its ending.
+/// A golden message.
+pub(crate) struct GoldenMessage {
+    /// File name without its extension.
     pub(crate) name: String,
     /// The message.
     pub(crate) message: Value,
 }
 
-/// Who reads a message.
+/// Receiver of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reader {
+pub(crate) enum MessageReader {
     Engine,
     Candidate,
     EngineOfProctor,
@@ -32,9 +32,9 @@ pub(crate) enum Reader {
     ExchangeClient,
 }
 
-impl Golden {
-    /// All of them, by name.
-    pub(crate) fn all() -> Vec<Self> {
+impl GoldenMessage {
+    /// Loads all golden messages, sorted by name.
+    pub(crate) fn load_all() -> Vec<Self> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/protocol");
         let mut goldens: Vec<Self> = fs::read_dir(folder)
             .expect("the folder of golden messages")
@@ -52,19 +52,19 @@ impl Golden {
         goldens
     }
 
-    pub(crate) fn reader(&self) -> Reader {
+    pub(crate) fn reader(&self) -> MessageReader {
         match self.name.split('.').take(2).collect::<Vec<_>>()[..] {
-            ["candidate", "client"] => Reader::Engine,
-            ["candidate", "engine"] => Reader::Candidate,
-            ["proctor", "client"] => Reader::EngineOfProctor,
-            ["proctor", "engine"] => Reader::Console,
-            ["exchange", "request"] => Reader::Exchange,
-            ["exchange", "reply"] => Reader::ExchangeClient,
-            _ => panic!("{}: whose message is this?", self.name),
+            ["candidate", "client"] => MessageReader::Engine,
+            ["candidate", "engine"] => MessageReader::Candidate,
+            ["proctor", "client"] => MessageReader::EngineOfProctor,
+            ["proctor", "engine"] => MessageReader::Console,
+            ["exchange", "request"] => MessageReader::Exchange,
+            ["exchange", "reply"] => MessageReader::ExchangeClient,
+            _ => panic!("{}: unknown channel or sender", self.name),
         }
     }
 
-    pub(crate) fn bytes(&self, encoding: Encoding) -> Vec<u8> {
+    pub(crate) fn encoded_bytes(&self, encoding: Encoding) -> Vec<u8> {
         match encoding {
             Encoding::Json => serde_json::to_vec(&self.message).unwrap(),
             Encoding::MessagePack => rmp_serde::to_vec_named(&self.message).unwrap(),
@@ -72,18 +72,24 @@ impl Golden {
     }
 }
 
-impl Reader {
-    /// Decodes, and encodes what came out again. An exchange is always JSON.
-    pub(crate) fn echo(self, encoding: Encoding, bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
+impl MessageReader {
+    /// Decodes a message and encodes it again. An exchange is always JSON.
+    pub(crate) fn decode_and_encode(
+        self,
+        encoding: Encoding,
+        bytes: &[u8],
+    ) -> Result<Vec<u8>, DecodeError> {
         match self {
             Self::Engine => decode_client(encoding, bytes).map(|m| encode_client(encoding, &m)),
-            Self::Candidate => decode_server(encoding, bytes).map(|m| encode(encoding, &m)),
+            Self::Candidate => decode_server(encoding, bytes).map(|m| encode_server(encoding, &m)),
             Self::EngineOfProctor => {
-                decode_proctor(encoding, bytes).map(|m| encode_proctor(encoding, &m))
+                decode_proctor_client(encoding, bytes).map(|m| encode_proctor_client(encoding, &m))
             }
-            Self::Console => decode_console(encoding, bytes).map(|m| encode_console(encoding, &m)),
+            Self::Console => {
+                decode_proctor_server(encoding, bytes).map(|m| encode_proctor_server(encoding, &m))
+            }
             Self::Exchange => decode_exchange(bytes).map(|m| serde_json::to_vec(&m).unwrap()),
-            Self::ExchangeClient => serde_json::from_slice::<exchange::Reply>(bytes)
+            Self::ExchangeClient => serde_json::from_slice::<exchange::ExchangeResponse>(bytes)
                 .map(|reply| serde_json::to_vec(&reply).unwrap())
                 .map_err(|error| DecodeError::BadMessage(error.to_string())),
         }

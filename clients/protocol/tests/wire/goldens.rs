@@ -1,18 +1,18 @@
-//! Every golden message is what the types say, in both encodings and by schema.
+//! Every golden message matches the types, in both encodings and by schema.
 
 use std::collections::BTreeSet;
 
 use invigil_protocol::{
     Encoding,
     candidate::{ClientMessage, ServerMessage},
-    proctor::{ConsoleMessage, ProctorMessage},
+    proctor::{ProctorClientMessage, ProctorServerMessage},
     schema,
 };
 use serde_json::Value;
 
-use crate::golden::{Golden, Reader};
+use crate::golden::{GoldenMessage, MessageReader};
 
-fn parse(encoding: Encoding, bytes: &[u8]) -> Value {
+fn parse_value(encoding: Encoding, bytes: &[u8]) -> Value {
     match encoding {
         Encoding::Json => serde_json::from_slice(bytes).unwrap(),
         Encoding::MessagePack => rmp_serde::from_slice(bytes).unwrap(),
@@ -21,12 +21,14 @@ fn parse(encoding: Encoding, bytes: &[u8]) -> Value {
 
 #[test]
 fn golden_messages_come_through_both_codecs_unchanged() {
-    for golden in Golden::all() {
+    for golden in GoldenMessage::load_all() {
         for encoding in golden.reader().encodings() {
-            let bytes = golden.reader().echo(*encoding, &golden.bytes(*encoding));
+            let bytes = golden
+                .reader()
+                .decode_and_encode(*encoding, &golden.encoded_bytes(*encoding));
             let bytes = bytes.unwrap_or_else(|error| panic!("{}: {error}", golden.name));
             assert_eq!(
-                parse(*encoding, &bytes),
+                parse_value(*encoding, &bytes),
                 golden.message,
                 "{} {encoding:?}",
                 golden.name
@@ -37,12 +39,12 @@ fn golden_messages_come_through_both_codecs_unchanged() {
 
 #[test]
 fn there_is_a_golden_message_of_every_type() {
-    let goldens = Golden::all();
-    let groups: [(Reader, &[&str]); 4] = [
-        (Reader::Engine, &ClientMessage::TAGS),
-        (Reader::Candidate, &ServerMessage::TAGS),
-        (Reader::EngineOfProctor, &ProctorMessage::TAGS),
-        (Reader::Console, &ConsoleMessage::TAGS),
+    let goldens = GoldenMessage::load_all();
+    let groups: [(MessageReader, &[&str]); 4] = [
+        (MessageReader::Engine, &ClientMessage::TAGS),
+        (MessageReader::Candidate, &ServerMessage::TAGS),
+        (MessageReader::EngineOfProctor, &ProctorClientMessage::TAGS),
+        (MessageReader::Console, &ProctorServerMessage::TAGS),
     ];
     for (reader, tags) in groups {
         let of_group = goldens.iter().filter(|golden| golden.reader() == reader);
@@ -56,8 +58,8 @@ fn there_is_a_golden_message_of_every_type() {
     }
 }
 
-/// The properties and the required ones of a message, its `$ref` followed.
-fn properties(document: &Value, schema: &Value) -> (BTreeSet<String>, BTreeSet<String>) {
+/// Returns all properties and the required ones of a schema, its `$ref` followed.
+fn schema_properties(document: &Value, schema: &Value) -> (BTreeSet<String>, BTreeSet<String>) {
     let mut all: BTreeSet<String> = BTreeSet::new();
     let mut required: BTreeSet<String> = BTreeSet::new();
     if let Some(properties) = schema["properties"].as_object() {
@@ -68,7 +70,7 @@ fn properties(document: &Value, schema: &Value) -> (BTreeSet<String>, BTreeSet<S
     }
     if let Some(reference) = schema["$ref"].as_str() {
         let target = document.pointer(&reference[1..]).unwrap();
-        let (more, more_required) = properties(document, target);
+        let (more, more_required) = schema_properties(document, target);
         all.extend(more);
         required.extend(more_required);
     }
@@ -77,15 +79,15 @@ fn properties(document: &Value, schema: &Value) -> (BTreeSet<String>, BTreeSet<S
 
 #[test]
 fn the_schema_knows_every_field_of_the_golden_messages() {
-    let document = schema::asyncapi();
+    let document = schema::asyncapi_document();
     let mut checked = 0;
-    for golden in Golden::all() {
+    for golden in GoldenMessage::load_all() {
         let Some(tag) = golden.message["t"].as_str() else {
             continue;
         };
         let channel = golden.name.split('.').next().unwrap();
         let message = &document["components"]["messages"][format!("{channel}.{tag}")];
-        let (all, required) = properties(&document, &message["payload"]);
+        let (all, required) = schema_properties(&document, &message["payload"]);
         let fields: BTreeSet<String> = golden
             .message
             .as_object()

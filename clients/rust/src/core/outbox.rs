@@ -1,86 +1,86 @@
 //! Commands that are not known to be durable, in the order of their numbers.
 //!
 //! A refused command stays until the `saved` that covers its number, so that the
-//! numbers have no gap. A conflict with the very value, or with a later one of
-//! this client, is none: it had arrived, only its `saved` was lost.
+//! numbers have no gap. A conflict with the same value, or with a later one of this
+//! client, is no conflict: the command had arrived, only its `saved` was lost.
 //!
-//! A `saved` covers what was refused too, so it means that a command is durable only
-//! where the refusal would have come the same way before it. What else it covers is in
-//! doubt until the stored answers are seen: what went out on a connection that is gone,
-//! and what is on one way while the other one brings the `saved`.
+//! A `saved` also covers refused commands. It proves that a command is durable only if
+//! a refusal would have come earlier by the same transport. Other commands that it
+//! covers are in doubt until the stored answers show them: those sent on a broken
+//! connection, and those sent by one transport while the `saved` came by the other.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use invigil_protocol::{
-    candidate::{self, ClientMessage, Refused, WireValue},
+    candidate::{self, ClientMessage, CommandRefused, WireValue},
     code::RefusalCode,
-    paper::StoredAnswers,
+    paper::RecordedAnswers,
 };
 use serde_json::Value;
 
-use super::{Command, Ticket, Update};
+use super::{ClientCommand, ClientUpdate, Ticket};
 
 /// Commands that may wait without a connection: hours of a person's answers.
 const COMMANDS_MAX: usize = 4_096;
 
-/// An answer over this goes by exchange: a frame has at most 16 KiB.
+/// A longer answer goes by exchange: a frame has at most 16 KiB.
 const INLINE_BYTES_MAX: usize = 12 * 1024;
 
-/// Bytes of answers in one exchange, well under what a body may have. A longer
-/// answer goes alone.
+/// Bytes of answers in one exchange, well below the limit of a body. A longer answer
+/// goes alone.
 const EXCHANGE_BYTES: usize = 512 * 1024;
 
-/// Commands in one exchange: what an engine lets wait unsaved by default.
+/// Commands in one exchange: an engine's default limit of unsaved commands.
 const EXCHANGE_COMMANDS: usize = 256;
 
-/// How a command goes to the engine, and the engine's word of it comes back.
+/// Transport of a command to the engine, and of the engine's reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum CommandTransport {
     Socket,
     Exchange,
 }
 
 /// A command that is not known to be durable.
 #[derive(Debug, Clone, PartialEq)]
-struct Unsaved {
+struct UnsavedCommand {
     ticket: Ticket,
     seq: u64,
-    command: Command,
-    /// The revision that an answer edited.
+    command: ClientCommand,
+    /// Revision that an answer edited.
     base_rev: Option<u32>,
-    /// How it went out, where it is under way.
-    sent: Option<Way>,
-    /// Whether it went out before, and the word of it may not have come.
+    /// Transport by which it was sent, if it was.
+    sent: Option<CommandTransport>,
+    /// True if it was sent before and the engine's reply may be lost.
     doubtful: bool,
-    /// Refused, and so only waiting for the `saved` that covers its number.
+    /// True if it is refused and only awaits the `saved` that covers its number.
     refused: bool,
 }
 
-/// A command that was saved or refused, and only the stored answers can tell which.
+/// A command that was saved or refused; only the stored answers can show which.
 #[derive(Debug)]
-struct Doubt {
+struct DoubtfulCommand {
     ticket: Ticket,
-    /// In the present session; 0: of an earlier one.
+    /// Number in the present session; 0 for a command of an earlier one.
     seq: u64,
-    command: Command,
+    command: ClientCommand,
 }
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(super) struct Outbox {
-    unsaved: VecDeque<Unsaved>,
-    doubts: Vec<Doubt>,
+pub(super) struct CommandOutbox {
+    unsaved: VecDeque<UnsavedCommand>,
+    doubts: Vec<DoubtfulCommand>,
     /// Every command of the session up to this number is durable or was refused.
     saved_seq: u64,
-    /// Commands that ever got a number in this session.
+    /// Number of commands numbered in this session.
     counted: u64,
     tickets: Ticket,
-    /// Revisions of the record as far as this client knows, its own included.
+    /// Revisions of the record known to this client, those it will make included.
     revs: HashMap<String, u32>,
 }
 
-impl Outbox {
-    pub(super) fn know(&mut self, question: &str, rev: u32) {
+impl CommandOutbox {
+    pub(super) fn set_revision(&mut self, question: &str, rev: u32) {
         self.revs.insert(question.to_owned(), rev);
     }
 
@@ -96,19 +96,19 @@ impl Outbox {
         self.unsaved.len() + self.doubts.len() < COMMANDS_MAX
     }
 
-    pub(super) fn push(&mut self, command: Command) -> Ticket {
+    pub(super) fn push_command(&mut self, command: ClientCommand) -> Ticket {
         let base_rev = match &command {
-            Command::Answer { question, .. } => {
+            ClientCommand::Answer { question, .. } => {
                 let rev = self.revs.entry(question.clone()).or_default();
-                // The revision that this answer will make, if it is accepted.
+                // The revision that this answer makes if it is accepted.
                 *rev += 1;
                 Some(*rev - 1)
             }
-            Command::Flag { .. } | Command::Submit => None,
+            ClientCommand::Flag { .. } | ClientCommand::Submit => None,
         };
         self.tickets += 1;
         self.counted += 1;
-        self.unsaved.push_back(Unsaved {
+        self.unsaved.push_back(UnsavedCommand {
             ticket: self.tickets,
             seq: self.counted,
             command,
@@ -120,59 +120,61 @@ impl Outbox {
         self.tickets
     }
 
-    /// Those of the first `window` that did not go out on this connection, up to
-    /// one that is too long for a frame.
-    pub(super) fn due(&mut self, window: usize) -> Vec<ClientMessage> {
-        let sent = self.sent();
+    /// Returns the commands among the first `window` that were not sent on this
+    /// connection, up to one that is too long for a frame.
+    pub(super) fn due_messages(&mut self, window: usize) -> Vec<ClientMessage> {
+        let sent = self.sent_count();
         let end = window.min(self.unsaved.len()).max(sent);
         self.unsaved
             .range_mut(sent..end)
             .take_while(|unsaved| !unsaved.is_long())
             .map(|unsaved| {
-                unsaved.sent = Some(Way::Socket);
-                unsaved.message()
+                unsaved.sent = Some(CommandTransport::Socket);
+                unsaved.to_message()
             })
             .collect()
     }
 
-    /// Whether what is due next is too long for a frame.
+    /// True if the next command due is too long for a frame.
     pub(super) fn wants_exchange(&self) -> bool {
-        self.unsaved.get(self.sent()).is_some_and(Unsaved::is_long)
+        self.unsaved
+            .get(self.sent_count())
+            .is_some_and(UnsavedCommand::is_long)
     }
 
-    /// How many went out on this connection; they are the first ones.
-    fn sent(&self) -> usize {
+    /// Number of commands sent on this connection; they are the first ones.
+    fn sent_count(&self) -> usize {
         self.unsaved
             .partition_point(|unsaved| unsaved.sent.is_some())
     }
 
-    /// As many from the first on as one exchange takes; at least one. Nodes may do an
-    /// exchange again that begins a session, and say nothing of what was refused at first.
-    pub(super) fn exchange(&mut self, begins: bool) -> Vec<ClientMessage> {
+    /// Returns the first commands, as many as fit into one exchange; at least one. Nodes
+    /// may repeat an exchange that begins a session, and then omit its first refusals.
+    pub(super) fn exchange_commands(&mut self, begins: bool) -> Vec<ClientMessage> {
         let mut bytes = 0;
         let mut commands = Vec::new();
         for unsaved in self.unsaved.iter_mut().take(EXCHANGE_COMMANDS) {
-            bytes += unsaved.size();
+            bytes += unsaved.encoded_size();
             if bytes > EXCHANGE_BYTES && !commands.is_empty() {
                 break;
             }
             unsaved.doubtful |= begins || unsaved.sent.is_some();
-            unsaved.sent = Some(Way::Exchange);
-            commands.push(unsaved.message());
+            unsaved.sent = Some(CommandTransport::Exchange);
+            commands.push(unsaved.to_message());
         }
         commands
     }
 
-    /// Everything goes out again; what the engine said of it may be lost.
-    pub(super) fn resend(&mut self) {
+    /// Marks everything to be sent again; the engine's replies may be lost.
+    pub(super) fn resend_all(&mut self) {
         for unsaved in &mut self.unsaved {
             unsaved.doubtful |= unsaved.sent.take().is_some();
         }
     }
 
-    /// Numbers everything unsaved from 1, as a new session wants it.
-    pub(super) fn renumber(&mut self) {
-        // A refused command had its answer; only its number was still needed.
+    /// Numbers the unsaved commands from 1, for a new session.
+    pub(super) fn renumber_all(&mut self) {
+        // A refused command is settled; only its number was still needed.
         self.unsaved.retain(|unsaved| !unsaved.refused);
         for (unsaved, seq) in self.unsaved.iter_mut().zip(1..) {
             unsaved.seq = seq;
@@ -186,8 +188,8 @@ impl Outbox {
         self.counted = self.unsaved.len() as u64;
     }
 
-    /// Everything up to `seq` is durable or was refused, says what came this way.
-    pub(super) fn saved(&mut self, seq: u64, way: Way) -> Option<Update> {
+    /// Settles the commands up to `seq`: durable or refused, as reported by `way`.
+    pub(super) fn settle_saved(&mut self, seq: u64, way: CommandTransport) -> Option<ClientUpdate> {
         self.saved_seq = self.saved_seq.max(seq);
         let covered = self.unsaved.partition_point(|unsaved| unsaved.seq <= seq);
         let mut tickets = Vec::new();
@@ -196,62 +198,63 @@ impl Outbox {
                 continue;
             }
             if settled.doubtful || settled.sent != Some(way) {
-                self.doubts.push(Doubt {
+                self.doubts.push(DoubtfulCommand {
                     ticket: settled.ticket,
                     seq: settled.seq,
                     command: settled.command,
                 });
                 continue;
             }
-            tickets.extend(replaced(&mut self.doubts, &settled.command));
+            tickets.extend(drain_replaced(&mut self.doubts, &settled.command));
             tickets.push(settled.ticket);
         }
-        (!tickets.is_empty()).then_some(Update::Saved(tickets))
+        (!tickets.is_empty()).then_some(ClientUpdate::Saved(tickets))
     }
 
-    /// Whether the stored answers must tell what became of something.
+    /// True if only the stored answers can show the outcome of some command.
     pub(super) fn is_in_doubt(&self) -> bool {
         self.doubts
             .iter()
-            .any(|doubt| doubt.command != Command::Submit)
+            .any(|doubt| doubt.command != ClientCommand::Submit)
     }
 
-    /// The stored answers are here. What is in doubt is among them, or was refused; where
-    /// they are older than that, or show what is not durable yet, later ones will tell.
-    pub(super) fn recorded(&mut self, stored: &StoredAnswers) -> Vec<Update> {
+    /// Settles commands in doubt by the stored answers: they are among them, or were
+    /// refused. If the stored answers are older, or show a command that is not durable
+    /// yet, later ones will settle it.
+    pub(super) fn settle_recorded(&mut self, stored: &RecordedAnswers) -> Vec<ClientUpdate> {
         if stored.saved_seq < self.saved_seq {
             return Vec::new();
         }
         let mut updates = Vec::new();
         let mut doubts = std::mem::take(&mut self.doubts).into_iter();
         while let Some(doubt) = doubts.next() {
-            let stands = |command: &Command| {
-                command.takes_the_place_of(&doubt.command) && command.is_in(stored)
+            let stands = |command: &ClientCommand| {
+                command.supersedes_earlier(&doubt.command) && command.is_reflected_in(stored)
             };
             let mut later = doubts.as_slice().iter();
-            // Whether an attempt is handed in they do not show.
-            if doubt.command == Command::Submit
+            // The stored answers do not show a hand-in.
+            if doubt.command == ClientCommand::Submit
                 || self.unsaved.iter().any(|later| stands(&later.command))
             {
                 self.doubts.push(doubt);
             } else if stands(&doubt.command) || later.any(|later| stands(&later.command)) {
-                updates.push(Update::Saved(vec![doubt.ticket]));
+                updates.push(ClientUpdate::Saved(vec![doubt.ticket]));
             } else {
-                updates.push(self.unheard(&doubt));
+                updates.push(self.void_unheard(&doubt));
             }
         }
-        self.know_stored(stored);
+        self.adopt_revisions(stored);
         updates
     }
 
-    /// Takes over the revisions of stored answers that none on its way will change.
-    fn know_stored(&mut self, stored: &StoredAnswers) {
+    /// Adopts the revisions of stored answers that no unsaved command will change.
+    fn adopt_revisions(&mut self, stored: &RecordedAnswers) {
         let waiting: HashSet<&String> = self
             .unsaved
             .iter()
             .filter_map(|unsaved| match &unsaved.command {
-                Command::Answer { question, .. } => Some(question),
-                Command::Flag { .. } | Command::Submit => None,
+                ClientCommand::Answer { question, .. } => Some(question),
+                ClientCommand::Flag { .. } | ClientCommand::Submit => None,
             })
             .collect();
         for (question, rev) in &mut self.revs {
@@ -261,58 +264,59 @@ impl Outbox {
         }
     }
 
-    fn unheard(&mut self, doubt: &Doubt) -> Update {
-        if let Command::Answer { question, .. } = &doubt.command {
+    fn void_unheard(&mut self, doubt: &DoubtfulCommand) -> ClientUpdate {
+        if let ClientCommand::Answer { question, .. } = &doubt.command {
             self.void_revision(0, question);
         }
-        Update::Unheard {
+        ClientUpdate::Unheard {
             ticket: doubt.ticket,
         }
     }
 
-    /// Whether the attempt is handed in, by this client or not: what is in doubt about
-    /// that is settled.
-    pub(super) fn handed_in(&mut self, is_handed_in: bool) -> Vec<Update> {
-        let submits: Vec<Doubt> = self
+    /// Settles hand-ins in doubt, once it is known whether the attempt is handed in.
+    pub(super) fn settle_submits(&mut self, is_handed_in: bool) -> Vec<ClientUpdate> {
+        let submits: Vec<DoubtfulCommand> = self
             .doubts
-            .extract_if(.., |doubt| doubt.command == Command::Submit)
+            .extract_if(.., |doubt| doubt.command == ClientCommand::Submit)
             .collect();
         let settled = submits.iter().map(|doubt| {
             if is_handed_in {
-                Update::Saved(vec![doubt.ticket])
+                ClientUpdate::Saved(vec![doubt.ticket])
             } else {
-                self.unheard(doubt)
+                self.void_unheard(doubt)
             }
         });
         settled.collect()
     }
 
-    /// The attempt is over, and these are its answers: what is not among them is void.
-    pub(super) fn ended(&mut self, stored: &StoredAnswers) -> Vec<Update> {
+    /// Settles everything once the attempt is over: a command that is not among the
+    /// stored answers is void.
+    pub(super) fn settle_ended(&mut self, stored: &RecordedAnswers) -> Vec<ClientUpdate> {
         if stored.saved_seq < self.saved_seq {
             return Vec::new();
         }
         for unsaved in self.unsaved.drain(..).filter(|unsaved| !unsaved.refused) {
-            self.doubts.push(Doubt {
+            self.doubts.push(DoubtfulCommand {
                 ticket: unsaved.ticket,
                 seq: unsaved.seq,
                 command: unsaved.command,
             });
         }
-        let (known, never): (Vec<Doubt>, Vec<Doubt>) = std::mem::take(&mut self.doubts)
-            .into_iter()
-            .partition(|doubt| doubt.seq <= stored.saved_seq);
+        let (known, never): (Vec<DoubtfulCommand>, Vec<DoubtfulCommand>) =
+            std::mem::take(&mut self.doubts)
+                .into_iter()
+                .partition(|doubt| doubt.seq <= stored.saved_seq);
         self.doubts = known;
-        let mut updates = self.handed_in(true);
-        updates.extend(self.recorded(stored));
-        updates.extend(never.iter().map(|doubt| self.unheard(doubt)));
+        let mut updates = self.settle_submits(true);
+        updates.extend(self.settle_recorded(stored));
+        updates.extend(never.iter().map(|doubt| self.void_unheard(doubt)));
         updates
     }
 
-    pub(super) fn refused(&mut self, refused: Refused) -> Option<Update> {
+    pub(super) fn settle_refused(&mut self, refused: CommandRefused) -> Option<ClientUpdate> {
         if refused.code == RefusalCode::Gap {
-            // Something before it did not arrive: all of it goes out again.
-            self.resend();
+            // An earlier command did not arrive: all of them go out again.
+            self.resend_all();
             return None;
         }
         let index = self
@@ -323,50 +327,53 @@ impl Outbox {
             .get_mut(index)
             .filter(|unsaved| unsaved.seq == refused.seq)
         else {
-            return self.late_refusal(refused);
+            return self.settle_late_refusal(refused);
         };
         if std::mem::replace(&mut unsaved.refused, true) {
             return None;
         }
         let ticket = unsaved.ticket;
-        let Command::Answer { question, value } = &unsaved.command else {
-            return Some(Update::Refused { ticket, refused });
+        let ClientCommand::Answer { question, value } = &unsaved.command else {
+            return Some(ClientUpdate::Refused { ticket, refused });
         };
         let (question, mine) = (question.clone(), value.clone());
         if refused.code == RefusalCode::Conflict {
-            return Some(self.conflict(index, question, mine, &refused));
+            return Some(self.settle_conflict(index, question, mine, &refused));
         }
         self.void_revision(index + 1, &question);
-        Some(Update::Refused { ticket, refused })
+        Some(ClientUpdate::Refused { ticket, refused })
     }
 
-    /// The refusal of something that a `saved` has covered before, by the other way.
-    fn late_refusal(&mut self, refused: Refused) -> Option<Update> {
-        // What a conflict is about is for the stored answers to say.
+    /// Settles the refusal of a command that a `saved` covered earlier, by the other
+    /// transport.
+    fn settle_late_refusal(&mut self, refused: CommandRefused) -> Option<ClientUpdate> {
+        // A conflict is settled by the stored answers.
         let index = self
             .doubts
             .iter()
             .position(|doubt| doubt.seq == refused.seq && refused.code != RefusalCode::Conflict)?;
-        let Doubt {
+        let DoubtfulCommand {
             ticket, command, ..
         } = self.doubts.remove(index);
-        if let Command::Answer { question, .. } = &command {
+        if let ClientCommand::Answer { question, .. } = &command {
             self.void_revision(0, question);
         }
-        Some(Update::Refused { ticket, refused })
+        Some(ClientUpdate::Refused { ticket, refused })
     }
 
-    /// The revision that a refused answer was to make will not come: answers to the
-    /// question from this one on edit the one before.
+    /// Takes back the revision of a refused answer: later answers to the question edit
+    /// the previous revision.
     fn void_revision(&mut self, first: usize, question: &str) {
         for unsaved in self.unsaved.range_mut(first..) {
             match &unsaved.command {
-                Command::Answer {
+                ClientCommand::Answer {
                     question: other, ..
                 } if other == question => {
                     unsaved.base_rev = unsaved.base_rev.map(|rev| rev.saturating_sub(1));
                 }
-                Command::Answer { .. } | Command::Flag { .. } | Command::Submit => {}
+                ClientCommand::Answer { .. }
+                | ClientCommand::Flag { .. }
+                | ClientCommand::Submit => {}
             }
         }
         if let Some(rev) = self.revs.get_mut(question) {
@@ -374,13 +381,13 @@ impl Outbox {
         }
     }
 
-    fn conflict(
+    fn settle_conflict(
         &mut self,
         index: usize,
         question: String,
         mine: Value,
-        refused: &Refused,
-    ) -> Update {
+        refused: &CommandRefused,
+    ) -> ClientUpdate {
         let stored = refused.detail.get("value").cloned().unwrap_or_default();
         let rev = refused
             .detail
@@ -388,35 +395,35 @@ impl Outbox {
             .and_then(Value::as_u64)
             .unwrap_or_default();
         let rev = u32::try_from(rev).unwrap_or(u32::MAX);
-        // Its own value, or what this client made of it later.
+        // The value of this command, or a later one of this client.
         let own = self
             .unsaved
             .range(index..)
             .any(|unsaved| match &unsaved.command {
-                Command::Answer {
+                ClientCommand::Answer {
                     question: other,
                     value,
                 } => *other == question && *value == stored,
-                Command::Flag { .. } | Command::Submit => false,
+                ClientCommand::Flag { .. } | ClientCommand::Submit => false,
             });
-        let Unsaved {
+        let UnsavedCommand {
             ticket, command, ..
         } = self.unsaved[index].clone();
         let known = self.revs.entry(question.clone()).or_default();
         *known = rev.max(*known);
         if own {
-            // So have those before it, or they were refused: it has taken their place.
-            let mut tickets = replaced(&mut self.doubts, &command);
+            // Earlier ones arrived too, or were refused: this one supersedes them.
+            let mut tickets = drain_replaced(&mut self.doubts, &command);
             let before = self.unsaved.range_mut(..index);
-            for earlier in before.filter(|earlier| command.takes_the_place_of(&earlier.command)) {
+            for earlier in before.filter(|earlier| command.supersedes_earlier(&earlier.command)) {
                 if !std::mem::replace(&mut earlier.refused, true) {
                     tickets.push(earlier.ticket);
                 }
             }
             tickets.push(ticket);
-            return Update::Saved(tickets);
+            return ClientUpdate::Saved(tickets);
         }
-        Update::Conflict {
+        ClientUpdate::Conflict {
             ticket,
             question,
             mine,
@@ -426,17 +433,17 @@ impl Outbox {
     }
 }
 
-/// Takes out what is in doubt and a durable command has taken the place of.
-fn replaced(doubts: &mut Vec<Doubt>, durable: &Command) -> Vec<Ticket> {
+/// Removes commands in doubt that a durable command supersedes.
+fn drain_replaced(doubts: &mut Vec<DoubtfulCommand>, durable: &ClientCommand) -> Vec<Ticket> {
     doubts
-        .extract_if(.., |doubt| durable.takes_the_place_of(&doubt.command))
+        .extract_if(.., |doubt| durable.supersedes_earlier(&doubt.command))
         .map(|doubt| doubt.ticket)
         .collect()
 }
 
-impl Command {
-    /// Whether it leaves nothing of an earlier command.
-    fn takes_the_place_of(&self, earlier: &Self) -> bool {
+impl ClientCommand {
+    /// True if it replaces an earlier command entirely.
+    fn supersedes_earlier(&self, earlier: &Self) -> bool {
         match (self, earlier) {
             (
                 Self::Answer { question, .. },
@@ -454,9 +461,9 @@ impl Command {
         }
     }
 
-    /// Whether the stored answers are as it makes them. That an attempt is handed in they
-    /// do not show; the engine says that by itself.
-    fn is_in(&self, stored: &StoredAnswers) -> bool {
+    /// True if the stored answers reflect it. They do not show a hand-in, which the engine
+    /// reports by itself.
+    fn is_reflected_in(&self, stored: &RecordedAnswers) -> bool {
         match self {
             Self::Answer { question, value } => {
                 let answer = stored.answers.get(question);
@@ -471,41 +478,43 @@ impl Command {
     }
 }
 
-impl Unsaved {
-    fn message(&self) -> ClientMessage {
+impl UnsavedCommand {
+    fn to_message(&self) -> ClientMessage {
         let seq = self.seq;
         match &self.command {
-            Command::Answer { question, value } => ClientMessage::Answer(candidate::Answer {
-                seq,
-                q: question.clone(),
-                value: WireValue::Json(value.clone()),
-                base_rev: self.base_rev,
-                spent_ms: None,
-                bad_field: None,
-            }),
-            Command::Flag { question, on } => ClientMessage::Flag(candidate::Flag {
+            ClientCommand::Answer { question, value } => {
+                ClientMessage::Answer(candidate::AnswerCommand {
+                    seq,
+                    q: question.clone(),
+                    value: WireValue::Json(value.clone()),
+                    base_rev: self.base_rev,
+                    spent_ms: None,
+                    bad_field: None,
+                })
+            }
+            ClientCommand::Flag { question, on } => ClientMessage::Flag(candidate::FlagCommand {
                 seq,
                 q: question.clone(),
                 on: *on,
             }),
-            Command::Submit => ClientMessage::Submit(candidate::Submit { seq }),
+            ClientCommand::Submit => ClientMessage::Submit(candidate::SubmitCommand { seq }),
         }
     }
 
     fn is_long(&self) -> bool {
-        self.size() > INLINE_BYTES_MAX
+        self.encoded_size() > INLINE_BYTES_MAX
     }
 
-    /// About how long it is when it is written.
-    fn size(&self) -> usize {
+    /// Approximate length when encoded.
+    fn encoded_size(&self) -> usize {
         match &self.command {
-            Command::Answer { value, .. } => size_of_json(value),
-            Command::Flag { .. } | Command::Submit => 0,
+            ClientCommand::Answer { value, .. } => size_of_json(value),
+            ClientCommand::Flag { .. } | ClientCommand::Submit => 0,
         }
     }
 }
 
-/// About how long a value is when it is written. Escapes may double a text.
+/// Approximate length of a value as JSON. Escapes may double a text.
 fn size_of_json(value: &Value) -> usize {
     match value {
         Value::Null | Value::Bool(_) | Value::Number(_) => 8,

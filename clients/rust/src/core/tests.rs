@@ -1,32 +1,39 @@
-//! The core as tables: what goes in, what comes out.
+//! The core as tables of inputs and outputs.
 
 mod network;
 
 use invigil_protocol::{
-    candidate::{EventAck, Health, Pulse, Saved, Timing, TimingReason},
+    candidate::{
+        CandidatePulse, CommandsSaved, EngineHealth, EventAck, TimingChange, TimingReason,
+    },
     code::RefusalCode,
-    paper::StoredAnswer,
+    paper::RecordedAnswer,
 };
 use serde_json::json;
 
 use super::*;
 
-fn answer(question: &str, value: Value) -> Command {
-    Command::Answer {
+fn answer_command(question: &str, value: Value) -> ClientCommand {
+    ClientCommand::Answer {
         question: question.to_owned(),
         value,
     }
 }
 
-fn saved(seq: u64) -> ServerMessage {
-    ServerMessage::Saved(Saved { seq })
+fn saved_message(seq: u64) -> ServerMessage {
+    ServerMessage::Saved(CommandsSaved { seq })
 }
 
-fn conflict(seq: u64, rev: u32, value: Value) -> ServerMessage {
-    ServerMessage::Refused(Refused::conflict(seq, "q1".to_owned(), rev, value))
+fn conflict_message(seq: u64, rev: u32, value: Value) -> ServerMessage {
+    ServerMessage::Refused(CommandRefused::for_conflict(
+        seq,
+        "q1".to_owned(),
+        rev,
+        value,
+    ))
 }
 
-fn welcome(session: &str, resumed: bool, saved_seq: u64, unsaved: u32) -> ServerMessage {
+fn welcome_message(session: &str, resumed: bool, saved_seq: u64, unsaved: u32) -> ServerMessage {
     let text = json!({
         "t": "welcome", "session": session, "resumed": resumed, "now_at": 0,
         "attempt": {
@@ -46,7 +53,7 @@ fn welcome(session: &str, resumed: bool, saved_seq: u64, unsaved: u32) -> Server
     serde_json::from_value(text).unwrap()
 }
 
-fn exchanged(resumed: bool, saved_seq: u64) -> exchange::Reply {
+fn exchange_reply(resumed: bool, saved_seq: u64) -> exchange::ExchangeResponse {
     let reply = json!({
         "session": "s", "resumed": resumed, "saved_seq": saved_seq, "applied_seq": saved_seq,
         "refused": [], "status": "in_progress", "deadline_at": 1000, "remaining_ms": 900,
@@ -55,87 +62,96 @@ fn exchanged(resumed: bool, saved_seq: u64) -> exchange::Reply {
     serde_json::from_value(reply).unwrap()
 }
 
-fn submitted() -> ServerMessage {
+fn submitted_message() -> ServerMessage {
     let text = json!({
         "t": "submitted", "at": 900, "status": "graded", "handed_in": "candidate", "receipt": {},
     });
     serde_json::from_value(text).unwrap()
 }
 
-fn numbers(messages: &[ClientMessage]) -> Vec<u64> {
+fn sequence_numbers(messages: &[ClientMessage]) -> Vec<u64> {
     messages.iter().filter_map(ClientMessage::seq).collect()
 }
 
 #[test]
 fn a_command_goes_out_once_a_connection_and_is_saved_once() {
-    let mut core = Core::new();
-    core.receive(welcome("s", false, 0, 256));
-    let ticket = core.push(answer("q1", json!("a")));
-    assert_eq!(numbers(&core.due()), [1]);
-    assert_eq!(core.due(), []);
-    assert_eq!(core.receive(saved(1)), [Update::Saved(vec![ticket])]);
-    assert_eq!(core.receive(saved(1)), []);
+    let mut core = ClientCore::new();
+    core.handle_message(welcome_message("s", false, 0, 256));
+    let ticket = core.push_command(answer_command("q1", json!("a")));
+    assert_eq!(sequence_numbers(&core.due_messages()), [1]);
+    assert_eq!(core.due_messages(), []);
+    assert_eq!(
+        core.handle_message(saved_message(1)),
+        [ClientUpdate::Saved(vec![ticket])]
+    );
+    assert_eq!(core.handle_message(saved_message(1)), []);
     assert!(core.is_clean());
 }
 
 #[test]
 fn after_a_break_the_rest_goes_out_again_under_the_same_numbers() {
-    let mut core = Core::new();
-    core.receive(welcome("s", false, 0, 256));
+    let mut core = ClientCore::new();
+    core.handle_message(welcome_message("s", false, 0, 256));
     for value in ["a", "b", "c"] {
-        core.push(answer("q1", json!(value)));
+        core.push_command(answer_command("q1", json!(value)));
     }
-    core.due();
-    core.receive(saved(1));
-    core.disconnected();
-    let resume = core.hello("t").resume.unwrap();
+    core.due_messages();
+    core.handle_message(saved_message(1));
+    core.mark_disconnected();
+    let resume = core.hello_message("t").resume.unwrap();
     assert_eq!((resume.session.as_str(), resume.next_seq), ("s", 4));
-    core.receive(welcome("s", true, 2, 256));
-    assert_eq!(numbers(&core.due()), [3]);
+    core.handle_message(welcome_message("s", true, 2, 256));
+    assert_eq!(sequence_numbers(&core.due_messages()), [3]);
 }
 
-/// Stored answers up to a number: the value of `q1`.
-fn record(saved_seq: u64, value: Value) -> StoredAnswers {
-    let answer = StoredAnswer {
+/// Stored answers up to a number, with this value for `q1`.
+fn stored_record(saved_seq: u64, value: Value) -> RecordedAnswers {
+    let answer = RecordedAnswer {
         value,
         flagged: false,
         rev: 1,
     };
-    StoredAnswers {
+    RecordedAnswers {
         session: Some("s".to_owned()),
         saved_seq,
         answers: [("q1".to_owned(), answer)].into(),
     }
 }
 
-/// A client whose connection broke after it had sent these answers to `q1`, and that is
-/// back, to hear that all of them are settled.
-fn in_doubt(values: &[&str]) -> Core {
-    let mut core = Core::new();
-    core.receive(welcome("s", false, 0, 256));
+/// A client whose connection broke after it had sent these answers to `q1`. It has
+/// reconnected and learnt that all of them are settled.
+fn core_in_doubt(values: &[&str]) -> ClientCore {
+    let mut core = ClientCore::new();
+    core.handle_message(welcome_message("s", false, 0, 256));
     for value in values {
-        core.push(answer("q1", json!(value)));
+        core.push_command(answer_command("q1", json!(value)));
     }
-    core.due();
-    core.disconnected();
-    let updates = core.receive(welcome("s", true, values.len() as u64, 256));
-    assert!(matches!(updates[..], [Update::Entered(_)]), "{updates:?}");
+    core.due_messages();
+    core.mark_disconnected();
+    let updates = core.handle_message(welcome_message("s", true, values.len() as u64, 256));
+    assert!(
+        matches!(updates[..], [ClientUpdate::Entered(_)]),
+        "{updates:?}"
+    );
     assert!(core.is_in_doubt() && !core.is_clean() && !core.has_commands());
     core
 }
 
 #[test]
 fn what_is_settled_unheard_is_saved_where_the_record_has_it() {
-    let mut core = in_doubt(&["a", "b"]);
-    let updates = core.recorded(&record(2, json!("a")));
+    let mut core = core_in_doubt(&["a", "b"]);
+    let updates = core.apply_record(&stored_record(2, json!("a")));
     assert_eq!(
         updates,
-        [Update::Saved(vec![1]), Update::Unheard { ticket: 2 }]
+        [
+            ClientUpdate::Saved(vec![1]),
+            ClientUpdate::Unheard { ticket: 2 }
+        ]
     );
     assert!(core.is_clean());
-    // The second made no revision.
-    core.push(answer("q1", json!("c")));
-    let due = core.due();
+    // The second answer made no revision.
+    core.push_command(answer_command("q1", json!("c")));
+    let due = core.due_messages();
     let [ClientMessage::Answer(next)] = &due[..] else {
         panic!("{due:?}");
     };
@@ -144,69 +160,72 @@ fn what_is_settled_unheard_is_saved_where_the_record_has_it() {
 
 #[test]
 fn a_record_that_is_behind_or_ahead_of_the_commit_settles_nothing() {
-    let mut core = in_doubt(&["a"]);
-    assert_eq!(core.recorded(&record(0, json!("z"))), []);
-    let other = StoredAnswers {
+    let mut core = core_in_doubt(&["a"]);
+    assert_eq!(core.apply_record(&stored_record(0, json!("z"))), []);
+    let other = RecordedAnswers {
         session: Some("s0".to_owned()),
-        ..record(1, json!("z"))
+        ..stored_record(1, json!("z"))
     };
-    assert_eq!(core.recorded(&other), []);
-    // Stored is what is applied and not yet durable.
-    core.push(answer("q1", json!("b")));
-    core.due();
-    assert_eq!(core.recorded(&record(1, json!("b"))), []);
+    assert_eq!(core.apply_record(&other), []);
+    // The record shows an applied answer that is not durable yet.
+    core.push_command(answer_command("q1", json!("b")));
+    core.due_messages();
+    assert_eq!(core.apply_record(&stored_record(1, json!("b"))), []);
     assert!(core.is_in_doubt());
-    // Once it is, it has taken the other one's place.
-    assert_eq!(core.receive(saved(2)), [Update::Saved(vec![1, 2])]);
+    // Once it is durable, it supersedes the other one.
+    assert_eq!(
+        core.handle_message(saved_message(2)),
+        [ClientUpdate::Saved(vec![1, 2])]
+    );
     assert!(core.is_clean());
 }
 
 #[test]
 fn a_hand_in_that_is_in_doubt_is_settled_by_how_the_attempt_stands() {
-    let mut core = Core::new();
-    core.receive(welcome("s", false, 0, 256));
-    let ticket = core.push(Command::Submit);
-    core.due();
-    core.disconnected();
-    // It had not arrived, goes out again, and is covered.
-    core.receive(welcome("s", true, 0, 256));
-    core.due();
-    assert_eq!(core.receive(saved(1)), []);
-    assert_eq!(core.recorded(&record(1, json!("a"))), []);
-    let updates = core.receive(submitted());
-    assert_eq!(updates[0], Update::Saved(vec![ticket]));
-    // An attempt that is open has refused it.
-    let mut core = Core::new();
-    core.receive(welcome("s", false, 0, 256));
-    let ticket = core.push(Command::Submit);
-    core.due();
-    core.disconnected();
-    let updates = core.receive(welcome("s", true, 1, 256));
-    assert_eq!(updates[1..], [Update::Unheard { ticket }]);
+    let mut core = ClientCore::new();
+    core.handle_message(welcome_message("s", false, 0, 256));
+    let ticket = core.push_command(ClientCommand::Submit);
+    core.due_messages();
+    core.mark_disconnected();
+    // The hand-in had not arrived, is sent again, and is covered.
+    core.handle_message(welcome_message("s", true, 0, 256));
+    core.due_messages();
+    assert_eq!(core.handle_message(saved_message(1)), []);
+    assert_eq!(core.apply_record(&stored_record(1, json!("a"))), []);
+    let updates = core.handle_message(submitted_message());
+    assert_eq!(updates[0], ClientUpdate::Saved(vec![ticket]));
+    // If the attempt is still open, the hand-in was refused.
+    let mut core = ClientCore::new();
+    core.handle_message(welcome_message("s", false, 0, 256));
+    let ticket = core.push_command(ClientCommand::Submit);
+    core.due_messages();
+    core.mark_disconnected();
+    let updates = core.handle_message(welcome_message("s", true, 1, 256));
+    assert_eq!(updates[1..], [ClientUpdate::Unheard { ticket }]);
 }
 
 #[test]
 fn at_the_end_everything_is_settled_by_what_is_stored() {
-    let mut core = Core::new();
-    core.receive(welcome("s", false, 0, 256));
+    let mut core = ClientCore::new();
+    core.handle_message(welcome_message("s", false, 0, 256));
     for value in ["a", "b"] {
-        core.push(answer("q1", json!(value)));
+        core.push_command(answer_command("q1", json!(value)));
     }
-    core.push(Command::Submit);
-    core.due();
-    core.disconnected();
-    core.push(answer("q1", json!("too late")));
-    core.receive(submitted());
+    core.push_command(ClientCommand::Submit);
+    core.due_messages();
+    core.mark_disconnected();
+    core.push_command(answer_command("q1", json!("too late")));
+    core.handle_message(submitted_message());
     assert!(!core.is_clean());
-    let mut updates = core.recorded(&record(3, json!("a")));
+    let mut updates = core.apply_record(&stored_record(3, json!("a")));
     updates.sort_by_key(|update| format!("{update:?}"));
     assert_eq!(
         updates,
         [
-            Update::Saved(vec![1]),
-            Update::Saved(vec![3]),
-            Update::Unheard { ticket: 2 },
-            Update::Unheard { ticket: 4 },
+            ClientUpdate::Saved(vec![1]),
+            ClientUpdate::Saved(vec![3]),
+            ClientUpdate::Unheard { ticket: 2 },
+            ClientUpdate::Unheard { ticket: 4 },
         ]
     );
     assert!(core.is_clean());
@@ -214,27 +233,30 @@ fn at_the_end_everything_is_settled_by_what_is_stored() {
 
 #[test]
 fn a_record_is_behind_where_more_is_known_to_be_settled() {
-    let mut core = in_doubt(&["a"]);
-    core.push(answer("q1", json!("b")));
-    core.due();
-    let refused = Refused::new(2, RefusalCode::Paused, Some("q1".to_owned()));
-    core.receive(ServerMessage::Refused(refused));
-    core.receive(saved(2));
-    // A node that has lost the attempt shows what it never made durable.
-    assert_eq!(core.recorded(&record(1, json!("b"))), []);
+    let mut core = core_in_doubt(&["a"]);
+    core.push_command(answer_command("q1", json!("b")));
+    core.due_messages();
+    let refused = CommandRefused::new(2, RefusalCode::Paused, Some("q1".to_owned()));
+    core.handle_message(ServerMessage::Refused(refused));
+    core.handle_message(saved_message(2));
+    // A node that has lost the attempt shows an answer that it never made durable.
+    assert_eq!(core.apply_record(&stored_record(1, json!("b"))), []);
     assert_eq!(
-        core.recorded(&record(2, json!("a"))),
-        [Update::Saved(vec![1])]
+        core.apply_record(&stored_record(2, json!("a"))),
+        [ClientUpdate::Saved(vec![1])]
     );
 }
 
 #[test]
 fn the_record_says_how_often_an_answer_was_changed() {
-    let mut core = in_doubt(&["refused", "taken"]);
-    let updates = core.recorded(&record(2, json!("taken")));
-    assert_eq!(updates, [1, 2].map(|ticket| Update::Saved(vec![ticket])));
-    core.push(answer("q1", json!("next")));
-    let due = core.due();
+    let mut core = core_in_doubt(&["refused", "taken"]);
+    let updates = core.apply_record(&stored_record(2, json!("taken")));
+    assert_eq!(
+        updates,
+        [1, 2].map(|ticket| ClientUpdate::Saved(vec![ticket]))
+    );
+    core.push_command(answer_command("q1", json!("next")));
+    let due = core.due_messages();
     let [ClientMessage::Answer(next)] = &due[..] else {
         panic!("{due:?}");
     };
@@ -243,72 +265,72 @@ fn the_record_says_how_often_an_answer_was_changed() {
 
 #[test]
 fn a_word_that_comes_by_one_way_does_not_settle_what_is_on_the_other() {
-    let mut core = Core::new();
-    core.receive(welcome("s", false, 0, 256));
-    let ticket = core.push(answer("q1", json!("a")));
-    assert_eq!(core.exchange().commands.len(), 1);
-    assert_eq!(core.receive(saved(1)), []);
-    let refused = Refused::new(1, RefusalCode::Paused, Some("q1".to_owned()));
-    let updates = core.receive(ServerMessage::Refused(refused.clone()));
-    assert_eq!(updates, [Update::Refused { ticket, refused }]);
+    let mut core = ClientCore::new();
+    core.handle_message(welcome_message("s", false, 0, 256));
+    let ticket = core.push_command(answer_command("q1", json!("a")));
+    assert_eq!(core.exchange_request().commands.len(), 1);
+    assert_eq!(core.handle_message(saved_message(1)), []);
+    let refused = CommandRefused::new(1, RefusalCode::Paused, Some("q1".to_owned()));
+    let updates = core.handle_message(ServerMessage::Refused(refused.clone()));
+    assert_eq!(updates, [ClientUpdate::Refused { ticket, refused }]);
     assert!(core.is_clean());
 }
 
 #[test]
 fn what_an_exchange_refused_that_began_a_session_may_not_have_been_said() {
-    let mut core = Core::new();
-    core.push(answer("q1", json!("a")));
-    core.exchange();
-    let updates = core.exchanged(exchanged(false, 1));
+    let mut core = ClientCore::new();
+    core.push_command(answer_command("q1", json!("a")));
+    core.exchange_request();
+    let updates = core.apply_exchange_reply(exchange_reply(false, 1));
     assert!(
-        matches!(updates[..], [Update::Timing { .. }]),
+        matches!(updates[..], [ClientUpdate::Timing { .. }]),
         "{updates:?}"
     );
     assert_eq!(
-        core.recorded(&record(1, json!("b"))),
-        [Update::Unheard { ticket: 1 }]
+        core.apply_record(&stored_record(1, json!("b"))),
+        [ClientUpdate::Unheard { ticket: 1 }]
     );
-    // In a session that stands it says all of it.
-    core.push(answer("q1", json!("c")));
-    core.exchange();
-    let updates = core.exchanged(exchanged(true, 2));
-    assert_eq!(updates[0], Update::Saved(vec![2]));
+    // In an existing session the engine reports every refusal.
+    core.push_command(answer_command("q1", json!("c")));
+    core.exchange_request();
+    let updates = core.apply_exchange_reply(exchange_reply(true, 2));
+    assert_eq!(updates[0], ClientUpdate::Saved(vec![2]));
     assert!(core.is_clean());
 }
 
 #[test]
 fn what_is_in_doubt_takes_room_like_what_is_unsaved() {
-    let mut core = Core::new();
-    core.receive(welcome("s", false, 0, 8_192));
+    let mut core = ClientCore::new();
+    core.handle_message(welcome_message("s", false, 0, 8_192));
     for _ in 0..4_096 {
-        core.push(answer("q1", json!("a")));
+        core.push_command(answer_command("q1", json!("a")));
     }
     assert!(!core.has_room());
-    core.due();
-    core.disconnected();
-    core.receive(welcome("s", true, 4_096, 8_192));
+    core.due_messages();
+    core.mark_disconnected();
+    core.handle_message(welcome_message("s", true, 4_096, 8_192));
     assert!(core.is_in_doubt() && !core.has_commands() && !core.has_room());
-    core.recorded(&record(4_096, json!("a")));
+    core.apply_record(&stored_record(4_096, json!("a")));
     assert!(core.is_clean() && core.has_room());
 }
 
 #[test]
 fn in_a_new_session_what_is_unsaved_is_numbered_anew_with_its_base() {
-    let mut core = Core::new();
-    core.know("q1", 4);
-    core.receive(welcome("s", false, 0, 256));
-    core.push(Command::Flag {
+    let mut core = ClientCore::new();
+    core.set_revision("q1", 4);
+    core.handle_message(welcome_message("s", false, 0, 256));
+    core.push_command(ClientCommand::Flag {
         question: "q9".to_owned(),
         on: true,
     });
-    let first = core.push(answer("q1", json!("a")));
-    core.push(answer("q1", json!("b")));
-    core.due();
-    core.receive(saved(1));
-    core.disconnected();
-    core.receive(welcome("s2", false, 0, 256));
+    let first = core.push_command(answer_command("q1", json!("a")));
+    core.push_command(answer_command("q1", json!("b")));
+    core.due_messages();
+    core.handle_message(saved_message(1));
+    core.mark_disconnected();
+    core.handle_message(welcome_message("s2", false, 0, 256));
     let bases: Vec<_> = core
-        .due()
+        .due_messages()
         .into_iter()
         .map(|message| {
             let ClientMessage::Answer(answer) = message else {
@@ -318,20 +340,20 @@ fn in_a_new_session_what_is_unsaved_is_numbered_anew_with_its_base() {
         })
         .collect();
     assert_eq!(bases, [(1, Some(4)), (2, Some(5))]);
-    // The first had arrived before the break: its own value is no conflict.
-    let updates = core.receive(conflict(1, 5, json!("a")));
-    assert_eq!(updates, [Update::Saved(vec![first])]);
+    // The first answer had arrived before the break: its own value is no conflict.
+    let updates = core.handle_message(conflict_message(1, 5, json!("a")));
+    assert_eq!(updates, [ClientUpdate::Saved(vec![first])]);
 }
 
 #[test]
 fn a_conflict_shows_both() {
-    let mut core = Core::new();
-    core.receive(welcome("s", false, 0, 256));
-    let ticket = core.push(answer("q1", json!("mine")));
-    core.due();
-    let updates = core.receive(conflict(1, 7, json!("other")));
+    let mut core = ClientCore::new();
+    core.handle_message(welcome_message("s", false, 0, 256));
+    let ticket = core.push_command(answer_command("q1", json!("mine")));
+    core.due_messages();
+    let updates = core.handle_message(conflict_message(1, 7, json!("other")));
     let [
-        Update::Conflict {
+        ClientUpdate::Conflict {
             ticket: named,
             mine,
             stored,
@@ -346,9 +368,13 @@ fn a_conflict_shows_both() {
         (*named, mine, stored),
         (ticket, &json!("mine"), &json!("other"))
     );
-    assert_eq!(core.receive(saved(1)), [], "refused is not saved");
-    core.push(answer("q1", json!("again")));
-    let [ClientMessage::Answer(again)] = &core.due()[..] else {
+    assert_eq!(
+        core.handle_message(saved_message(1)),
+        [],
+        "refused is not saved"
+    );
+    core.push_command(answer_command("q1", json!("again")));
+    let [ClientMessage::Answer(again)] = &core.due_messages()[..] else {
         panic!()
     };
     assert_eq!(again.base_rev, Some(7));
@@ -356,105 +382,105 @@ fn a_conflict_shows_both() {
 
 #[test]
 fn no_more_goes_out_than_may_be_unsaved() {
-    let mut core = Core::new();
-    core.receive(welcome("s", false, 0, 2));
+    let mut core = ClientCore::new();
+    core.handle_message(welcome_message("s", false, 0, 2));
     for _ in 0..5 {
-        core.push(answer("q1", json!("a")));
+        core.push_command(answer_command("q1", json!("a")));
     }
-    assert_eq!(numbers(&core.due()), [1, 2]);
-    core.receive(saved(1));
-    assert_eq!(numbers(&core.due()), [3]);
-    let pulse = Pulse {
+    assert_eq!(sequence_numbers(&core.due_messages()), [1, 2]);
+    core.handle_message(saved_message(1));
+    assert_eq!(sequence_numbers(&core.due_messages()), [3]);
+    let pulse = CandidatePulse {
         n: 1,
         now_at: 0,
         remaining_ms: 0,
         saved_seq: 3,
         section: None,
     };
-    core.receive(ServerMessage::Pulse(pulse));
-    assert_eq!(numbers(&core.due()), [4, 5]);
+    core.handle_message(ServerMessage::Pulse(pulse));
+    assert_eq!(sequence_numbers(&core.due_messages()), [4, 5]);
 }
 
 #[test]
 fn a_gap_sends_everything_again() {
-    let mut core = Core::new();
-    core.receive(welcome("s", false, 0, 256));
-    core.push(Command::Submit);
-    core.push(Command::Submit);
-    core.due();
-    core.receive(ServerMessage::Refused(Refused::gap(2, 1, None)));
-    assert_eq!(numbers(&core.due()), [1, 2]);
+    let mut core = ClientCore::new();
+    core.handle_message(welcome_message("s", false, 0, 256));
+    core.push_command(ClientCommand::Submit);
+    core.push_command(ClientCommand::Submit);
+    core.due_messages();
+    core.handle_message(ServerMessage::Refused(CommandRefused::for_gap(2, 1, None)));
+    assert_eq!(sequence_numbers(&core.due_messages()), [1, 2]);
 }
 
 #[test]
 fn events_are_repeated_until_acknowledged() {
-    let mut core = Core::new();
+    let mut core = ClientCore::new();
     core.push_event("focus_lost", 1, None);
     core.push_event("focus_gained", 2, None);
-    core.receive(ServerMessage::EventAck(EventAck {
+    core.handle_message(ServerMessage::EventAck(EventAck {
         n: 1,
         dropped: None,
     }));
-    let [ClientMessage::Event(event)] = &core.due()[..] else {
+    let [ClientMessage::Event(event)] = &core.due_messages()[..] else {
         panic!()
     };
     assert_eq!((event.n, event.kind.as_str()), (2, "focus_gained"));
-    assert_eq!(core.due(), []);
-    core.disconnected();
-    assert_eq!(core.due().len(), 1);
+    assert_eq!(core.due_messages(), []);
+    core.mark_disconnected();
+    assert_eq!(core.due_messages().len(), 1);
 }
 
 #[test]
 fn an_older_deadline_is_ignored() {
-    let mut core = Core::new();
-    core.receive(welcome("s", false, 0, 256));
+    let mut core = ClientCore::new();
+    core.handle_message(welcome_message("s", false, 0, 256));
     let timing = |timing_rev| {
-        ServerMessage::Timing(Timing {
+        ServerMessage::Timing(TimingChange {
             deadline_at: 5,
             remaining_ms: 5,
             timing_rev,
             reason: TimingReason::Extended,
         })
     };
-    assert_eq!(core.receive(timing(1)), []);
-    assert_eq!(core.receive(timing(3)).len(), 1);
+    assert_eq!(core.handle_message(timing(1)), []);
+    assert_eq!(core.handle_message(timing(3)).len(), 1);
 }
 
 #[test]
 fn events_wait_until_the_engine_is_well_and_answers_do_not() {
-    let mut core = Core::new();
-    core.receive(welcome("s", false, 0, 256));
+    let mut core = ClientCore::new();
+    core.handle_message(welcome_message("s", false, 0, 256));
     let health = |level| {
-        ServerMessage::Health(Health {
+        ServerMessage::Health(EngineHealth {
             level,
             heartbeat_ms: 30_000,
         })
     };
-    core.receive(health(4));
+    core.handle_message(health(4));
     core.push_event("copy", 1, None);
-    core.push(answer("q1", json!("a")));
-    assert_eq!(numbers(&core.due()), [1]);
-    core.receive(health(5));
-    assert_eq!(core.due().len(), 1);
+    core.push_command(answer_command("q1", json!("a")));
+    assert_eq!(sequence_numbers(&core.due_messages()), [1]);
+    core.handle_message(health(5));
+    assert_eq!(core.due_messages().len(), 1);
 }
 
 #[test]
 fn events_get_new_numbers_in_a_new_session() {
-    let mut core = Core::new();
-    core.receive(welcome("s", false, 0, 256));
+    let mut core = ClientCore::new();
+    core.handle_message(welcome_message("s", false, 0, 256));
     for at in 0..3 {
         core.push_event("copy", at, None);
     }
-    core.due();
-    core.receive(ServerMessage::EventAck(EventAck {
+    core.due_messages();
+    core.handle_message(ServerMessage::EventAck(EventAck {
         n: 2,
         dropped: None,
     }));
-    core.disconnected();
-    core.receive(welcome("s2", false, 0, 256));
+    core.mark_disconnected();
+    core.handle_message(welcome_message("s2", false, 0, 256));
     core.push_event("cut", 3, None);
     let numbers: Vec<_> = core
-        .due()
+        .due_messages()
         .into_iter()
         .map(|message| {
             let ClientMessage::Event(event) = message else {
@@ -468,16 +494,16 @@ fn events_get_new_numbers_in_a_new_session() {
 
 #[test]
 fn events_have_a_bound_and_the_dropped_ones_no_number() {
-    let mut core = Core::new();
+    let mut core = ClientCore::new();
     for at in 0..5_000 {
         core.push_event("copy", at, None);
     }
-    core.receive(ServerMessage::EventAck(EventAck {
+    core.handle_message(ServerMessage::EventAck(EventAck {
         n: 1_000,
         dropped: None,
     }));
     core.push_event("cut", 0, None);
-    let [ClientMessage::Event(event)] = &core.due()[..] else {
+    let [ClientMessage::Event(event)] = &core.due_messages()[..] else {
         panic!()
     };
     assert_eq!(event.n, 1_001);
@@ -485,84 +511,87 @@ fn events_have_a_bound_and_the_dropped_ones_no_number() {
 
 #[test]
 fn a_notice_is_acknowledged_once() {
-    let mut core = Core::new();
-    core.receive(welcome("s", false, 0, 256));
-    core.push_seen("n1".to_owned());
-    core.push_seen("n1".to_owned());
+    let mut core = ClientCore::new();
+    core.handle_message(welcome_message("s", false, 0, 256));
+    core.push_notice_ack("n1".to_owned());
+    core.push_notice_ack("n1".to_owned());
     let ack = ClientMessage::NoticeAck(NoticeAck {
         id: "n1".to_owned(),
     });
-    assert_eq!(core.due(), [ack]);
-    assert_eq!(core.due(), []);
+    assert_eq!(core.due_messages(), [ack]);
+    assert_eq!(core.due_messages(), []);
 }
 
 #[test]
 fn a_long_answer_goes_by_exchange_and_nothing_overtakes_it() {
-    let mut core = Core::new();
-    core.receive(welcome("s", false, 0, 256));
-    core.push(answer("q1", json!("short")));
-    core.push(answer("q2", json!("x".repeat(13_000))));
-    core.push(answer("q3", json!("short")));
-    assert_eq!(numbers(&core.due()), [1]);
+    let mut core = ClientCore::new();
+    core.handle_message(welcome_message("s", false, 0, 256));
+    core.push_command(answer_command("q1", json!("short")));
+    core.push_command(answer_command("q2", json!("x".repeat(13_000))));
+    core.push_command(answer_command("q3", json!("short")));
+    assert_eq!(sequence_numbers(&core.due_messages()), [1]);
     assert!(core.wants_exchange());
-    assert_eq!(core.due(), []);
-    assert_eq!(numbers(&core.exchange().commands), [1, 2, 3]);
-    assert!(!core.wants_exchange());
-    let updates = core.exchanged(exchanged(true, 3));
-    // The socket may still bring a refusal of the first.
-    assert_eq!(updates[0], Update::Saved(vec![2, 3]));
+    assert_eq!(core.due_messages(), []);
     assert_eq!(
-        core.recorded(&record(3, json!("short"))),
-        [Update::Saved(vec![1])]
+        sequence_numbers(&core.exchange_request().commands),
+        [1, 2, 3]
+    );
+    assert!(!core.wants_exchange());
+    let updates = core.apply_exchange_reply(exchange_reply(true, 3));
+    // The socket may still bring a refusal of the first answer.
+    assert_eq!(updates[0], ClientUpdate::Saved(vec![2, 3]));
+    assert_eq!(
+        core.apply_record(&stored_record(3, json!("short"))),
+        [ClientUpdate::Saved(vec![1])]
     );
     assert!(core.is_clean());
 }
 
 #[test]
 fn an_exchange_takes_only_so_much() {
-    let mut core = Core::new();
+    let mut core = ClientCore::new();
     for question in ["q1", "q2", "q3"] {
-        core.push(answer(question, json!("x".repeat(300_000))));
+        core.push_command(answer_command(question, json!("x".repeat(300_000))));
     }
-    assert_eq!(numbers(&core.exchange().commands), [1]);
-    core.disconnected();
-    core.push(answer("q4", json!("x".repeat(900_000))));
-    assert_eq!(numbers(&core.exchange().commands), [1]);
+    assert_eq!(sequence_numbers(&core.exchange_request().commands), [1]);
+    core.mark_disconnected();
+    core.push_command(answer_command("q4", json!("x".repeat(900_000))));
+    assert_eq!(sequence_numbers(&core.exchange_request().commands), [1]);
 }
 
 #[test]
 fn an_edit_that_a_later_one_of_the_same_client_replaced_is_no_conflict() {
-    let mut core = Core::new();
-    core.receive(welcome("s", false, 0, 256));
-    let tickets = ["a", "b"].map(|value| core.push(answer("q1", json!(value))));
-    core.due();
-    // Both had arrived, and the session is lost before either `saved`.
-    core.disconnected();
-    core.receive(welcome("s2", false, 0, 256));
-    assert_eq!(numbers(&core.due()), [1, 2]);
+    let mut core = ClientCore::new();
+    core.handle_message(welcome_message("s", false, 0, 256));
+    let tickets = ["a", "b"].map(|value| core.push_command(answer_command("q1", json!(value))));
+    core.due_messages();
+    // Both answers had arrived, and the session is lost before either `saved`.
+    core.mark_disconnected();
+    core.handle_message(welcome_message("s2", false, 0, 256));
+    assert_eq!(sequence_numbers(&core.due_messages()), [1, 2]);
     assert_eq!(
-        core.receive(conflict(1, 2, json!("b"))),
-        [Update::Saved(vec![tickets[0]])]
+        core.handle_message(conflict_message(1, 2, json!("b"))),
+        [ClientUpdate::Saved(vec![tickets[0]])]
     );
     assert_eq!(
-        core.receive(conflict(2, 2, json!("b"))),
-        [Update::Saved(vec![tickets[1]])]
+        core.handle_message(conflict_message(2, 2, json!("b"))),
+        [ClientUpdate::Saved(vec![tickets[1]])]
     );
 }
 
 #[test]
 fn a_conflict_with_an_earlier_value_of_ones_own_is_one() {
-    let mut core = Core::new();
-    core.receive(welcome("s", false, 0, 256));
+    let mut core = ClientCore::new();
+    core.handle_message(welcome_message("s", false, 0, 256));
     for value in ["a", "b"] {
-        core.push(answer("q1", json!(value)));
+        core.push_command(answer_command("q1", json!(value)));
     }
-    core.due();
-    // Elsewhere "a" was answered too, later: "b" is not what is stored.
-    core.receive(conflict(1, 3, json!("a")));
-    let updates = core.receive(conflict(2, 3, json!("a")));
+    core.due_messages();
+    // Another device answered "a" later: "b" is not stored.
+    core.handle_message(conflict_message(1, 3, json!("a")));
+    let updates = core.handle_message(conflict_message(2, 3, json!("a")));
     assert!(
-        matches!(updates[..], [Update::Conflict { .. }]),
+        matches!(updates[..], [ClientUpdate::Conflict { .. }]),
         "{updates:?}"
     );
 }

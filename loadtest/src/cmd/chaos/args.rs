@@ -1,26 +1,26 @@
-//! What a run is told.
+//! Arguments of a run.
 
 use std::path::{Path, PathBuf};
 
 /// Candidates take an exam on three nodes while everything fails
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Gives the order of the faults
+    /// Seed of the order of the faults
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(super) seed: u64,
-    /// Length of the faults; starting, settling and checking come on top
+    /// Length of the faults, without starting, settling and checking
     #[arg(long, value_name = "S", default_value_t = 120)]
     pub(super) seconds: u64,
-    /// How many candidates
+    /// Number of candidates
     #[arg(long, value_name = "C", default_value_t = 100)]
     pub(super) candidates: usize,
     /// Answers a second of each candidate
     #[arg(long, value_name = "R", default_value_t = 1.0)]
     pub(super) rate: f64,
-    /// How long a node hangs; it also stands still for 20 s, as a fault of its own
+    /// Length of a node's hang; a stop of 20 s is a fault of its own
     #[arg(long, value_name = "S", default_value_t = 8)]
     pub(super) hang_seconds: u64,
-    /// The engine
+    /// Program of the engine
     #[arg(
         long,
         value_name = "FILE",
@@ -28,11 +28,11 @@ pub(crate) struct Args {
         default_value = "target/debug/invigil"
     )]
     pub(super) bin: PathBuf,
-    /// MongoDB's server, or the stand-in of the tests [default: `mongod`, or what
-    /// the tests installed beside the engine; without either, no MongoDB]
+    /// Program of MongoDB, or of the tests' stand-in [default: `mongod`, or the stand-in
+    /// that the tests installed beside the engine; without either, no MongoDB]
     #[arg(long, value_name = "FILE")]
     mongodb: Option<PathBuf>,
-    /// Do without MongoDB
+    /// Run without MongoDB
     #[arg(long)]
     no_mongodb: bool,
     /// File for the report as Markdown
@@ -47,8 +47,8 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// The server to use for MongoDB, if there is any.
-    pub(super) fn mongodb(&self, bin: &Path) -> Option<PathBuf> {
+    /// Returns the program to use for MongoDB, if there is any.
+    pub(super) fn mongodb_program(&self, bin: &Path) -> Option<PathBuf> {
         if self.no_mongodb {
             return None;
         }

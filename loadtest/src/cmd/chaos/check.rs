@@ -3,35 +3,36 @@
 use anyhow::Context as _;
 use futures_util::{StreamExt as _, stream};
 
-use invigil_client::Client;
+use invigil_client::ApiClient;
 
 use super::{
-    candidate::Candidate, servers::Servers, staff::Given, timeline::Reader, watch::Findings,
+    candidate::ChaosCandidate, servers::ChaosServers, staff::GivenCommand,
+    timeline::TimelineReader, watch::SharedFindings,
 };
 
 /// Candidates that hand in at once.
 const SUBMIT_AT_ONCE: usize = 32;
 
-/// The comparison at the end, before and after everyone hands in. How many events
-/// were found.
-pub(super) async fn all(
-    servers: &Servers,
-    staff: &Client,
-    given: &[Given],
-    candidates: &mut Vec<Candidate>,
-    findings: &Findings,
+/// Compares everything at the end, before and after the hand-ins. Returns the number
+/// of events found.
+pub(super) async fn compare_all(
+    servers: &ChaosServers,
+    staff: &ApiClient,
+    given: &[GivenCommand],
+    candidates: &mut Vec<ChaosCandidate>,
+    findings: &SharedFindings,
 ) -> anyhow::Result<u64> {
-    let reader = Reader { staff, servers };
-    findings.add(reader.learn_refused(candidates).await);
+    let reader = TimelineReader { staff, servers };
+    findings.add_violations(reader.learn_refused(candidates).await);
     let stored = servers
         .database
-        .attempts()
+        .read_attempts()
         .await
         .context("read what is stored")?;
     for candidate in &*candidates {
-        findings.add(
+        findings.add_violations(
             candidate
-                .check_settled(stored.get(candidate.attempt()))
+                .check_settled(stored.get(candidate.attempt_id()))
                 .await,
         );
     }
@@ -46,13 +47,13 @@ pub(super) async fn all(
         .await;
     let stored = servers
         .database
-        .attempts()
+        .read_attempts()
         .await
         .context("read what is stored")?;
     for candidate in &*candidates {
-        findings.add(candidate.check_submitted(stored.get(candidate.attempt())));
+        findings.add_violations(candidate.check_submitted(stored.get(candidate.attempt_id())));
     }
-    let (wrong, events) = reader.check(candidates, given, &stored).await;
-    findings.add(wrong);
+    let (wrong, events) = reader.check_timelines(candidates, given, &stored).await;
+    findings.add_violations(wrong);
     Ok(events)
 }

@@ -1,7 +1,7 @@
-//! PostgreSQL of a run: a server of its own, and what stands in it.
+//! PostgreSQL of a run: its own server, and the stored attempts.
 //!
-//! It is asked by `psql`, straight, past the line that faults cut: what is
-//! checked must not depend on what is tested.
+//! Checks query it directly by `psql`, past the proxies that faults affect: a check
+//! must not depend on the tested path.
 
 use std::{
     collections::BTreeMap,
@@ -12,9 +12,9 @@ use anyhow::{Context as _, ensure};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::process::run;
+use super::process::run_program;
 
-/// Attempts with their stored answers. It ends where those that are wanted are named.
+/// Query of attempts with their stored answers; a condition may follow.
 const ATTEMPTS: &str = "
     SELECT coalesce(json_agg(json_build_object(
         'attempt', k.attempt_id::text,
@@ -42,98 +42,102 @@ const ATTEMPTS: &str = "
     FROM exam_attempt_keys AS k
     JOIN exam_attempts AS a ON a.id = k.attempt_id AND a.started_at = k.started_at";
 
-/// An attempt as it is stored.
+/// A stored attempt.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-pub(crate) struct StoredAttempt {
+pub(crate) struct DatabaseAttempt {
     pub(crate) attempt: String,
     pub(crate) epoch: i64,
     pub(crate) status: String,
     pub(crate) receipt: Option<Value>,
-    /// What staff added to its time.
+    /// Time added by staff.
     pub(crate) extended_ms: u64,
-    /// Pauses that are over.
+    /// Number of pauses that are over.
     pub(crate) pauses: u64,
-    /// By question.
-    pub(crate) answers: BTreeMap<String, StoredAnswer>,
+    /// Answers by question.
+    pub(crate) answers: BTreeMap<String, DatabaseAnswer>,
 }
 
-/// An answer as it is stored.
+/// A stored answer.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-pub(crate) struct StoredAnswer {
+pub(crate) struct DatabaseAnswer {
     pub(crate) value: Value,
     pub(crate) rev: u64,
 }
 
-/// The server. Dropping it ends and removes it.
+/// A server, which is stopped and removed when dropped.
 #[derive(Debug)]
-pub(crate) struct Database {
+pub(crate) struct RunDatabase {
     dir: PathBuf,
     pub(crate) url: String,
     pub(crate) port: u16,
 }
 
-impl Database {
-    /// One that runs.
+impl RunDatabase {
+    /// Creates and starts a server.
     pub(crate) async fn create(dir: &Path) -> anyhow::Result<Self> {
         let mut database = Self {
             dir: dir.to_owned(),
             url: String::new(),
             port: 0,
         };
-        database.control("create").await?;
-        // What the script prints comes through a pipe that the server would hold.
+        database.control_server("create").await?;
+        // Read from files: the server would keep a pipe of the script open.
         let read = |name| std::fs::read_to_string(dir.join(name));
         read("url")?.trim().clone_into(&mut database.url);
         database.port = read("port")?.trim().parse().context("read the port")?;
         Ok(database)
     }
 
-    /// Its address, by way of a proxy.
+    /// Returns its address through a proxy.
     pub(crate) fn url_through(&self, proxy: u16) -> String {
         let port = format!(":{}/", self.port);
         self.url.replace(&port, &format!(":{proxy}/"))
     }
 
-    /// `start`, `stop` or `crash`.
-    pub(crate) async fn control(&self, verb: &str) -> anyhow::Result<()> {
+    /// Runs `start`, `stop` or `crash`.
+    pub(crate) async fn control_server(&self, verb: &str) -> anyhow::Result<()> {
         let dir = self.dir.display().to_string();
-        run(SCRIPT, &[verb, &dir], &[]).await?;
+        run_program(SCRIPT, &[verb, &dir], &[]).await?;
         Ok(())
     }
 
-    /// Every attempt, by its id. An error while the server is away.
-    pub(crate) async fn attempts(&self) -> anyhow::Result<BTreeMap<String, StoredAttempt>> {
-        self.read("").await
+    /// Returns all attempts by id. An error while the server is away.
+    pub(crate) async fn read_attempts(&self) -> anyhow::Result<BTreeMap<String, DatabaseAttempt>> {
+        self.query_attempts("").await
     }
 
-    /// Those of these ids. An error while the server is away.
-    pub(crate) async fn attempts_of(
+    /// Returns the attempts with these ids. An error while the server is away.
+    pub(crate) async fn read_attempts_of(
         &self,
         ids: &[String],
-    ) -> anyhow::Result<BTreeMap<String, StoredAttempt>> {
+    ) -> anyhow::Result<BTreeMap<String, DatabaseAttempt>> {
         let ids = ids.join(",");
-        self.read(&format!(" WHERE k.attempt_id IN ({ids})")).await
+        self.query_attempts(&format!(" WHERE k.attempt_id IN ({ids})"))
+            .await
     }
 
-    async fn read(&self, wanted: &str) -> anyhow::Result<BTreeMap<String, StoredAttempt>> {
+    async fn query_attempts(
+        &self,
+        wanted: &str,
+    ) -> anyhow::Result<BTreeMap<String, DatabaseAttempt>> {
         let query = format!("{ATTEMPTS}{wanted}");
         let arguments = ["-XAtq", "-v", "ON_ERROR_STOP=1", "-c", &query, &self.url];
-        let text = run("psql", &arguments, &[]).await?;
-        let stored: Vec<StoredAttempt> =
+        let text = run_program("psql", &arguments, &[]).await?;
+        let stored: Vec<DatabaseAttempt> =
             serde_json::from_str(&text).context("read the attempts")?;
         let count = stored.len();
-        let by_id: BTreeMap<String, StoredAttempt> = stored
+        let by_id: BTreeMap<String, DatabaseAttempt> = stored
             .into_iter()
             .map(|attempt| (attempt.attempt.clone(), attempt))
             .collect();
-        ensure!(by_id.len() == count, "an attempt is there twice");
+        ensure!(by_id.len() == count, "an attempt is stored twice");
         Ok(by_id)
     }
 }
 
-impl Drop for Database {
+impl Drop for RunDatabase {
     fn drop(&mut self) {
-        // Nothing more can be done than try.
+        // A failure cannot be handled here.
         std::process::Command::new(SCRIPT)
             .arg("destroy")
             .arg(&self.dir)
@@ -142,5 +146,5 @@ impl Drop for Database {
     }
 }
 
-/// Makes and controls servers of PostgreSQL; the tests use it too.
+/// Script that creates and controls PostgreSQL servers, shared with the tests.
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/postgres.sh");

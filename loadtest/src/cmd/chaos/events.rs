@@ -1,14 +1,14 @@
-//! Integrity events of a candidate: which were sent, and which the engine said that
-//! it has. Every event carries a name of its own, `c17-e4` for the 4th of candidate
-//! 17, so that a timeline tells which it is.
+//! Integrity events of a candidate: those sent, and those acknowledged by the engine.
+//! Every event has a unique name, `c17-e4` for the 4th of candidate 17, so that a
+//! timeline identifies it.
 //!
-//! The engine may drop events for their rate and says how many, not which; and a
-//! client that has to begin a new session cannot know whether the old one's came
-//! through. Both are allowed for here.
+//! The engine may drop events for their rate and reports how many, not which; and a
+//! client that must begin a new session cannot know whether the old session's events
+//! arrived. The check allows for both.
 
 use std::collections::BTreeMap;
 
-/// Kinds that no rule of the exam acts upon.
+/// Kinds of events that no rule of the exam acts on.
 pub(crate) const KINDS: [&str; 8] = [
     "focus_lost",
     "focus_gained",
@@ -20,25 +20,26 @@ pub(crate) const KINDS: [&str; 8] = [
     "x-chaos",
 ];
 
-/// Missing ones that are named.
+/// Missing events that a violation names.
 const NAMED: usize = 5;
 
-/// See the module.
+/// The sent events of a candidate; see the module.
 #[derive(Debug)]
-pub(crate) struct Events {
+pub(crate) struct SentEvents {
     number: usize,
-    /// Events are 1 to this.
+    /// Number of the last event sent.
     sent: u64,
-    /// Every one up to it was acknowledged.
+    /// Number of the last event acknowledged.
     acknowledged: u64,
-    /// What the session counts as its event 1 comes after this one.
+    /// Number of the event before the session's event 1.
     base: u64,
     dropped: u64,
-    /// After the first and up to the second, a session ended without a word of them.
+    /// Events after the first number and up to the second, which may be stored twice: a
+    /// session ended before their acknowledgement.
     twice: Vec<(u64, u64)>,
 }
 
-impl Events {
+impl SentEvents {
     pub(crate) const fn new(number: usize) -> Self {
         Self {
             number,
@@ -50,21 +51,21 @@ impl Events {
         }
     }
 
-    /// The next event: its kind and its name.
-    pub(crate) fn next(&mut self) -> (&'static str, String) {
+    /// Returns kind and name of the next event.
+    pub(crate) fn next_event(&mut self) -> (&'static str, String) {
         let kinds = (0..).zip(KINDS);
         let nth = self.sent % KINDS.len() as u64;
         let kind = kinds.into_iter().find(|(index, _)| *index == nth);
         self.sent += 1;
         (
             kind.map_or(KINDS[0], |(_, kind)| kind),
-            self.name(self.sent),
+            self.event_name(self.sent),
         )
     }
 
-    /// The client is in, with the session that it had or with a new one, in which
-    /// what is not acknowledged is counted from 1.
-    pub(crate) fn entered(&mut self, resumed: bool) {
+    /// Notes that the client has entered. In a new session the events that are not
+    /// acknowledged are numbered from 1.
+    pub(crate) fn note_entered(&mut self, resumed: bool) {
         if !resumed {
             self.base = self.acknowledged;
             if self.sent > self.acknowledged {
@@ -73,29 +74,29 @@ impl Events {
         }
     }
 
-    pub(crate) fn acknowledge(&mut self, n: u64, dropped: Option<u64>) {
+    pub(crate) fn note_ack(&mut self, n: u64, dropped: Option<u64>) {
         self.acknowledged = self.acknowledged.max(self.base + n);
         self.dropped += dropped.unwrap_or(0);
     }
 
-    pub(crate) const fn sent(&self) -> u64 {
+    pub(crate) const fn sent_count(&self) -> u64 {
         self.sent
     }
 
-    pub(crate) const fn acknowledged(&self) -> u64 {
+    pub(crate) const fn acknowledged_up_to(&self) -> u64 {
         self.acknowledged
     }
 
-    pub(crate) const fn dropped(&self) -> u64 {
+    pub(crate) const fn dropped_count(&self) -> u64 {
         self.dropped
     }
 
-    /// Compares with a timeline: how often each name stands there.
-    pub(crate) fn check(&self, stored: &BTreeMap<String, u64>) -> Vec<String> {
+    /// Compares with a timeline: the number of entries by name.
+    pub(crate) fn check_timeline(&self, stored: &BTreeMap<String, u64>) -> Vec<String> {
         let mut wrong = Vec::new();
         let (mut missing, mut known) = (Vec::new(), 0);
         for event in 1..=self.sent {
-            let name = self.name(event);
+            let name = self.event_name(event);
             let count = stored.get(&name).copied().unwrap_or(0);
             known += usize::from(count > 0);
             if count == 0 && event <= self.acknowledged {
@@ -114,7 +115,9 @@ impl Events {
             ));
         }
         if known < stored.len() {
-            let sent: Vec<String> = (1..=self.sent).map(|event| self.name(event)).collect();
+            let sent: Vec<String> = (1..=self.sent)
+                .map(|event| self.event_name(event))
+                .collect();
             let strange = stored.keys().filter(|name| !sent.contains(name));
             wrong.extend(
                 strange.map(|name| format!("event {name} is in the timeline, and was never sent")),
@@ -134,7 +137,7 @@ impl Events {
         twice.any(|&(after, up_to)| event > after && event <= up_to)
     }
 
-    fn name(&self, event: u64) -> String {
+    fn event_name(&self, event: u64) -> String {
         format!("c{}-e{event}", self.number)
     }
 }
@@ -143,17 +146,17 @@ impl Events {
 mod tests {
     use super::*;
 
-    /// Three events, of which two were acknowledged.
-    fn events() -> Events {
-        let mut events = Events::new(7);
+    /// Three events, two of them acknowledged.
+    fn three_events() -> SentEvents {
+        let mut events = SentEvents::new(7);
         for _ in 0..3 {
-            events.next();
+            events.next_event();
         }
-        events.acknowledge(2, None);
+        events.note_ack(2, None);
         events
     }
 
-    fn stored(counts: &[(&str, u64)]) -> BTreeMap<String, u64> {
+    fn stored_counts(counts: &[(&str, u64)]) -> BTreeMap<String, u64> {
         let counts = counts.iter();
         counts
             .map(|(name, count)| ((*name).to_owned(), *count))
@@ -162,14 +165,17 @@ mod tests {
 
     #[test]
     fn every_acknowledged_event_must_be_there_once() {
-        let events = events();
+        let events = three_events();
         for right in [
             &[("c7-e1", 1), ("c7-e2", 1)][..],
             &[("c7-e1", 1), ("c7-e2", 1), ("c7-e3", 1)],
         ] {
-            assert_eq!(events.check(&stored(right)), Vec::<String>::new());
+            assert_eq!(
+                events.check_timeline(&stored_counts(right)),
+                Vec::<String>::new()
+            );
         }
-        let wrong = events.check(&stored(&[("c7-e1", 2), ("c7-e4", 1)]));
+        let wrong = events.check_timeline(&stored_counts(&[("c7-e1", 2), ("c7-e4", 1)]));
         let expected = [
             "event c7-e1 is 2 times in the timeline",
             "1 events that were acknowledged are not in the timeline, 0 of them dropped: c7-e2",
@@ -180,25 +186,28 @@ mod tests {
 
     #[test]
     fn what_was_dropped_may_be_missing() {
-        let mut events = events();
-        events.acknowledge(3, Some(1));
+        let mut events = three_events();
+        events.note_ack(3, Some(1));
         assert!(
             events
-                .check(&stored(&[("c7-e1", 1), ("c7-e3", 1)]))
+                .check_timeline(&stored_counts(&[("c7-e1", 1), ("c7-e3", 1)]))
                 .is_empty()
         );
-        assert_eq!(events.check(&stored(&[("c7-e1", 1)])).len(), 1);
+        assert_eq!(
+            events.check_timeline(&stored_counts(&[("c7-e1", 1)])).len(),
+            1
+        );
     }
 
     #[test]
     fn a_new_session_counts_anew_what_was_not_acknowledged() {
-        let mut events = events();
-        events.entered(false);
-        events.acknowledge(1, None);
-        assert_eq!(events.acknowledged(), 3);
-        let twice = stored(&[("c7-e1", 1), ("c7-e2", 1), ("c7-e3", 2)]);
-        assert!(events.check(&twice).is_empty());
-        let twice = stored(&[("c7-e1", 1), ("c7-e2", 2), ("c7-e3", 1)]);
-        assert_eq!(events.check(&twice).len(), 1);
+        let mut events = three_events();
+        events.note_entered(false);
+        events.note_ack(1, None);
+        assert_eq!(events.acknowledged_up_to(), 3);
+        let twice = stored_counts(&[("c7-e1", 1), ("c7-e2", 1), ("c7-e3", 2)]);
+        assert!(events.check_timeline(&twice).is_empty());
+        let twice = stored_counts(&[("c7-e1", 1), ("c7-e2", 2), ("c7-e3", 1)]);
+        assert_eq!(events.check_timeline(&twice).len(), 1);
     }
 }

@@ -1,18 +1,18 @@
 //! The exam that candidates take.
 
-/// The code of the exam.
+/// Code of the exam.
 pub(crate) const EXAM: &str = "CHAOS";
 
-/// Its questions, all of them for text, so that every answer is its own.
+/// Number of questions, all of them for text, so that every answer is unique.
 pub(crate) const QUESTIONS: usize = 8;
 
-/// The shortest exam, and the longest that there may be, in minutes.
+/// Shortest and longest exam, in minutes.
 const MINUTES: (u64, u64) = (120, 1_440);
 
-/// The file, for so many seconds of faults: nobody's time may end in a run, however
-/// long everything else takes. Heartbeats are short, so that a dead connection is
-/// noticed within the run. No rule acts on events.
-pub(crate) fn text(seconds: u64) -> String {
+/// Returns the exam file for this many seconds of faults. No deadline may pass within
+/// a run, however long the rest takes. Heartbeats are short, so that a dead connection
+/// is noticed within the run. No rule acts on events.
+pub(crate) fn exam_file(seconds: u64) -> String {
     let minutes = (seconds / 30 + 60).clamp(MINUTES.0, MINUTES.1);
     let mut text = format!(
         "code: {EXAM}\ntitle: Chaos\ntype: quiz\nduration_minutes: {minutes}\n\

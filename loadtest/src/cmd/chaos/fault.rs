@@ -1,7 +1,6 @@
-//! What goes wrong, when, and how: two lanes of faults, one for the nodes and one
-//! for everything around them, so that they meet. A lane deals its faults out
-//! in an order that the seed gives, all of them before any comes again. The two
-//! make about 12 faults a minute.
+//! Faults in two lanes, one for the nodes and one for the servers around them, so that
+//! faults coincide. A lane inflicts its faults in an order given by the seed, all of
+//! them before any is repeated. Both lanes make about 12 faults a minute.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -12,32 +11,32 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    dice::Dice,
-    lines::{Lines, Whose},
-    servers::{NODES, Servers, node_name},
+    dice::SeededRandom,
+    lines::{LinkSelection, ServerLinks},
+    servers::{ChaosServers, NODES, node_name},
 };
 use crate::util::output;
 
-/// Between the end of a fault and the next one of its lane.
-const BREATH: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(6));
+/// Time between the end of a fault and the next one of its lane.
+const FAULT_INTERVAL: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(6));
 
-/// How long a fault lasts that is not over at once.
-const LASTS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
+/// Length of a fault that is not over at once.
+const FAULT_LENGTH: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
 
-/// What a slow network adds to every piece.
-const SLOW: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(400));
+/// Delay of every piece on a slow network.
+const CLIENT_DELAY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(400));
 
-/// What a slow line to a server adds to every piece. A statement takes several.
-const SLOW_LINE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(200));
+/// Delay of every piece on a slow line to a server. A statement takes several pieces.
+const SERVER_DELAY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(200));
 
-/// How long a node stands still that is then the owner of nothing any more: longer
-/// than any patience that somebody has with it. The end of a run ends it.
-const STALE: Duration = Duration::from_secs(20);
+/// Time that a stopped node needs to lose all its attempts: longer than every timeout
+/// that concerns it. The end of the run ends it early.
+const STALE_LENGTH: Duration = Duration::from_secs(20);
 
 /// A kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Kind {
+pub(super) enum FaultKind {
     KillNode,
     KillAllNodes,
     HangNode,
@@ -61,38 +60,38 @@ pub(super) enum Kind {
     SlowClients,
 }
 
-/// Faults of nodes. The common ones are there more often.
-pub(super) const NODE_FAULTS: [Kind; 7] = [
-    Kind::KillNode,
-    Kind::HangNode,
-    Kind::RestartNodes,
-    Kind::KillNode,
-    Kind::HangNode,
-    Kind::StaleNode,
-    Kind::KillAllNodes,
+/// Faults of nodes. Common ones are listed more often.
+pub(super) const NODE_FAULTS: [FaultKind; 7] = [
+    FaultKind::KillNode,
+    FaultKind::HangNode,
+    FaultKind::RestartNodes,
+    FaultKind::KillNode,
+    FaultKind::HangNode,
+    FaultKind::StaleNode,
+    FaultKind::KillAllNodes,
 ];
 
-/// Faults of what is around them.
-pub(super) const OTHER_FAULTS: [Kind; 16] = [
-    Kind::CrashPostgres,
-    Kind::CutPostgres,
-    Kind::HoldPostgres,
-    Kind::SlowPostgres,
-    Kind::KillRedis,
-    Kind::FlushRedis,
-    Kind::CutRedis,
-    Kind::HoldRedis,
-    Kind::SlowRedis,
-    Kind::KillMongodb,
-    Kind::CutMongodb,
-    Kind::HoldMongodb,
-    Kind::SlowMongodb,
-    Kind::CutClients,
-    Kind::HoldClients,
-    Kind::SlowClients,
+/// Faults of the servers and networks around the nodes.
+pub(super) const OTHER_FAULTS: [FaultKind; 16] = [
+    FaultKind::CrashPostgres,
+    FaultKind::CutPostgres,
+    FaultKind::HoldPostgres,
+    FaultKind::SlowPostgres,
+    FaultKind::KillRedis,
+    FaultKind::FlushRedis,
+    FaultKind::CutRedis,
+    FaultKind::HoldRedis,
+    FaultKind::SlowRedis,
+    FaultKind::KillMongodb,
+    FaultKind::CutMongodb,
+    FaultKind::HoldMongodb,
+    FaultKind::SlowMongodb,
+    FaultKind::CutClients,
+    FaultKind::HoldClients,
+    FaultKind::SlowClients,
 ];
 
-impl Kind {
+impl FaultKind {
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::KillNode => "kill -9 of a node",
@@ -119,7 +118,7 @@ impl Kind {
         }
     }
 
-    /// Whether connections of candidates end by it.
+    /// True if connections of candidates end by it.
     pub(super) const fn ends_connections(self) -> bool {
         match self {
             Self::KillNode
@@ -146,7 +145,7 @@ impl Kind {
         }
     }
 
-    /// Whether it is about MongoDB, which a run may be without.
+    /// True if it concerns MongoDB, which a run may lack.
     pub(super) const fn is_of_mongodb(self) -> bool {
         matches!(
             self,
@@ -155,66 +154,68 @@ impl Kind {
     }
 }
 
-/// A fault that was.
+/// A fault that was inflicted.
 #[derive(Debug, Clone)]
-pub(super) struct Fault {
-    pub(super) kind: Kind,
+pub(super) struct InflictedFault {
+    pub(super) kind: FaultKind,
     pub(super) at: Instant,
     pub(super) lasted: Duration,
-    /// What it met, and what it came to.
+    /// Target and outcome.
     pub(super) note: String,
-    /// Something did not come back.
+    /// True if a server did not come back.
     pub(super) failed: bool,
 }
 
-/// Everything that went wrong on purpose, in the order of its beginning.
+/// The log of all inflicted faults.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Log(Arc<Mutex<Vec<Fault>>>);
+pub(super) struct FaultLog(Arc<Mutex<Vec<InflictedFault>>>);
 
-impl Log {
-    pub(super) fn faults(&self) -> Vec<Fault> {
+impl FaultLog {
+    pub(super) fn faults(&self) -> Vec<InflictedFault> {
         let mut faults = self.lock().clone();
         faults.sort_by_key(|fault| fault.at);
         faults
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Fault>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<InflictedFault>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A sequence of faults.
-pub(super) struct Lane {
-    pub(super) servers: Arc<Servers>,
-    pub(super) kinds: Vec<Kind>,
-    pub(super) dice: Dice,
+/// A lane: a sequence of faults.
+pub(super) struct FaultLane {
+    pub(super) servers: Arc<ChaosServers>,
+    pub(super) kinds: Vec<FaultKind>,
+    pub(super) dice: SeededRandom,
     pub(super) hang: Duration,
-    pub(super) log: Log,
+    pub(super) log: FaultLog,
     pub(super) start: Instant,
     pub(super) stop: CancellationToken,
 }
 
-impl Lane {
-    /// One fault after the other until `stop`; then the last one is ended.
+impl FaultLane {
+    /// Inflicts one fault after the other until `stop`, which also ends the last one.
     pub(super) async fn run(mut self) {
         loop {
             for kind in self.dice.shuffled(&self.kinds) {
-                let breath = self.dice.between(BREATH.0, BREATH.1);
-                self.rest(breath).await;
+                let breath = self
+                    .dice
+                    .duration_between(FAULT_INTERVAL.0, FAULT_INTERVAL.1);
+                self.rest_for(breath).await;
                 if self.stop.is_cancelled() {
                     return;
                 }
                 let at = Instant::now();
                 let seconds = at.duration_since(self.start).as_secs_f64();
-                output::progress(&format!("{seconds:7.2} s  {}", kind.name()));
-                let (note, failed) = match self.inflict(kind).await {
+                output::print_progress(&format!("{seconds:7.2} s  {}", kind.name()));
+                let (note, failed) = match self.inflict_fault(kind).await {
                     Ok(note) => (note, false),
                     Err(error) => (format!("{error:#}"), true),
                 };
                 let lasted = at.elapsed();
                 let until = seconds + lasted.as_secs_f64();
-                output::progress(&format!("{until:7.2} s  over: {} {note}", kind.name()));
-                self.log.lock().push(Fault {
+                output::print_progress(&format!("{until:7.2} s  over: {} {note}", kind.name()));
+                self.log.lock().push(InflictedFault {
                     kind,
                     at,
                     lasted,
@@ -225,72 +226,82 @@ impl Lane {
         }
     }
 
-    /// Lets it fail and brings it back; what there is to say about it.
-    async fn inflict(&mut self, kind: Kind) -> anyhow::Result<String> {
+    /// Inflicts a fault and repairs it. Returns a note.
+    async fn inflict_fault(&mut self, kind: FaultKind) -> anyhow::Result<String> {
         let servers = Arc::clone(&self.servers);
-        let lasts = self.dice.between(LASTS.0, LASTS.1);
+        let lasts = self.dice.duration_between(FAULT_LENGTH.0, FAULT_LENGTH.1);
         match kind {
-            Kind::KillNode => return self.kill_nodes(1, lasts).await,
-            Kind::KillAllNodes => return self.kill_nodes(NODES, lasts).await,
-            Kind::HangNode => return self.hang_node(self.hang).await,
-            Kind::StaleNode => return self.hang_node(STALE).await,
-            Kind::RestartNodes => return self.restart_nodes().await,
-            Kind::CrashPostgres => {
-                servers.database.control("crash").await?;
-                self.rest(lasts).await;
-                servers.database.control("start").await?;
+            FaultKind::KillNode => return self.kill_nodes(1, lasts).await,
+            FaultKind::KillAllNodes => return self.kill_nodes(NODES, lasts).await,
+            FaultKind::HangNode => return self.hang_node(self.hang).await,
+            FaultKind::StaleNode => return self.hang_node(STALE_LENGTH).await,
+            FaultKind::RestartNodes => return self.restart_nodes().await,
+            FaultKind::CrashPostgres => {
+                servers.database.control_server("crash").await?;
+                self.rest_for(lasts).await;
+                servers.database.control_server("start").await?;
             }
-            Kind::CutPostgres => return Ok(self.cut(&servers.to_postgres)),
-            Kind::CutRedis => return Ok(self.cut(&servers.to_redis)),
-            Kind::CutMongodb => return Ok(self.cut(&servers.to_mongodb)),
-            Kind::HoldPostgres => return Ok(self.hold(&servers.to_postgres, lasts).await),
-            Kind::HoldRedis => return Ok(self.hold(&servers.to_redis, lasts * 2).await),
-            Kind::HoldMongodb => return Ok(self.hold(&servers.to_mongodb, lasts * 2).await),
-            Kind::SlowPostgres => return Ok(self.slow(&servers.to_postgres, lasts * 2).await),
-            Kind::SlowRedis => return Ok(self.slow(&servers.to_redis, lasts * 2).await),
-            Kind::SlowMongodb => return Ok(self.slow(&servers.to_mongodb, lasts * 2).await),
-            Kind::KillRedis => {
+            FaultKind::CutPostgres => return Ok(self.cut_links(&servers.to_postgres)),
+            FaultKind::CutRedis => return Ok(self.cut_links(&servers.to_redis)),
+            FaultKind::CutMongodb => return Ok(self.cut_links(&servers.to_mongodb)),
+            FaultKind::HoldPostgres => {
+                return Ok(self.hold_links(&servers.to_postgres, lasts).await);
+            }
+            FaultKind::HoldRedis => return Ok(self.hold_links(&servers.to_redis, lasts * 2).await),
+            FaultKind::HoldMongodb => {
+                return Ok(self.hold_links(&servers.to_mongodb, lasts * 2).await);
+            }
+            FaultKind::SlowPostgres => {
+                return Ok(self.slow_links(&servers.to_postgres, lasts * 2).await);
+            }
+            FaultKind::SlowRedis => return Ok(self.slow_links(&servers.to_redis, lasts * 2).await),
+            FaultKind::SlowMongodb => {
+                return Ok(self.slow_links(&servers.to_mongodb, lasts * 2).await);
+            }
+            FaultKind::KillRedis => {
                 servers.redis.lock().await.kill();
-                self.rest(lasts).await;
+                self.rest_for(lasts).await;
                 servers.start_redis().await?;
             }
-            Kind::FlushRedis => servers.flush_redis().await?,
-            Kind::KillMongodb => {
+            FaultKind::FlushRedis => servers.flush_redis().await?,
+            FaultKind::KillMongodb => {
                 if let Some(mongodb) = &servers.mongodb {
                     mongodb.lock().await.kill();
-                    self.rest(lasts).await;
+                    self.rest_for(lasts).await;
                     servers.start_mongodb().await?;
                 }
             }
-            Kind::CutClients => servers.front.cut(),
-            Kind::HoldClients => return Ok(self.hold_clients(lasts * 2).await),
-            Kind::SlowClients => {
-                servers.front.delay(self.dice.between(SLOW.0, SLOW.1));
-                self.rest(lasts * 2).await;
-                servers.front.delay(Duration::ZERO);
+            FaultKind::CutClients => servers.front.cut_connections(),
+            FaultKind::HoldClients => return Ok(self.hold_clients(lasts * 2).await),
+            FaultKind::SlowClients => {
+                servers
+                    .front
+                    .delay_traffic(self.dice.duration_between(CLIENT_DELAY.0, CLIENT_DELAY.1));
+                self.rest_for(lasts * 2).await;
+                servers.front.delay_traffic(Duration::ZERO);
             }
         }
         Ok(String::new())
     }
 
     async fn kill_nodes(&mut self, count: usize, lasts: Duration) -> anyhow::Result<String> {
-        let first = self.dice.below(NODES);
+        let first = self.dice.pick_below(NODES);
         let killed = (first..first + count).map(|index| index % NODES);
         for index in killed.clone() {
             self.servers.kill_node(index).await;
         }
-        self.rest(lasts).await;
+        self.rest_for(lasts).await;
         for index in killed {
             self.servers.start_node(index).await?;
         }
         Ok(format!("from {} on", node_name(first)))
     }
 
-    /// Once it wakes up, others have what it believes to have.
+    /// Stops a node for some time. Once it wakes up, others own its attempts.
     async fn hang_node(&mut self, time: Duration) -> anyhow::Result<String> {
-        let node = self.dice.below(NODES);
+        let node = self.dice.pick_below(NODES);
         self.servers.signal_node(node, "STOP").await?;
-        self.rest(time).await;
+        self.rest_for(time).await;
         self.servers.signal_node(node, "CONT").await?;
         Ok(node_name(node))
     }
@@ -306,54 +317,54 @@ impl Lane {
         Ok(note)
     }
 
-    fn cut(&mut self, lines: &Lines) -> String {
-        let whose = self.whose();
-        lines.cut(whose);
+    fn cut_links(&mut self, lines: &ServerLinks) -> String {
+        let whose = self.pick_links();
+        lines.cut_connections(whose);
         format!("from {whose}")
     }
 
-    /// It accepts, and passes nothing on.
-    async fn hold(&mut self, lines: &Lines, lasts: Duration) -> String {
-        let whose = self.whose();
-        lines.hold(whose, true);
-        self.rest(lasts).await;
-        lines.hold(whose, false);
+    /// Holds traffic: connections are accepted, and nothing is forwarded.
+    async fn hold_links(&mut self, lines: &ServerLinks, lasts: Duration) -> String {
+        let whose = self.pick_links();
+        lines.hold_traffic(whose, true);
+        self.rest_for(lasts).await;
+        lines.hold_traffic(whose, false);
         format!("to {whose}")
     }
 
-    async fn slow(&mut self, lines: &Lines, lasts: Duration) -> String {
-        let whose = self.whose();
-        let delay = self.dice.between(SLOW_LINE.0, SLOW_LINE.1);
-        lines.delay(whose, delay);
-        self.rest(lasts).await;
-        lines.delay(whose, Duration::ZERO);
+    async fn slow_links(&mut self, lines: &ServerLinks, lasts: Duration) -> String {
+        let whose = self.pick_links();
+        let delay = self.dice.duration_between(SERVER_DELAY.0, SERVER_DELAY.1);
+        lines.delay_traffic(whose, delay);
+        self.rest_for(lasts).await;
+        lines.delay_traffic(whose, Duration::ZERO);
         format!("to {whose}, by {} ms", delay.as_millis())
     }
 
-    /// One node's line is as likely as the lines of all.
-    fn whose(&mut self) -> Whose {
-        if self.dice.below(2) == 0 {
-            Whose::All
+    /// Picks the links of one node or those of all, with equal chance.
+    fn pick_links(&mut self) -> LinkSelection {
+        if self.dice.pick_below(2) == 0 {
+            LinkSelection::All
         } else {
-            Whose::Node(self.dice.below(NODES))
+            LinkSelection::Node(self.dice.pick_below(NODES))
         }
     }
 
-    /// What was under way comes through in the end, or never does.
+    /// Holds the traffic of candidates. Afterwards it is forwarded, or cut.
     async fn hold_clients(&mut self, lasts: Duration) -> String {
         let front = Arc::clone(&self.servers.front);
-        front.hold(true);
-        self.rest(lasts).await;
-        let cut = self.dice.below(2) == 0;
+        front.hold_traffic(true);
+        self.rest_for(lasts).await;
+        let cut = self.dice.pick_below(2) == 0;
         if cut {
-            front.cut();
+            front.cut_connections();
         }
-        front.hold(false);
+        front.hold_traffic(false);
         if cut { "then cut" } else { "then whole" }.to_owned()
     }
 
-    /// Waits, unless the run is at its end.
-    async fn rest(&self, time: Duration) {
+    /// Waits, unless the run ends.
+    async fn rest_for(&self, time: Duration) {
         tokio::select! {
             () = self.stop.cancelled() => {}
             () = sleep(time) => {}

@@ -1,8 +1,8 @@
-//! What a candidate gave and was told, and whether what is stored agrees.
+//! Answers and acknowledgements of a candidate, and their comparison with the store.
 //!
-//! Every answer is a text of its own, `c17-42` for the 42nd of candidate 17, so
-//! that a stored one tells which it is. A candidate has one device, hence: what
-//! is stored for a question is the last answer called saved, or a later one.
+//! Every answer is a unique text, `c17-42` for the 42nd of candidate 17, so that a
+//! stored one identifies itself. A candidate has one device, so the stored answer to a
+//! question is the last one reported as saved, or a later one.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,19 +10,19 @@ use std::{
 };
 
 use invigil_client::{
-    Ticket, Update,
+    ClientUpdate, Ticket,
     protocol::{
-        candidate::{Notice, ServerMessage},
+        candidate::{CandidateNotice, ServerMessage},
         code::RefusalCode,
     },
 };
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::{database::StoredAttempt, events::Events, exam::QUESTIONS};
+use super::{database::DatabaseAttempt, events::SentEvents, exam::QUESTIONS};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
+enum AnswerFate {
     Waiting,
     Saved,
     /// Refused for good.
@@ -30,52 +30,52 @@ enum Fate {
 }
 
 #[derive(Debug)]
-struct Given {
+struct GivenAnswer {
     question: usize,
-    fate: Fate,
-    /// Saved before a later answer to the question was given: it was committed by
-    /// itself, and no later one can have taken its place before.
-    alone: bool,
+    fate: AnswerFate,
+    /// True if it was saved before a later answer to the question was given: no later
+    /// answer can have replaced it before the commit.
+    committed_alone: bool,
 }
 
-/// Why an answer is void, where the word of that was lost with a connection.
+/// Code of a refusal that was lost with a connection.
 const UNHEARD: &str = "unheard";
 
-/// The newest answer to each question that was called saved at one moment.
-pub(crate) type Saved = BTreeMap<usize, Ticket>;
+/// The newest saved answer to each question, at one moment.
+pub(crate) type NewestSaved = BTreeMap<usize, Ticket>;
 
-/// See the module.
+/// The history of a candidate; see the module.
 #[derive(Debug)]
-pub(crate) struct History {
+pub(crate) struct CandidateHistory {
     number: usize,
     /// By ticket; the first ticket is 1.
-    given: Vec<Given>,
-    /// How many of them are saved, and how many not settled.
+    given: Vec<GivenAnswer>,
+    /// Number of saved answers, and of those not settled.
     saved: usize,
     waiting: usize,
-    newest_saved: Saved,
-    /// Refused, as the client found out by itself.
+    newest_saved: NewestSaved,
+    /// Answers that the client found to be refused by the stored answers.
     unheard: BTreeSet<Ticket>,
-    pub(crate) events: Events,
-    /// Notices that came, by text, and those whose coming the engine waits to hear of.
+    pub(crate) events: SentEvents,
+    /// Received notices by text, and those that still need an acknowledgement.
     pub(crate) notices: BTreeMap<String, u64>,
     unseen: Vec<String>,
-    /// The engine's clock at a moment of this one, by the first `welcome`.
+    /// The engine's clock at an instant of the local one, from the first `welcome`.
     clock: Option<(i64, Instant)>,
     /// Refusals by code.
     pub(crate) refused: BTreeMap<String, u64>,
-    /// When the engine last answered for an answer, or was first asked for one since.
+    /// Time of the last settled answer, or of the first answer given since.
     asked_at: Instant,
-    /// The longest time without a `saved` while answers waited, and when it ended.
+    /// Longest time without a `saved` while answers waited, and its end.
     pub(crate) longest: (Duration, Instant),
-    /// When the candidate was let in, each time.
+    /// Times when the candidate entered.
     pub(crate) entered_at: Vec<Instant>,
     pub(crate) receipts: Vec<Value>,
-    /// Why the client has given up.
+    /// Reason why the client has ended.
     pub(crate) closed: Option<String>,
 }
 
-impl History {
+impl CandidateHistory {
     pub(crate) fn new(number: usize) -> Self {
         let now = Instant::now();
         Self {
@@ -85,7 +85,7 @@ impl History {
             waiting: 0,
             newest_saved: BTreeMap::new(),
             unheard: BTreeSet::new(),
-            events: Events::new(number),
+            events: SentEvents::new(number),
             notices: BTreeMap::new(),
             unseen: Vec::new(),
             clock: None,
@@ -98,52 +98,52 @@ impl History {
         }
     }
 
-    /// The next answer, to this question.
-    pub(crate) fn give(&mut self, question: usize) -> Value {
-        self.given.push(Given {
+    /// Returns the next answer, to this question.
+    pub(crate) fn give_answer(&mut self, question: usize) -> Value {
+        self.given.push(GivenAnswer {
             question,
-            fate: Fate::Waiting,
-            alone: false,
+            fate: AnswerFate::Waiting,
+            committed_alone: false,
         });
         if self.waiting == 0 {
             self.asked_at = Instant::now();
         }
         self.waiting += 1;
-        self.value(self.given.len())
+        self.answer_text(self.given.len())
     }
 
-    /// Takes note of what the client said. A question, where its newest answer
-    /// was refused as a conflict: the person would give it again.
-    pub(crate) fn note(&mut self, update: Update) -> Option<usize> {
+    /// Notes an update of the client. Returns a question whose newest answer was refused
+    /// as a conflict: the person would give it again.
+    pub(crate) fn note_update(&mut self, update: ClientUpdate) -> Option<usize> {
         let now = Instant::now();
         match update {
-            Update::Entered(welcome) => {
+            ClientUpdate::Entered(welcome) => {
                 self.entered_at.push(now);
                 self.clock.get_or_insert((welcome.now_at, now));
-                self.events.entered(welcome.resumed);
+                self.events.note_entered(welcome.resumed);
                 for notice in &welcome.notices {
-                    self.take(notice);
+                    self.note_notice(notice);
                 }
             }
-            Update::Saved(tickets) => {
-                self.served(now);
+            ClientUpdate::Saved(tickets) => {
+                self.note_served(now);
                 for ticket in tickets {
-                    self.settle(ticket, Fate::Saved);
+                    self.settle_answer(ticket, AnswerFate::Saved);
                 }
             }
-            Update::Refused { ticket, refused } => {
-                // While staff have stopped the clock, nothing else is to be had.
+            ClientUpdate::Refused { ticket, refused } => {
+                // While staff have stopped the clock, a refusal is the only possible reply.
                 if refused.code == RefusalCode::Paused {
-                    self.served(now);
+                    self.note_served(now);
                 }
-                self.void(ticket, refused.code.as_str());
+                self.void_answer(ticket, refused.code.as_str());
             }
-            Update::Unheard { ticket } => {
+            ClientUpdate::Unheard { ticket } => {
                 self.unheard.insert(ticket);
-                self.void(ticket, UNHEARD);
+                self.void_answer(ticket, UNHEARD);
             }
-            Update::Conflict { ticket, .. } => {
-                self.void(ticket, "conflict");
+            ClientUpdate::Conflict { ticket, .. } => {
+                self.void_answer(ticket, "conflict");
                 let question = self.by_ticket(ticket)?.question;
                 let newest = self
                     .given
@@ -152,14 +152,14 @@ impl History {
                 return (newest.map(|index| index + 1) == usize::try_from(ticket).ok())
                     .then_some(question);
             }
-            Update::Submitted(submitted) => self.receipts.push(submitted.receipt),
-            Update::Closed { code, detail } => {
+            ClientUpdate::Submitted(submitted) => self.receipts.push(submitted.receipt),
+            ClientUpdate::Closed { code, detail } => {
                 let detail = detail.map_or_else(String::new, |detail| format!(": {detail}"));
                 self.closed = Some(format!("{code}{detail}"));
             }
-            Update::Message(message) => match *message {
-                ServerMessage::EventAck(ack) => self.events.acknowledge(ack.n, ack.dropped),
-                ServerMessage::Notice(notice) => self.take(&notice),
+            ClientUpdate::Message(message) => match *message {
+                ServerMessage::EventAck(ack) => self.events.note_ack(ack.n, ack.dropped),
+                ServerMessage::Notice(notice) => self.note_notice(&notice),
                 ServerMessage::Welcome(_)
                 | ServerMessage::Saved(_)
                 | ServerMessage::Refused(_)
@@ -172,24 +172,24 @@ impl History {
                 | ServerMessage::Error(_)
                 | ServerMessage::Bye(_) => {}
             },
-            Update::Timing { .. } | Update::Open { .. } => {}
+            ClientUpdate::Timing { .. } | ClientUpdate::Open { .. } => {}
         }
         None
     }
 
-    fn take(&mut self, notice: &Notice) {
+    fn note_notice(&mut self, notice: &CandidateNotice) {
         *self.notices.entry(notice.text.clone()).or_default() += 1;
         if notice.ack {
             self.unseen.push(notice.id.clone());
         }
     }
 
-    /// Notices that the person has seen since this was asked.
-    pub(crate) fn seen(&mut self) -> Vec<String> {
+    /// Takes the notices to be acknowledged since the last call.
+    pub(crate) fn take_seen(&mut self) -> Vec<String> {
         std::mem::take(&mut self.unseen)
     }
 
-    /// The engine's time, as a client with a right clock has it.
+    /// Time of the engine, as a client with a correct clock would report it.
     pub(crate) fn engine_ms(&self) -> i64 {
         self.clock.map_or(0, |(at, since)| {
             let passed = since.elapsed().as_millis();
@@ -197,39 +197,39 @@ impl History {
         })
     }
 
-    pub(crate) fn given(&self) -> usize {
+    pub(crate) fn given_count(&self) -> usize {
         self.given.len()
     }
 
-    pub(crate) const fn saved(&self) -> usize {
+    pub(crate) const fn saved_count(&self) -> usize {
         self.saved
     }
 
-    /// What may stand in the timeline, and whether it must: it was saved, and
-    /// committed by itself.
-    pub(crate) fn taken(&self) -> BTreeMap<String, bool> {
+    /// Answers that the timeline may have, with true for those that it must have: they
+    /// were saved, and committed by themselves.
+    pub(crate) fn expected_entries(&self) -> BTreeMap<String, bool> {
         let given = (1_usize..).zip(&self.given);
         given
-            .filter(|(_, given)| given.fate != Fate::Void)
+            .filter(|(_, given)| given.fate != AnswerFate::Void)
             .map(|(ticket, given)| {
-                let must = given.fate == Fate::Saved && given.alone;
+                let must = given.fate == AnswerFate::Saved && given.committed_alone;
                 (format!("c{}-{ticket}", self.number), must)
             })
             .collect()
     }
 
-    /// Answers that are neither saved nor refused.
-    pub(crate) const fn waiting(&self) -> usize {
+    /// Number of answers neither saved nor refused.
+    pub(crate) const fn waiting_count(&self) -> usize {
         self.waiting
     }
 
-    /// Whether nothing is under way any more, events included.
+    /// True if all answers and events are settled.
     pub(crate) const fn is_settled(&self) -> bool {
-        self.waiting == 0 && self.events.acknowledged() >= self.events.sent()
+        self.waiting == 0 && self.events.acknowledged_up_to() >= self.events.sent_count()
     }
 
-    /// Compares with the texts that the engine refused, by its timeline. One that was
-    /// called saved since a later one took its place is void from now on.
+    /// Compares with the texts that the engine refused, by its timeline. A refused one
+    /// that was reported as saved, because a later one superseded it, becomes void.
     pub(crate) fn learn_refused(&mut self, texts: &[Value]) -> Vec<String> {
         let mut violations = Vec::new();
         for text in texts {
@@ -244,13 +244,13 @@ impl History {
             let Some(given) = index.and_then(|index| self.given.get_mut(index)) else {
                 continue;
             };
-            if given.fate != Fate::Saved {
+            if given.fate != AnswerFate::Saved {
                 continue;
             }
-            given.fate = Fate::Void;
-            if given.alone || self.newest_saved.get(&given.question) == Some(&ticket) {
+            given.fate = AnswerFate::Void;
+            if given.committed_alone || self.newest_saved.get(&given.question) == Some(&ticket) {
                 violations.push(format!(
-                    "c{}: c{}-{ticket} was called saved, and is refused",
+                    "c{}: c{}-{ticket} was reported as saved, but is refused",
                     self.number, self.number
                 ));
             }
@@ -259,26 +259,30 @@ impl History {
         }
         for ticket in &self.unheard {
             violations.push(format!(
-                "c{}: c{}-{ticket} was called refused, and is not",
+                "c{}: c{}-{ticket} was reported as refused, but is not",
                 self.number, self.number
             ));
         }
         violations
     }
 
-    /// Answers whose refusal was lost with a connection.
-    pub(crate) fn unheard(&self) -> u64 {
+    /// Number of answers whose refusal was lost with a connection.
+    pub(crate) fn unheard_count(&self) -> u64 {
         self.refused.get(UNHEARD).copied().unwrap_or(0)
     }
 
-    /// The newest answers that were called saved up to now.
-    pub(crate) fn newest_saved(&self) -> Saved {
+    /// The newest answers reported as saved so far.
+    pub(crate) fn newest_saved(&self) -> NewestSaved {
         self.newest_saved.clone()
     }
 
-    /// Compares with the store in the middle of a run. `saved` was taken before
-    /// the store was read: by then nothing older may be in it.
-    pub(crate) fn check_running(&self, saved: &Saved, stored: &StoredAttempt) -> Vec<String> {
+    /// Compares with the store during a run. `saved` was taken before the store was read,
+    /// so the store must not have anything older.
+    pub(crate) fn check_running(
+        &self,
+        saved: &NewestSaved,
+        stored: &DatabaseAttempt,
+    ) -> Vec<String> {
         let mut violations = Vec::new();
         for question in 0..QUESTIONS {
             let name = question_id(question);
@@ -310,21 +314,21 @@ impl History {
         violations
     }
 
-    /// Compares with the store once everything is settled: the last answer that
-    /// was not refused stands there, and each was taken once.
-    pub(crate) fn check_settled(&self, stored: &StoredAttempt) -> Vec<String> {
+    /// Compares with the store once everything is settled: it has the last answer that was
+    /// not refused, and each was applied once.
+    pub(crate) fn check_settled(&self, stored: &DatabaseAttempt) -> Vec<String> {
         let mut violations = Vec::new();
-        let mut last: Saved = BTreeMap::new();
+        let mut last: NewestSaved = BTreeMap::new();
         let mut counts: BTreeMap<usize, u64> = BTreeMap::new();
         for (ticket, given) in (1..).zip(&self.given) {
-            if given.fate != Fate::Void {
+            if given.fate != AnswerFate::Void {
                 last.insert(given.question, ticket);
                 *counts.entry(given.question).or_default() += 1;
             }
         }
         for (question, ticket) in last {
             let name = question_id(question);
-            let expected = self.value(usize::try_from(ticket).unwrap_or(0));
+            let expected = self.answer_text(usize::try_from(ticket).unwrap_or(0));
             let Some(answer) = stored.answers.get(&name) else {
                 violations.push(format!("c{} {name}: nothing is stored", self.number));
                 continue;
@@ -346,19 +350,19 @@ impl History {
         violations
     }
 
-    fn value(&self, ticket: usize) -> Value {
+    fn answer_text(&self, ticket: usize) -> Value {
         format!("c{}-{ticket}", self.number).into()
     }
 
-    /// Which of this candidate's answers to a question a stored value is.
+    /// Returns the ticket of a stored value, if this candidate gave it to the question.
     fn ticket_of(&self, value: &Value, question: usize) -> Option<Ticket> {
         let prefix = format!("c{}-", self.number);
         let ticket: Ticket = value.as_str()?.strip_prefix(&prefix)?.parse().ok()?;
         (self.by_ticket(ticket)?.question == question).then_some(ticket)
     }
 
-    /// The engine answered for an answer.
-    fn served(&mut self, now: Instant) {
+    /// Notes that the engine settled an answer.
+    fn note_served(&mut self, now: Instant) {
         let without = now.duration_since(self.asked_at);
         if self.waiting > 0 && without > self.longest.0 {
             self.longest = (without, now);
@@ -366,12 +370,12 @@ impl History {
         self.asked_at = now;
     }
 
-    fn void(&mut self, ticket: Ticket, code: &str) {
+    fn void_answer(&mut self, ticket: Ticket, code: &str) {
         *self.refused.entry(code.to_owned()).or_default() += 1;
-        self.settle(ticket, Fate::Void);
+        self.settle_answer(ticket, AnswerFate::Void);
     }
 
-    fn settle(&mut self, ticket: Ticket, fate: Fate) {
+    fn settle_answer(&mut self, ticket: Ticket, fate: AnswerFate) {
         let index = usize::try_from(ticket)
             .ok()
             .and_then(|ticket| ticket.checked_sub(1));
@@ -382,27 +386,27 @@ impl History {
         let Some((given, later)) = given.split_first_mut() else {
             return;
         };
-        // What was said first holds.
-        if given.fate != Fate::Waiting {
+        // The first report holds.
+        if given.fate != AnswerFate::Waiting {
             return;
         }
         given.fate = fate;
-        given.alone = later.iter().all(|later| later.question != given.question);
+        given.committed_alone = later.iter().all(|later| later.question != given.question);
         self.waiting -= 1;
-        if fate == Fate::Saved {
+        if fate == AnswerFate::Saved {
             self.saved += 1;
             let newest = self.newest_saved.entry(given.question).or_default();
             *newest = ticket.max(*newest);
         }
     }
 
-    fn by_ticket(&self, ticket: Ticket) -> Option<&Given> {
+    fn by_ticket(&self, ticket: Ticket) -> Option<&GivenAnswer> {
         self.given
             .get(usize::try_from(ticket).ok()?.checked_sub(1)?)
     }
 }
 
-/// A question's id in the exam file.
+/// Returns the id of a question in the exam file.
 pub(crate) fn question_id(question: usize) -> String {
     format!("q{}", question + 1)
 }

@@ -1,71 +1,71 @@
-//! The lines between the nodes and one server: a proxy for each node, so that one
-//! node may be cut off while the others are not.
+//! The links between the nodes and one server: a proxy for each node, so that a
+//! single node can be cut off.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    proxy::Proxy,
+    proxy::TcpProxy,
     servers::{NODES, node_name},
 };
 
-/// See the module.
+/// The links to one server; see the module.
 #[derive(Debug)]
-pub(crate) struct Lines(Vec<Arc<Proxy>>);
+pub(crate) struct ServerLinks(Vec<Arc<TcpProxy>>);
 
-/// Whose lines: of one node, or of all.
+/// Selection of links: those of one node, or of all.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Whose {
+pub(crate) enum LinkSelection {
     Node(usize),
     All,
 }
 
-impl Lines {
-    /// Lines to a port of this machine, which are there until `stop`.
-    pub(crate) async fn start(
+impl ServerLinks {
+    /// Starts proxies to a local port, which run until `stop`.
+    pub(crate) async fn start_proxies(
         port: u16,
         tasks: &TaskTracker,
         stop: &CancellationToken,
     ) -> anyhow::Result<Self> {
         let mut lines = Vec::new();
         for _ in 0..NODES {
-            let line = Proxy::start(1, tasks, stop.clone()).await?;
-            line.open(0, SocketAddr::from(([127, 0, 0, 1], port)));
+            let line = TcpProxy::start(1, tasks, stop.clone()).await?;
+            line.set_target(0, SocketAddr::from(([127, 0, 0, 1], port)));
             lines.push(line);
         }
         Ok(Self(lines))
     }
 
-    /// Where a node finds the server.
-    pub(crate) fn port(&self, node: usize) -> u16 {
+    /// Port at which a node reaches the server.
+    pub(crate) fn port_for(&self, node: usize) -> u16 {
         self.0[node].address.port()
     }
 
-    /// Cuts every connection; new ones come through.
-    pub(crate) fn cut(&self, whose: Whose) {
-        self.each(whose, Proxy::cut);
+    /// Cuts every connection; new ones are forwarded.
+    pub(crate) fn cut_connections(&self, whose: LinkSelection) {
+        self.for_each_link(whose, TcpProxy::cut_connections);
     }
 
-    /// Passes nothing on any more, or goes on.
-    pub(crate) fn hold(&self, whose: Whose, held: bool) {
-        self.each(whose, |line| line.hold(held));
+    /// Stops or resumes all forwarding.
+    pub(crate) fn hold_traffic(&self, whose: LinkSelection, held: bool) {
+        self.for_each_link(whose, |line| line.hold_traffic(held));
     }
 
-    /// What every piece waits from now on.
-    pub(crate) fn delay(&self, whose: Whose, delay: Duration) {
-        self.each(whose, |line| line.delay(delay));
+    /// Sets the delay of every piece.
+    pub(crate) fn delay_traffic(&self, whose: LinkSelection, delay: Duration) {
+        self.for_each_link(whose, |line| line.delay_traffic(delay));
     }
 
-    /// Passes everything on, and at once.
-    pub(crate) fn mend(&self) {
-        self.each(Whose::All, Proxy::mend);
+    /// Resumes forwarding, without delay.
+    pub(crate) fn restore_traffic(&self) {
+        self.for_each_link(LinkSelection::All, TcpProxy::restore_traffic);
     }
 
-    fn each(&self, whose: Whose, act: impl Fn(&Proxy)) {
+    fn for_each_link(&self, whose: LinkSelection, act: impl Fn(&TcpProxy)) {
         let lines = match whose {
-            Whose::Node(node) => &self.0[node..=node],
-            Whose::All => &self.0[..],
+            LinkSelection::Node(node) => &self.0[node..=node],
+            LinkSelection::All => &self.0[..],
         };
         for line in lines {
             act(line);
@@ -73,7 +73,7 @@ impl Lines {
     }
 }
 
-impl std::fmt::Display for Whose {
+impl std::fmt::Display for LinkSelection {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Node(node) => formatter.write_str(&node_name(*node)),

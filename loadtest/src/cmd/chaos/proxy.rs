@@ -1,8 +1,8 @@
 //! A TCP proxy whose connections can be cut, held or slowed down.
 //!
-//! It goes round the targets that accept. One that hangs still accepts (its
-//! kernel does), so whoever uses the proxy may mark a target as down: its
-//! connections are cut then, as a load balancer does after failed checks.
+//! It rotates over the targets that accept. A hanging target still accepts (its kernel
+//! does), so the caller can mark a target as down, which cuts its connections, as a
+//! load balancer does after failed checks.
 
 use std::{
     net::SocketAddr,
@@ -25,44 +25,44 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// A target on this machine that takes longer to accept is tried no further.
-const CONNECT: Duration = Duration::from_secs(1);
+/// Timeout of connecting to a local target.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Bytes that are passed on at once.
+/// Bytes forwarded at once.
 const BUFFER_BYTES: usize = 16 * 1024;
 
-/// Where connections go.
+/// A target of connections.
 #[derive(Debug)]
-struct Target {
-    /// None while it does not run.
+struct ProxyTarget {
+    /// Address; none while it does not run.
     address: Option<SocketAddr>,
     up: bool,
-    /// Ends the connections to it.
+    /// Cuts the connections to it.
     cut: CancellationToken,
 }
 
-/// How the line is.
+/// Control of the traffic.
 #[derive(Debug, Clone, Copy, Default)]
-struct Line {
-    /// Nothing is passed on, and nothing closed.
+struct TrafficControl {
+    /// True while nothing is forwarded or closed.
     held: bool,
-    /// What every piece waits.
+    /// Delay of every piece.
     delay: Duration,
 }
 
-/// See the module.
+/// A proxy; see the module.
 #[derive(Debug)]
-pub(crate) struct Proxy {
-    /// Where it listens.
+pub(crate) struct TcpProxy {
+    /// Address on which it listens.
     pub(crate) address: SocketAddr,
-    targets: Mutex<Vec<Target>>,
+    targets: Mutex<Vec<ProxyTarget>>,
     cut: Mutex<CancellationToken>,
-    line: watch::Sender<Line>,
+    line: watch::Sender<TrafficControl>,
     turn: AtomicUsize,
 }
 
-impl Proxy {
-    /// One for so many targets, which listens until `stop`.
+impl TcpProxy {
+    /// Starts a proxy for this number of targets, which listens until `stop`.
     pub(crate) async fn start(
         targets: usize,
         tasks: &TaskTracker,
@@ -71,7 +71,7 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0")
             .await
             .context("listen as a proxy")?;
-        let target = || Target {
+        let target = || ProxyTarget {
             address: None,
             up: false,
             cut: CancellationToken::new(),
@@ -80,7 +80,7 @@ impl Proxy {
             address: listener.local_addr().context("listen as a proxy")?,
             targets: Mutex::new((0..targets).map(|_| target()).collect()),
             cut: Mutex::new(stop.child_token()),
-            line: watch::Sender::new(Line::default()),
+            line: watch::Sender::new(TrafficControl::default()),
             turn: AtomicUsize::new(0),
         });
         let (this, lines) = (Arc::clone(&proxy), tasks.clone());
@@ -94,7 +94,7 @@ impl Proxy {
                         lines.spawn(async move {
                             tokio::select! {
                                 () = stop.cancelled() => {}
-                                () = this.serve(client) => {}
+                                () = this.serve_client(client) => {}
                             }
                         });
                     }
@@ -104,22 +104,24 @@ impl Proxy {
         Ok(proxy)
     }
 
-    /// Names the address of a target and sends connections there.
-    pub(crate) fn open(&self, index: usize, address: SocketAddr) {
-        if let Some(target) = self.targets().get_mut(index) {
+    /// Sets the address of a target and marks it as up.
+    pub(crate) fn set_target(&self, index: usize, address: SocketAddr) {
+        if let Some(target) = self.lock_targets().get_mut(index) {
             target.address = Some(address);
             target.up = true;
         }
     }
 
-    /// Where a target is, if it runs.
+    /// Returns the address of a target, if it runs.
     pub(crate) fn address_of(&self, index: usize) -> Option<SocketAddr> {
-        self.targets().get(index).and_then(|target| target.address)
+        self.lock_targets()
+            .get(index)
+            .and_then(|target| target.address)
     }
 
-    /// Whether a target gets new connections. Down cuts those that it has.
+    /// Marks a target as up or down. Down also cuts its connections.
     pub(crate) fn set_up(&self, index: usize, up: bool) {
-        if let Some(target) = self.targets().get_mut(index) {
+        if let Some(target) = self.lock_targets().get_mut(index) {
             if target.up && !up {
                 std::mem::take(&mut target.cut).cancel();
             }
@@ -127,32 +129,32 @@ impl Proxy {
         }
     }
 
-    /// Cuts every connection; new ones come through.
-    pub(crate) fn cut(&self) {
+    /// Cuts every connection; new ones are forwarded.
+    pub(crate) fn cut_connections(&self) {
         let mut cut = self.cut.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut *cut).cancel();
     }
 
-    /// Passes nothing on any more, or goes on.
-    pub(crate) fn hold(&self, held: bool) {
+    /// Stops or resumes all forwarding.
+    pub(crate) fn hold_traffic(&self, held: bool) {
         self.line.send_modify(|line| line.held = held);
     }
 
-    /// What every piece waits from now on.
-    pub(crate) fn delay(&self, delay: Duration) {
+    /// Sets the delay of every piece.
+    pub(crate) fn delay_traffic(&self, delay: Duration) {
         self.line.send_modify(|line| line.delay = delay);
     }
 
-    /// Passes everything on, and at once.
-    pub(crate) fn mend(&self) {
-        self.line.send_replace(Line::default());
+    /// Resumes forwarding, without delay.
+    pub(crate) fn restore_traffic(&self) {
+        self.line.send_replace(TrafficControl::default());
     }
 
-    fn targets(&self) -> MutexGuard<'_, Vec<Target>> {
+    fn lock_targets(&self) -> MutexGuard<'_, Vec<ProxyTarget>> {
         self.targets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn serve(&self, client: TcpStream) {
+    async fn serve_client(&self, client: TcpStream) {
         let cut = self
             .cut
             .lock()
@@ -161,7 +163,7 @@ impl Proxy {
         let connecting = async {
             let mut line = self.line.subscribe();
             line.wait_for(|line| !line.held).await.ok()?;
-            self.connect().await
+            self.connect_target().await
         };
         let connected = tokio::select! {
             () = cut.cancelled() => return,
@@ -170,7 +172,7 @@ impl Proxy {
         let Some((server, target_cut)) = connected else {
             return;
         };
-        // Small messages wait for nothing.
+        // Small messages are sent without delay.
         client.set_nodelay(true).ok();
         server.set_nodelay(true).ok();
         let (client_in, client_out) = client.into_split();
@@ -180,27 +182,27 @@ impl Proxy {
             () = target_cut.cancelled() => {}
             _ends = async {
                 tokio::join!(
-                    pass(client_in, server_out, self.line.subscribe()),
-                    pass(server_in, client_out, self.line.subscribe()),
+                    forward_bytes(client_in, server_out, self.line.subscribe()),
+                    forward_bytes(server_in, client_out, self.line.subscribe()),
                 )
             } => {}
         }
     }
 
-    /// The next target that accepts.
-    async fn connect(&self) -> Option<(TcpStream, CancellationToken)> {
-        let count = self.targets().len();
+    /// Connects to the next target that accepts.
+    async fn connect_target(&self) -> Option<(TcpStream, CancellationToken)> {
+        let count = self.lock_targets().len();
         let first = self.turn.fetch_add(1, Ordering::Relaxed);
         for index in (first..first + count).map(|nth| nth % count) {
             let (address, cut) = {
-                let targets = self.targets();
+                let targets = self.lock_targets();
                 let target = &targets[index];
                 match target.address {
                     Some(address) if target.up => (address, target.cut.clone()),
                     Some(_) | None => continue,
                 }
             };
-            if let Ok(Ok(stream)) = timeout(CONNECT, TcpStream::connect(address)).await {
+            if let Ok(Ok(stream)) = timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
                 return Some((stream, cut));
             }
         }
@@ -208,8 +210,12 @@ impl Proxy {
     }
 }
 
-/// One direction of a connection, to its end.
-async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut line: watch::Receiver<Line>) {
+/// Forwards one direction of a connection, to its end.
+async fn forward_bytes(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut line: watch::Receiver<TrafficControl>,
+) {
     let mut buffer = vec![0; BUFFER_BYTES];
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
         let Ok(delay) = line

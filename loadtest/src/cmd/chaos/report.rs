@@ -1,4 +1,4 @@
-//! What a run of faults found.
+//! The report of a run with faults.
 
 mod markdown;
 
@@ -10,70 +10,70 @@ use tokio::time::Instant;
 
 use super::{
     Args,
-    candidate::Candidate,
-    fault::{Fault, Kind},
-    staff::{Given, Outcome},
-    watch::Found,
+    candidate::ChaosCandidate,
+    fault::{FaultKind, InflictedFault},
+    staff::{CommandOutcome, GivenCommand},
+    watch::RunFindings,
 };
 use crate::util::output;
 
-/// Violations that are printed; the file has all of them.
+/// Number of violations printed; the file has all of them.
 const SHOWN: usize = 20;
 
-/// After this long a candidate's coming back is not put down to a kill.
+/// A later return of a candidate is not attributed to the kill.
 const AWAY_MAX: Duration = Duration::from_secs(30);
 
-/// So long before a kill no other fault may have ended connections.
+/// Time around a kill without another fault that ends connections.
 const QUIET: Duration = Duration::from_secs(3);
 
-/// See the module.
+/// The report; see the module.
 #[derive(Debug, Serialize)]
-pub(super) struct Report {
+pub(super) struct ChaosReport {
     seed: u64,
     seconds: u64,
     candidates: usize,
     with_mongodb: bool,
-    /// How often its stand-in was started again at the end, as it did not answer.
+    /// Number of restarts of MongoDB's stand-in at the end, as it did not respond.
     stand_in_revivals: usize,
     command: String,
     versions: Vec<String>,
     faults_per_minute: f64,
     faults: BTreeMap<&'static str, u64>,
-    fault_log: Vec<Logged>,
+    fault_log: Vec<FaultEntry>,
     given: usize,
     saved: usize,
     /// Refusals by code.
     refused: BTreeMap<String, u64>,
-    /// Refused, but called saved: the refusal was lost with a connection.
+    /// Refused answers whose refusal was lost with a connection.
     refused_unheard: u64,
     /// Answers neither saved nor refused in the end.
     unsaved: usize,
     handed_in: usize,
     events_sent: u64,
     events_acknowledged: u64,
-    /// For their rate.
+    /// Events dropped for their rate.
     events_dropped: u64,
     events_found: u64,
-    /// Done, by action.
+    /// Commands done, by action.
     staff_done: BTreeMap<&'static str, u64>,
     staff_refused: u64,
-    /// Without a definite result.
+    /// Commands without a definite result.
     staff_unknown: u64,
-    /// Requests beyond the first of each.
+    /// Requests beyond the first of each command.
     staff_repeats: u64,
-    /// Times that a candidate was let in after the first.
+    /// Number of entries of candidates after their first.
     reconnections: usize,
-    /// The longest that any candidate went without a `saved`.
+    /// Longest time of any candidate without a `saved`.
     longest_without_saved_s: f64,
     longest_without_saved_who: String,
-    /// The same of the candidate in the middle.
+    /// Median over candidates of their longest time without a `saved`.
     longest_without_saved_p50_s: f64,
     longest_without_saved_until_s: f64,
-    /// From the end of the faults until everything was saved.
+    /// Time from the end of the faults until everything was saved.
     recovery_s: f64,
-    /// From the kill of a node until its candidates were let in again, where no
-    /// other fault came between.
-    away_after_kill: Option<Away>,
+    /// Time from the kill of a node until its candidates entered again, if no other
+    /// fault came between.
+    away_after_kill: Option<AbsenceTimes>,
     comparisons: u64,
     compared: u64,
     comparisons_skipped: u64,
@@ -81,41 +81,41 @@ pub(super) struct Report {
 }
 
 #[derive(Debug, Serialize)]
-struct Logged {
+struct FaultEntry {
     at_s: f64,
     lasted_s: f64,
-    kind: Kind,
+    kind: FaultKind,
     #[serde(skip_serializing_if = "String::is_empty")]
     note: String,
 }
 
-/// Times in seconds.
+/// Percentiles in seconds.
 #[derive(Debug, Serialize)]
-struct Away {
+struct AbsenceTimes {
     candidates: usize,
     p50_s: f64,
     p95_s: f64,
     max_s: f64,
 }
 
-/// What a report is made of.
-pub(super) struct Run<'a> {
+/// Input of a report.
+pub(super) struct ChaosRun<'a> {
     pub(super) args: &'a Args,
     pub(super) with_mongodb: bool,
     pub(super) revivals: usize,
     pub(super) versions: Vec<String>,
     pub(super) start: Instant,
-    /// From the end of the faults until everything was saved.
+    /// Time from the end of the faults until everything was saved.
     pub(super) recovery: Duration,
-    pub(super) candidates: &'a [Candidate],
-    pub(super) faults: &'a [Fault],
-    pub(super) given: &'a [Given],
+    pub(super) candidates: &'a [ChaosCandidate],
+    pub(super) faults: &'a [InflictedFault],
+    pub(super) given: &'a [GivenCommand],
     pub(super) events_found: u64,
-    pub(super) found: Found,
+    pub(super) found: RunFindings,
 }
 
-impl Report {
-    pub(super) fn new(run: Run<'_>) -> Self {
+impl ChaosReport {
+    pub(super) fn new(run: ChaosRun<'_>) -> Self {
         let (args, start, faults, candidates) = (run.args, run.start, run.faults, run.candidates);
         let minutes = Duration::from_secs(args.seconds.max(1)).as_secs_f64() / 60.0;
         let count = u32::try_from(faults.len()).unwrap_or(u32::MAX);
@@ -147,10 +147,10 @@ impl Report {
             reconnections: 0,
             longest_without_saved_s: 0.0,
             longest_without_saved_who: String::new(),
-            longest_without_saved_p50_s: median(candidates),
+            longest_without_saved_p50_s: median_wait(candidates),
             longest_without_saved_until_s: 0.0,
             recovery_s: run.recovery.as_secs_f64(),
-            away_after_kill: away(candidates, faults),
+            away_after_kill: absence_after_kill(candidates, faults),
             comparisons: run.found.comparisons,
             compared: run.found.compared,
             comparisons_skipped: run.found.skipped,
@@ -158,40 +158,40 @@ impl Report {
         };
         for fault in faults {
             *report.faults.entry(fault.kind.name()).or_default() += 1;
-            report.fault_log.push(Logged {
-                at_s: since(start, fault.at),
+            report.fault_log.push(FaultEntry {
+                at_s: seconds_since(start, fault.at),
                 lasted_s: fault.lasted.as_secs_f64(),
                 kind: fault.kind,
                 note: fault.note.clone(),
             });
         }
         for candidate in candidates {
-            report.add(candidate, start);
+            report.add_candidate(candidate, start);
         }
         for command in run.given {
             report.staff_repeats += command.tries - 1;
             match command.outcome {
-                Outcome::Done => {
+                CommandOutcome::Done => {
                     *report.staff_done.entry(command.action.name()).or_default() += 1;
                 }
-                Outcome::Refused(_) => report.staff_refused += 1,
-                Outcome::Unknown => report.staff_unknown += 1,
+                CommandOutcome::Refused(_) => report.staff_refused += 1,
+                CommandOutcome::Unknown => report.staff_unknown += 1,
             }
         }
         report
     }
 
-    fn add(&mut self, candidate: &Candidate, start: Instant) {
+    fn add_candidate(&mut self, candidate: &ChaosCandidate, start: Instant) {
         let history = candidate.history.lock();
-        self.given += history.given();
-        self.saved += history.saved();
-        self.refused_unheard += history.unheard();
-        self.unsaved += history.waiting();
+        self.given += history.given_count();
+        self.saved += history.saved_count();
+        self.refused_unheard += history.unheard_count();
+        self.unsaved += history.waiting_count();
         self.handed_in += usize::from(!history.receipts.is_empty());
         self.reconnections += history.entered_at.len().saturating_sub(1);
-        self.events_sent += history.events.sent();
-        self.events_acknowledged += history.events.acknowledged();
-        self.events_dropped += history.events.dropped();
+        self.events_sent += history.events.sent_count();
+        self.events_acknowledged += history.events.acknowledged_up_to();
+        self.events_dropped += history.events.dropped_count();
         for (code, count) in &history.refused {
             *self.refused.entry(code.clone()).or_default() += count;
         }
@@ -199,7 +199,7 @@ impl Report {
         if longest.as_secs_f64() > self.longest_without_saved_s {
             self.longest_without_saved_s = longest.as_secs_f64();
             self.longest_without_saved_who = format!("c{}", candidate.number);
-            self.longest_without_saved_until_s = since(start, until);
+            self.longest_without_saved_until_s = seconds_since(start, until);
         }
     }
 
@@ -207,7 +207,7 @@ impl Report {
         self.violations.is_empty()
     }
 
-    /// The whole of it as JSON.
+    /// Writes the whole report as JSON.
     pub(super) fn write_json(&self, path: &Path) -> anyhow::Result<()> {
         let text = serde_json::to_string_pretty(self)?;
         std::fs::write(path, text).with_context(|| format!("write {}", path.display()))
@@ -227,11 +227,11 @@ impl Report {
         )
     }
 
-    pub(super) fn print(&self) -> anyhow::Result<()> {
-        let rows = [self.fault_rows(), self.rows()].concat();
-        output::print(false, self, &self.title(), &rows)?;
+    pub(super) fn print_report(&self) -> anyhow::Result<()> {
+        let rows = [self.fault_rows(), self.figure_rows()].concat();
+        output::print_result(false, self, &self.title(), &rows)?;
         for violation in self.violations.iter().take(SHOWN) {
-            output::progress(&format!("VIOLATION  {violation}"));
+            output::print_progress(&format!("VIOLATION  {violation}"));
         }
         Ok(())
     }
@@ -243,7 +243,7 @@ impl Report {
             .collect()
     }
 
-    fn rows(&self) -> Vec<(&'static str, String)> {
+    fn figure_rows(&self) -> Vec<(&'static str, String)> {
         let mut rows = vec![
             ("all faults", self.faults.values().sum::<u64>().to_string()),
             ("faults a minute", format!("{:.1}", self.faults_per_minute)),
@@ -299,11 +299,11 @@ impl Report {
     }
 }
 
-fn since(start: Instant, at: Instant) -> f64 {
+fn seconds_since(start: Instant, at: Instant) -> f64 {
     at.saturating_duration_since(start).as_secs_f64()
 }
 
-fn median(candidates: &[Candidate]) -> f64 {
+fn median_wait(candidates: &[ChaosCandidate]) -> f64 {
     let longest = candidates
         .iter()
         .map(|candidate| candidate.history.lock().longest.0);
@@ -314,8 +314,11 @@ fn median(candidates: &[Candidate]) -> f64 {
         .map_or(0.0, Duration::as_secs_f64)
 }
 
-/// See [`Report::away_after_kill`].
-fn away(candidates: &[Candidate], faults: &[Fault]) -> Option<Away> {
+/// See [`ChaosReport::away_after_kill`].
+fn absence_after_kill(
+    candidates: &[ChaosCandidate],
+    faults: &[InflictedFault],
+) -> Option<AbsenceTimes> {
     let mut times = Vec::new();
     for (index, kill) in faults.iter().enumerate() {
         let others = faults
@@ -326,7 +329,7 @@ fn away(candidates: &[Candidate], faults: &[Fault]) -> Option<Away> {
             let until = fault.at + fault.lasted;
             fault.kind.ends_connections() && until + QUIET > kill.at && fault.at < kill.at + QUIET
         });
-        if kill.kind != Kind::KillNode || others.next().is_some() {
+        if kill.kind != FaultKind::KillNode || others.next().is_some() {
             continue;
         }
         let later = faults.iter().filter(|fault| fault.at > kill.at);
@@ -345,7 +348,7 @@ fn away(candidates: &[Candidate], faults: &[Fault]) -> Option<Away> {
     times.sort_unstable();
     let last = times.len().checked_sub(1)?;
     let part = |hundredths: usize| times[last * hundredths / 100].as_secs_f64();
-    Some(Away {
+    Some(AbsenceTimes {
         candidates: times.len(),
         p50_s: part(50),
         p95_s: part(95),

@@ -1,5 +1,5 @@
-//! The servers of a run: PostgreSQL, Redis, MongoDB and three nodes, all of
-//! their files in one folder, on ports of this machine alone.
+//! The servers of a run: PostgreSQL, Redis, MongoDB and three nodes, with all files in
+//! one folder, on local ports only.
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -13,53 +13,53 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    database::Database,
+    database::RunDatabase,
     exam,
-    lines::Lines,
-    process::{Process, free_port, run},
-    proxy::Proxy,
+    lines::ServerLinks,
+    process::{ServerProcess, free_port, run_program},
+    proxy::TcpProxy,
 };
 use crate::util::output;
 
-/// Nodes of the exam.
+/// Number of nodes.
 pub(crate) const NODES: usize = 3;
 
-/// How long a node that is told to stop may take: its patience, and some more.
-const STOP: Duration = Duration::from_secs(20);
+/// Timeout of stopping a node: its drain time, and some more.
+const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long a node may need to come back, whatever else is away.
-const COME_BACK: Duration = Duration::from_mins(1);
+/// Timeout of starting a node, whatever other servers are away.
+const START_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Between two tries to start a node.
-const AGAIN: Duration = Duration::from_millis(500);
+/// Time between two tries to start a node.
+const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How often a stand-in that does not answer is started again.
-const REVIVALS: usize = 5;
+/// Most restarts of a stand-in that does not respond.
+const REVIVALS_MAX: usize = 5;
 
-/// How long records of an attempt may take, as a node has it.
-const ANSWER: Duration = Duration::from_secs(2);
+/// Timeout of reading the records of an attempt, as on a node.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// See the module.
-pub(crate) struct Servers {
-    pub(crate) database: Database,
-    pub(crate) redis: Mutex<Process>,
+/// The servers; see the module.
+pub(crate) struct ChaosServers {
+    pub(crate) database: RunDatabase,
+    pub(crate) redis: Mutex<ServerProcess>,
     redis_port: u16,
-    pub(crate) mongodb: Option<Mutex<Process>>,
+    pub(crate) mongodb: Option<Mutex<ServerProcess>>,
     mongodb_port: u16,
-    /// Where a stand-in takes MongoDB's place: when it was started again as it did
-    /// not answer.
+    /// Times of the restarts of a stand-in that did not respond; none for a real
+    /// MongoDB.
     revived: Option<Mutex<Vec<Instant>>>,
-    nodes: Vec<Mutex<Process>>,
-    /// Before the nodes.
-    pub(crate) front: Arc<Proxy>,
-    pub(crate) to_postgres: Lines,
-    pub(crate) to_redis: Lines,
-    /// Where there is no MongoDB, they lead nowhere.
-    pub(crate) to_mongodb: Lines,
+    nodes: Vec<Mutex<ServerProcess>>,
+    /// The proxy before the nodes.
+    pub(crate) front: Arc<TcpProxy>,
+    pub(crate) to_postgres: ServerLinks,
+    pub(crate) to_redis: ServerLinks,
+    /// Links to MongoDB; unused without it.
+    pub(crate) to_mongodb: ServerLinks,
 }
 
-impl Servers {
-    /// Starts all of them, with the exam and its candidates in the database.
+impl ChaosServers {
+    /// Starts all servers, with the exam and its candidates in the database.
     pub(crate) async fn start(
         dir: &Path,
         (bin, mongodb): (&Path, Option<&Path>),
@@ -68,43 +68,43 @@ impl Servers {
         tasks: &TaskTracker,
         stop: &CancellationToken,
     ) -> anyhow::Result<Self> {
-        let database = Database::create(&dir.join("postgres")).await?;
-        let to_postgres = Lines::start(database.port, tasks, stop).await?;
+        let database = RunDatabase::create(&dir.join("postgres")).await?;
+        let to_postgres = ServerLinks::start_proxies(database.port, tasks, stop).await?;
         let redis_port = free_port().await;
         let (redis_dir, mongodb_dir) = (dir.join("redis"), dir.join("mongodb"));
         for folder in [&redis_dir, &mongodb_dir] {
             std::fs::create_dir(folder).context("make a folder")?;
         }
-        let redis = Process::new(
+        let redis = ServerProcess::new(
             "redis",
             "redis-server",
-            redis(redis_port),
+            redis_arguments(redis_port),
             vec![],
             &redis_dir,
         );
-        let redis = start(redis, redis_port).await?;
-        let to_redis = Lines::start(redis_port, tasks, stop).await?;
+        let redis = start_process(redis, redis_port).await?;
+        let to_redis = ServerLinks::start_proxies(redis_port, tasks, stop).await?;
         let mongodb_port = free_port().await;
         let stand_in = mongodb.is_some_and(|program| !is_mongod(program));
         let mongodb = match mongodb {
             Some(program) => {
                 let arguments = mongodb_arguments(program, &mongodb_dir, mongodb_port);
-                let server = Process::new("mongodb", program, arguments, vec![], dir);
-                Some(Mutex::new(start(server, mongodb_port).await?))
+                let server = ServerProcess::new("mongodb", program, arguments, vec![], dir);
+                Some(Mutex::new(start_process(server, mongodb_port).await?))
             }
             None => None,
         };
 
-        let to_mongodb = Lines::start(mongodb_port, tasks, stop).await?;
+        let to_mongodb = ServerLinks::start_proxies(mongodb_port, tasks, stop).await?;
         let settings: Vec<_> = (0..NODES)
             .map(|index| {
-                let mongodb = mongodb.as_ref().map(|_| to_mongodb.port(index));
-                let database = database.url_through(to_postgres.port(index));
-                settings(dir, index, database, to_redis.port(index), mongodb)
+                let mongodb = mongodb.as_ref().map(|_| to_mongodb.port_for(index));
+                let database = database.url_through(to_postgres.port_for(index));
+                node_settings(dir, index, database, to_redis.port_for(index), mongodb)
             })
             .collect();
         let exam = dir.join("exam.yaml");
-        std::fs::write(&exam, exam::text(seconds)).context("write the exam")?;
+        std::fs::write(&exam, exam::exam_file(seconds)).context("write the exam")?;
         let program = bin.display().to_string();
         let (exam, roster) = (exam.display().to_string(), roster.display().to_string());
         for arguments in [
@@ -112,12 +112,13 @@ impl Servers {
             vec!["import", "exam", &exam],
             vec!["import", "roster", &roster],
         ] {
-            run(&program, &arguments, &settings[0]).await?;
+            run_program(&program, &arguments, &settings[0]).await?;
         }
 
-        let front = Proxy::start(NODES, tasks, stop.clone()).await?;
+        let front = TcpProxy::start(NODES, tasks, stop.clone()).await?;
         let nodes = (0..NODES).zip(settings);
-        let nodes = nodes.map(|(index, settings)| Mutex::new(node(index, dir, bin, settings)));
+        let nodes =
+            nodes.map(|(index, settings)| Mutex::new(node_process(index, dir, bin, settings)));
         let servers = Self {
             database,
             redis: Mutex::new(redis),
@@ -137,22 +138,22 @@ impl Servers {
         Ok(servers)
     }
 
-    /// Starts a node, if it does not run, and waits until it listens. Like the
-    /// supervisor of a service it tries again: PostgreSQL may be away.
+    /// Starts a node, if it does not run, and waits until it listens. Like a service
+    /// supervisor it tries again: PostgreSQL may be away.
     pub(crate) async fn start_node(&self, index: usize) -> anyhow::Result<()> {
         let mut node = self.nodes[index].lock().await;
-        let until = Instant::now() + COME_BACK;
+        let until = Instant::now() + START_TIMEOUT;
         while !node.is_running() {
             node.start()?;
-            match node.says("listening on ").await {
+            match node.wait_for_line("listening on ").await {
                 Ok(address) => {
                     let address = address.parse().context("read a node's address")?;
-                    self.front.open(index, address);
+                    self.front.set_target(index, address);
                 }
                 Err(error) if Instant::now() > until => return Err(error),
                 Err(_not_yet) => {
                     node.kill();
-                    sleep(AGAIN).await;
+                    sleep(RETRY_INTERVAL).await;
                 }
             }
         }
@@ -164,16 +165,16 @@ impl Servers {
         self.nodes[index].lock().await.kill();
     }
 
-    /// Stops a node where it stands, or lets it go on.
+    /// Sends a signal to a node, to stop or resume it.
     pub(crate) async fn signal_node(&self, index: usize, signal: &str) -> anyhow::Result<()> {
-        self.nodes[index].lock().await.signal(signal).await
+        self.nodes[index].lock().await.send_signal(signal).await
     }
 
-    /// Ends a node in good order. False: it did not end, and was killed.
+    /// Stops a node gracefully. Returns false if it did not end and was killed.
     pub(crate) async fn stop_node(&self, index: usize) -> anyhow::Result<bool> {
         let mut node = self.nodes[index].lock().await;
-        node.signal("TERM").await?;
-        let ended = node.ends_within(STOP).await;
+        node.send_signal("TERM").await?;
+        let ended = node.ends_within(STOP_TIMEOUT).await;
         node.kill();
         Ok(ended)
     }
@@ -182,31 +183,30 @@ impl Servers {
     pub(crate) async fn start_redis(&self) -> anyhow::Result<()> {
         let mut redis = self.redis.lock().await;
         redis.start()?;
-        redis.accepts(self.redis_port).await
+        redis.wait_for_port(self.redis_port).await
     }
 
-    /// Forgets everything that Redis has.
+    /// Deletes everything in Redis.
     pub(crate) async fn flush_redis(&self) -> anyhow::Result<()> {
         let port = self.redis_port.to_string();
-        run("redis-cli", &["-p", &port, "FLUSHALL"], &[]).await?;
+        run_program("redis-cli", &["-p", &port, "FLUSHALL"], &[]).await?;
         Ok(())
     }
 
-    /// Starts MongoDB again, where there is one.
+    /// Starts MongoDB again, if there is one.
     pub(crate) async fn start_mongodb(&self) -> anyhow::Result<()> {
         if let Some(mongodb) = &self.mongodb {
             let mut mongodb = mongodb.lock().await;
             mongodb.start()?;
-            mongodb.accepts(self.mongodb_port).await?;
+            mongodb.wait_for_port(self.mongodb_port).await?;
         }
         Ok(())
     }
 
-    /// Kills the stand-in for MongoDB and starts it again, where it does not answer for an
-    /// attempt by itself: after a death it may accept what it is asked and never say
-    /// anything, which says nothing of the engine. A real `mongod` is left alone. False:
-    /// that was not to be done, or was tried often enough. Once for all who began to wait
-    /// before it.
+    /// Restarts the stand-in for MongoDB if it does not respond to a direct query about an
+    /// attempt: after a crash it may accept requests and never respond, which is no fault of
+    /// the engine. A real `mongod` is left alone. Returns false if a restart is not due, or
+    /// was tried often enough. One restart serves all callers that began to wait before it.
     pub(crate) async fn revive_stand_in(
         &self,
         attempt: i64,
@@ -219,17 +219,17 @@ impl Servers {
         if revived.last().is_some_and(|&last| last > begun) {
             return Ok(true);
         }
-        if revived.len() == REVIVALS || self.stand_in_answers(attempt).await {
+        if revived.len() == REVIVALS_MAX || self.stand_in_answers(attempt).await {
             return Ok(false);
         }
-        output::progress("the stand-in for MongoDB does not answer; it is started again");
+        output::print_progress("the stand-in for MongoDB does not respond; restarting it");
         revived.push(Instant::now());
         mongodb.lock().await.kill();
         self.start_mongodb().await?;
         Ok(true)
     }
 
-    /// Whether records of an attempt are to be had where no node is asked.
+    /// True if the stand-in returns the records of an attempt, without a node.
     async fn stand_in_answers(&self, attempt: i64) -> bool {
         let url = mongodb_url(self.mongodb_port);
         let found = async {
@@ -239,24 +239,24 @@ impl Servers {
             let found = events.find(filter).sort(doc! { "number": 1 }).await?;
             found.try_collect::<Vec<_>>().await
         };
-        matches!(timeout(ANSWER, found).await, Ok(Ok(_)))
+        matches!(timeout(ANSWER_TIMEOUT, found).await, Ok(Ok(_)))
     }
 
-    /// How often that was done.
-    pub(crate) async fn revivals(&self) -> usize {
+    /// Number of restarts of the stand-in.
+    pub(crate) async fn revival_count(&self) -> usize {
         match &self.revived {
             Some(revived) => revived.lock().await.len(),
             None => 0,
         }
     }
 
-    /// Everything runs, and every line is whole, whatever was before.
-    pub(crate) async fn restore(&self) -> anyhow::Result<()> {
-        self.front.mend();
+    /// Starts every server and restores all traffic, whatever the state before.
+    pub(crate) async fn restore_all(&self) -> anyhow::Result<()> {
+        self.front.restore_traffic();
         for lines in [&self.to_postgres, &self.to_redis, &self.to_mongodb] {
-            lines.mend();
+            lines.restore_traffic();
         }
-        self.database.control("start").await?;
+        self.database.control_server("start").await?;
         self.start_redis().await?;
         self.start_mongodb().await?;
         for index in 0..NODES {
@@ -269,21 +269,24 @@ impl Servers {
     }
 }
 
-pub(crate) async fn start(mut process: Process, port: u16) -> anyhow::Result<Process> {
+pub(crate) async fn start_process(
+    mut process: ServerProcess,
+    port: u16,
+) -> anyhow::Result<ServerProcess> {
     process.start()?;
-    process.accepts(port).await?;
+    process.wait_for_port(port).await?;
     Ok(process)
 }
 
-fn words(words: &[&str]) -> Vec<String> {
+fn to_strings(words: &[&str]) -> Vec<String> {
     words.iter().map(|&word| word.to_owned()).collect()
 }
 
-pub(crate) fn redis(port: u16) -> Vec<String> {
+pub(crate) fn redis_arguments(port: u16) -> Vec<String> {
     let port = port.to_string();
     let fixed = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
-    let mut arguments = words(&fixed);
-    arguments.extend(words(&["--port", &port]));
+    let mut arguments = to_strings(&fixed);
+    arguments.extend(to_strings(&["--port", &port]));
     arguments
 }
 
@@ -291,13 +294,13 @@ fn is_mongod(program: &Path) -> bool {
     program.file_name().is_some_and(|name| name == "mongod")
 }
 
-/// `mongod`, or the stand-in of the test suite, which names its folder otherwise.
+/// Arguments of `mongod`, or of the tests' stand-in, whose folder option differs.
 fn mongodb_arguments(program: &Path, dir: &Path, port: u16) -> Vec<String> {
     let (dir, port) = (dir.display().to_string(), port.to_string());
     if is_mongod(program) {
-        words(&["--bind_ip", "127.0.0.1", "--dbpath", &dir, "--port", &port])
+        to_strings(&["--bind_ip", "127.0.0.1", "--dbpath", &dir, "--port", &port])
     } else {
-        words(&[
+        to_strings(&[
             "--host",
             "127.0.0.1",
             "--storage-path",
@@ -312,13 +315,13 @@ fn mongodb_url(port: u16) -> String {
     format!("mongodb://127.0.0.1:{port}/?directConnection=true")
 }
 
-/// The name of a node.
+/// Returns the name of a node.
 pub(crate) fn node_name(index: usize) -> String {
     format!("node-{}", index + 1)
 }
 
-/// What a node is told. It knows the other servers only by its lines to them.
-pub(crate) fn settings(
+/// Returns the settings of a node, which reaches the other servers only by its links.
+pub(crate) fn node_settings(
     dir: &Path,
     index: usize,
     database: String,
@@ -344,11 +347,17 @@ pub(crate) fn settings(
     .into()
 }
 
-pub(crate) fn node(
+pub(crate) fn node_process(
     index: usize,
     dir: &Path,
     bin: &Path,
     settings: Vec<(String, String)>,
-) -> Process {
-    Process::new(&node_name(index), bin, words(&["serve"]), settings, dir)
+) -> ServerProcess {
+    ServerProcess::new(
+        &node_name(index),
+        bin,
+        to_strings(&["serve"]),
+        settings,
+        dir,
+    )
 }

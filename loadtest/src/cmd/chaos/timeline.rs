@@ -1,52 +1,51 @@
-//! Timelines at the end, as staff read them: every answer that was committed by
-//! itself stands there, once, however often its way to MongoDB was interrupted, and
-//! so do events and what staff did. An answer that another one replaced before the
-//! commit need not be there.
+//! Timelines at the end, read as staff do: they must have every answer that was committed
+//! by itself once, however often its way to MongoDB was interrupted, and also events and
+//! effects of staff. An answer that was replaced before the commit may be missing.
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use anyhow::{Context as _, bail};
 use futures_util::{StreamExt as _, stream};
-use invigil_client::Client;
+use invigil_client::ApiClient;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    candidate::Candidate,
-    database::StoredAttempt,
+    candidate::ChaosCandidate,
+    database::DatabaseAttempt,
     events,
-    servers::Servers,
-    staff::{self, Effect, Given},
+    servers::ChaosServers,
+    staff::{self, GivenCommand, StaffEffect},
 };
 
-/// The administrator who reads them, and who acts on candidates.
+/// Id and access code of the administrator, who reads timelines and acts on candidates.
 const STAFF: (&str, &str) = ("chaos-staff", "chaos-code");
 
-/// Entries of one answer, the most there are.
+/// Entries of a page, the largest allowed number.
 const PAGE: usize = 1_000;
 
-/// Timelines that are read at once.
+/// Number of timelines read at once.
 const AT_ONCE: usize = 4;
 
-/// How long a store may take to answer at all.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Timeout of reading a timeline.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Records may wait on disks until they are where timelines are read: so often in a
-/// row a timeline may be read without anything new in it.
-const STILL: u32 = 30;
+/// Reads in a row that may return nothing new: records may wait on disk before they
+/// appear in timelines.
+const UNCHANGED_READS_MAX: u32 = 30;
 
-/// Between two tries.
-const AGAIN: Duration = Duration::from_secs(1);
+/// Time between two tries.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What stands in a timeline.
+/// Content of a timeline.
 #[derive(Debug, Default)]
-struct Timeline {
-    /// How often each answer does.
+struct TimelineContents {
+    /// Number of entries by answer.
     answers: BTreeMap<String, u64>,
-    /// How often each event does.
+    /// Number of entries by event.
     events: BTreeMap<String, u64>,
-    /// In their order.
-    effects: Vec<Effect>,
+    /// Effects of staff, in order.
+    effects: Vec<StaffEffect>,
     /// Texts of answers that were refused.
     refused: Vec<Value>,
     entries: usize,
@@ -61,28 +60,28 @@ pub(super) fn add_staff(roster: &Path) -> anyhow::Result<()> {
 }
 
 /// Signs the administrator in.
-pub(super) async fn sign_in(http: reqwest::Client, base: &str) -> anyhow::Result<Client> {
-    let staff = Client::login_with(http, base, STAFF.0, STAFF.1);
+pub(super) async fn sign_in(http: reqwest::Client, base: &str) -> anyhow::Result<ApiClient> {
+    let staff = ApiClient::sign_in_with(http, base, STAFF.0, STAFF.1);
     staff.await.context("sign in as staff")
 }
 
-/// Who reads timelines.
-pub(super) struct Reader<'a> {
-    pub(super) staff: &'a Client,
-    pub(super) servers: &'a Servers,
+/// Reader of timelines.
+pub(super) struct TimelineReader<'a> {
+    pub(super) staff: &'a ApiClient,
+    pub(super) servers: &'a ChaosServers,
 }
 
-impl Reader<'_> {
-    /// What is wrong with the timelines of all candidates, and how many events are in
-    /// them.
-    pub(super) async fn check(
+impl TimelineReader<'_> {
+    /// Returns the violations in the timelines of all candidates, and the number of their
+    /// events.
+    pub(super) async fn check_timelines(
         &self,
-        candidates: &[Candidate],
-        given: &[Given],
-        stored: &BTreeMap<String, StoredAttempt>,
+        candidates: &[ChaosCandidate],
+        given: &[GivenCommand],
+        stored: &BTreeMap<String, DatabaseAttempt>,
     ) -> (Vec<String>, u64) {
         let checks = candidates.iter().filter_map(|candidate| {
-            let stored = stored.get(candidate.attempt())?;
+            let stored = stored.get(candidate.attempt_id())?;
             Some(self.check_one(candidate, given, stored))
         });
         let checked: Vec<_> = stream::iter(checks).buffered(AT_ONCE).collect().await;
@@ -91,11 +90,11 @@ impl Reader<'_> {
         (wrong.collect(), events)
     }
 
-    /// Tells every candidate's history what the engine refused. That stands in
-    /// timelines at once, wherever it is kept. What is wrong.
-    pub(super) async fn learn_refused(&self, candidates: &[Candidate]) -> Vec<String> {
+    /// Gives every candidate's history the refusals in the timeline, where they appear at
+    /// once. Returns violations.
+    pub(super) async fn learn_refused(&self, candidates: &[ChaosCandidate]) -> Vec<String> {
         let reads = candidates.iter().map(|candidate| async move {
-            match self.read(candidate).await {
+            match self.read_with_retry(candidate).await {
                 Ok(timeline) => candidate.history.lock().learn_refused(&timeline.refused),
                 Err(wrong) => vec![wrong],
             }
@@ -106,26 +105,26 @@ impl Reader<'_> {
 
     async fn check_one(
         &self,
-        candidate: &Candidate,
-        given: &[Given],
-        stored: &StoredAttempt,
+        candidate: &ChaosCandidate,
+        given: &[GivenCommand],
+        stored: &DatabaseAttempt,
     ) -> (Vec<String>, u64) {
-        let given: Vec<&Given> = given
+        let given: Vec<&GivenCommand> = given
             .iter()
-            .filter(|command| command.attempt == candidate.attempt())
+            .filter(|command| command.attempt == candidate.attempt_id())
             .collect();
         let (mut still, mut most, mut revivals) = (0, 0, 0);
         let (mut wrong, mut events) = (Vec::new(), 0);
         loop {
-            let timeline = match self.read(candidate).await {
+            let timeline = match self.read_with_retry(candidate).await {
                 Ok(timeline) => timeline,
-                // Whatever was found before it was found.
+                // Earlier violations stay valid.
                 Err(unread) => {
                     wrong.push(unread);
                     return (wrong, events);
                 }
             };
-            let revived = self.servers.revivals().await;
+            let revived = self.servers.revival_count().await;
             still = if timeline.entries > most || revived > revivals {
                 0
             } else {
@@ -134,51 +133,59 @@ impl Reader<'_> {
             (most, revivals) = (most.max(timeline.entries), revived);
             wrong = {
                 let history = candidate.history.lock();
-                let mut wrong = compare(&history.taken(), &timeline.answers);
-                wrong.extend(history.events.check(&timeline.events));
+                let mut wrong = compare_answers(&history.expected_entries(), &timeline.answers);
+                wrong.extend(history.events.check_timeline(&timeline.events));
                 let notices = &history.notices;
-                wrong.extend(staff::check(&given, &timeline.effects, notices, stored));
+                wrong.extend(staff::check_commands(
+                    &given,
+                    &timeline.effects,
+                    notices,
+                    stored,
+                ));
                 let number = candidate.number;
                 let wrong = wrong.iter().map(|wrong| format!("c{number}: {wrong}"));
                 wrong.collect()
             };
             events = timeline.events.len() as u64;
-            if wrong.is_empty() || still > STILL {
+            if wrong.is_empty() || still > UNCHANGED_READS_MAX {
                 return (wrong, events);
             }
-            sleep(AGAIN).await;
+            sleep(RETRY_INTERVAL).await;
         }
     }
 
-    /// The timeline of a candidate, or why there is none however often it is read.
-    async fn read(&self, candidate: &Candidate) -> Result<Timeline, String> {
+    /// Reads the timeline of a candidate, with retries.
+    async fn read_with_retry(
+        &self,
+        candidate: &ChaosCandidate,
+    ) -> Result<TimelineContents, String> {
         let number = candidate.number;
         let mut begun = Instant::now();
         loop {
-            let error = match read(self.staff, candidate.attempt()).await {
+            let error = match read_timeline(self.staff, candidate.attempt_id()).await {
                 Ok(timeline) => return Ok(timeline),
                 Err(error) => error,
             };
-            if begun.elapsed() > PATIENCE {
-                let attempt = candidate.attempt().parse().unwrap_or_default();
+            if begun.elapsed() > READ_TIMEOUT {
+                let attempt = candidate.attempt_id().parse().unwrap_or_default();
                 match self.servers.revive_stand_in(attempt, begun).await {
                     Ok(true) => begun = Instant::now(),
                     Ok(false) => return Err(format!("c{number}: {error:#}")),
                     Err(other) => return Err(format!("c{number}: {error:#}; {other:#}")),
                 }
             }
-            sleep(AGAIN).await;
+            sleep(RETRY_INTERVAL).await;
         }
     }
 }
 
-/// The timeline of an attempt.
-async fn read(staff: &Client, attempt: &str) -> anyhow::Result<Timeline> {
-    let mut timeline = Timeline::default();
+/// Reads the timeline of an attempt.
+async fn read_timeline(staff: &ApiClient, attempt: &str) -> anyhow::Result<TimelineContents> {
+    let mut timeline = TimelineContents::default();
     let mut after = 0;
     loop {
         let path = format!("/api/v1/attempts/{attempt}/timeline?after={after}&limit={PAGE}");
-        let page = staff.get(&path).await.context("read the timeline")?;
+        let page = staff.get_json(&path).await.context("read the timeline")?;
         for event in page["events"].as_array().into_iter().flatten() {
             let number = event["number"].as_u64().context("read an entry's number")?;
             if number <= after {
@@ -197,7 +204,7 @@ async fn read(staff: &Client, attempt: &str) -> anyhow::Result<Timeline> {
             if kind == "refused" {
                 timeline.refused.push(data["value"].clone());
             }
-            timeline.effects.extend(Effect::read(kind, data));
+            timeline.effects.extend(StaffEffect::from_entry(kind, data));
         }
         if page["next"] == Value::Null {
             return Ok(timeline);
@@ -205,8 +212,8 @@ async fn read(staff: &Client, attempt: &str) -> anyhow::Result<Timeline> {
     }
 }
 
-/// `taken` says of each answer whether it must be there.
-fn compare(taken: &BTreeMap<String, bool>, stored: &BTreeMap<String, u64>) -> Vec<String> {
+/// Compares answers; `taken` has true for each that must be in the timeline.
+fn compare_answers(taken: &BTreeMap<String, bool>, stored: &BTreeMap<String, u64>) -> Vec<String> {
     let mut wrong = Vec::new();
     for (value, must) in taken {
         match stored.get(value) {
@@ -234,8 +241,8 @@ mod tests {
             let counts = counts.map(|(value, count)| ((*value).to_owned(), *count));
             counts.collect::<BTreeMap<_, _>>()
         };
-        assert!(compare(&taken, &stored(&[("c1-1", 1), ("c1-2", 1)])).is_empty());
-        let wrong = compare(&taken, &stored(&[("c1-1", 2), ("c1-3", 1)]));
+        assert!(compare_answers(&taken, &stored(&[("c1-1", 1), ("c1-2", 1)])).is_empty());
+        let wrong = compare_answers(&taken, &stored(&[("c1-1", 2), ("c1-3", 1)]));
         let expected = [
             "c1-1 is 2 times in the timeline",
             "c1-2 is not in the timeline",

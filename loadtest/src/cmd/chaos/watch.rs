@@ -1,5 +1,5 @@
-//! What looks at the run while it goes on: checks of the nodes for the proxy, and
-//! checks of what is stored.
+//! Checks during a run: health checks of the nodes for the proxy, and comparisons
+//! with the store.
 
 use std::{
     collections::BTreeMap,
@@ -11,33 +11,37 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    candidate::Shared,
-    history::Saved,
-    servers::{NODES, Servers},
+    candidate::SharedHistory,
+    history::NewestSaved,
+    servers::{ChaosServers, NODES},
 };
 use crate::util::output;
 
-/// Between two checks of a node.
-const CHECK: Duration = Duration::from_millis(500);
+/// Time between two checks of a node.
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// A node that takes longer to answer hangs.
-const ANSWER: Duration = Duration::from_secs(1);
+/// Timeout of a check.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Checks in a row that must fail before a node is down.
+/// Number of failed checks in a row after which a node is down.
 const FAILURES: u32 = 2;
 
-/// Between two comparisons with the store.
-const COMPARE: Duration = Duration::from_secs(2);
+/// Time between two comparisons with the store.
+const COMPARE_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Attempts that one of them looks at; the next one looks at those that follow. So it
-/// costs the same however many there are.
+/// Attempts in one comparison; the next one takes those that follow. So its cost does
+/// not depend on the number of attempts.
 const COMPARED: usize = 100;
 
-/// Takes nodes that do not answer out of the proxy, and their connections with
-/// them, as a load balancer does.
-pub(super) async fn nodes(servers: Arc<Servers>, http: reqwest::Client, stop: CancellationToken) {
+/// Marks nodes that do not respond as down in the proxy, which cuts their connections, as
+/// a load balancer does.
+pub(super) async fn watch_nodes(
+    servers: Arc<ChaosServers>,
+    http: reqwest::Client,
+    stop: CancellationToken,
+) {
     let mut failures = [0; NODES];
-    let mut ticks = interval(CHECK);
+    let mut ticks = interval(CHECK_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
@@ -48,7 +52,7 @@ pub(super) async fn nodes(servers: Arc<Servers>, http: reqwest::Client, stop: Ca
             let address = servers.front.address_of(index);
             let request = address.map(|address| {
                 let url = format!("http://{address}/healthz");
-                http.get(url).timeout(ANSWER).send()
+                http.get(url).timeout(ANSWER_TIMEOUT).send()
             });
             async move {
                 let answer = match request {
@@ -70,52 +74,52 @@ pub(super) async fn nodes(servers: Arc<Servers>, http: reqwest::Client, stop: Ca
     }
 }
 
-/// What was found wrong, and how often it was looked for.
+/// Violations and counts of the comparisons, shared by the tasks.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Findings(Arc<Mutex<Found>>);
+pub(super) struct SharedFindings(Arc<Mutex<RunFindings>>);
 
 #[derive(Debug, Clone, Default)]
-pub(super) struct Found {
+pub(super) struct RunFindings {
     pub(super) violations: Vec<String>,
-    /// Comparisons with the store during the run.
+    /// Number of comparisons with the store during the run.
     pub(super) comparisons: u64,
-    /// Answers that were compared in them.
+    /// Number of answers compared in them.
     pub(super) compared: u64,
-    /// Comparisons that did not come about, because PostgreSQL was away.
+    /// Number of comparisons skipped because PostgreSQL was away.
     pub(super) skipped: u64,
 }
 
-impl Findings {
-    pub(super) fn add(&self, violations: Vec<String>) {
+impl SharedFindings {
+    pub(super) fn add_violations(&self, violations: Vec<String>) {
         for violation in &violations {
-            output::progress(&format!("VIOLATION  {violation}"));
+            output::print_progress(&format!("VIOLATION  {violation}"));
         }
-        self.change(|found| found.violations.extend(violations));
+        self.modify_findings(|found| found.violations.extend(violations));
     }
 
-    pub(super) fn get(&self) -> Found {
+    pub(super) fn current_findings(&self) -> RunFindings {
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
 
-    fn change(&self, change: impl FnOnce(&mut Found)) {
+    fn modify_findings(&self, change: impl FnOnce(&mut RunFindings)) {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
 
-/// Compares what candidates were told with the store, again and again, some of them
-/// each time.
-pub(super) async fn store(
-    servers: Arc<Servers>,
-    histories: BTreeMap<String, Shared>,
-    findings: Findings,
+/// Compares the acknowledgements of candidates with the store, repeatedly, some of the
+/// attempts each time.
+pub(super) async fn watch_store(
+    servers: Arc<ChaosServers>,
+    histories: BTreeMap<String, SharedHistory>,
+    findings: SharedFindings,
     stop: CancellationToken,
 ) {
     let mut epochs: BTreeMap<String, i64> = BTreeMap::new();
     let mut turns = histories.keys().cycle();
-    let mut ticks = interval(COMPARE);
+    let mut ticks = interval(COMPARE_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
@@ -123,13 +127,13 @@ pub(super) async fn store(
             _tick = ticks.tick() => {}
         }
         let turn = turns.by_ref().take(COMPARED.min(histories.len()));
-        // First what was said, then what is there: never the other way round.
-        let saved: BTreeMap<&String, Saved> = turn
+        // First the acknowledgements, then the store: never in the other order.
+        let saved: BTreeMap<&String, NewestSaved> = turn
             .map(|attempt| (attempt, histories[attempt].lock().newest_saved()))
             .collect();
         let ids: Vec<String> = saved.keys().map(|&attempt| attempt.clone()).collect();
-        let Ok(stored) = servers.database.attempts_of(&ids).await else {
-            findings.change(|found| found.skipped += 1);
+        let Ok(stored) = servers.database.read_attempts_of(&ids).await else {
+            findings.modify_findings(|found| found.skipped += 1);
             continue;
         };
         let mut violations = Vec::new();
@@ -145,9 +149,9 @@ pub(super) async fn store(
                 violations.push(format!("attempt {attempt}: its epoch went down"));
             }
         }
-        findings.add(violations);
+        findings.add_violations(violations);
         let compared: usize = saved.values().map(BTreeMap::len).sum();
-        findings.change(|found| {
+        findings.modify_findings(|found| {
             found.comparisons += 1;
             found.compared += compared as u64;
         });

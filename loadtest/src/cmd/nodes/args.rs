@@ -1,4 +1,4 @@
-//! What a run is told.
+//! Arguments of a run.
 
 use std::path::PathBuf;
 
@@ -7,8 +7,8 @@ use std::path::PathBuf;
 pub(crate) struct Args {
     /// Only this figure; may be given several times
     #[arg(long, value_enum, value_name = "FIGURE")]
-    pub(super) only: Vec<Figure>,
-    /// Hand-overs between two nodes that live
+    pub(super) only: Vec<NodesFigure>,
+    /// Hand-overs between two live nodes
     #[arg(long, value_name = "N", default_value_t = 1_000)]
     pub(super) hand_overs: u32,
     /// Hand-overs a second
@@ -17,31 +17,31 @@ pub(crate) struct Args {
     /// Candidates who go from node to node, in turn
     #[arg(long, value_name = "N", default_value_t = 200)]
     pub(super) movers: u32,
-    /// Candidates beside them who stay where they are
+    /// Candidates beside them who stay on their node
     #[arg(long, value_name = "N", default_value_t = 400)]
     pub(super) stayers: u32,
     /// Candidates on the node that is killed
     #[arg(long, value_name = "N", default_value_t = 3_000)]
     pub(super) candidates: u32,
-    /// Nodes that remain when it is killed
+    /// Nodes that survive the kill
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(super) survivors: usize,
-    /// Answers a second meanwhile, of those who stay, and of those on the killed node
+    /// Answers a second of those who stay, and of those on the killed node
     #[arg(long, value_name = "R", default_value_t = 200.0)]
     pub(super) light_rate: f64,
-    /// Candidates whose answers are to cost the same on one node and on two
+    /// Candidates of the comparison of one node with two
     #[arg(long, value_name = "N", default_value_t = 1_000)]
     pub(super) load_candidates: u32,
     /// Their answers a second
     #[arg(long, value_name = "R", default_value_t = 1_000.0)]
     pub(super) load_rate: f64,
-    /// Length of each of these runs
+    /// Length of each run of the comparison
     #[arg(long, value_name = "S", default_value_t = 30)]
     pub(super) load_seconds: u64,
-    /// How often on one node and then on two
+    /// Number of pairs of runs, on one node and then on two
     #[arg(long, value_name = "N", default_value_t = 2)]
     pub(super) load_pairs: u32,
-    /// The engine
+    /// Program of the engine
     #[arg(
         long,
         value_name = "FILE",
@@ -57,20 +57,20 @@ pub(crate) struct Args {
     pub(super) report: Option<PathBuf>,
 }
 
-/// What can be measured.
+/// A figure to measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Figure {
-    /// How long a candidate who comes to another node waits
+pub(super) enum NodesFigure {
+    /// Time until a candidate is in at another node
     HandOver,
-    /// How long candidates are away when their node is killed
+    /// Time that candidates are away when their node is killed
     Kill,
-    /// What a command costs on one node and on two
+    /// Cost of a command on one node and on two
     Cpu,
 }
 
 impl Args {
-    /// Whether a figure is wanted.
-    pub(super) fn wants(&self, figure: Figure) -> bool {
+    /// True if a figure is selected.
+    pub(super) fn wants(&self, figure: NodesFigure) -> bool {
         self.only.is_empty() || self.only.contains(&figure)
     }
 }

@@ -1,12 +1,12 @@
-//! What a command costs on one node, and on two that share the same load: turn by
-//! turn, because the machine is not always as fast as it was a minute ago. Every
-//! turn has new nodes, and everyone's rows are there before the first.
+//! Cost of a command on one node, and on two that share the same load. The runs
+//! alternate, because the speed of the machine varies over minutes. Every run has new
+//! nodes, and all rows exist before the first.
 
 use std::{path::Path, time::Duration};
 
 use anyhow::{Context as _, bail};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use invigil_client::Options;
+use invigil_client::ClientOptions;
 use serde::Serialize;
 use tokio::{
     task::JoinSet,
@@ -14,81 +14,84 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 
-use super::{ENTER_AT_ONCE, args::Args, cluster::Cluster, shown};
+use super::{ENTER_AT_ONCE, args::Args, cluster::NodeCluster, print_problems};
 use crate::{
     cmd::{
         chaos::exam::{EXAM, QUESTIONS},
-        steady::candidate::Candidate,
+        steady::candidate::SteadyCandidate,
     },
-    util::{latency::Percentiles, metrics::Writer, output, pace::Pace, process::precise},
+    util::{
+        latency::LatencyPercentiles, metrics::WriterMetrics, output, pace::SendPace,
+        process::to_f64,
+    },
 };
 
-/// Between the last sign-in and the first answer.
-const BREATH: Duration = Duration::from_secs(2);
+/// Time between the last sign-in and the first answer.
+const WARM_UP: Duration = Duration::from_secs(2);
 
-/// One run on one node or on two.
+/// Figures of a run on one node or on two.
 #[derive(Debug, Clone, Serialize)]
-struct Turn {
+struct CpuTurn {
     nodes: usize,
     saved: u64,
     engine_us: f64,
     postgres_us: f64,
     redis_us: f64,
     batch_rows_mean: f64,
-    /// Sent too late by the generator.
+    /// Answers that the generator sent too late.
     missed: u64,
-    to_saved_ms: Percentiles,
+    to_saved_ms: LatencyPercentiles,
     #[serde(skip)]
     violations: Vec<String>,
 }
 
-/// See the module.
+/// The report; see the module.
 #[derive(Debug, Serialize)]
-pub(super) struct Report {
+pub(super) struct CpuReport {
     candidates: u32,
     answers_per_second: f64,
     seconds: u64,
-    turns: Vec<Turn>,
-    /// A command's processor time on two nodes against that on one: the engine's.
+    turns: Vec<CpuTurn>,
+    /// Ratio of a command's processor time on two nodes to that on one: the engine's.
     engine_ratio: f64,
     postgres_ratio: f64,
-    /// All of it: engine, PostgreSQL and Redis.
+    /// The same of engine, PostgreSQL and Redis together.
     whole_ratio: f64,
     violations: Vec<String>,
 }
 
-/// How a run is.
+/// Load of a run.
 #[derive(Clone, Copy)]
-struct Load {
+struct TurnLoad {
     nodes: usize,
     length: Duration,
 }
 
-pub(super) async fn measure(
+pub(super) async fn measure_cpu(
     args: &Args,
     dir: &Path,
     bin: &Path,
     http: &reqwest::Client,
     tasks: &TaskTracker,
-) -> anyhow::Result<Report> {
-    let mut cluster = Cluster::start(&dir.join("cpu"), bin, args.load_candidates).await?;
+) -> anyhow::Result<CpuReport> {
+    let mut cluster = NodeCluster::start(&dir.join("cpu"), bin, args.load_candidates).await?;
     let rows = f64::from(args.load_candidates) * f64::from(u32::try_from(QUESTIONS)?);
-    let filling = Duration::try_from_secs_f64(rows / args.load_rate).context("take the rate")?;
-    let load = |nodes, length| Load { nodes, length };
-    // Everyone answers everything once: from then on rows are only replaced.
-    turn(args, load(1, filling), &mut cluster, http, tasks).await?;
+    let filling = Duration::try_from_secs_f64(rows / args.load_rate).context("invalid rate")?;
+    let load = |nodes, length| TurnLoad { nodes, length };
+    // Every candidate answers every question once; later runs only replace rows.
+    run_turn(args, load(1, filling), &mut cluster, http, tasks).await?;
     let (mut turns, mut violations) = (Vec::new(), Vec::new());
     for _ in 0..args.load_pairs {
         for nodes in [1, 2] {
             let load = load(nodes, Duration::from_secs(args.load_seconds));
-            let mut turn = turn(args, load, &mut cluster, http, tasks).await?;
-            output::progress(&turn.line());
+            let mut turn = run_turn(args, load, &mut cluster, http, tasks).await?;
+            output::print_progress(&turn.summary_line());
             violations.append(&mut turn.violations);
             turns.push(turn);
         }
     }
-    let ratio = |of: fn(&Turn) -> f64| mean(&turns, 2, of) / mean(&turns, 1, of);
-    Ok(Report {
+    let ratio = |of: fn(&CpuTurn) -> f64| mean_of(&turns, 2, of) / mean_of(&turns, 1, of);
+    Ok(CpuReport {
         candidates: args.load_candidates,
         answers_per_second: args.load_rate,
         seconds: args.load_seconds,
@@ -100,33 +103,36 @@ pub(super) async fn measure(
     })
 }
 
-fn mean(turns: &[Turn], nodes: usize, of: fn(&Turn) -> f64) -> f64 {
+fn mean_of(turns: &[CpuTurn], nodes: usize, of: fn(&CpuTurn) -> f64) -> f64 {
     let of: Vec<f64> = turns
         .iter()
         .filter(|turn| turn.nodes == nodes)
         .map(of)
         .collect();
-    of.iter().sum::<f64>() / precise(of.len() as u64)
+    of.iter().sum::<f64>() / to_f64(of.len() as u64)
 }
 
-async fn turn(
+async fn run_turn(
     args: &Args,
-    load: Load,
-    cluster: &mut Cluster,
+    load: TurnLoad,
+    cluster: &mut NodeCluster,
     http: &reqwest::Client,
     tasks: &TaskTracker,
-) -> anyhow::Result<Turn> {
+) -> anyhow::Result<CpuTurn> {
     cluster.start_nodes(http, load.nodes).await?;
-    let bases = cluster.bases();
-    let candidates = enter(args, &bases, http, tasks).await?;
-    output::progress(&format!(
+    let bases = cluster.base_urls();
+    let candidates = enter_candidates(args, &bases, http, tasks).await?;
+    output::print_progress(&format!(
         "{} candidates are in, on {} node(s)",
         candidates.len(),
         load.nodes
     ));
-    sleep(BREATH).await;
-    let (before, writer_before) = (cluster.cpu()?, writers(http, &bases).await?);
-    let pace = Pace {
+    sleep(WARM_UP).await;
+    let (before, writer_before) = (
+        cluster.processor_time()?,
+        writer_metrics(http, &bases).await?,
+    );
+    let pace = SendPace {
         start: Instant::now(),
         per_second: args.load_rate,
         length: load.length,
@@ -134,27 +140,34 @@ async fn turn(
     };
     let mut running = JoinSet::new();
     for (number, candidate) in (0..).zip(candidates) {
-        running.spawn(candidate.answer(pace, number));
+        running.spawn(candidate.answer_at_pace(pace, number));
     }
     let mut candidates = Vec::new();
     while let Some(candidate) = running.join_next().await {
         candidates.push(candidate.context("a candidate answers")?);
     }
-    let (after, writer_after) = (cluster.cpu()?, writers(http, &bases).await?);
+    let (after, writer_after) = (
+        cluster.processor_time()?,
+        writer_metrics(http, &bases).await?,
+    );
 
-    let latencies = Percentiles::of(candidates.iter().flat_map(Candidate::latencies));
+    let latencies =
+        LatencyPercentiles::from_latencies(candidates.iter().flat_map(SteadyCandidate::latencies));
     let saved = latencies.count;
-    let unsettled: u64 = candidates.iter().map(Candidate::unsettled).sum();
+    let unsettled: u64 = candidates
+        .iter()
+        .map(SteadyCandidate::unsettled_count)
+        .sum();
     let missed = candidates.iter().map(|candidate| candidate.missed).sum();
-    let mut violations = check(candidates).await?;
+    let mut violations = check_answers(candidates).await?;
     if unsettled > 0 {
         violations.push(format!("{unsettled} answers are not saved"));
     }
     cluster.stop_nodes().await?;
     let each = |after: Duration, before: Duration| {
-        (after.saturating_sub(before)).as_secs_f64() * 1e6 / precise(saved.max(1))
+        (after.saturating_sub(before)).as_secs_f64() * 1e6 / to_f64(saved.max(1))
     };
-    Ok(Turn {
+    Ok(CpuTurn {
         nodes: load.nodes,
         saved,
         engine_us: each(after.engine, before.engine),
@@ -169,34 +182,35 @@ async fn turn(
     })
 }
 
-/// Signs everyone in, at all nodes in turn. The first one fetches the paper, which
-/// is everyone's.
-async fn enter(
+/// Signs all candidates in, at all nodes in turn. The first one fetches the paper for
+/// all.
+async fn enter_candidates(
     args: &Args,
     bases: &[String],
     http: &reqwest::Client,
     tasks: &TaskTracker,
-) -> anyhow::Result<Vec<Candidate>> {
+) -> anyhow::Result<Vec<SteadyCandidate>> {
     let enter = |number: u32, questions| {
         let base = &bases[number as usize % bases.len()];
         let http = http.clone();
         async move {
             let (id, code) = (format!("load-{number:05}"), format!("code-{number:05}"));
-            let options = Options::default();
-            let entering =
-                Candidate::enter(http, base, EXAM, &id, &code, options, questions, tasks);
+            let options = ClientOptions::default();
+            let entering = SteadyCandidate::enter_exam(
+                http, base, EXAM, &id, &code, options, questions, tasks,
+            );
             entering.await.with_context(|| format!("{id} enters"))
         }
     };
     if args.load_candidates == 0 {
-        bail!("nobody is to enter");
+        bail!("`--load-candidates` must be at least 1");
     }
     let first = enter(1, None).await?;
     let questions = first.questions();
-    let mut all: Vec<Candidate> = stream::iter(2..=args.load_candidates)
+    let mut all: Vec<SteadyCandidate> = stream::iter(2..=args.load_candidates)
         .map(|number| {
             let (enter, questions) = (&enter, &questions);
-            super::enter(move || enter(number, Some(std::sync::Arc::clone(questions))))
+            super::enter_with_retry(move || enter(number, Some(std::sync::Arc::clone(questions))))
         })
         .buffer_unordered(ENTER_AT_ONCE)
         .try_collect()
@@ -205,20 +219,20 @@ async fn enter(
     Ok(all)
 }
 
-/// The writers of all nodes, together.
-async fn writers(http: &reqwest::Client, bases: &[String]) -> anyhow::Result<Writer> {
-    let mut all: Option<Writer> = None;
+/// Returns the writer's metrics, summed over all nodes.
+async fn writer_metrics(http: &reqwest::Client, bases: &[String]) -> anyhow::Result<WriterMetrics> {
+    let mut all: Option<WriterMetrics> = None;
     for base in bases {
-        let one = Writer::read(http, base).await;
+        let one = WriterMetrics::fetch_from(http, base).await;
         let one = one.context("read a node's metrics")?;
-        all = Some(all.map_or(one, |all| all.plus(one)));
+        all = Some(all.map_or(one, |all| all.combined_with(one)));
     }
     all.context("no node runs")
 }
 
-async fn check(candidates: Vec<Candidate>) -> anyhow::Result<Vec<String>> {
+async fn check_answers(candidates: Vec<SteadyCandidate>) -> anyhow::Result<Vec<String>> {
     let mut checks = stream::iter(candidates)
-        .map(|mut candidate| async move { candidate.check().await })
+        .map(|mut candidate| async move { candidate.check_stored().await })
         .buffer_unordered(ENTER_AT_ONCE);
     let mut violations = Vec::new();
     while let Some(mut checked) = checks.try_next().await.context("compare the answers")? {
@@ -227,8 +241,8 @@ async fn check(candidates: Vec<Candidate>) -> anyhow::Result<Vec<String>> {
     Ok(violations)
 }
 
-impl Turn {
-    fn line(&self) -> String {
+impl CpuTurn {
+    fn summary_line(&self) -> String {
         format!(
             "engine {:.1} \u{b5}s, PostgreSQL {:.1}, Redis {:.1}; {:.1} rows a batch, \
              p99 {:.1} ms, {} saved, {} missed",
@@ -243,13 +257,13 @@ impl Turn {
     }
 }
 
-impl Report {
-    /// Whether everything that was called saved is there.
+impl CpuReport {
+    /// True if everything reported as saved is stored.
     pub(super) const fn is_good(&self) -> bool {
         self.violations.is_empty()
     }
 
-    pub(super) fn print(&self) -> anyhow::Result<()> {
+    pub(super) fn print_report(&self) -> anyhow::Result<()> {
         let title = format!(
             "CPU a command: {} candidates, {}/s for {} s, on one node and on two",
             self.candidates, self.answers_per_second, self.seconds
@@ -263,7 +277,7 @@ impl Report {
                 } else {
                     "two nodes"
                 };
-                (name, turn.line())
+                (name, turn.summary_line())
             })
             .collect();
         let ratio = |ratio: f64| format!("{ratio:.2}");
@@ -273,8 +287,8 @@ impl Report {
             ("the same, all of it", ratio(self.whole_ratio)),
             ("violations", self.violations.len().to_string()),
         ]);
-        output::print(false, self, &title, &rows)?;
-        shown("VIOLATION", &self.violations);
+        output::print_result(false, self, &title, &rows)?;
+        print_problems("VIOLATION", &self.violations);
         Ok(())
     }
 }

@@ -8,23 +8,24 @@ use tokio::{sync::watch::Sender, task::JoinSet, time::Instant};
 use tokio_util::task::TaskTracker;
 
 use super::ENTER_AT_ONCE;
-use crate::cmd::chaos::candidate::{Candidate, Phase};
+use crate::cmd::chaos::candidate::{CandidatePhase, ChaosCandidate};
 
-/// Those who answer, and when everything of each was saved.
-pub(super) type Answering = JoinSet<(Candidate, Instant)>;
+/// Candidates who answer, each with the time when everything was saved.
+pub(super) type AnsweringCrowd = JoinSet<(ChaosCandidate, Instant)>;
 
 /// Signs in candidates by their numbers, at all addresses in turn.
-pub(super) async fn enter(
+pub(super) async fn enter_crowd(
     http: &reqwest::Client,
     bases: &[String],
     numbers: impl IntoIterator<Item = usize>,
     tasks: &TaskTracker,
-) -> anyhow::Result<Vec<Candidate>> {
+) -> anyhow::Result<Vec<ChaosCandidate>> {
     stream::iter(numbers)
         .map(|number| {
             let base = &bases[number % bases.len()];
-            let entering =
-                super::enter(move || Candidate::enter(http.clone(), base, number, 1, tasks));
+            let entering = super::enter_with_retry(move || {
+                ChaosCandidate::enter_exam(http.clone(), base, number, 1, tasks)
+            });
             async move {
                 entering
                     .await
@@ -36,29 +37,31 @@ pub(super) async fn enter(
         .await
 }
 
-/// How often each of so many answers, for so many answers a second of all.
-pub(super) fn period(candidates: usize, per_second: f64) -> anyhow::Result<Duration> {
+/// Period of each candidate's answers, for a rate of all together.
+pub(super) fn answer_period(candidates: usize, per_second: f64) -> anyhow::Result<Duration> {
     let each = per_second / f64::from(u32::try_from(candidates.max(1))?);
-    Duration::try_from_secs_f64(1.0 / each).context("take the rate")
+    Duration::try_from_secs_f64(1.0 / each).context("invalid rate")
 }
 
-/// Lets them answer until the phase changes.
-pub(super) fn answer(
-    candidates: Vec<Candidate>,
+/// Lets candidates answer until the phase changes.
+pub(super) fn start_answering(
+    candidates: Vec<ChaosCandidate>,
     per_second: f64,
-    phase: &Sender<Phase>,
+    phase: &Sender<CandidatePhase>,
     tasks: &TaskTracker,
-) -> anyhow::Result<Answering> {
-    let period = period(candidates.len(), per_second)?;
+) -> anyhow::Result<AnsweringCrowd> {
+    let period = answer_period(candidates.len(), per_second)?;
     let mut answering = JoinSet::new();
     for candidate in candidates {
-        answering.spawn(tasks.track_future(candidate.answer(period, phase.subscribe())));
+        answering.spawn(tasks.track_future(candidate.keep_answering(period, phase.subscribe())));
     }
     Ok(answering)
 }
 
-/// Waits for all of them.
-pub(super) async fn join(mut answering: Answering) -> anyhow::Result<Vec<Candidate>> {
+/// Waits for all candidates.
+pub(super) async fn join_crowd(
+    mut answering: AnsweringCrowd,
+) -> anyhow::Result<Vec<ChaosCandidate>> {
     let mut candidates = Vec::new();
     while let Some(done) = answering.join_next().await {
         candidates.push(done.context("a candidate answers")?.0);

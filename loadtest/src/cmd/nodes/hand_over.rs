@@ -1,5 +1,5 @@
-//! How long a candidate who comes to another node waits, while the node that has
-//! the attempt lives: from sending `hello` on an open socket to `welcome`.
+//! Time of a candidate's hand-over to another node, while the attempt's owner lives:
+//! from sending `hello` on an open socket to `welcome`.
 
 use std::{path::Path, sync::Arc};
 
@@ -14,94 +14,100 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 
 use super::{
-    ENTER_AT_ONCE, SETTLE, args::Args, check_all, cluster::Cluster, crowd, mover::Mover, shown,
+    ENTER_AT_ONCE, SETTLE_TIMEOUT, args::Args, check_all, cluster::NodeCluster, crowd,
+    mover::MovingCandidate, print_problems,
 };
 use crate::{
-    cmd::chaos::candidate::Phase,
-    util::{latency::Percentiles, output, pace::Pace, process::precise},
+    cmd::chaos::candidate::CandidatePhase,
+    util::{latency::LatencyPercentiles, output, pace::SendPace, process::to_f64},
 };
 
-/// Between the last sign-in and the first move: meanwhile everybody answers.
-const BREATH: Duration = Duration::from_secs(3);
+/// Time between the last sign-in and the first move; candidates answer meanwhile.
+const WARM_UP: Duration = Duration::from_secs(3);
 
-/// See the module.
+/// The report; see the module.
 #[derive(Debug, Serialize)]
-pub(super) struct Report {
+pub(super) struct HandOverReport {
     movers: u32,
     stayers: u32,
     hand_overs: u64,
     per_second: f64,
-    /// Of the movers, begun too late by the generator.
+    /// Moves that the generator began too late.
     missed: u64,
-    from_hello_to_welcome_ms: Percentiles,
-    /// The part of it between asking the other node and having the attempt.
+    from_hello_to_welcome_ms: LatencyPercentiles,
+    /// The part of it between asking the other node and owning the attempt.
     node_mean_ms: f64,
-    /// As the nodes counted them.
+    /// Hand-overs counted by the nodes.
     handed_over: f64,
-    /// Attempts taken because the other node did not answer in time.
+    /// Attempts acquired because the other node did not respond in time.
     taken: f64,
-    /// Of the movers: went on with their session.
+    /// Moves that resumed the session.
     resumed: u64,
-    /// Tries that did not lead to `welcome` at once.
+    /// Reasons of tries that did not lead to `welcome`.
     turned_away: Vec<String>,
     saved: usize,
     violations: Vec<String>,
 }
 
-pub(super) async fn measure(
+pub(super) async fn measure_hand_overs(
     args: &Args,
     dir: &Path,
     bin: &Path,
     http: &reqwest::Client,
     tasks: &TaskTracker,
-) -> anyhow::Result<Report> {
+) -> anyhow::Result<HandOverReport> {
     let people = args.movers + args.stayers;
-    let mut cluster = Cluster::start(&dir.join("hand-over"), bin, people).await?;
+    let mut cluster = NodeCluster::start(&dir.join("hand-over"), bin, people).await?;
     cluster.start_nodes(http, 2).await?;
-    let bases: Arc<[String]> = cluster.bases().into();
-    let movers: Vec<Mover> = stream::iter(1..=args.movers as usize)
+    let bases: Arc<[String]> = cluster.base_urls().into();
+    let movers: Vec<MovingCandidate> = stream::iter(1..=args.movers as usize)
         .map(|number| {
             let bases = &bases;
-            super::enter(move || Mover::enter(http.clone(), bases, number))
+            super::enter_with_retry(move || {
+                MovingCandidate::enter_exam(http.clone(), bases, number)
+            })
         })
         .buffer_unordered(ENTER_AT_ONCE)
         .try_collect()
         .await
         .context("sign in those who move")?;
     let numbers = args.movers as usize + 1..=people as usize;
-    let stayers = crowd::enter(http, &bases, numbers, tasks).await?;
-    output::progress(&format!("{people} candidates are in; hand-overs begin"));
+    let stayers = crowd::enter_crowd(http, &bases, numbers, tasks).await?;
+    output::print_progress(&format!("{people} candidates are in; hand-overs begin"));
 
-    let phase = Sender::new(Phase::Answer);
-    let stayers = crowd::answer(stayers, args.light_rate, &phase, tasks)?;
-    let pace = Pace {
-        start: Instant::now() + BREATH,
+    let phase = Sender::new(CandidatePhase::Answer);
+    let stayers = crowd::start_answering(stayers, args.light_rate, &phase, tasks)?;
+    let pace = SendPace {
+        start: Instant::now() + WARM_UP,
         per_second: args.hand_over_rate,
         length: Duration::try_from_secs_f64(f64::from(args.hand_overs) / args.hand_over_rate)
-            .context("take the rate")?,
+            .context("invalid `--hand-over-rate`")?,
         connections: args.movers,
     };
-    let before = cluster.takeovers(http).await?;
-    let mut movers = go(movers, &bases, pace).await?;
-    let after = cluster.takeovers(http).await?;
-    phase.send_replace(Phase::SettleBy(Instant::now() + SETTLE));
-    let stayers = crowd::join(stayers).await?;
+    let before = cluster.takeover_totals(http).await?;
+    let mut movers = move_all(movers, &bases, pace).await?;
+    let after = cluster.takeover_totals(http).await?;
+    phase.send_replace(CandidatePhase::SettleBy(Instant::now() + SETTLE_TIMEOUT));
+    let stayers = crowd::join_crowd(stayers).await?;
 
-    let stored = cluster.database.attempts().await;
+    let stored = cluster.database.read_attempts().await;
     let stored = stored.context("read what is stored")?;
     let mut violations = check_all(&stayers, &stored).await;
     for mover in &mut movers {
         violations.append(&mut mover.moved.violations);
-        violations.extend(mover.check(stored.get(mover.attempt())));
+        violations.extend(mover.check_stored(stored.get(mover.attempt_id())));
     }
     let (handed_over, taken) = (
         after.handed_over - before.handed_over,
         after.taken - before.taken,
     );
     let moved = || movers.iter().map(|mover| &mover.moved);
-    let latencies = Percentiles::of(moved().flat_map(|moved| moved.took.iter().copied()));
-    let saved = stayers.iter().map(|stayer| stayer.history.lock().saved());
-    Ok(Report {
+    let latencies =
+        LatencyPercentiles::from_latencies(moved().flat_map(|moved| moved.took.iter().copied()));
+    let saved = stayers
+        .iter()
+        .map(|stayer| stayer.history.lock().saved_count());
+    Ok(HandOverReport {
         movers: args.movers,
         stayers: args.stayers,
         hand_overs: latencies.count,
@@ -115,13 +121,19 @@ pub(super) async fn measure(
         turned_away: moved()
             .flat_map(|moved| moved.turned_away.clone())
             .collect(),
-        saved: saved.chain(movers.iter().map(Mover::saved)).sum(),
+        saved: saved
+            .chain(movers.iter().map(MovingCandidate::saved_count))
+            .sum(),
         violations,
     })
 }
 
-/// Lets them move until the pace ends.
-async fn go(movers: Vec<Mover>, bases: &Arc<[String]>, pace: Pace) -> anyhow::Result<Vec<Mover>> {
+/// Lets all movers move until the pace ends.
+async fn move_all(
+    movers: Vec<MovingCandidate>,
+    bases: &Arc<[String]>,
+    pace: SendPace,
+) -> anyhow::Result<Vec<MovingCandidate>> {
     let mut moving = JoinSet::new();
     for (number, mover) in (0..).zip(movers) {
         let bases = Arc::clone(bases);
@@ -134,18 +146,18 @@ async fn go(movers: Vec<Mover>, bases: &Arc<[String]>, pace: Pace) -> anyhow::Re
     Ok(movers)
 }
 
-impl Report {
-    /// Whether everything that was called saved is there, and nobody was shut out.
+impl HandOverReport {
+    /// True if everything reported as saved is stored, and every mover entered.
     pub(super) const fn is_good(&self) -> bool {
         self.violations.is_empty()
     }
 
-    pub(super) fn print(&self) -> anyhow::Result<()> {
+    pub(super) fn print_report(&self) -> anyhow::Result<()> {
         let title = format!(
             "hand-over: {} of {} candidates, {}/s, {} others answer",
             self.hand_overs, self.movers, self.per_second, self.stayers
         );
-        let mut rows = self.from_hello_to_welcome_ms.rows();
+        let mut rows = self.from_hello_to_welcome_ms.table_rows();
         rows.extend([
             ("missed", self.missed.to_string()),
             (
@@ -159,12 +171,12 @@ impl Report {
             ("answers saved", self.saved.to_string()),
             ("violations", self.violations.len().to_string()),
         ]);
-        output::print(false, self, &title, &rows)?;
-        shown("TURNED AWAY", &self.turned_away);
-        shown("VIOLATION", &self.violations);
-        // The nodes count all of them; whoever is on the other side by chance is none.
-        if self.handed_over + self.taken < precise(self.hand_overs) {
-            output::progress("not every move was from a node that had the attempt");
+        output::print_result(false, self, &title, &rows)?;
+        print_problems("TURNED AWAY", &self.turned_away);
+        print_problems("VIOLATION", &self.violations);
+        // The nodes count all hand-overs; a move to the attempt's owner is none.
+        if self.handed_over + self.taken < to_f64(self.hand_overs) {
+            output::print_progress("not every move was from the attempt's owner to another node");
         }
         Ok(())
     }

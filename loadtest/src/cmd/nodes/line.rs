@@ -1,5 +1,5 @@
-//! A candidate's socket with nothing around it: who uses it decides when `hello`
-//! goes out, which the SDK does by itself.
+//! A candidate's bare socket: the caller decides when `hello` goes out, which the SDK
+//! does by itself.
 
 use std::time::Duration;
 
@@ -19,29 +19,29 @@ use tokio_tungstenite::{
     },
 };
 
-/// How long a connection may take to be made, and what is sent to be taken.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Timeout of connecting, and of sending.
+const IO_TIMEOUT: Duration = Duration::from_secs(10);
 
 const ENCODING: Encoding = Encoding::Json;
 
-/// See the module.
-pub(super) struct Line(WebSocketStream<MaybeTlsStream<TcpStream>>);
+/// A socket; see the module.
+pub(super) struct BareSocket(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
-impl Line {
-    /// Connects to `http://host:port` plus a path. Small messages wait for nothing.
+impl BareSocket {
+    /// Connects to `http://host:port` plus a path. Small messages are sent without delay.
     pub(super) async fn open(base: &str, path: &str) -> anyhow::Result<Self> {
         let url = format!("{}{path}", base.replacen("http", "ws", 1));
-        let mut request = url.into_client_request().context("take the address")?;
+        let mut request = url.into_client_request().context("invalid address")?;
         let protocol = HeaderValue::from_static(ENCODING.subprotocol());
         let headers = request.headers_mut();
         headers.insert(SEC_WEBSOCKET_PROTOCOL, protocol);
-        let connecting = timeout(PATIENCE, connect_async_with_config(request, None, true));
+        let connecting = timeout(IO_TIMEOUT, connect_async_with_config(request, None, true));
         let (socket, _) = connecting.await.context("open a socket")??;
         Ok(Self(socket))
     }
 
     /// Sends messages, then flushes once.
-    pub(super) async fn send(&mut self, messages: Vec<ClientMessage>) -> anyhow::Result<()> {
+    pub(super) async fn send_all(&mut self, messages: Vec<ClientMessage>) -> anyhow::Result<()> {
         let sending = async {
             for message in messages {
                 let text = String::from_utf8(codec::encode_client(ENCODING, &message))?;
@@ -50,13 +50,13 @@ impl Line {
             self.0.flush().await?;
             anyhow::Ok(())
         };
-        timeout(PATIENCE, sending).await.context("send")?
+        timeout(IO_TIMEOUT, sending).await.context("send")?
     }
 
-    /// The next message of the engine.
+    /// Receives the next message of the engine.
     ///
     /// # Errors
-    /// The connection is over.
+    /// If the connection is over.
     ///
     /// # Cancel safety
     /// A message is taken only when it is returned.
@@ -65,7 +65,7 @@ impl Line {
             match self.0.next().await.context("the connection broke")?? {
                 Message::Text(text) => {
                     let message = codec::decode_server(ENCODING, text.as_bytes());
-                    return message.context("understand the engine");
+                    return message.context("decode a message of the engine");
                 }
                 Message::Close(Some(close)) => bail!("closed with {}", close.code),
                 Message::Close(None) => bail!("closed"),

@@ -1,99 +1,99 @@
-//! A candidate who answers, and goes to another node again and again while the
-//! connection to the one before still stands.
+//! A candidate who answers, and moves to another node again and again while the
+//! connection to the previous one is still open.
 
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use invigil_client::{
-    Client, Update,
-    core::{Command, Core},
+    ApiClient, ClientUpdate,
+    core::{ClientCommand, ClientCore},
     protocol::candidate::{ClientMessage, ServerMessage},
 };
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::{
     super::chaos::{
-        database::StoredAttempt,
-        dice::Dice,
+        database::DatabaseAttempt,
+        dice::SeededRandom,
         exam::{EXAM, QUESTIONS},
-        history::{History, question_id},
+        history::{CandidateHistory, question_id},
     },
-    line::Line,
+    line::BareSocket,
 };
-use crate::util::pace::Pace;
+use crate::util::pace::SendPace;
 
-/// How long a candidate tries to come in.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// Timeout of entering.
+const ENTER_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How long after the last answer everything must be saved.
-const DRAIN: Duration = Duration::from_secs(30);
+/// Time after the last answer in which everything must be saved.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Between two tries to come in.
-const AGAIN: Duration = Duration::from_millis(100);
+/// Time between two tries to enter.
+const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
-/// See the module.
-pub(super) struct Mover {
+/// A candidate who moves; see the module.
+pub(super) struct MovingCandidate {
     number: usize,
     attempt: String,
     token: String,
     socket: String,
-    client: Client,
-    core: Core,
-    line: Option<Line>,
-    /// The node that it is on.
+    client: ApiClient,
+    core: ClientCore,
+    line: Option<BareSocket>,
+    /// Index of the present node.
     at: usize,
-    history: History,
-    dice: Dice,
-    pub(super) moved: Moved,
+    history: CandidateHistory,
+    dice: SeededRandom,
+    pub(super) moved: MoveTally,
 }
 
-/// What its ways were like.
+/// Counts and latencies of a candidate's moves.
 #[derive(Debug, Default)]
-pub(super) struct Moved {
-    /// From sending `hello` to `welcome`.
+pub(super) struct MoveTally {
+    /// Times from sending `hello` to `welcome`.
     pub(super) took: Vec<Duration>,
-    /// Those of them that went on with the session.
+    /// Number of moves that resumed the session.
     pub(super) resumed: u64,
-    /// Tries that did not lead to `welcome`, and why.
+    /// Reasons of tries that did not lead to `welcome`.
     pub(super) turned_away: Vec<String>,
-    /// Begun too late.
+    /// Number of moves begun too late.
     pub(super) missed: u64,
-    /// What is wrong.
+    /// Violations found.
     pub(super) violations: Vec<String>,
 }
 
-impl Mover {
-    /// Signs in, starts the exam and comes in at a node.
-    pub(super) async fn enter(
+impl MovingCandidate {
+    /// Signs in, starts the exam and enters at a node.
+    pub(super) async fn enter_exam(
         http: reqwest::Client,
         bases: &[String],
         number: usize,
     ) -> anyhow::Result<Self> {
         let at = number % bases.len();
         let (id, code) = (format!("load-{number:05}"), format!("code-{number:05}"));
-        let client = Client::login_with(http, &bases[at], &id, &code).await?;
-        let started = client.start(EXAM, None).await?;
+        let client = ApiClient::sign_in_with(http, &bases[at], &id, &code).await?;
+        let started = client.start_attempt(EXAM, None).await?;
         let mut mover = Self {
             number,
             attempt: started.attempt,
             token: started.token,
             socket: started.socket,
             client,
-            core: Core::new(),
+            core: ClientCore::new(),
             line: None,
             at,
-            history: History::new(number),
-            dice: Dice::new(number as u64),
-            moved: Moved::default(),
+            history: CandidateHistory::new(number),
+            dice: SeededRandom::new(number as u64),
+            moved: MoveTally::default(),
         };
-        mover.come_to(&bases[at]).await?;
-        mover.moved = Moved::default();
+        mover.enter_node(&bases[at]).await?;
+        mover.moved = MoveTally::default();
         Ok(mover)
     }
 
-    /// Moves whenever it is time, answering once before each time; then waits until
+    /// Moves at each due time, with one answer before each move; then waits until
     /// everything is saved.
-    pub(super) async fn run(mut self, bases: &[String], pace: Pace, number: u32) -> Self {
+    pub(super) async fn run(mut self, bases: &[String], pace: SendPace, number: u32) -> Self {
         if let Err(error) = self.take_turns(bases, pace, number).await {
             let wrong = format!("c{}: {error:#}", self.number);
             self.moved.violations.push(wrong);
@@ -104,32 +104,36 @@ impl Mover {
     async fn take_turns(
         &mut self,
         bases: &[String],
-        pace: Pace,
+        pace: SendPace,
         number: u32,
     ) -> anyhow::Result<()> {
         let mut before = pace.start;
         for nth in 0.. {
-            let Some(due) = pace.due(number, nth) else {
+            let Some(due) = pace.due_at(number, nth) else {
                 break;
             };
-            // At any moment in between: sometimes just before the move.
-            let answer_at = before + self.dice.between(Duration::ZERO, due - before);
+            // At a random moment in between: sometimes just before the move.
+            let answer_at = before + self.dice.duration_between(Duration::ZERO, due - before);
             self.talk_until(answer_at).await?;
-            self.give(self.history.given() % QUESTIONS).await?;
+            self.give_answer(self.history.given_count() % QUESTIONS)
+                .await?;
             self.talk_until(due).await?;
             self.at = (self.at + 1) % bases.len();
-            self.moved.missed += u64::from(Pace::is_missed(due));
-            self.come_to(&bases[self.at]).await?;
+            self.moved.missed += u64::from(SendPace::is_missed(due));
+            self.enter_node(&bases[self.at]).await?;
             before = due;
         }
-        let until = Instant::now() + DRAIN;
-        while self.history.waiting() > 0 {
+        let until = Instant::now() + SETTLE_TIMEOUT;
+        while self.history.waiting_count() > 0 {
             ensure!(Instant::now() < until, "answers are not saved");
-            self.talk_until(Instant::now() + AGAIN).await?;
+            self.talk_until(Instant::now() + RETRY_INTERVAL).await?;
             if self.core.is_in_doubt() {
-                let stored = self.client.answers(&self.attempt, &self.token).await?;
-                for update in self.core.recorded(&stored) {
-                    self.history.note(update);
+                let stored = self
+                    .client
+                    .fetch_answers(&self.attempt, &self.token)
+                    .await?;
+                for update in self.core.apply_record(&stored) {
+                    self.history.note_update(update);
                 }
             }
         }
@@ -137,45 +141,49 @@ impl Mover {
     }
 
     /// Compares with the store.
-    pub(super) fn check(&self, stored: Option<&StoredAttempt>) -> Vec<String> {
+    pub(super) fn check_stored(&self, stored: Option<&DatabaseAttempt>) -> Vec<String> {
         stored.map_or_else(
             || vec![format!("c{}: the attempt is not stored", self.number)],
             |stored| self.history.check_settled(stored),
         )
     }
 
-    /// The attempt's id.
-    pub(super) fn attempt(&self) -> &str {
+    /// Id of the attempt.
+    pub(super) fn attempt_id(&self) -> &str {
         &self.attempt
     }
 
-    /// Answers that were called saved.
-    pub(super) fn saved(&self) -> usize {
-        self.history.saved()
+    /// Number of answers reported as saved.
+    pub(super) fn saved_count(&self) -> usize {
+        self.history.saved_count()
     }
 
-    /// Comes in at a node, by a new connection beside the one that there is.
-    async fn come_to(&mut self, base: &str) -> anyhow::Result<()> {
+    /// Enters at a node, by a new connection beside the present one.
+    async fn enter_node(&mut self, base: &str) -> anyhow::Result<()> {
         let mut begun = None;
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + ENTER_TIMEOUT;
         let line = loop {
-            let mut line = Line::open(base, &self.socket).await?;
-            self.core.disconnected();
-            let hello = self.core.hello(&self.token);
+            let mut line = BareSocket::open(base, &self.socket).await?;
+            self.core.mark_disconnected();
+            let hello = self.core.hello_message(&self.token);
             let sent_at = *begun.get_or_insert_with(Instant::now);
-            line.send(vec![ClientMessage::Hello(hello)]).await?;
-            let welcomed = timeout_at(until, self.welcome(&mut line, sent_at)).await;
+            line.send_all(vec![ClientMessage::Hello(hello)]).await?;
+            let welcomed = timeout_at(until, self.wait_for_welcome(&mut line, sent_at)).await;
             match welcomed.context("no `welcome` came")? {
                 Ok(()) => break line,
                 Err(error) => self.moved.turned_away.push(format!("{error:#}")),
             }
-            sleep(AGAIN).await;
+            sleep(RETRY_INTERVAL).await;
         };
         self.line = Some(line);
         self.send_due().await
     }
 
-    async fn welcome(&mut self, line: &mut Line, sent_at: Instant) -> anyhow::Result<()> {
+    async fn wait_for_welcome(
+        &mut self,
+        line: &mut BareSocket,
+        sent_at: Instant,
+    ) -> anyhow::Result<()> {
         let mut bye = String::new();
         loop {
             let message = line.receive().await.context(bye.clone())?;
@@ -183,7 +191,7 @@ impl Mover {
                 ServerMessage::Welcome(welcome) => {
                     self.moved.took.push(sent_at.elapsed());
                     self.moved.resumed += u64::from(welcome.resumed);
-                    self.note(message);
+                    self.note_message(message);
                     return Ok(());
                 }
                 ServerMessage::Bye(said) => bye = format!("{said:?}"),
@@ -202,45 +210,46 @@ impl Mover {
         }
     }
 
-    /// Deals with what the engine says.
+    /// Handles messages of the engine until the given time.
     async fn talk_until(&mut self, until: Instant) -> anyhow::Result<()> {
         loop {
-            let line = self.line.as_mut().context("it is nowhere")?;
+            let line = self.line.as_mut().context("there is no connection")?;
             let message = tokio::select! {
                 biased;
                 message = line.receive() => message?,
                 () = sleep_until(until) => return Ok(()),
             };
-            if let Some(question) = self.note(message) {
-                self.give(question).await?;
+            if let Some(question) = self.note_message(message) {
+                self.give_answer(question).await?;
             }
             self.send_due().await?;
         }
     }
 
-    async fn give(&mut self, question: usize) -> anyhow::Result<()> {
-        let value = self.history.give(question);
+    async fn give_answer(&mut self, question: usize) -> anyhow::Result<()> {
+        let value = self.history.give_answer(question);
         let question = question_id(question);
-        self.core.push(Command::Answer { question, value });
+        self.core
+            .push_command(ClientCommand::Answer { question, value });
         self.send_due().await
     }
 
     async fn send_due(&mut self) -> anyhow::Result<()> {
-        let due = self.core.due();
+        let due = self.core.due_messages();
         match &mut self.line {
-            Some(line) if !due.is_empty() => line.send(due).await,
+            Some(line) if !due.is_empty() => line.send_all(due).await,
             Some(_) | None => Ok(()),
         }
     }
 
-    /// A question that is to be answered again, if there is one.
-    fn note(&mut self, message: ServerMessage) -> Option<usize> {
+    /// Applies a message. Returns a question to be answered again, if there is one.
+    fn note_message(&mut self, message: ServerMessage) -> Option<usize> {
         let mut again = None;
-        for update in self.core.receive(message) {
-            if matches!(update, Update::Conflict { .. }) {
-                again = self.history.note(update).or(again);
+        for update in self.core.handle_message(message) {
+            if matches!(update, ClientUpdate::Conflict { .. }) {
+                again = self.history.note_update(update).or(again);
             } else {
-                self.history.note(update);
+                self.history.note_update(update);
             }
         }
         again

@@ -1,4 +1,4 @@
-//! One candidate of a run, and what it remembers to be able to check.
+//! A candidate of a steady run, with its answers for the comparison.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,40 +8,41 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use invigil_client::{
-    Attempt, Client, Options, Paper, Ticket, Update, protocol::paper::Question, sample,
+    ApiClient, AttemptPaper, ClientAttempt, ClientOptions, ClientUpdate, Ticket,
+    protocol::paper::PaperQuestion, sample,
 };
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_util::task::TaskTracker;
 
-use crate::util::pace::Pace;
+use crate::util::pace::SendPace;
 
-/// How long entering, or handing in, may take.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// Timeout of entering and of handing in.
+const ENTER_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// How long after the last answer everything must be saved.
-const DRAIN: Duration = Duration::from_mins(1);
+/// Time after the last answer in which everything must be saved.
+const SETTLE_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// The questions that are answered, for everyone.
-pub(crate) type Questions = Arc<[Question]>;
+/// The questions, shared by all candidates.
+pub(crate) type SharedQuestions = Arc<[PaperQuestion]>;
 
 /// An answer that was sent.
 #[derive(Debug)]
-struct Sent {
+struct SentAnswer {
     due: Instant,
-    /// Index of the question, and which answer to it.
+    /// Index of the question, and number of the answer's value.
     question: usize,
     variant: u32,
-    fate: Fate,
+    fate: SentFate,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
+enum SentFate {
     Unknown,
     Saved { after: Duration },
     Void,
 }
 
-impl Fate {
+impl SentFate {
     const fn is_saved(self) -> bool {
         match self {
             Self::Saved { .. } => true,
@@ -50,80 +51,83 @@ impl Fate {
     }
 }
 
-/// See the module.
-pub(crate) struct Candidate {
+/// A candidate; see the module.
+pub(crate) struct SteadyCandidate {
     id: String,
-    client: Client,
-    attempt: Attempt,
-    questions: Questions,
+    client: ApiClient,
+    attempt: ClientAttempt,
+    questions: SharedQuestions,
     /// By ticket; the first ticket is 1.
-    sent: Vec<Sent>,
-    /// Answers that went out too late.
+    sent: Vec<SentAnswer>,
+    /// Number of answers sent too late.
     pub(crate) missed: u64,
     /// Refusals by code, conflicts among them.
     pub(crate) refused: BTreeMap<String, u64>,
     closed: bool,
 }
 
-/// What comparing found.
-pub(crate) struct Checked {
+/// Result of a comparison.
+pub(crate) struct CheckSummary {
     pub(crate) compared: u64,
     pub(crate) differences: Vec<String>,
 }
 
-impl Candidate {
+impl SteadyCandidate {
     /// Signs in, starts the exam and waits for `welcome`.
     #[expect(
         clippy::too_many_arguments,
         reason = "all of it is needed to begin, once"
     )]
-    pub(crate) async fn enter(
+    pub(crate) async fn enter_exam(
         http: reqwest::Client,
         base: &str,
         exam: &str,
         id: &str,
         code: &str,
-        options: Options,
-        questions: Option<Questions>,
+        options: ClientOptions,
+        questions: Option<SharedQuestions>,
         tasks: &TaskTracker,
     ) -> anyhow::Result<Self> {
-        let client = Client::login_with(http, base, id, code)
+        let client = ApiClient::sign_in_with(http, base, id, code)
             .await
             .context("sign in")?;
         let started = client
-            .start(exam, None)
+            .start_attempt(exam, None)
             .await
             .context("start the attempt")?;
-        let mut attempt = Attempt::take(&client, &started, options, tasks);
-        let welcome = timeout(PATIENCE, async {
+        let mut attempt = ClientAttempt::connect(&client, &started, options, tasks);
+        let welcome = timeout(ENTER_TIMEOUT, async {
             loop {
-                match attempt.next().await {
-                    Some(Update::Entered(welcome)) => return Ok(welcome),
-                    Some(Update::Closed { code, detail }) => {
+                match attempt.next_update().await {
+                    Some(ClientUpdate::Entered(welcome)) => return Ok(welcome),
+                    Some(ClientUpdate::Closed { code, detail }) => {
                         bail!("closed with {code}: {}", detail.unwrap_or_default())
                     }
                     Some(_) => {}
-                    None => bail!("the connection ended"),
+                    None => bail!("the client ended"),
                 }
             }
         });
         let welcome = welcome.await.context("wait for `welcome`")??;
         if welcome.record.version > 0 {
-            // An attempt of an earlier run: its revisions are not to be conflicts.
-            let stored = client.answers(&attempt.id, &attempt.token).await?;
+            // An attempt of an earlier run: its revisions must not cause conflicts.
+            let stored = client.fetch_answers(&attempt.id, &attempt.token).await?;
             for (question, answer) in &stored.answers {
-                attempt.know(question, answer.rev).await;
+                attempt.set_revision(question, answer.rev).await;
             }
         }
         let questions = match questions {
             Some(questions) => questions,
-            None => match client.paper(&welcome.paper.url, &attempt.token).await? {
-                Paper::Open(paper) => paper
+            None => match client
+                .fetch_paper(&welcome.paper.url, &attempt.token)
+                .await?
+            {
+                AttemptPaper::Open(paper) => paper
                     .sections
                     .into_iter()
                     .flat_map(|section| section.questions)
                     .collect(),
-                Paper::Sealed(_) => bail!("the exam has not opened"),
+                AttemptPaper::Sealed(_) => bail!("the exam has not opened"),
             },
         };
         Ok(Self {
@@ -138,38 +142,38 @@ impl Candidate {
         })
     }
 
-    pub(crate) fn questions(&self) -> Questions {
+    pub(crate) fn questions(&self) -> SharedQuestions {
         Arc::clone(&self.questions)
     }
 
-    /// Sends what is due, and then waits until all of it is settled.
-    pub(crate) async fn answer(mut self, pace: Pace, number: u32) -> Self {
+    /// Sends answers when they are due, then waits until all are settled.
+    pub(crate) async fn answer_at_pace(mut self, pace: SendPace, number: u32) -> Self {
         for nth in 0.. {
-            let Some(due) = pace.due(number, nth) else {
+            let Some(due) = pace.due_at(number, nth) else {
                 break;
             };
             self.wait_until(due).await;
             if self.closed {
                 return self;
             }
-            // From one to the next question, beginning anywhere.
+            // Through the questions in order, from a different one for each candidate.
             let question = (nth as usize + number as usize) % self.questions.len();
             let (variant, asked) = (nth + number, &self.questions[question]);
-            let value = sample::answer(asked, variant);
-            self.sent.push(Sent {
+            let value = sample::nth_answer(asked, variant);
+            self.sent.push(SentAnswer {
                 due,
                 question,
                 variant,
-                fate: Fate::Unknown,
+                fate: SentFate::Unknown,
             });
-            let ticket = self.attempt.answer(&asked.id, value).await;
+            let ticket = self.attempt.answer_question(&asked.id, value).await;
             debug_assert_eq!(ticket, self.sent.len() as Ticket);
-            self.missed += u64::from(Pace::is_missed(due));
+            self.missed += u64::from(SendPace::is_missed(due));
         }
-        let patience = Instant::now() + DRAIN;
-        while self.unsettled() > 0 && !self.closed && Instant::now() < patience {
-            match timeout_at(patience, self.attempt.next()).await {
-                Ok(update) => self.note(update),
+        let patience = Instant::now() + SETTLE_TIMEOUT;
+        while self.unsettled_count() > 0 && !self.closed && Instant::now() < patience {
+            match timeout_at(patience, self.attempt.next_update()).await {
+                Ok(update) => self.note_update(update),
                 Err(_elapsed) => break,
             }
         }
@@ -181,53 +185,53 @@ impl Candidate {
         self.attempt.submit().await;
         let submitted = async {
             loop {
-                match self.attempt.next().await {
-                    Some(Update::Submitted(_)) => return Ok(()),
-                    None | Some(Update::Closed { .. }) => bail!("{}: no receipt", self.id),
+                match self.attempt.next_update().await {
+                    Some(ClientUpdate::Submitted(_)) => return Ok(()),
+                    None | Some(ClientUpdate::Closed { .. }) => bail!("{}: no receipt", self.id),
                     Some(_) => {}
                 }
             }
         };
-        timeout(PATIENCE, submitted)
+        timeout(ENTER_TIMEOUT, submitted)
             .await
             .context("wait for the receipt")?
     }
 
-    /// Latencies of what was saved, from when it was due.
+    /// Latencies of saved answers, from their due time.
     pub(crate) fn latencies(&self) -> impl Iterator<Item = Duration> + '_ {
         self.sent.iter().filter_map(|sent| match sent.fate {
-            Fate::Saved { after } => Some(after),
-            Fate::Unknown | Fate::Void => None,
+            SentFate::Saved { after } => Some(after),
+            SentFate::Unknown | SentFate::Void => None,
         })
     }
 
-    pub(crate) fn sent(&self) -> u64 {
+    pub(crate) fn sent_count(&self) -> u64 {
         self.sent.len() as u64
     }
 
-    /// Answers that were sent and neither saved nor refused.
-    pub(crate) fn unsettled(&self) -> u64 {
-        // Nearly always the last ones.
+    /// Number of sent answers neither saved nor refused.
+    pub(crate) fn unsettled_count(&self) -> u64 {
+        // They are nearly always the last ones.
         self.sent
             .iter()
             .rev()
-            .filter(|sent| sent.fate == Fate::Unknown)
+            .filter(|sent| sent.fate == SentFate::Unknown)
             .count() as u64
     }
 
-    /// Compares what was called saved with what is stored.
-    pub(crate) async fn check(&mut self) -> anyhow::Result<Checked> {
+    /// Compares the answers reported as saved with the stored ones.
+    pub(crate) async fn check_stored(&mut self) -> anyhow::Result<CheckSummary> {
         let stored = self
             .client
-            .answers(&self.attempt.id, &self.attempt.token)
+            .fetch_answers(&self.attempt.id, &self.attempt.token)
             .await?;
         let asked: BTreeSet<usize> = self.sent.iter().map(|sent| sent.question).collect();
-        let mut checked = Checked {
+        let mut checked = CheckSummary {
             compared: 0,
             differences: Vec::new(),
         };
         for question in asked {
-            let to_it: Vec<&Sent> = self
+            let to_it: Vec<&SentAnswer> = self
                 .sent
                 .iter()
                 .filter(|sent| sent.question == question)
@@ -236,11 +240,13 @@ impl Candidate {
                 continue;
             };
             checked.compared += 1;
-            // What was sent later and never settled may be stored too.
-            let mut possible = to_it[last..].iter().filter(|sent| sent.fate != Fate::Void);
+            // A later answer that was never settled may be stored instead.
+            let mut possible = to_it[last..]
+                .iter()
+                .filter(|sent| sent.fate != SentFate::Void);
             let asked = &self.questions[question];
             let value = stored.answers.get(&asked.id).map(|answer| &answer.value);
-            if !possible.any(|sent| Some(&sample::answer(asked, sent.variant)) == value) {
+            if !possible.any(|sent| Some(&sample::nth_answer(asked, sent.variant)) == value) {
                 let what = format!("{}, {}: saved, but stored is {value:?}", self.id, asked.id);
                 checked.differences.push(what);
             }
@@ -252,46 +258,48 @@ impl Candidate {
         while !self.closed {
             tokio::select! {
                 biased;
-                update = self.attempt.next() => self.note(update),
+                update = self.attempt.next_update() => self.note_update(update),
                 () = sleep_until(due) => return,
             }
         }
     }
 
-    fn note(&mut self, update: Option<Update>) {
+    fn note_update(&mut self, update: Option<ClientUpdate>) {
         match update {
-            Some(Update::Saved(tickets)) => {
+            Some(ClientUpdate::Saved(tickets)) => {
                 let now = Instant::now();
                 for ticket in tickets {
                     if let Some(sent) = self.by_ticket(ticket) {
-                        sent.fate = Fate::Saved {
+                        sent.fate = SentFate::Saved {
                             after: now.duration_since(sent.due),
                         };
                     }
                 }
             }
-            Some(Update::Refused { ticket, refused }) => self.void(ticket, refused.code.as_str()),
-            Some(Update::Unheard { ticket }) => self.void(ticket, "unheard"),
-            Some(Update::Conflict { ticket, .. }) => self.void(ticket, "conflict"),
-            Some(Update::Closed { .. }) | None => self.closed = true,
+            Some(ClientUpdate::Refused { ticket, refused }) => {
+                self.void_answer(ticket, refused.code.as_str())
+            }
+            Some(ClientUpdate::Unheard { ticket }) => self.void_answer(ticket, "unheard"),
+            Some(ClientUpdate::Conflict { ticket, .. }) => self.void_answer(ticket, "conflict"),
+            Some(ClientUpdate::Closed { .. }) | None => self.closed = true,
             Some(
-                Update::Entered(_)
-                | Update::Timing { .. }
-                | Update::Open { .. }
-                | Update::Message(_)
-                | Update::Submitted(_),
+                ClientUpdate::Entered(_)
+                | ClientUpdate::Timing { .. }
+                | ClientUpdate::Open { .. }
+                | ClientUpdate::Message(_)
+                | ClientUpdate::Submitted(_),
             ) => {}
         }
     }
 
-    fn void(&mut self, ticket: Ticket, code: &str) {
+    fn void_answer(&mut self, ticket: Ticket, code: &str) {
         *self.refused.entry(code.to_owned()).or_default() += 1;
         if let Some(sent) = self.by_ticket(ticket) {
-            sent.fate = Fate::Void;
+            sent.fate = SentFate::Void;
         }
     }
 
-    fn by_ticket(&mut self, ticket: Ticket) -> Option<&mut Sent> {
+    fn by_ticket(&mut self, ticket: Ticket) -> Option<&mut SentAnswer> {
         let index = usize::try_from(ticket).ok()?.checked_sub(1)?;
         self.sent.get_mut(index)
     }

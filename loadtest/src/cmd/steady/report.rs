@@ -1,15 +1,15 @@
-//! What a steady run found.
+//! The report of a steady run.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use serde::Serialize;
 
-use super::{Args, candidate::Candidate};
-use crate::util::{latency::Percentiles, output, process::Usage};
+use super::{Args, candidate::SteadyCandidate};
+use crate::util::{latency::LatencyPercentiles, output, process::ProcessUsage};
 
-/// See the module.
+/// The report; see the module.
 #[derive(Debug, Serialize)]
-pub(super) struct Report {
+pub(super) struct SteadyReport {
     exam: String,
     encoding: &'static str,
     candidates: u32,
@@ -17,7 +17,7 @@ pub(super) struct Report {
     seconds: u64,
     /// Answers sent.
     sent: u64,
-    /// Answers that are durable, as the engine said.
+    /// Answers that the engine reported as saved.
     pub(super) saved: u64,
     /// Refusals by code.
     refused: BTreeMap<String, u64>,
@@ -25,48 +25,51 @@ pub(super) struct Report {
     unsettled: u64,
     /// Answers that the generator sent too late.
     missed: u64,
-    latency_ms: Percentiles,
+    latency_ms: LatencyPercentiles,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) batch_rows_mean: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) commit_ms_mean: Option<f64>,
     #[serde(flatten)]
-    pub(super) engine: Option<Engine>,
-    /// Answers that were compared with the stored ones.
+    pub(super) engine: Option<EngineUsage>,
+    /// Answers compared with the stored ones.
     pub(super) checked: u64,
-    /// Those that are not as the engine said.
+    /// Answers that differ from the stored ones.
     pub(super) differences: u64,
 }
 
-/// What the engine took.
+/// Memory and processor time of the engine.
 #[derive(Debug, Serialize)]
-pub(super) struct Engine {
+pub(super) struct EngineUsage {
     rss_mb: f64,
     rss_kb_per_candidate: f64,
     cpu_us_per_saved: f64,
 }
 
-impl Engine {
+impl EngineUsage {
     pub(super) fn new(
         candidates: u32,
         saved: u64,
-        idle: Option<Usage>,
-        before: Option<Usage>,
-        after: Option<Usage>,
+        idle: Option<ProcessUsage>,
+        before: Option<ProcessUsage>,
+        after: Option<ProcessUsage>,
     ) -> Option<Self> {
         let after = after?;
         Some(Self {
-            rss_mb: crate::util::process::precise(after.rss_bytes) / 1_048_576.0,
+            rss_mb: crate::util::process::to_f64(after.rss_bytes) / 1_048_576.0,
             rss_kb_per_candidate: after.kb_each(idle?, candidates),
             cpu_us_per_saved: after.cpu_us_each(before?, saved),
         })
     }
 }
 
-impl Report {
-    /// Everything that the candidates know.
-    pub(super) fn new(args: &Args, candidates: &[Candidate]) -> Self {
-        let latencies: Vec<Duration> = candidates.iter().flat_map(Candidate::latencies).collect();
+impl SteadyReport {
+    /// Creates a report from the candidates' answers.
+    pub(super) fn new(args: &Args, candidates: &[SteadyCandidate]) -> Self {
+        let latencies: Vec<Duration> = candidates
+            .iter()
+            .flat_map(SteadyCandidate::latencies)
+            .collect();
         let mut refused = BTreeMap::new();
         for (code, count) in candidates.iter().flat_map(|candidate| &candidate.refused) {
             *refused.entry(code.clone()).or_default() += count;
@@ -77,12 +80,15 @@ impl Report {
             candidates: args.candidates,
             rate: args.rate,
             seconds: args.seconds,
-            sent: candidates.iter().map(Candidate::sent).sum(),
+            sent: candidates.iter().map(SteadyCandidate::sent_count).sum(),
             saved: latencies.len() as u64,
             refused,
-            unsettled: candidates.iter().map(Candidate::unsettled).sum(),
+            unsettled: candidates
+                .iter()
+                .map(SteadyCandidate::unsettled_count)
+                .sum(),
             missed: candidates.iter().map(|candidate| candidate.missed).sum(),
-            latency_ms: Percentiles::of(latencies),
+            latency_ms: LatencyPercentiles::from_latencies(latencies),
             batch_rows_mean: None,
             commit_ms_mean: None,
             engine: None,
@@ -91,12 +97,12 @@ impl Report {
         }
     }
 
-    /// Whether everything that was sent was settled, and is stored as it was called.
+    /// True if every answer was settled, and is stored as reported.
     pub(super) const fn is_good(&self) -> bool {
         self.differences == 0 && self.unsettled == 0
     }
 
-    pub(super) fn print(&self, json: bool) -> anyhow::Result<()> {
+    pub(super) fn print_report(&self, json: bool) -> anyhow::Result<()> {
         let title = format!(
             "steady: {} candidates in {}, {}/s for {} s, {}",
             self.candidates, self.exam, self.rate, self.seconds, self.encoding
@@ -120,7 +126,7 @@ impl Report {
             ("unsettled", self.unsettled.to_string()),
             ("missed", self.missed.to_string()),
         ];
-        rows.extend(self.latency_ms.rows());
+        rows.extend(self.latency_ms.table_rows());
         if let Some((batch, commit)) = self.batch_rows_mean.zip(self.commit_ms_mean) {
             rows.push(("rows a batch", format!("{batch:.1}")));
             rows.push(("a commit", format!("{commit:.2} ms")));
@@ -138,6 +144,6 @@ impl Report {
         }
         rows.push(("compared", self.checked.to_string()));
         rows.push(("differences", self.differences.to_string()));
-        output::print(json, self, &title, &rows)
+        output::print_result(json, self, &title, &rows)
     }
 }

@@ -4,12 +4,14 @@ use std::fmt::Write as _;
 
 use expect_test::expect;
 
-use super::transcript::{check, run};
+use super::transcript::{check_transcript, run_line};
 use crate::domain::{
     attempt::{
-        Command, Event, Void,
-        command::Numbered,
-        fixture::{Driver, answer, enter, exam, minute, minutes},
+        AttemptCommand, CommandRefusal, DomainEvent,
+        command::CandidateCommand,
+        fixture::{
+            AttemptDriver, answer_command, at_minute, enter_command, hour_exam, span_of_minutes,
+        },
     },
     exam::Exam,
     time::Timestamp,
@@ -17,8 +19,8 @@ use crate::domain::{
 
 #[test]
 fn an_answer_over_a_newer_one_is_a_conflict_that_shows_both() {
-    check(
-        exam(),
+    check_transcript(
+        hour_exam(),
         &expect![[r#"
             0 enter one
             > session one opens
@@ -49,8 +51,8 @@ fn an_answer_over_a_newer_one_is_a_conflict_that_shows_both() {
 
 #[test]
 fn what_cannot_be_an_answer_is_void_and_uses_its_number() {
-    check(
-        exam(),
+    check_transcript(
+        hour_exam(),
         &expect![[r#"
             0 enter one
             > session one opens
@@ -75,23 +77,25 @@ fn what_cannot_be_an_answer_is_void_and_uses_its_number() {
 
 #[test]
 fn an_answer_with_a_field_of_the_wrong_form_is_void() {
-    let mut driver = Driver::new(exam());
-    driver.send(&enter("one", None)).unwrap();
+    let mut driver = AttemptDriver::new(hour_exam());
+    driver.send_command(&enter_command("one", None)).unwrap();
     let cases = [(None, None), (Some("a".into()), Some("spent_ms"))];
     for (seq, (value, bad_field)) in (1..).zip(cases) {
-        let what = Numbered::Answer {
+        let what = CandidateCommand::Answer {
             question: "q1".into(),
             value,
             base_rev: None,
-            spent: minutes(0),
+            spent: span_of_minutes(0),
             bad_field,
         };
-        let events = driver.send(&Command::Numbered { seq, what }).unwrap();
+        let events = driver
+            .send_command(&AttemptCommand::Numbered { seq, what })
+            .unwrap();
         assert!(
             matches!(
                 events[..],
-                [Event::Refused {
-                    code: Void::BadValue,
+                [DomainEvent::Refused {
+                    code: CommandRefusal::BadValue,
                     kept: None,
                     ..
                 }]
@@ -105,10 +109,10 @@ fn an_answer_with_a_field_of_the_wrong_form_is_void() {
 #[test]
 fn what_comes_when_it_may_not_is_kept_for_staff() {
     let exam = Exam {
-        grace_period: minutes(5),
-        ..exam()
+        grace_period: span_of_minutes(5),
+        ..hour_exam()
     };
-    check(
+    check_transcript(
         exam,
         &expect![[r#"
             0 enter one
@@ -137,8 +141,8 @@ fn what_comes_when_it_may_not_is_kept_for_staff() {
             > 7: refused time_over
         "#]],
     );
-    check(
-        self::exam(),
+    check_transcript(
+        self::hour_exam(),
         &expect![[r#"
             0 enter one
             > session one opens
@@ -158,18 +162,18 @@ fn what_comes_when_it_may_not_is_kept_for_staff() {
 
 #[test]
 fn a_timer_that_sleeps_lends_nobody_time() {
-    let mut driver = Driver::new(exam());
-    driver.send(&enter("one", None)).unwrap();
-    let answer = answer(1, "q1", None, "a".into());
+    let mut driver = AttemptDriver::new(hour_exam());
+    driver.send_command(&enter_command("one", None)).unwrap();
+    let answer = answer_command(1, "q1", None, "a".into());
     let decide = |at| driver.attempt.decide(at, &answer).unwrap();
-    let last = Timestamp::from_ms(minute(60).as_ms() - 1);
-    assert!(matches!(decide(last)[..], [Event::Answered { .. }]));
-    let refused = decide(minute(60));
+    let last = Timestamp::from_ms(at_minute(60).as_ms() - 1);
+    assert!(matches!(decide(last)[..], [DomainEvent::Answered { .. }]));
+    let refused = decide(at_minute(60));
     assert!(
         matches!(
             refused[..],
-            [Event::Refused {
-                code: Void::TimeOver,
+            [DomainEvent::Refused {
+                code: CommandRefusal::TimeOver,
                 ..
             }]
         ),
@@ -185,10 +189,10 @@ fn the_final_status_tells_whether_a_person_has_to_mark() {
     for answer in answers {
         for end in ends {
             let status = |mark: &str| {
-                let mut driver = Driver::new(exam());
+                let mut driver = AttemptDriver::new(hour_exam());
                 let answer = format!("0 answer {answer}");
                 for line in ["0 enter one", &answer, mark, end] {
-                    run(&mut driver, line);
+                    run_line(&mut driver, line);
                 }
                 driver.attempt.status().as_str()
             };

@@ -2,38 +2,38 @@
 
 use expect_test::expect;
 
-use super::transcript::check;
+use super::transcript::check_transcript;
 use crate::domain::{
-    attempt::fixture::{exam, minute, minutes},
+    attempt::fixture::{at_minute, hour_exam, span_of_minutes},
     exam::Exam,
 };
 
-fn window() -> Exam {
+fn windowed_exam() -> Exam {
     Exam {
-        available_from: Some(minute(10)),
-        available_until: Some(minute(100)),
-        ..exam()
+        available_from: Some(at_minute(10)),
+        available_until: Some(at_minute(100)),
+        ..hour_exam()
     }
 }
 
-fn grace() -> Exam {
+fn graced_exam() -> Exam {
     Exam {
-        grace_period: minutes(5),
-        ..exam()
+        grace_period: span_of_minutes(5),
+        ..hour_exam()
     }
 }
 
-fn compensating() -> Exam {
+fn compensating_exam() -> Exam {
     Exam {
-        compensate_up_to: Some(minutes(10)),
-        ..exam()
+        compensate_up_to: Some(span_of_minutes(10)),
+        ..hour_exam()
     }
 }
 
 #[test]
 fn who_waits_in_the_lobby_begins_at_the_opening() {
-    check(
-        window(),
+    check_transcript(
+        windowed_exam(),
         &expect![[r#"
             0 enter one
             > session one opens
@@ -63,8 +63,8 @@ fn who_waits_in_the_lobby_begins_at_the_opening() {
 
 #[test]
 fn an_opening_that_the_engine_slept_through_costs_nobody_time() {
-    check(
-        window(),
+    check_transcript(
+        windowed_exam(),
         &expect![[r#"
             0 enter one
             > session one opens
@@ -78,8 +78,8 @@ fn an_opening_that_the_engine_slept_through_costs_nobody_time() {
 
 #[test]
 fn who_left_the_lobby_begins_with_the_return() {
-    check(
-        window(),
+    check_transcript(
+        windowed_exam(),
         &expect![[r#"
             0 enter one
             > session one opens
@@ -98,8 +98,8 @@ fn who_left_the_lobby_begins_with_the_return() {
 
 #[test]
 fn the_window_ends_the_attempt_of_who_never_came() {
-    check(
-        window(),
+    check_transcript(
+        windowed_exam(),
         &expect![[r#"
             99 look
             > started, next 100:00
@@ -114,8 +114,8 @@ fn the_window_ends_the_attempt_of_who_never_came() {
 
 #[test]
 fn the_window_cuts_a_late_start_unless_the_exam_grants_it_whole() {
-    check(
-        window(),
+    check_transcript(
+        windowed_exam(),
         &expect![[r#"
             90 enter one
             > session one opens
@@ -128,9 +128,9 @@ fn the_window_cuts_a_late_start_unless_the_exam_grants_it_whole() {
     );
     let exam = Exam {
         full_duration_after_close: true,
-        ..window()
+        ..windowed_exam()
     };
-    check(
+    check_transcript(
         exam,
         &expect![[r#"
             90 enter one
@@ -146,8 +146,8 @@ fn the_window_cuts_a_late_start_unless_the_exam_grants_it_whole() {
 
 #[test]
 fn time_hands_in_whether_or_not_anyone_is_there() {
-    check(
-        exam(),
+    check_transcript(
+        hour_exam(),
         &expect![[r#"
             0 enter one
             > session one opens
@@ -159,8 +159,8 @@ fn time_hands_in_whether_or_not_anyone_is_there() {
             > 2: refused time_over, kept "b"
         "#]],
     );
-    check(
-        exam(),
+    check_transcript(
+        hour_exam(),
         &expect![[r#"
             0 enter one
             > session one opens
@@ -177,8 +177,8 @@ fn time_hands_in_whether_or_not_anyone_is_there() {
 
 #[test]
 fn in_the_grace_answers_and_the_hand_in_are_late() {
-    check(
-        grace(),
+    check_transcript(
+        graced_exam(),
         &expect![[r#"
             0 enter one
             > session one opens
@@ -191,8 +191,8 @@ fn in_the_grace_answers_and_the_hand_in_are_late() {
             > handed in 65:00 by time: graded
         "#]],
     );
-    check(
-        grace(),
+    check_transcript(
+        graced_exam(),
         &expect![[r#"
             0 enter one
             > session one opens
@@ -205,8 +205,8 @@ fn in_the_grace_answers_and_the_hand_in_are_late() {
             > handed in 65:00 by time: graded, late
         "#]],
     );
-    check(
-        grace(),
+    check_transcript(
+        graced_exam(),
         &expect![[r#"
             0 enter one
             > session one opens
@@ -215,8 +215,8 @@ fn in_the_grace_answers_and_the_hand_in_are_late() {
             > handed in 60:00 by candidate: graded
         "#]],
     );
-    check(
-        grace(),
+    check_transcript(
+        graced_exam(),
         &expect![[r#"
             0 enter one
             > session one opens
@@ -225,8 +225,8 @@ fn in_the_grace_answers_and_the_hand_in_are_late() {
             > handed in 61:00 by candidate: graded, late
         "#]],
     );
-    check(
-        grace(),
+    check_transcript(
+        graced_exam(),
         &expect![[r#"
             0 enter one
             > session one opens
@@ -240,8 +240,8 @@ fn in_the_grace_answers_and_the_hand_in_are_late() {
 
 #[test]
 fn an_extension_makes_a_late_answer_timely() {
-    check(
-        grace(),
+    check_transcript(
+        graced_exam(),
         &expect![[r#"
             0 enter one
             > session one opens
@@ -259,8 +259,8 @@ fn an_extension_makes_a_late_answer_timely() {
 
 #[test]
 fn time_away_is_given_back_up_to_the_ceiling() {
-    check(
-        compensating(),
+    check_transcript(
+        compensating_exam(),
         &expect![[r#"
             0 enter one
             > session one opens
@@ -291,8 +291,8 @@ fn time_away_is_given_back_up_to_the_ceiling() {
 
 #[test]
 fn who_is_away_at_the_deadline_is_handed_in_once_the_ceiling_is_reached() {
-    check(
-        compensating(),
+    check_transcript(
+        compensating_exam(),
         &expect![[r#"
             0 enter one
             > session one opens
@@ -308,8 +308,8 @@ fn who_is_away_at_the_deadline_is_handed_in_once_the_ceiling_is_reached() {
             > graded, deadline 60:00, 0:00 left
         "#]],
     );
-    check(
-        compensating(),
+    check_transcript(
+        compensating_exam(),
         &expect![[r#"
             0 enter one
             > session one opens
@@ -327,8 +327,8 @@ fn who_is_away_at_the_deadline_is_handed_in_once_the_ceiling_is_reached() {
 
 #[test]
 fn where_the_exam_does_not_compensate_the_clock_runs_on() {
-    check(
-        exam(),
+    check_transcript(
+        hour_exam(),
         &expect![[r#"
             0 enter one
             > session one opens
@@ -363,7 +363,7 @@ fn time_away_before_a_pause_is_given_back_too() {
         23 look
         > in_progress, deadline 73:00, 50:00 left, next 73:00
     "#]];
-    check(compensating(), &returns_after);
+    check_transcript(compensating_exam(), &returns_after);
     let returns_during = expect![[r#"
         0 enter one
         > session one opens
@@ -382,7 +382,7 @@ fn time_away_before_a_pause_is_given_back_too() {
         20 look
         > in_progress, deadline 70:00, 50:00 left, next 70:00
     "#]];
-    check(compensating(), &returns_during);
+    check_transcript(compensating_exam(), &returns_during);
     let leaves_during = expect![[r#"
         0 enter one
         > session one opens
@@ -401,13 +401,13 @@ fn time_away_before_a_pause_is_given_back_too() {
         23 look
         > in_progress, deadline 69:00, 46:00 left, next 69:00
     "#]];
-    check(compensating(), &leaves_during);
+    check_transcript(compensating_exam(), &leaves_during);
 }
 
 #[test]
 fn an_outage_is_given_back_once() {
-    check(
-        exam(),
+    check_transcript(
+        hour_exam(),
         &expect![[r#"
             0 outage 0 1
             2 enter one
@@ -432,8 +432,8 @@ fn an_outage_is_given_back_once() {
 
 #[test]
 fn an_outage_while_the_candidate_is_away_is_not_given_back_twice() {
-    check(
-        compensating(),
+    check_transcript(
+        compensating_exam(),
         &expect![[r#"
             0 enter one
             > session one opens
@@ -454,8 +454,8 @@ fn an_outage_while_the_candidate_is_away_is_not_given_back_twice() {
 
 #[test]
 fn an_outage_in_a_pause_is_part_of_the_pause() {
-    check(
-        exam(),
+    check_transcript(
+        hour_exam(),
         &expect![[r#"
             0 enter one
             > session one opens
@@ -478,8 +478,8 @@ fn an_outage_in_a_pause_is_part_of_the_pause() {
 
 #[test]
 fn an_outage_over_the_deadline_leaves_what_was_left() {
-    check(
-        exam(),
+    check_transcript(
+        hour_exam(),
         &expect![[r#"
             0 enter one
             > session one opens

@@ -6,18 +6,20 @@ use expect_test::expect;
 
 use crate::domain::{
     attempt::{
-        Command, Refusal,
-        command::{Action, Numbered},
-        fixture::{Driver, answer, enter, exam, minutes, staff},
+        AttemptCommand, DecideError,
+        command::{CandidateCommand, StaffAction},
+        fixture::{
+            AttemptDriver, answer_command, enter_command, hour_exam, span_of_minutes, staff_command,
+        },
     },
     exam::{Exam, SessionPolicy},
 };
 
 const LENGTH: usize = 5;
 
-/// What may come next. Together they reach every status.
+/// The next step of a life. Together the steps reach every status.
 #[derive(Debug, Clone, Copy)]
-enum Step {
+enum ShortStep {
     Enter,
     Resume,
     Leave,
@@ -31,30 +33,30 @@ enum Step {
     Crash,
 }
 
-const STEPS: [Step; 11] = [
-    Step::Enter,
-    Step::Resume,
-    Step::Leave,
-    Step::Choose,
-    Step::Write,
-    Step::Repeat,
-    Step::Submit,
-    Step::PauseOrResume,
-    Step::Extend,
-    Step::Wait,
-    Step::Crash,
+const STEPS: [ShortStep; 11] = [
+    ShortStep::Enter,
+    ShortStep::Resume,
+    ShortStep::Leave,
+    ShortStep::Choose,
+    ShortStep::Write,
+    ShortStep::Repeat,
+    ShortStep::Submit,
+    ShortStep::PauseOrResume,
+    ShortStep::Extend,
+    ShortStep::Wait,
+    ShortStep::Crash,
 ];
 
-/// How the lives ended, and how often a step was refused.
+/// Statuses at the end of the lives, and the number of refused steps.
 #[derive(Debug, Default)]
-struct Census {
+struct StatusCensus {
     lives: u32,
     statuses: BTreeMap<&'static str, u32>,
     late: u32,
     refused: u32,
 }
 
-fn live(driver: &Driver, depth: usize, census: &mut Census) {
+fn live_on(driver: &AttemptDriver, depth: usize, census: &mut StatusCensus) {
     census.lives += 1;
     let attempt = &driver.attempt;
     *census
@@ -68,65 +70,65 @@ fn live(driver: &Driver, depth: usize, census: &mut Census) {
     }
     for step in STEPS {
         let mut next = driver.clone();
-        // Ids are unique along a life, and a depth comes once in one.
-        census.refused += u32::from(take(&mut next, step, depth).is_err());
-        live(&next, depth + 1, census);
+        // Ids are unique within a life, and so is a depth.
+        census.refused += u32::from(take_step(&mut next, step, depth).is_err());
+        live_on(&next, depth + 1, census);
     }
 }
 
-fn take(driver: &mut Driver, step: Step, depth: usize) -> Result<(), Refusal> {
+fn take_step(driver: &mut AttemptDriver, step: ShortStep, depth: usize) -> Result<(), DecideError> {
     let unique = format!("{depth}");
     let session = driver.attempt.session().map(|session| session.id.clone());
     let seq = driver.next_seq();
     let reason = None;
     let command = match step {
-        Step::Enter => enter(&unique, None),
-        Step::Resume => Command::Enter {
+        ShortStep::Enter => enter_command(&unique, None),
+        ShortStep::Resume => AttemptCommand::Enter {
             resume: session,
             fresh: unique.as_str().into(),
         },
-        Step::Leave => Command::Leave,
-        Step::Choose => answer(seq, "q1", Some(1), "a".into()),
-        Step::Write => answer(seq, "q2", None, "text".into()),
-        Step::Repeat => answer(seq - 1, "q1", None, "b".into()),
-        Step::Submit => Command::Numbered {
+        ShortStep::Leave => AttemptCommand::Leave,
+        ShortStep::Choose => answer_command(seq, "q1", Some(1), "a".into()),
+        ShortStep::Write => answer_command(seq, "q2", None, "text".into()),
+        ShortStep::Repeat => answer_command(seq - 1, "q1", None, "b".into()),
+        ShortStep::Submit => AttemptCommand::Numbered {
             seq,
-            what: Numbered::Submit,
+            what: CandidateCommand::Submit,
         },
-        Step::PauseOrResume if driver.attempt.control().ledger.paused_since.is_some() => {
-            staff(&unique, Action::Resume { reason })
+        ShortStep::PauseOrResume if driver.attempt.control().ledger.paused_since.is_some() => {
+            staff_command(&unique, StaffAction::Resume { reason })
         }
-        Step::PauseOrResume => staff(&unique, Action::Pause { reason }),
-        Step::Extend => {
-            let by = minutes(30);
-            staff(&unique, Action::Extend { by, reason })
+        ShortStep::PauseOrResume => staff_command(&unique, StaffAction::Pause { reason }),
+        ShortStep::Extend => {
+            let by = span_of_minutes(30);
+            staff_command(&unique, StaffAction::Extend { by, reason })
         }
-        Step::Wait => {
-            driver.now = driver.now + minutes(31);
+        ShortStep::Wait => {
+            driver.now = driver.now + span_of_minutes(31);
             driver.catch_up();
             return Ok(());
         }
-        Step::Crash => {
+        ShortStep::Crash => {
             let from = driver.now;
-            driver.now = from + minutes(1);
-            driver.reload();
+            driver.now = from + span_of_minutes(1);
+            driver.reload_attempt();
             let until = driver.now;
-            Command::Outage { from, until }
+            AttemptCommand::Outage { from, until }
         }
     };
-    driver.send(&command).map(drop)
+    driver.send_command(&command).map(drop)
 }
 
 #[test]
 fn every_short_life_keeps_the_rules() {
     let exam = Exam {
-        compensate_up_to: Some(minutes(10)),
-        grace_period: minutes(2),
+        compensate_up_to: Some(span_of_minutes(10)),
+        grace_period: span_of_minutes(2),
         session_policy: SessionPolicy::Reject,
-        ..exam()
+        ..hour_exam()
     };
-    let mut census = Census::default();
-    live(&Driver::new(exam), 0, &mut census);
+    let mut census = StatusCensus::default();
+    live_on(&AttemptDriver::new(exam), 0, &mut census);
     expect![[r#"
         Census {
             lives: 177156,

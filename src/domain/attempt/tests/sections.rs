@@ -2,16 +2,16 @@
 
 use expect_test::expect;
 
-use super::transcript::check;
+use super::transcript::check_transcript;
 use crate::domain::{
-    attempt::fixture::{minute, minutes, sectioned},
+    attempt::fixture::{at_minute, sectioned_exam, span_of_minutes},
     exam::Exam,
 };
 
 #[test]
 fn sections_run_one_after_the_other_and_the_rest_is_open_throughout() {
-    check(
-        sectioned(&[Some(20), None, Some(30)]),
+    check_transcript(
+        sectioned_exam(&[Some(20), None, Some(30)]),
         &expect![[r#"
             0 enter one
             > session one opens
@@ -47,8 +47,8 @@ fn sections_run_one_after_the_other_and_the_rest_is_open_throughout() {
 
 #[test]
 fn a_section_is_not_announced_to_nobody() {
-    check(
-        sectioned(&[Some(20), Some(30)]),
+    check_transcript(
+        sectioned_exam(&[Some(20), Some(30)]),
         &expect![[r#"
             0 enter one
             > session one opens
@@ -70,8 +70,8 @@ fn a_section_is_not_announced_to_nobody() {
 
 #[test]
 fn time_given_back_belongs_to_the_section_that_it_was_lost_in() {
-    check(
-        sectioned(&[Some(20), Some(40)]),
+    check_transcript(
+        sectioned_exam(&[Some(20), Some(40)]),
         &expect![[r#"
             0 enter one
             > session one opens
@@ -112,10 +112,10 @@ fn time_given_back_belongs_to_the_section_that_it_was_lost_in() {
 #[test]
 fn the_grace_counts_in_the_section_that_the_deadline_falls_in() {
     let exam = Exam {
-        grace_period: minutes(5),
-        ..sectioned(&[Some(30), Some(30)])
+        grace_period: span_of_minutes(5),
+        ..sectioned_exam(&[Some(30), Some(30)])
     };
-    check(
+    check_transcript(
         exam,
         &expect![[r#"
             0 enter one
@@ -151,11 +151,11 @@ fn the_grace_counts_in_the_section_that_the_deadline_falls_in() {
 #[test]
 fn no_section_begins_in_the_grace() {
     let exam = Exam {
-        grace_period: minutes(30),
-        available_until: Some(minute(20)),
-        ..sectioned(&[Some(30), Some(30)])
+        grace_period: span_of_minutes(30),
+        available_until: Some(at_minute(20)),
+        ..sectioned_exam(&[Some(30), Some(30)])
     };
-    check(
+    check_transcript(
         exam,
         &expect![[r#"
             0 enter one

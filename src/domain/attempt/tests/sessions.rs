@@ -2,16 +2,16 @@
 
 use expect_test::expect;
 
-use super::transcript::check;
+use super::transcript::check_transcript;
 use crate::domain::{
-    attempt::fixture::exam,
+    attempt::fixture::hour_exam,
     exam::{Exam, SessionPolicy},
 };
 
 #[test]
 fn numbers_are_used_one_by_one_and_none_twice() {
-    check(
-        exam(),
+    check_transcript(
+        hour_exam(),
         &expect![[r#"
             0 answer 1 q1 "a"
             > closed
@@ -44,8 +44,8 @@ fn numbers_are_used_one_by_one_and_none_twice() {
 
 #[test]
 fn who_resumes_goes_on_counting_and_who_does_not_begins_anew() {
-    check(
-        exam(),
+    check_transcript(
+        hour_exam(),
         &expect![[r#"
             0 enter one
             > session one opens
@@ -88,9 +88,9 @@ fn who_resumes_goes_on_counting_and_who_does_not_begins_anew() {
 fn a_second_device_waits_for_a_release_where_the_exam_says_so() {
     let exam = Exam {
         session_policy: SessionPolicy::Reject,
-        ..exam()
+        ..hour_exam()
     };
-    check(
+    check_transcript(
         exam,
         &expect![[r#"
             0 enter one
@@ -122,8 +122,8 @@ fn a_second_device_waits_for_a_release_where_the_exam_says_so() {
 
 #[test]
 fn what_is_over_lets_nobody_in() {
-    check(
-        exam(),
+    check_transcript(
+        hour_exam(),
         &expect![[r#"
             0 enter one
             > session one opens
@@ -144,8 +144,8 @@ fn what_is_over_lets_nobody_in() {
 
 #[test]
 fn a_notice_stays_until_it_is_seen() {
-    check(
-        exam(),
+    check_transcript(
+        hour_exam(),
         &expect![[r#"
             0 staff c1 message hello ack
             > notice hello

@@ -1,17 +1,17 @@
-//! What staff do.
+//! Actions of staff.
 
 use expect_test::expect;
 
-use super::transcript::check;
+use super::transcript::check_transcript;
 use crate::domain::{
-    attempt::fixture::{exam, minute},
+    attempt::fixture::{at_minute, hour_exam},
     exam::Exam,
 };
 
 #[test]
 fn a_pause_stops_the_clock_and_is_given_back() {
-    check(
-        exam(),
+    check_transcript(
+        hour_exam(),
         &expect![[r#"
             0 enter one
             > session one opens
@@ -57,8 +57,8 @@ fn a_pause_stops_the_clock_and_is_given_back() {
 
 #[test]
 fn a_command_is_done_once() {
-    check(
-        exam(),
+    check_transcript(
+        hour_exam(),
         &expect![[r#"
             0 enter one
             > session one opens
@@ -83,8 +83,8 @@ fn a_command_is_done_once() {
 
 #[test]
 fn a_hand_in_by_staff_keeps_the_pause_in_the_books() {
-    check(
-        exam(),
+    check_transcript(
+        hour_exam(),
         &expect![[r#"
             0 enter one
             > session one opens
@@ -109,8 +109,8 @@ fn a_hand_in_by_staff_keeps_the_pause_in_the_books() {
 
 #[test]
 fn before_the_clock_runs_staff_can_end_mark_and_tell() {
-    check(
-        exam(),
+    check_transcript(
+        hour_exam(),
         &expect![[r#"
             0 staff c1 extend 5
             > not started
@@ -130,8 +130,8 @@ fn before_the_clock_runs_staff_can_end_mark_and_tell() {
             > flagged, i4 flagged x1 high flag
         "#]],
     );
-    check(
-        exam(),
+    check_transcript(
+        hour_exam(),
         &expect![[r#"
             0 staff c1 flag
             > flagged
@@ -152,10 +152,10 @@ fn before_the_clock_runs_staff_can_end_mark_and_tell() {
 #[test]
 fn an_extension_passes_the_windows_end() {
     let exam = Exam {
-        available_until: Some(minute(30)),
-        ..exam()
+        available_until: Some(at_minute(30)),
+        ..hour_exam()
     };
-    check(
+    check_transcript(
         exam,
         &expect![[r#"
             0 enter one

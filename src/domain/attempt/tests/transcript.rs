@@ -1,8 +1,8 @@
-//! Transcripts: what is sent to an attempt, and below each what comes of it.
+//! Transcripts: commands to an attempt, each followed by its results.
 //!
-//! A line is a time in minutes (`7`, `7:30`, `7:30.250`) and a command; lines
-//! that begin with `>` are what came of it. The expectation is the script at
-//! the same time: its commands are run, and the whole is compared.
+//! A line is a time in minutes (`7`, `7:30`, `7:30.250`) and a command; lines that
+//! begin with `>` are its results. The expectation is also the script: its commands
+//! are run, and the whole text is compared.
 
 use std::{fmt::Write as _, time::Duration};
 
@@ -10,23 +10,23 @@ use expect_test::Expect;
 
 use crate::domain::{
     attempt::{
-        Command, Event, Refusal,
-        command::{Action, NoticeLevel, Numbered, Observation},
-        fixture::{Driver, answer, enter, minutes, staff},
+        AttemptCommand, DecideError, DomainEvent,
+        command::{CandidateCommand, ClientEvent, NoticeUrgency, StaffAction},
+        fixture::{AttemptDriver, answer_command, enter_command, span_of_minutes, staff_command},
     },
     exam::Exam,
-    integrity::{DETECTIONS, Detection, Origin},
+    integrity::{ConnectionOrigin, DETECTIONS, Detection},
     time::Timestamp,
 };
 
-/// Runs the commands of a transcript and compares what comes of them.
-pub(super) fn check(exam: Exam, transcript: &Expect) {
-    let mut driver = Driver::new(exam);
+/// Runs the commands of a transcript and compares the results.
+pub(super) fn check_transcript(exam: Exam, transcript: &Expect) {
+    let mut driver = AttemptDriver::new(exam);
     let mut text = String::new();
     let lines = transcript.data().lines().map(str::trim);
     for line in lines.filter(|line| !line.is_empty() && !line.starts_with('>')) {
         writeln!(text, "{line}").unwrap();
-        for outcome in run(&mut driver, line) {
+        for outcome in run_line(&mut driver, line) {
             writeln!(text, "> {outcome}").unwrap();
         }
         driver.check_replay();
@@ -34,35 +34,35 @@ pub(super) fn check(exam: Exam, transcript: &Expect) {
     transcript.assert_eq(&text);
 }
 
-pub(super) fn run(driver: &mut Driver, line: &str) -> Vec<String> {
+pub(super) fn run_line(driver: &mut AttemptDriver, line: &str) -> Vec<String> {
     let (time, words) = line.split_once(' ').unwrap();
     driver.now = Timestamp::default() + parse_time(time);
     match words {
         "look" => {
             let due = driver.catch_up();
-            let mut outcomes: Vec<String> = due.iter().map(event).collect();
-            outcomes.push(look(driver));
+            let mut outcomes: Vec<String> = due.iter().map(describe_event).collect();
+            outcomes.push(describe_attempt(driver));
             return outcomes;
         }
         "crash" => {
-            driver.reload();
+            driver.reload_attempt();
             return Vec::new();
         }
         _ => {}
     }
-    match driver.send(&command(words)) {
-        Ok(events) => events.iter().map(event).collect(),
-        Err(refusal) => vec![refused(refusal)],
+    match driver.send_command(&parse_command(words)) {
+        Ok(events) => events.iter().map(describe_event).collect(),
+        Err(refusal) => vec![describe_error(refusal)],
     }
 }
 
-fn command(words: &str) -> Command {
+fn parse_command(words: &str) -> AttemptCommand {
     let (verb, rest) = words.split_once(' ').unwrap_or((words, ""));
     let args: Vec<&str> = rest.split(' ').collect();
     let seq = || args[0].parse().unwrap();
     match verb {
-        "enter" => enter(args[0], args.get(1).copied()),
-        "leave" => Command::Leave,
+        "enter" => enter_command(args[0], args.get(1).copied()),
+        "leave" => AttemptCommand::Leave,
         "answer" => {
             let [seq, question, value] = rest.splitn(3, ' ').collect::<Vec<_>>()[..] else {
                 panic!("answer SEQ QUESTION[@REV] JSON: {words}");
@@ -72,75 +72,75 @@ fn command(words: &str) -> Command {
                 None => (question, None),
             };
             let value = serde_json::from_str(value).unwrap();
-            answer(seq.parse().unwrap(), question, base_rev, value)
+            answer_command(seq.parse().unwrap(), question, base_rev, value)
         }
-        "flag" => Command::Numbered {
+        "flag" => AttemptCommand::Numbered {
             seq: seq(),
-            what: Numbered::Flag {
+            what: CandidateCommand::Flag {
                 question: args[1].into(),
                 on: args[2] == "on",
             },
         },
-        "submit" => Command::Numbered {
+        "submit" => AttemptCommand::Numbered {
             seq: seq(),
-            what: Numbered::Submit,
+            what: CandidateCommand::Submit,
         },
-        "event" => Command::Observe(Observation {
+        "event" => AttemptCommand::Observe(ClientEvent {
             n: seq(),
             kind: args[1].to_owned(),
             client_at: Timestamp::default(),
             data: serde_json::Value::Null,
             dropped: args.get(2) == Some(&"dropped"),
         }),
-        "detect" => Command::Detect {
-            what: detection(args[0]),
+        "detect" => AttemptCommand::Detect {
+            what: parse_detection(args[0]),
             data: serde_json::Value::Null,
         },
-        "arrive" => Command::Arrive {
-            origin: Origin {
+        "arrive" => AttemptCommand::Arrive {
+            origin: ConnectionOrigin {
                 address: args[0].to_owned(),
                 device: args.get(1).map(|&device| device.to_owned()),
             },
         },
-        "seen" => Command::AcknowledgeNotice {
+        "seen" => AttemptCommand::AcknowledgeNotice {
             id: args[0].to_owned(),
         },
-        "tick" => Command::Tick,
-        "outage" => Command::Outage {
+        "tick" => AttemptCommand::Tick,
+        "outage" => AttemptCommand::Outage {
             from: Timestamp::default() + parse_time(args[0]),
             until: Timestamp::default() + parse_time(args[1]),
         },
-        "staff" => staff(args[0], action(&args[1..])),
+        "staff" => staff_command(args[0], parse_action(&args[1..])),
         _ => panic!("no such command: {words}"),
     }
 }
 
-fn action(args: &[&str]) -> Action {
+fn parse_action(args: &[&str]) -> StaffAction {
     let reason = None;
     match args[0] {
-        "message" => Action::Message {
+        "message" => StaffAction::Message {
             text: args[1].to_owned(),
-            level: NoticeLevel::Info,
+            level: NoticeUrgency::Info,
             ack: args.get(2) == Some(&"ack"),
             from: "Proctor".to_owned(),
         },
-        "pause" => Action::Pause { reason },
-        "resume" => Action::Resume { reason },
-        "extend" => Action::Extend {
+        "pause" => StaffAction::Pause { reason },
+        "resume" => StaffAction::Resume { reason },
+        "extend" => StaffAction::Extend {
             by: parse_time(args[1]),
             reason,
         },
-        "submit" => Action::Submit { reason },
-        "cancel" => Action::Cancel { reason },
-        "flag" => Action::Flag { reason },
-        "unflag" => Action::Unflag { reason },
-        "release" => Action::Release { reason },
-        "resolve" => Action::Resolve {
+        "submit" => StaffAction::Submit { reason },
+        "cancel" => StaffAction::Cancel { reason },
+        "flag" => StaffAction::Flag { reason },
+        "unflag" => StaffAction::Unflag { reason },
+        "release" => StaffAction::Release { reason },
+        "resolve" => StaffAction::Resolve {
             incident: args[1].to_owned(),
             verdict: args[2].to_owned(),
             note: None,
         },
-        "assign" => Action::Assign {
+        "assign" => StaffAction::Assign {
             incident: args[1].to_owned(),
             to: args.get(2).map(|&person| person.to_owned()),
         },
@@ -148,7 +148,7 @@ fn action(args: &[&str]) -> Action {
     }
 }
 
-fn detection(name: &str) -> Detection {
+fn parse_detection(name: &str) -> Detection {
     let mut known = DETECTIONS.iter();
     known.find(|(_, one, _)| *one == name).unwrap().0
 }
@@ -157,14 +157,14 @@ fn parse_time(text: &str) -> Duration {
     let (whole, seconds) = text.split_once(':').unwrap_or((text, "0"));
     let seconds = Duration::from_secs_f64(seconds.parse().unwrap());
     let ms = u64::try_from(seconds.as_millis()).unwrap();
-    minutes(whole.parse().unwrap()) + Duration::from_millis(ms)
+    span_of_minutes(whole.parse().unwrap()) + Duration::from_millis(ms)
 }
 
-fn time(at: Timestamp) -> String {
-    span(at.since(Timestamp::default()))
+fn format_time(at: Timestamp) -> String {
+    format_span(at.since(Timestamp::default()))
 }
 
-fn span(duration: Duration) -> String {
+fn format_span(duration: Duration) -> String {
     let (seconds, ms) = (duration.as_secs(), duration.subsec_millis());
     let fraction = if ms == 0 {
         String::new()
@@ -174,23 +174,28 @@ fn span(duration: Duration) -> String {
     format!("{}:{:02}{fraction}", seconds / 60, seconds % 60)
 }
 
-fn look(driver: &Driver) -> String {
+fn describe_attempt(driver: &AttemptDriver) -> String {
     let attempt = &driver.attempt;
     let mut text = attempt.status().as_str().to_owned();
     if let Some(deadline) = attempt.deadline(driver.now) {
-        let left = span(attempt.remaining(driver.now));
-        write!(text, ", deadline {}, {left} left", time(deadline)).unwrap();
+        let left = format_span(attempt.remaining_time(driver.now));
+        write!(text, ", deadline {}, {left} left", format_time(deadline)).unwrap();
     }
-    if let Some((section, left)) = attempt.section(driver.now) {
-        write!(text, ", s{} has {}", section + 1, span(left)).unwrap();
+    if let Some((section, left)) = attempt.running_section(driver.now) {
+        write!(text, ", s{} has {}", section + 1, format_span(left)).unwrap();
     }
-    if let Some(due) = attempt.next_deadline() {
-        write!(text, ", next {}", time(due)).unwrap();
+    if let Some(due) = attempt.next_tick_at() {
+        write!(text, ", next {}", format_time(due)).unwrap();
     }
     let integrity = &attempt.control().integrity;
     let risk = integrity.risk(driver.now);
     if risk > 0 {
-        write!(text, ", risk {risk} {:?}", integrity.explain(driver.now)).unwrap();
+        write!(
+            text,
+            ", risk {risk} {:?}",
+            integrity.risk_by_kind(driver.now)
+        )
+        .unwrap();
     }
     for incident in integrity.incidents() {
         let (id, kind, events) = (&incident.id, &incident.kind, incident.events);
@@ -210,14 +215,14 @@ fn look(driver: &Driver) -> String {
     clippy::too_many_lines,
     reason = "one short arm for each reads best in one place"
 )]
-fn event(event: &Event) -> String {
+fn describe_event(event: &DomainEvent) -> String {
     let late = |late: &bool| if *late { ", late" } else { "" };
     match event {
-        Event::ClockStarted { at } => format!("clock starts {}", time(*at)),
-        Event::SessionOpened { session } => format!("session {session} opens"),
-        Event::SessionResumed => "session resumes".to_owned(),
-        Event::Left { .. } => "away".to_owned(),
-        Event::Answered {
+        DomainEvent::ClockStarted { at } => format!("clock starts {}", format_time(*at)),
+        DomainEvent::SessionOpened { session } => format!("session {session} opens"),
+        DomainEvent::SessionResumed => "session resumes".to_owned(),
+        DomainEvent::Left { .. } => "away".to_owned(),
+        DomainEvent::Answered {
             seq,
             question,
             value,
@@ -227,10 +232,10 @@ fn event(event: &Event) -> String {
             let value = value.as_deref().unwrap_or("nothing");
             format!("{seq}: q{} is {value}{}", question + 1, late(is_late))
         }
-        Event::QuestionFlagged {
+        DomainEvent::QuestionFlagged {
             seq, question, on, ..
         } => format!("{seq}: q{} flagged: {on}", question + 1),
-        Event::Refused {
+        DomainEvent::Refused {
             seq,
             code,
             kept,
@@ -247,31 +252,37 @@ fn event(event: &Event) -> String {
             }
             text
         }
-        Event::Observed { n, kind, .. } => format!("event {n} {kind}"),
-        Event::Detected { what, .. } => format!("detected {}", what.as_str()),
-        Event::Arrived { origin } => format!("from {}", origin.address),
-        Event::IncidentRaised { raised } => format!("incident {}", raised.kind),
-        Event::IncidentClosed { incident, closed } => format!("{incident} {}", closed.verdict),
-        Event::IncidentAssigned { incident, to } => format!("{incident} is for {to:?}"),
-        Event::Noted => "noted".to_owned(),
-        Event::Noticed { text, .. } => format!("notice {text}"),
-        Event::NoticesSent => "notices sent".to_owned(),
-        Event::NoticeAcknowledged { id } => format!("notice {id} seen"),
-        Event::Paused { .. } => "paused".to_owned(),
-        Event::Resumed { .. } => "goes on".to_owned(),
-        Event::Extended { by, .. } => format!("extended {}", span(*by)),
-        Event::Compensated { from, by, cause } => {
-            format!("{cause:?} from {}: {} back", time(*from), span(*by))
+        DomainEvent::Observed { n, kind, .. } => format!("event {n} {kind}"),
+        DomainEvent::Detected { what, .. } => format!("detected {}", what.as_str()),
+        DomainEvent::Arrived { origin } => format!("from {}", origin.address),
+        DomainEvent::IncidentRaised { raised } => format!("incident {}", raised.kind),
+        DomainEvent::IncidentClosed { incident, closed } => {
+            format!("{incident} {}", closed.verdict)
         }
-        Event::SectionChanged { section } => match section {
+        DomainEvent::IncidentAssigned { incident, to } => format!("{incident} is for {to:?}"),
+        DomainEvent::Noted => "noted".to_owned(),
+        DomainEvent::Noticed { text, .. } => format!("notice {text}"),
+        DomainEvent::NoticesSent => "notices sent".to_owned(),
+        DomainEvent::NoticeAcknowledged { id } => format!("notice {id} seen"),
+        DomainEvent::Paused { .. } => "paused".to_owned(),
+        DomainEvent::Resumed { .. } => "goes on".to_owned(),
+        DomainEvent::Extended { by, .. } => format!("extended {}", format_span(*by)),
+        DomainEvent::Compensated { from, by, cause } => {
+            format!(
+                "{cause:?} from {}: {} back",
+                format_time(*from),
+                format_span(*by)
+            )
+        }
+        DomainEvent::SectionChanged { section } => match section {
             Some(section) => format!("section s{}", section + 1),
             None => "no section".to_owned(),
         },
-        Event::Flagged { .. } => "flagged".to_owned(),
-        Event::Unflagged { .. } => "unflagged".to_owned(),
-        Event::Released { .. } => "released".to_owned(),
-        Event::Cancelled { at, .. } => format!("cancelled {}", time(*at)),
-        Event::HandedIn {
+        DomainEvent::Flagged { .. } => "flagged".to_owned(),
+        DomainEvent::Unflagged { .. } => "unflagged".to_owned(),
+        DomainEvent::Released { .. } => "released".to_owned(),
+        DomainEvent::Cancelled { at, .. } => format!("cancelled {}", format_time(*at)),
+        DomainEvent::HandedIn {
             at,
             by,
             status,
@@ -279,24 +290,24 @@ fn event(event: &Event) -> String {
             ..
         } => format!(
             "handed in {} by {}: {}{}",
-            time(*at),
+            format_time(*at),
             by.as_str(),
             status.as_str(),
             late(is_late)
         ),
-        Event::CommandDone { key } => format!("{} done", key.command),
+        DomainEvent::CommandDone { key } => format!("{} done", key.command),
     }
 }
 
-fn refused(refusal: Refusal) -> String {
+fn describe_error(refusal: DecideError) -> String {
     match refusal {
-        Refusal::Gap { expected } => format!("gap: {expected} is due"),
-        Refusal::Closed => "closed".to_owned(),
-        Refusal::AnotherDevice => "another device".to_owned(),
-        Refusal::AfterHandIn => "after the hand-in".to_owned(),
-        Refusal::NotPaused => "not paused".to_owned(),
-        Refusal::AlreadyPaused => "already paused".to_owned(),
-        Refusal::NotStarted => "not started".to_owned(),
-        Refusal::UnknownIncident => "unknown incident".to_owned(),
+        DecideError::Gap { expected } => format!("gap: {expected} is due"),
+        DecideError::Closed => "closed".to_owned(),
+        DecideError::AnotherDevice => "another device".to_owned(),
+        DecideError::AfterHandIn => "after the hand-in".to_owned(),
+        DecideError::NotPaused => "not paused".to_owned(),
+        DecideError::AlreadyPaused => "already paused".to_owned(),
+        DecideError::NotStarted => "not started".to_owned(),
+        DecideError::UnknownIncident => "unknown incident".to_owned(),
     }
 }

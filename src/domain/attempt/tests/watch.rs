@@ -1,27 +1,32 @@
-//! What rules make of events, and what people make of incidents.
+//! Judgements of rules about events, and decisions of staff about incidents.
 
 use std::time::Duration;
 
 use expect_test::expect;
 
-use super::transcript::check;
+use super::transcript::check_transcript;
 use crate::domain::{
-    attempt::fixture::{exam, minute},
-    exam::{Consequence, Exam, IntegrityRule, Severity},
+    attempt::fixture::{at_minute, hour_exam},
+    exam::{EventSeverity, Exam, IntegrityRule, RuleConsequence},
 };
 
-fn rule(kind: &str, limit: u32, within_minutes: Option<u64>, then: Consequence) -> IntegrityRule {
+fn make_rule(
+    kind: &str,
+    limit: u32,
+    within_minutes: Option<u64>,
+    then: RuleConsequence,
+) -> IntegrityRule {
     IntegrityRule {
         kind: kind.to_owned(),
-        severity: Severity::Medium,
+        severity: EventSeverity::Medium,
         limit,
         within: within_minutes.map(|minutes| Duration::from_secs(60 * minutes)),
         then,
     }
 }
 
-fn watched(rules: Vec<IntegrityRule>) -> Exam {
-    let mut exam = exam();
+fn watched_exam(rules: Vec<IntegrityRule>) -> Exam {
+    let mut exam = hour_exam();
     exam.proctoring.enabled = true;
     exam.proctoring.rules = rules;
     exam
@@ -29,8 +34,13 @@ fn watched(rules: Vec<IntegrityRule>) -> Exam {
 
 #[test]
 fn a_rule_acts_at_its_limit_within_its_window_and_then_counts_anew() {
-    check(
-        watched(vec![rule("focus_lost", 3, Some(10), Consequence::Warn)]),
+    check_transcript(
+        watched_exam(vec![make_rule(
+            "focus_lost",
+            3,
+            Some(10),
+            RuleConsequence::Warn,
+        )]),
         &expect![[r#"
             0 enter one
             > session one opens
@@ -48,7 +58,7 @@ fn a_rule_acts_at_its_limit_within_its_window_and_then_counts_anew() {
             13 event 5 focus_lost
             > event 5 focus_lost
             > incident focus_lost
-            > notice The rules of this exam were touched: the exam's page was left. Please keep to them.
+            > notice A rule of this exam applies: the exam's page was left. Please follow the exam's rules.
             13 look
             > in_progress, deadline 60:00, 47:00 left, next 60:00, risk 33 [("focus_lost", 34)], i8 focus_lost x3 medium warn
             14 event 6 focus_lost
@@ -60,7 +70,7 @@ fn a_rule_acts_at_its_limit_within_its_window_and_then_counts_anew() {
             16 event 8 focus_lost
             > event 8 focus_lost
             > incident focus_lost
-            > notice The rules of this exam were touched: the exam's page was left. Please keep to them.
+            > notice A rule of this exam applies: the exam's page was left. Please follow the exam's rules.
             16 look
             > in_progress, deadline 60:00, 44:00 left, next 60:00, risk 53 [("focus_lost", 54)], i8 focus_lost x6 medium warn
             200 look
@@ -72,12 +82,12 @@ fn a_rule_acts_at_its_limit_within_its_window_and_then_counts_anew() {
 
 #[test]
 fn every_consequence_is_carried_out_once_and_tells_the_candidate() {
-    check(
-        watched(vec![
-            rule("copy", 2, None, Consequence::Note),
-            rule("phone", 1, None, Consequence::Flag),
-            rule("face_absent", 1, None, Consequence::Pause),
-            rule("x-gone", 1, None, Consequence::Cancel),
+    check_transcript(
+        watched_exam(vec![
+            make_rule("copy", 2, None, RuleConsequence::Note),
+            make_rule("phone", 1, None, RuleConsequence::Flag),
+            make_rule("face_absent", 1, None, RuleConsequence::Pause),
+            make_rule("x-gone", 1, None, RuleConsequence::Cancel),
         ]),
         &expect![[r#"
             0 enter one
@@ -91,16 +101,16 @@ fn every_consequence_is_carried_out_once_and_tells_the_candidate() {
             3 event 3 phone
             > event 3 phone
             > incident phone
-            > notice The rules of this exam were touched: a telephone was seen. A person will look at it.
+            > notice A rule of this exam applies: a telephone was seen. A person will review it.
             > flagged
             4 event 4 phone
             > event 4 phone
             > incident phone
-            > notice The rules of this exam were touched: a telephone was seen. A person will look at it.
+            > notice A rule of this exam applies: a telephone was seen. A person will review it.
             5 event 5 face_absent
             > event 5 face_absent
             > incident face_absent
-            > notice The rules of this exam were touched: no face was seen. The exam is paused, and your time with it. Please wait for a proctor.
+            > notice A rule of this exam applies: no face was seen. The exam is paused, and your time with it. Please wait for a proctor.
             > paused
             6 event 6 face_absent
             > event 6 face_absent
@@ -125,10 +135,15 @@ fn every_consequence_is_carried_out_once_and_tells_the_candidate() {
 
 #[test]
 fn nobody_is_blamed_before_the_start_in_a_pause_or_after_the_end() {
-    check(
+    check_transcript(
         Exam {
-            available_from: Some(minute(5)),
-            ..watched(vec![rule("focus_lost", 1, None, Consequence::Cancel)])
+            available_from: Some(at_minute(5)),
+            ..watched_exam(vec![make_rule(
+                "focus_lost",
+                1,
+                None,
+                RuleConsequence::Cancel,
+            )])
         },
         &expect![[r#"
             0 enter one
@@ -156,8 +171,8 @@ fn nobody_is_blamed_before_the_start_in_a_pause_or_after_the_end() {
 
 #[test]
 fn an_exam_that_is_not_proctored_judges_nothing() {
-    check(
-        exam(),
+    check_transcript(
+        hour_exam(),
         &expect![[r#"
             0 enter one
             > session one opens
@@ -176,8 +191,13 @@ fn an_exam_that_is_not_proctored_judges_nothing() {
 
 #[test]
 fn the_engine_notices_by_itself_and_a_lost_heartbeat_only_warns() {
-    check(
-        watched(vec![rule("heartbeat_lost", 1, None, Consequence::Cancel)]),
+    check_transcript(
+        watched_exam(vec![make_rule(
+            "heartbeat_lost",
+            1,
+            None,
+            RuleConsequence::Cancel,
+        )]),
         &expect![[r#"
             0 enter one
             > session one opens
@@ -198,7 +218,7 @@ fn the_engine_notices_by_itself_and_a_lost_heartbeat_only_warns() {
             4 detect heartbeat_lost
             > detected heartbeat_lost
             > incident heartbeat_lost
-            > notice The rules of this exam were touched: the connection was lost. Please keep to them.
+            > notice A rule of this exam applies: the connection was lost. Please follow the exam's rules.
             5 enter one
             > session one opens
             6 detect clock_skewed
@@ -218,8 +238,13 @@ fn the_engine_notices_by_itself_and_a_lost_heartbeat_only_warns() {
 
 #[test]
 fn incidents_are_assigned_and_closed_also_after_the_hand_in() {
-    check(
-        watched(vec![rule("focus_lost", 1, None, Consequence::Note)]),
+    check_transcript(
+        watched_exam(vec![make_rule(
+            "focus_lost",
+            1,
+            None,
+            RuleConsequence::Note,
+        )]),
         &expect![[r#"
             0 enter one
             > session one opens
@@ -261,8 +286,8 @@ fn incidents_are_assigned_and_closed_also_after_the_hand_in() {
 
 #[test]
 fn what_is_held_counts_in_the_end_or_does_not() {
-    check(
-        watched(Vec::new()),
+    check_transcript(
+        watched_exam(Vec::new()),
         &expect![[r#"
             0 enter one
             > session one opens
@@ -287,8 +312,8 @@ fn what_is_held_counts_in_the_end_or_does_not() {
             > graded, deadline 60:00, 56:00 left, i4 flagged x1 high flag
         "#]],
     );
-    check(
-        watched(Vec::new()),
+    check_transcript(
+        watched_exam(Vec::new()),
         &expect![[r#"
             0 enter one
             > session one opens
@@ -312,8 +337,8 @@ fn what_is_held_counts_in_the_end_or_does_not() {
 
 #[test]
 fn an_event_that_is_repeated_in_another_session_is_judged_once() {
-    check(
-        watched(vec![rule("copy", 2, None, Consequence::Cancel)]),
+    check_transcript(
+        watched_exam(vec![make_rule("copy", 2, None, RuleConsequence::Cancel)]),
         &expect![[r#"
             0 enter one
             > session one opens

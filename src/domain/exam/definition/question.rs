@@ -1,67 +1,70 @@
-//! One question of an exam file: what only the question as a whole can tell.
+//! Parsing of one question of an exam file.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use rust_decimal::Decimal;
 use serde_json::Value;
 
-use super::{flag, given, given_or, ids, items, text};
+use super::{collect_ids, flag_at, list_items, optional_at, text_at, value_or};
 use crate::domain::{
-    exam::{Accepted, Body, Choice, Question, QuestionType, Region, tree::decimal},
-    fault::Walk,
+    exam::{
+        AcceptedAnswer, HotspotRegion, Question, QuestionBody, QuestionOption, QuestionType,
+        tree::exact_decimal,
+    },
+    fault::TreeWalk,
     id::OptionId,
 };
 
-/// Reads a question; nothing where a value is not of its shape, which the check
+/// Reads a question. Returns `None` if a value has the wrong shape, which the check
 /// has reported.
-pub(super) fn read(tree: &Value, walk: &mut Walk) -> Option<Question> {
+pub(super) fn read_question(tree: &Value, walk: &mut TreeWalk) -> Option<Question> {
     let body = read_body(tree, walk);
     Some(Question {
-        id: text(tree, "id")?.into(),
-        content: text(tree, "content")?.to_owned(),
-        points: given_or(tree, "points", Decimal::ONE, decimal)?,
-        partial_credit: flag(tree, "partial_credit", false),
-        negative_marking: flag(tree, "negative_marking", false),
-        explanation: text(tree, "explanation").map(str::to_owned),
+        id: text_at(tree, "id")?.into(),
+        content: text_at(tree, "content")?.to_owned(),
+        points: value_or(tree, "points", Decimal::ONE, exact_decimal)?,
+        partial_credit: flag_at(tree, "partial_credit", false),
+        negative_marking: flag_at(tree, "negative_marking", false),
+        explanation: text_at(tree, "explanation").map(str::to_owned),
         body: body?,
     })
 }
 
-fn read_body(tree: &Value, walk: &mut Walk) -> Option<Body> {
+fn read_body(tree: &Value, walk: &mut TreeWalk) -> Option<QuestionBody> {
     let answer = &tree["answer"];
-    let case_sensitive = flag(tree, "case_sensitive", false);
-    let rubric = text(tree, "rubric").map(str::to_owned);
-    Some(match QuestionType::from_name(text(tree, "type")?)? {
+    let case_sensitive = flag_at(tree, "case_sensitive", false);
+    let rubric = text_at(tree, "rubric").map(str::to_owned);
+    Some(match QuestionType::from_name(text_at(tree, "type")?)? {
         QuestionType::SingleChoice => {
-            let known = walk.key("options", |walk| ids(&tree["options"], walk));
-            walk.key("answer", |walk| check_known(answer, &known, walk));
-            Body::SingleChoice {
-                options: choices(&tree["options"])?,
+            let known = walk.at_key("options", |walk| collect_ids(&tree["options"], walk));
+            walk.at_key("answer", |walk| check_known_id(answer, &known, walk));
+            QuestionBody::SingleChoice {
+                options: read_options(&tree["options"])?,
                 answer: answer.as_str()?.into(),
             }
         }
         QuestionType::MultipleChoice => {
-            let known = walk.key("options", |walk| ids(&tree["options"], walk));
-            walk.key("answer", |walk| check_list(answer, &known, walk));
-            Body::MultipleChoice {
-                options: choices(&tree["options"])?,
-                answer: id_list(answer)?,
+            let known = walk.at_key("options", |walk| collect_ids(&tree["options"], walk));
+            walk.at_key("answer", |walk| check_id_list(answer, &known, walk));
+            QuestionBody::MultipleChoice {
+                options: read_options(&tree["options"])?,
+                answer: read_ids(answer)?,
             }
         }
-        QuestionType::TrueFalse => Body::TrueFalse {
+        QuestionType::TrueFalse => QuestionBody::TrueFalse {
             answer: answer.as_bool()?,
         },
-        QuestionType::FillBlank => Body::FillBlank {
-            blanks: items(answer).map(blank).collect::<Option<_>>()?,
+        QuestionType::FillBlank => QuestionBody::FillBlank {
+            blanks: list_items(answer).map(read_blank).collect::<Option<_>>()?,
             case_sensitive,
         },
-        QuestionType::ShortAnswer => Body::ShortAnswer {
-            accepted: given(tree, "answer", blank)?,
+        QuestionType::ShortAnswer => QuestionBody::ShortAnswer {
+            accepted: optional_at(tree, "answer", read_blank)?,
             case_sensitive,
             rubric,
         },
-        QuestionType::Essay => Body::Essay { rubric },
-        QuestionType::Coding => Body::Coding {
+        QuestionType::Essay => QuestionBody::Essay { rubric },
+        QuestionType::Coding => QuestionBody::Coding {
             languages: read_languages(&tree["languages"], walk)?,
             rubric,
         },
@@ -69,53 +72,53 @@ fn read_body(tree: &Value, walk: &mut Walk) -> Option<Body> {
         QuestionType::Ordering => read_ordering(tree, walk)?,
         QuestionType::Hotspot => {
             let answer = read_regions(answer, walk)?;
-            Body::Hotspot {
-                image: text(tree, "image")?.to_owned(),
-                multiple: flag(tree, "multiple", answer.len() > 1),
+            QuestionBody::Hotspot {
+                image: text_at(tree, "image")?.to_owned(),
+                multiple: flag_at(tree, "multiple", answer.len() > 1),
                 answer,
             }
         }
     })
 }
 
-fn read_languages(list: &Value, walk: &mut Walk) -> Option<Vec<String>> {
+fn read_languages(list: &Value, walk: &mut TreeWalk) -> Option<Vec<String>> {
     let mut seen = BTreeSet::new();
-    walk.key("languages", |walk| {
-        for (index, language) in items(list).enumerate() {
+    walk.at_key("languages", |walk| {
+        for (index, language) in list_items(list).enumerate() {
             if let Some(name) = language.as_str()
                 && !seen.insert(name)
             {
-                walk.item(index, |walk| walk.fault("used twice"));
+                walk.at_index(index, |walk| walk.report_fault("used twice"));
             }
         }
     });
-    items(list)
+    list_items(list)
         .map(|language| language.as_str().map(str::to_owned))
         .collect()
 }
 
-fn read_matching(tree: &Value, walk: &mut Walk) -> Option<Body> {
-    let left = walk.key("left", |walk| ids(&tree["left"], walk));
-    let right = walk.key("right", |walk| ids(&tree["right"], walk));
+fn read_matching(tree: &Value, walk: &mut TreeWalk) -> Option<QuestionBody> {
+    let left = walk.at_key("left", |walk| collect_ids(&tree["left"], walk));
+    let right = walk.at_key("right", |walk| collect_ids(&tree["right"], walk));
     let answer = tree["answer"].as_object();
-    walk.key("answer", |walk| {
+    walk.at_key("answer", |walk| {
         for (key, value) in answer.into_iter().flatten() {
-            walk.key(key, |walk| {
+            walk.at_key(key, |walk| {
                 if !left.contains(&OptionId::from(key.as_str())) {
-                    walk.fault("is not an id of the left side");
+                    walk.report_fault("is not an id of the left side");
                 }
-                check_known(value, &right, walk);
+                check_known_id(value, &right, walk);
             });
         }
         if let Some(answer) = answer {
             for id in left.iter().filter(|id| !answer.contains_key(id.as_str())) {
-                walk.key(id.as_str(), |walk| walk.fault("is missing"));
+                walk.at_key(id.as_str(), |walk| walk.report_fault("is missing"));
             }
         }
     });
-    Some(Body::Matching {
-        left: choices(&tree["left"])?,
-        right: choices(&tree["right"])?,
+    Some(QuestionBody::Matching {
+        left: read_options(&tree["left"])?,
+        right: read_options(&tree["right"])?,
         answer: answer?
             .iter()
             .map(|(key, value)| Some((key.as_str().into(), value.as_str()?.into())))
@@ -123,119 +126,123 @@ fn read_matching(tree: &Value, walk: &mut Walk) -> Option<Body> {
     })
 }
 
-fn read_ordering(tree: &Value, walk: &mut Walk) -> Option<Body> {
-    let known = walk.key("items", |walk| ids(&tree["items"], walk));
-    let answer = id_list(&tree["answer"]);
-    walk.key("answer", |walk| {
-        check_list(&tree["answer"], &known, walk);
+fn read_ordering(tree: &Value, walk: &mut TreeWalk) -> Option<QuestionBody> {
+    let known = walk.at_key("items", |walk| collect_ids(&tree["items"], walk));
+    let answer = read_ids(&tree["answer"]);
+    walk.at_key("answer", |walk| {
+        check_id_list(&tree["answer"], &known, walk);
         for id in &known {
             if answer.as_ref().is_some_and(|answer| !answer.contains(id)) {
-                walk.fault(format!("does not name item `{id}`"));
+                walk.report_fault(format!("does not name item `{id}`"));
             }
         }
     });
-    Some(Body::Ordering {
-        items: choices(&tree["items"])?,
+    Some(QuestionBody::Ordering {
+        items: read_options(&tree["items"])?,
         answer: answer?,
     })
 }
 
-fn read_regions(list: &Value, walk: &mut Walk) -> Option<Vec<Region>> {
-    walk.key("answer", |walk| {
-        let regions: Vec<_> = items(list)
+fn read_regions(list: &Value, walk: &mut TreeWalk) -> Option<Vec<HotspotRegion>> {
+    walk.at_key("answer", |walk| {
+        let regions: Vec<_> = list_items(list)
             .enumerate()
-            .map(|(index, tree)| walk.item(index, |walk| read_region(tree, walk)))
+            .map(|(index, tree)| walk.at_index(index, |walk| read_region(tree, walk)))
             .collect();
         regions.into_iter().collect()
     })
 }
 
-fn read_region(tree: &Value, walk: &mut Walk) -> Option<Region> {
+fn read_region(tree: &Value, walk: &mut TreeWalk) -> Option<HotspotRegion> {
     let coords = &tree["coords"];
-    let region = match text(tree, "shape")? {
-        "rect" => Region::Rect {
+    let region = match text_at(tree, "shape")? {
+        "rect" => HotspotRegion::Rect {
             x1: coords[0].as_f64()?,
             y1: coords[1].as_f64()?,
             x2: coords[2].as_f64()?,
             y2: coords[3].as_f64()?,
         },
-        "circle" => Region::Circle {
+        "circle" => HotspotRegion::Circle {
             cx: coords[0].as_f64()?,
             cy: coords[1].as_f64()?,
             r: coords[2].as_f64()?,
         },
-        _ => Region::Polygon {
-            points: items(coords)
+        _ => HotspotRegion::Polygon {
+            points: list_items(coords)
                 .map(|point| Some((point[0].as_f64()?, point[1].as_f64()?)))
                 .collect::<Option<_>>()?,
         },
     };
-    walk.key("coords", |walk| match &region {
-        Region::Rect { x1, y1, x2, y2 } if x1 >= x2 || y1 >= y2 => {
-            walk.fault("must be [x1, y1, x2, y2] with x1 < x2 and y1 < y2");
+    walk.at_key("coords", |walk| match &region {
+        HotspotRegion::Rect { x1, y1, x2, y2 } if x1 >= x2 || y1 >= y2 => {
+            walk.report_fault("must be [x1, y1, x2, y2] with x1 < x2 and y1 < y2");
         }
-        Region::Circle { r, .. } if *r <= 0.0 => walk.fault("must have a radius over 0"),
-        Region::Rect { .. } | Region::Circle { .. } | Region::Polygon { .. } => {}
+        HotspotRegion::Circle { r, .. } if *r <= 0.0 => {
+            walk.report_fault("must have a radius over 0")
+        }
+        HotspotRegion::Rect { .. }
+        | HotspotRegion::Circle { .. }
+        | HotspotRegion::Polygon { .. } => {}
     });
     Some(region)
 }
 
-fn choices(list: &Value) -> Option<Vec<Choice>> {
-    items(list)
+fn read_options(list: &Value) -> Option<Vec<QuestionOption>> {
+    list_items(list)
         .map(|option| {
-            Some(Choice {
-                id: text(option, "id")?.into(),
-                text: text(option, "text")?.to_owned(),
+            Some(QuestionOption {
+                id: text_at(option, "id")?.into(),
+                text: text_at(option, "text")?.to_owned(),
             })
         })
         .collect()
 }
 
-fn id_list(list: &Value) -> Option<Vec<OptionId>> {
+fn read_ids(list: &Value) -> Option<Vec<OptionId>> {
     list.as_array()?
         .iter()
         .map(|id| id.as_str().map(OptionId::from))
         .collect()
 }
 
-/// One blank: a list of accepted answers, or a number alone.
-fn blank(tree: &Value) -> Option<Vec<Accepted>> {
+/// Reads a blank: a list of accepted answers, or a single number.
+fn read_blank(tree: &Value) -> Option<Vec<AcceptedAnswer>> {
     match tree.as_array() {
-        Some(list) => list.iter().map(accepted).collect(),
-        None => Some(vec![accepted(tree)?]),
+        Some(list) => list.iter().map(read_accepted).collect(),
+        None => Some(vec![read_accepted(tree)?]),
     }
 }
 
-fn accepted(tree: &Value) -> Option<Accepted> {
+fn read_accepted(tree: &Value) -> Option<AcceptedAnswer> {
     Some(match tree.as_str() {
-        Some(text) => Accepted::Text(text.to_owned()),
-        None => Accepted::Number {
-            number: decimal(&tree["number"])?,
-            tolerance: given_or(tree, "tolerance", Decimal::ZERO, decimal)?,
+        Some(text) => AcceptedAnswer::Text(text.to_owned()),
+        None => AcceptedAnswer::Number {
+            number: exact_decimal(&tree["number"])?,
+            tolerance: value_or(tree, "tolerance", Decimal::ZERO, exact_decimal)?,
         },
     })
 }
 
-/// Reports an id that is not among the known ones; where there are none at all,
-/// their own fault says enough.
-fn check_known(id: &Value, known: &BTreeSet<OptionId>, walk: &mut Walk) {
+/// Reports an unknown id. If no ids are known at all, the fault of their list is
+/// enough.
+fn check_known_id(id: &Value, known: &BTreeSet<OptionId>, walk: &mut TreeWalk) {
     if let Some(id) = id.as_str()
         && !known.is_empty()
         && !known.contains(&OptionId::from(id))
     {
         let id: String = id.chars().take(64).collect();
-        walk.fault(format!("`{id}` is not an id of this question"));
+        walk.report_fault(format!("`{id}` is not an id of this question"));
     }
 }
 
-/// Reports ids of a list that are not known or stand twice.
-fn check_list(list: &Value, known: &BTreeSet<OptionId>, walk: &mut Walk) {
+/// Reports the unknown and the repeated ids of a list.
+fn check_id_list(list: &Value, known: &BTreeSet<OptionId>, walk: &mut TreeWalk) {
     let mut seen = BTreeSet::new();
-    for (index, id) in items(list).enumerate() {
-        walk.item(index, |walk| {
-            check_known(id, known, walk);
+    for (index, id) in list_items(list).enumerate() {
+        walk.at_index(index, |walk| {
+            check_known_id(id, known, walk);
             if id.as_str().is_some_and(|id| !seen.insert(id)) {
-                walk.fault("used twice");
+                walk.report_fault("used twice");
             }
         });
     }

@@ -1,35 +1,37 @@
-//! Exam files, right and wrong.
+//! Valid and invalid exam files.
 
 use std::{fs, path::Path};
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{Format, from_definition, parse};
+use super::{FileFormat, from_definition, parse_exam};
 use crate::domain::{
     exam::{
-        Accepted, Body, ExamKind, QuestionType, SessionPolicy,
-        fixture::{DEMO_ALL, DEMO_QUIZ, any_change, change, demo_all, demo_all_tree, parsed},
+        AcceptedAnswer, ExamKind, QuestionBody, QuestionType, SessionPolicy,
+        fixture::{
+            DEMO_ALL, DEMO_QUIZ, any_change, apply_change, demo_all, demo_all_tree, parse_sample,
+        },
     },
     time::Timestamp,
 };
 
 mod faults;
 
-/// The least that is an exam.
+/// The smallest valid exam.
 const SMALL: &str = r#"{"code":"X","title":"X","duration_minutes":60,"sections":[{"id":"s",
     "questions":[{"id":"q","type":"true_false","content":"?","answer":true}]}]}"#;
 
 #[test]
 fn samples_are_right_and_have_no_notes() {
     for sample in [DEMO_ALL, DEMO_QUIZ] {
-        assert_eq!(parsed(sample).notes, []);
+        assert_eq!(parse_sample(sample).notes, []);
     }
     let exam = demo_all();
-    let kinds: Vec<_> = exam.questions().map(|it| it.body.kind()).collect();
+    let kinds: Vec<_> = exam.questions().map(|it| it.body.question_type()).collect();
     assert_eq!(kinds, QuestionType::ALL);
     assert_eq!(exam.max_score(), 30.into());
-    let index = exam.index();
+    let index = exam.question_positions();
     assert_eq!(index[&"q1".into()], (0, 0));
     assert_eq!(index[&"q5".into()], (1, 1));
     assert_eq!(exam.question(&"q5".into()).unwrap().points, 2.into());
@@ -37,7 +39,7 @@ fn samples_are_right_and_have_no_notes() {
 
 #[test]
 fn what_a_file_leaves_out_has_its_default() {
-    let exam = parse(SMALL, Format::Json).unwrap().exam;
+    let exam = parse_exam(SMALL, FileFormat::Json).unwrap().exam;
     assert_eq!(exam.kind, ExamKind::Quiz);
     assert_eq!(exam.passing_score, 60.into());
     assert_eq!(exam.max_attempts, 1);
@@ -83,7 +85,7 @@ sections:
         answer: [{number: 3.14, tolerance: 1e-3}, [red, {number: 7}]]
         case_sensitive: true
 "#;
-    let exam = parsed(yaml).exam;
+    let exam = parse_sample(yaml).exam;
     assert_eq!(
         exam.available_from,
         Some(Timestamp::from_ms(1_795_420_800_000))
@@ -104,22 +106,25 @@ sections:
         hashed.starts_with("sha256$"),
         "no password is kept in clear"
     );
-    assert!(!parsed(yaml).definition.contains("\"1234\""));
+    assert!(!parse_sample(yaml).definition.contains("\"1234\""));
     assert_eq!(exam.late_submission_penalty.to_string(), "0.1");
     assert_eq!(exam.grade_scale[1].1, "fail");
     assert!(exam.proctoring.enabled);
     assert_eq!(exam.sections[0].time_limit.unwrap().as_secs(), 1_200);
     let question = exam.questions().next().unwrap();
     assert_eq!(question.points.to_string(), "0.1");
-    let Body::FillBlank { blanks, .. } = &question.body else {
+    let QuestionBody::FillBlank { blanks, .. } = &question.body else {
         panic!("{question:?}");
     };
-    let number = |number: &str, tolerance: &str| Accepted::Number {
+    let number = |number: &str, tolerance: &str| AcceptedAnswer::Number {
         number: number.parse().unwrap(),
         tolerance: tolerance.parse().unwrap(),
     };
     assert_eq!(blanks[0], [number("3.14", "0.001")]);
-    assert_eq!(blanks[1], [Accepted::Text("red".into()), number("7", "0")]);
+    assert_eq!(
+        blanks[1],
+        [AcceptedAnswer::Text("red".into()), number("7", "0")]
+    );
 }
 
 #[test]
@@ -131,10 +136,12 @@ fn a_hotspot_takes_several_points_where_it_has_several_regions() {
             "id": "q", "type": "hotspot", "content": "?", "image": "/map.png",
             "answer": vec![region; regions],
         });
-        let exam = parse(&tree.to_string(), Format::Json).unwrap().exam;
+        let exam = parse_exam(&tree.to_string(), FileFormat::Json)
+            .unwrap()
+            .exam;
         matches!(
             exam.questions().next().unwrap().body,
-            Body::Hotspot { multiple: true, .. }
+            QuestionBody::Hotspot { multiple: true, .. }
         )
     };
     assert!(!multiple(1));
@@ -153,9 +160,9 @@ sections:
       - {id: n, type: single_choice, content: yes, answer: y,
          options: [{id: y, text: 0755}, {id: n, text: 1_000}]}
 ";
-    let exam = parsed(yaml).exam;
+    let exam = parse_sample(yaml).exam;
     assert_eq!(exam.title, "no");
-    let Body::SingleChoice { options, .. } = &exam.questions().next().unwrap().body else {
+    let QuestionBody::SingleChoice { options, .. } = &exam.questions().next().unwrap().body else {
         panic!("{exam:?}");
     };
     assert_eq!(options[0].text, "0755");
@@ -165,23 +172,23 @@ sections:
 #[test]
 fn the_definition_is_canonical_and_reads_as_the_same_exam() {
     for sample in [DEMO_ALL, DEMO_QUIZ] {
-        let first = parsed(sample);
-        let again = parse(&first.definition, Format::Json).unwrap();
+        let first = parse_sample(sample);
+        let again = parse_exam(&first.definition, FileFormat::Json).unwrap();
         assert_eq!(again.definition, first.definition);
         assert_eq!(again.exam, first.exam);
         assert_eq!(from_definition(&first.definition).unwrap(), first.exam);
-        let yaml = parse(&first.definition, Format::Yaml).unwrap();
+        let yaml = parse_exam(&first.definition, FileFormat::Yaml).unwrap();
         assert_eq!(yaml.exam, first.exam, "JSON is YAML");
     }
     let shuffled = r#"{"b":{"d":0.1,"c":1e-7},"a":[2.0,-0.0]}"#;
-    let tree = super::tree::read(shuffled, Format::Json).unwrap();
-    let canonical = super::canonical(&tree);
+    let tree = super::tree::read_tree(shuffled, FileFormat::Json).unwrap();
+    let canonical = super::canonical_json(&tree);
     assert_eq!(canonical, r#"{"a":[2.0,-0.0],"b":{"c":1e-7,"d":0.1}}"#);
 }
 
 #[test]
 fn another_content_is_another_version() {
-    let version = |text: &str| parse(text, Format::Json).unwrap().exam.version;
+    let version = |text: &str| parse_exam(text, FileFormat::Json).unwrap().exam.version;
     let small = version(SMALL);
     assert_eq!(small, version(&SMALL.replace(':', " :\n ")));
     assert_ne!(small, version(&SMALL.replace("60", "61")));
@@ -193,7 +200,9 @@ fn what_has_no_effect_is_noted() {
     let mut tree = demo_all_tree();
     tree["sections"][1]["questions"][2]["negative_marking"] = true.into();
     tree["late_submission_penalty"] = 0.5.into();
-    let notes = parse(&tree.to_string(), Format::Json).unwrap().notes;
+    let notes = parse_exam(&tree.to_string(), FileFormat::Json)
+        .unwrap()
+        .notes;
     let notes: Vec<String> = notes.iter().map(ToString::to_string).collect();
     assert_eq!(
         notes,
@@ -216,7 +225,7 @@ fn exams_made_of_public_question_sets_are_right() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|it| it == "json") {
             let text = fs::read_to_string(&path).unwrap();
-            let parsed = parse(&text, Format::Json)
+            let parsed = parse_exam(&text, FileFormat::Json)
                 .unwrap_or_else(|faults| panic!("{}: {faults:#?}", path.display()));
             assert_eq!(from_definition(&parsed.definition).unwrap(), parsed.exam);
             questions += parsed.exam.questions().count();
@@ -228,8 +237,8 @@ fn exams_made_of_public_question_sets_are_right() {
 proptest! {
     #[test]
     fn any_text_is_read_without_a_panic(text in any::<String>(), json in any::<bool>()) {
-        let format = if json { Format::Json } else { Format::Yaml };
-        if let Err(faults) = parse(&text, format) {
+        let format = if json { FileFormat::Json } else { FileFormat::Yaml };
+        if let Err(faults) = parse_exam(&text, format) {
             prop_assert!(!faults.is_empty());
         }
     }
@@ -242,14 +251,14 @@ proptest! {
         json in any::<bool>(),
     ) {
         let (mut bytes, format) = if json {
-            (parsed(DEMO_ALL).definition.as_bytes().to_vec(), Format::Json)
+            (parse_sample(DEMO_ALL).definition.as_bytes().to_vec(), FileFormat::Json)
         } else {
-            (DEMO_ALL.as_bytes().to_vec(), Format::Yaml)
+            (DEMO_ALL.as_bytes().to_vec(), FileFormat::Yaml)
         };
         let start = start % bytes.len();
         let end = (start + length).min(bytes.len());
         bytes.splice(start..end, patch.bytes());
-        if let Err(faults) = parse(&String::from_utf8_lossy(&bytes), format) {
+        if let Err(faults) = parse_exam(&String::from_utf8_lossy(&bytes), format) {
             prop_assert!(!faults.is_empty());
         }
     }
@@ -260,11 +269,11 @@ proptest! {
     ) {
         let mut tree = demo_all_tree();
         for (pick, step) in &changes {
-            change(&mut tree, *pick, step);
+            apply_change(&mut tree, *pick, step);
         }
-        match parse(&tree.to_string(), Format::Json) {
+        match parse_exam(&tree.to_string(), FileFormat::Json) {
             Ok(parsed) => {
-                let again = parse(&parsed.definition, Format::Json).unwrap();
+                let again = parse_exam(&parsed.definition, FileFormat::Json).unwrap();
                 prop_assert_eq!(&again.definition, &parsed.definition);
                 prop_assert_eq!(again.exam, parsed.exam);
             }

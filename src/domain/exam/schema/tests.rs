@@ -1,4 +1,4 @@
-//! The JSON Schema says what the check says.
+//! Agreement of the JSON Schema with the check.
 
 use std::{fs, path::Path, sync::LazyLock};
 
@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::exam_schema;
 use crate::domain::exam::{
-    definition::{Format, parse},
-    fixture::{DEMO_ALL, DEMO_QUIZ, any_change, change, demo_all_tree, parsed, set},
+    definition::{FileFormat, parse_exam},
+    fixture::{DEMO_ALL, DEMO_QUIZ, any_change, apply_change, demo_all_tree, parse_sample, set_at},
     table::EVENT_KINDS,
 };
 
@@ -31,7 +31,7 @@ fn assert_valid(tree: &Value) {
 #[test]
 fn exams_that_are_right_keep_to_the_schema() {
     for sample in [DEMO_ALL, DEMO_QUIZ] {
-        assert_valid(&serde_json::from_str(&parsed(sample).definition).unwrap());
+        assert_valid(&serde_json::from_str(&parse_sample(sample).definition).unwrap());
     }
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/exams");
     let Ok(entries) = fs::read_dir(&folder) else {
@@ -89,12 +89,12 @@ fn what_one_place_can_tell_fails_both() {
         ),
     ] {
         let mut tree = demo_all_tree();
-        set(&mut tree, pointer, value.clone());
+        set_at(&mut tree, pointer, value.clone());
         assert!(
             !VALIDATOR.is_valid(&tree),
             "schema takes {pointer} = {value}"
         );
-        let checked = parse(&tree.to_string(), Format::Json);
+        let checked = parse_exam(&tree.to_string(), FileFormat::Json);
         assert!(checked.is_err(), "check takes {pointer} = {value}");
     }
 }
@@ -105,7 +105,10 @@ fn every_event_kind_is_in_the_schema() {
         let mut tree = demo_all_tree();
         tree["proctoring"]["rules"][0]["kind"] = kind.into();
         assert_valid(&tree);
-        assert!(parse(&tree.to_string(), Format::Json).is_ok(), "{kind}");
+        assert!(
+            parse_exam(&tree.to_string(), FileFormat::Json).is_ok(),
+            "{kind}"
+        );
     }
 }
 
@@ -116,9 +119,9 @@ proptest! {
     ) {
         let mut tree = demo_all_tree();
         for (pick, step) in &changes {
-            change(&mut tree, *pick, step);
+            apply_change(&mut tree, *pick, step);
         }
-        if parse(&tree.to_string(), Format::Json).is_ok() {
+        if parse_exam(&tree.to_string(), FileFormat::Json).is_ok() {
             prop_assert!(VALIDATOR.is_valid(&tree), "{}", tree);
         }
     }

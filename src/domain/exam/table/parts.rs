@@ -1,4 +1,4 @@
-//! What the tables are put together from: kinds of text, and short forms.
+//! Building blocks of the tables: kinds of text, and short constructors.
 
 use std::net::IpAddr;
 
@@ -7,23 +7,23 @@ use ipnet::IpNet;
 use crate::domain::{
     exam::{
         limits::{CODE_CHARS_MAX, ID_CHARS_MAX, IMAGE_CHARS_MAX, WORD_CHARS_MAX},
-        shape::{Field, Rule, Shape},
+        shape::{ShapeField, TextRule, ValueShape},
     },
     integrity::DETECTIONS,
     time::Timestamp,
 };
 
 /// An exam's code.
-pub(super) const CODE: Shape = Shape::Text {
+pub(super) const CODE: ValueShape = ValueShape::Text {
     min: 1,
     max: CODE_CHARS_MAX,
     rule: &CODE_RULE,
 };
 
-/// What an exam's code looks like; rosters name exams by it too.
-pub(in crate::domain::exam) const CODE_RULE: Rule = Rule {
-    says: "must be letters A-Z and a-z, digits, _ and -",
-    holds: |text| {
+/// Form of an exam's code, which rosters use too.
+pub(in crate::domain::exam) const CODE_RULE: TextRule = TextRule {
+    message: "must be letters A-Z and a-z, digits, _ and -",
+    accepts: |text| {
         text.bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
     },
@@ -32,24 +32,24 @@ pub(in crate::domain::exam) const CODE_RULE: Rule = Rule {
 };
 
 /// An id within the exam.
-pub(super) const ID: Shape = Shape::Text {
+pub(super) const ID: ValueShape = ValueShape::Text {
     min: 1,
     max: ID_CHARS_MAX,
-    rule: &Rule {
-        says: "must not hold blanks or control characters",
-        holds: |text| !text.contains(|one: char| one.is_whitespace() || one.is_control()),
+    rule: &TextRule {
+        message: "must not hold blanks or control characters",
+        accepts: |text| !text.contains(|one: char| one.is_whitespace() || one.is_control()),
         pattern: r"^[^\s\u0000-\u001f\u007f-\u009f]*$",
         format: "",
     },
 };
 
 /// A picture's address.
-pub(super) const IMAGE: Shape = Shape::Text {
+pub(super) const IMAGE: ValueShape = ValueShape::Text {
     min: 1,
     max: IMAGE_CHARS_MAX,
-    rule: &Rule {
-        says: "must be an http, https or data:image address, or a path",
-        holds: |text| {
+    rule: &TextRule {
+        message: "must be an http, https or data:image address, or a path",
+        accepts: |text| {
             ["http://", "https://", "data:image/"]
                 .iter()
                 .any(|start| text.len() > start.len() && text.starts_with(start))
@@ -61,36 +61,36 @@ pub(super) const IMAGE: Shape = Shape::Text {
 };
 
 /// An instant.
-pub(super) const INSTANT: Shape = Shape::Text {
+pub(super) const INSTANT: ValueShape = ValueShape::Text {
     min: 1,
     max: WORD_CHARS_MAX,
-    rule: &Rule {
-        says: "must be an instant of RFC 3339, such as 2026-11-23T08:00:00Z",
-        holds: |text| instant(text).is_some(),
+    rule: &TextRule {
+        message: "must be an instant of RFC 3339, such as 2026-11-23T08:00:00Z",
+        accepts: |text| parse_instant(text).is_some(),
         pattern: "",
         format: "date-time",
     },
 };
 
 /// A network.
-pub(super) const NETWORK: Shape = Shape::Text {
+pub(super) const NETWORK: ValueShape = ValueShape::Text {
     min: 1,
     max: WORD_CHARS_MAX,
-    rule: &Rule {
-        says: "must be a network such as 10.0.0.0/8, or an address",
-        holds: |text| network(text).is_some(),
+    rule: &TextRule {
+        message: "must be a network such as 10.0.0.0/8, or an address",
+        accepts: |text| parse_network(text).is_some(),
         pattern: "^[0-9A-Fa-f.:]+(/[0-9]{1,3})?$",
         format: "",
     },
 };
 
 /// A kind of event.
-pub(super) const EVENT_KIND: Shape = Shape::Text {
+pub(super) const EVENT_KIND: ValueShape = ValueShape::Text {
     min: 1,
     max: WORD_CHARS_MAX,
-    rule: &Rule {
-        says: "must be an event kind of the protocol, or begin with x-",
-        holds: |text| {
+    rule: &TextRule {
+        message: "must be an event kind of the protocol, or begin with x-",
+        accepts: |text| {
             EVENT_KINDS.contains(&text)
                 || DETECTIONS.iter().any(|(_, name, _)| *name == text)
                 || text.starts_with("x-")
@@ -104,7 +104,7 @@ pub(super) const EVENT_KIND: Shape = Shape::Text {
     },
 };
 
-/// The kinds of event that the protocol names.
+/// Kinds of client events in the protocol.
 pub(in crate::domain::exam) const EVENT_KINDS: [&str; 21] = [
     "focus_lost",
     "focus_gained",
@@ -129,63 +129,71 @@ pub(in crate::domain::exam) const EVENT_KINDS: [&str; 21] = [
     "screen_share_stopped",
 ];
 
-/// Reads an instant of RFC 3339, whole milliseconds.
-pub(in crate::domain::exam) fn instant(text: &str) -> Option<Timestamp> {
+/// Parses an instant of RFC 3339, in whole milliseconds.
+pub(in crate::domain::exam) fn parse_instant(text: &str) -> Option<Timestamp> {
     let instant = chrono::DateTime::parse_from_rfc3339(text).ok()?;
     Some(Timestamp::from_ms(instant.timestamp_millis()))
 }
 
-/// Reads a network; an address alone is a network of one.
-pub(in crate::domain::exam) fn network(text: &str) -> Option<IpNet> {
+/// Parses a network; a single address is a network of one.
+pub(in crate::domain::exam) fn parse_network(text: &str) -> Option<IpNet> {
     text.parse::<IpNet>()
         .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
         .ok()
         .map(|network| network.trunc())
 }
 
-/// A key that must be there.
-pub(super) const fn required(key: &'static str, shape: Shape, about: &'static str) -> Field {
-    Field {
+/// A required key.
+pub(super) const fn required(
+    key: &'static str,
+    shape: ValueShape,
+    about: &'static str,
+) -> ShapeField {
+    ShapeField {
         key,
         required: true,
         shape,
-        about,
+        description: about,
     }
 }
 
-/// A key that may be left out.
-pub(super) const fn optional(key: &'static str, shape: Shape, about: &'static str) -> Field {
-    Field {
+/// An optional key.
+pub(super) const fn optional(
+    key: &'static str,
+    shape: ValueShape,
+    about: &'static str,
+) -> ShapeField {
+    ShapeField {
         key,
         required: false,
         shape,
-        about,
+        description: about,
     }
 }
 
 /// Text of any kind.
-pub(super) const fn text(min: usize, max: usize) -> Shape {
-    const ANY: Rule = Rule {
-        says: "",
-        holds: |_| true,
+pub(super) const fn text(min: usize, max: usize) -> ValueShape {
+    const ANY: TextRule = TextRule {
+        message: "",
+        accepts: |_| true,
         pattern: "",
         format: "",
     };
-    Shape::Text {
+    ValueShape::Text {
         min,
         max,
         rule: &ANY,
     }
 }
 
-/// A whole number of a range.
-pub(super) const fn whole(min: i64, max: i64) -> Shape {
-    Shape::Whole { min, max }
+/// A whole number in a range.
+pub(super) const fn whole(min: i64, max: i64) -> ValueShape {
+    ValueShape::Whole { min, max }
 }
 
-/// A decimal number of a range.
-pub(super) const fn decimal(min: i64, max: i64, decimals: u32) -> Shape {
-    Shape::Decimal {
+/// A decimal number in a range.
+pub(super) const fn decimal(min: i64, max: i64, decimals: u32) -> ValueShape {
+    ValueShape::Decimal {
         min,
         max,
         over: false,
@@ -193,15 +201,15 @@ pub(super) const fn decimal(min: i64, max: i64, decimals: u32) -> Shape {
     }
 }
 
-/// A list of so many of the same.
-pub(super) const fn list(of: &'static Shape, min: usize, max: usize) -> Shape {
-    Shape::List { of, min, max }
+/// A list of `min` to `max` values of one shape.
+pub(super) const fn list(of: &'static ValueShape, min: usize, max: usize) -> ValueShape {
+    ValueShape::List { of, min, max }
 }
 
-/// A shape or `null`. A macro, since a function's argument cannot become static.
+/// A shape or `null`. A macro, because a function's argument cannot become static.
 macro_rules! or_null {
     ($shape:expr) => {
-        Shape::Either(&[$shape, Shape::Nothing])
+        ValueShape::Either(&[$shape, ValueShape::Nothing])
     };
 }
 

@@ -6,11 +6,11 @@ use crate::domain::exam::{
         ACCEPTED_CHARS_MAX, ACCEPTED_MAX, BLANKS_MAX, CONTENT_CHARS_MAX, CORNERS_MAX,
         LANGUAGES_MAX, OPTION_CHARS_MAX, OPTIONS_MAX, POINTS_MAX, REGIONS_MAX, WORD_CHARS_MAX,
     },
-    shape::{Field, Shape},
+    shape::{ShapeField, ValueShape},
 };
 
 /// A question, by type.
-pub(super) const QUESTION: Shape = Shape::Variants {
+pub(super) const QUESTION: ValueShape = ValueShape::Variants {
     tag: "type",
     common: &[
         required("id", ID, "Unique within the exam."),
@@ -22,12 +22,12 @@ pub(super) const QUESTION: Shape = Shape::Variants {
         optional("points", POINTS, "Default: 1."),
         optional(
             "partial_credit",
-            Shape::Flag,
-            "Part of the points for a part. Default: false.",
+            ValueShape::Flag,
+            "Partial points for a partly right answer. Default: false.",
         ),
         optional(
             "negative_marking",
-            Shape::Flag,
+            ValueShape::Flag,
             "single_choice only. Default: false.",
         ),
         optional(
@@ -43,7 +43,7 @@ pub(super) const QUESTION: Shape = Shape::Variants {
                 required(
                     "options",
                     list(&CHOICE, 2, OPTIONS_MAX),
-                    "What to choose from.",
+                    "Options to choose from.",
                 ),
                 required("answer", ID, "The right option's id."),
             ],
@@ -54,7 +54,7 @@ pub(super) const QUESTION: Shape = Shape::Variants {
                 required(
                     "options",
                     list(&CHOICE, 1, OPTIONS_MAX),
-                    "What to choose from.",
+                    "Options to choose from.",
                 ),
                 required(
                     "answer",
@@ -65,7 +65,11 @@ pub(super) const QUESTION: Shape = Shape::Variants {
         ),
         (
             "true_false",
-            &[required("answer", Shape::Flag, "Whether it is true.")],
+            &[required(
+                "answer",
+                ValueShape::Flag,
+                "True if the statement is true.",
+            )],
         ),
         (
             "fill_blank",
@@ -79,7 +83,7 @@ pub(super) const QUESTION: Shape = Shape::Variants {
             &[
                 optional(
                     "answer",
-                    Shape::Either(&[list(&ACCEPTED, 1, ACCEPTED_MAX), Shape::Nothing]),
+                    ValueShape::Either(&[list(&ACCEPTED, 1, ACCEPTED_MAX), ValueShape::Nothing]),
                     "Accepted answers; null or absent: a person marks it.",
                 ),
                 CASE_SENSITIVE,
@@ -102,15 +106,15 @@ pub(super) const QUESTION: Shape = Shape::Variants {
         (
             "matching",
             &[
-                required("left", list(&CHOICE, 1, OPTIONS_MAX), "What to match."),
+                required("left", list(&CHOICE, 1, OPTIONS_MAX), "Items to match."),
                 required(
                     "right",
                     list(&CHOICE, 1, OPTIONS_MAX),
-                    "What to match it with.",
+                    "Items to match them with.",
                 ),
                 required(
                     "answer",
-                    Shape::Lookup {
+                    ValueShape::Lookup {
                         of: &ID,
                         max: OPTIONS_MAX,
                     },
@@ -124,7 +128,7 @@ pub(super) const QUESTION: Shape = Shape::Variants {
                 required(
                     "items",
                     list(&CHOICE, 2, OPTIONS_MAX),
-                    "What to put in order.",
+                    "Items to put in order.",
                 ),
                 required(
                     "answer",
@@ -148,23 +152,23 @@ pub(super) const QUESTION: Shape = Shape::Variants {
                 ),
                 optional(
                     "multiple",
-                    Shape::Flag,
-                    "Whether several points may be set. Default: where there are several regions.",
+                    ValueShape::Flag,
+                    "True if several points may be set. Default: true for several regions.",
                 ),
             ],
         ),
     ],
 };
 
-const CASE_SENSITIVE: Field = optional("case_sensitive", Shape::Flag, "Default: false.");
-const RUBRIC: Field = optional(
+const CASE_SENSITIVE: ShapeField = optional("case_sensitive", ValueShape::Flag, "Default: false.");
+const RUBRIC: ShapeField = optional(
     "rubric",
     or_null!(text(1, CONTENT_CHARS_MAX)),
-    "For the person who marks it.",
+    "Guidance for the person who marks the answer.",
 );
-const NO_KEY: Field = optional("answer", Shape::Nothing, "A person marks it.");
+const NO_KEY: ShapeField = optional("answer", ValueShape::Nothing, "A person marks it.");
 
-const CHOICE: Shape = Shape::Record(&[
+const CHOICE: ValueShape = ValueShape::Record(&[
     required("id", ID, "Unique within its list."),
     required(
         "text",
@@ -173,22 +177,22 @@ const CHOICE: Shape = Shape::Record(&[
     ),
 ]);
 
-const POINTS: Shape = Shape::Decimal {
+const POINTS: ValueShape = ValueShape::Decimal {
     min: 0,
     max: POINTS_MAX,
     over: true,
     decimals: 2,
 };
 
-/// A number of an answer. The bound and the decimals keep all arithmetic exact.
-const NUMBER: Shape = Shape::Decimal {
+/// A number in an answer key. Its range and decimals keep all arithmetic exact.
+const NUMBER: ValueShape = ValueShape::Decimal {
     min: -1_000_000_000_000,
     max: 1_000_000_000_000,
     over: false,
     decimals: 15,
 };
 
-const ACCEPTED_NUMBER: Shape = Shape::Record(&[
+const ACCEPTED_NUMBER: ValueShape = ValueShape::Record(&[
     required("number", NUMBER, "The right number."),
     optional(
         "tolerance",
@@ -197,13 +201,13 @@ const ACCEPTED_NUMBER: Shape = Shape::Record(&[
     ),
 ]);
 
-const ACCEPTED: Shape = Shape::Either(&[text(1, ACCEPTED_CHARS_MAX), ACCEPTED_NUMBER]);
+const ACCEPTED: ValueShape = ValueShape::Either(&[text(1, ACCEPTED_CHARS_MAX), ACCEPTED_NUMBER]);
 
-const BLANK: Shape = Shape::Either(&[list(&ACCEPTED, 1, ACCEPTED_MAX), ACCEPTED_NUMBER]);
+const BLANK: ValueShape = ValueShape::Either(&[list(&ACCEPTED, 1, ACCEPTED_MAX), ACCEPTED_NUMBER]);
 
-const FRACTION: Shape = decimal(0, 1, 17);
+const FRACTION: ValueShape = decimal(0, 1, 17);
 
-const REGION: Shape = Shape::Variants {
+const REGION: ValueShape = ValueShape::Variants {
     tag: "shape",
     common: &[],
     own: &[
@@ -211,7 +215,7 @@ const REGION: Shape = Shape::Variants {
             "rect",
             &[required(
                 "coords",
-                Shape::Tuple(&[FRACTION, FRACTION, FRACTION, FRACTION]),
+                ValueShape::Tuple(&[FRACTION, FRACTION, FRACTION, FRACTION]),
                 "[x1, y1, x2, y2] in fractions of the picture.",
             )],
         ),
@@ -219,7 +223,7 @@ const REGION: Shape = Shape::Variants {
             "circle",
             &[required(
                 "coords",
-                Shape::Tuple(&[FRACTION, FRACTION, FRACTION]),
+                ValueShape::Tuple(&[FRACTION, FRACTION, FRACTION]),
                 "[cx, cy, r] in fractions of the picture.",
             )],
         ),
@@ -227,7 +231,7 @@ const REGION: Shape = Shape::Variants {
             "polygon",
             &[required(
                 "coords",
-                list(&Shape::Tuple(&[FRACTION, FRACTION]), 3, CORNERS_MAX),
+                list(&ValueShape::Tuple(&[FRACTION, FRACTION]), 3, CORNERS_MAX),
                 "[[x, y], ...] in fractions of the picture.",
             )],
         ),

@@ -1,10 +1,10 @@
-//! What holds for every exam and every answer.
+//! Properties of grading for all exams and all answers.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::domain::exam::Region;
+use crate::domain::exam::HotspotRegion;
 
 const OPTIONS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 
@@ -15,42 +15,48 @@ fn some_options() -> impl Strategy<Value = Vec<&'static str>> {
     proptest::sample::subsequence(OPTIONS.to_vec(), 1..=6).prop_shuffle()
 }
 
-fn any_region() -> impl Strategy<Value = Region> {
+fn any_region() -> impl Strategy<Value = HotspotRegion> {
     let corner = || (0.0..1.0, 0.0..1.0);
     prop_oneof![
-        (corner(), corner()).prop_map(|((x1, y1), (x2, y2))| Region::Rect { x1, y1, x2, y2 }),
-        (corner(), 0.0..0.5).prop_map(|((cx, cy), r)| Region::Circle { cx, cy, r }),
-        proptest::collection::vec(corner(), 3..8).prop_map(|points| Region::Polygon { points }),
+        (corner(), corner()).prop_map(|((x1, y1), (x2, y2))| HotspotRegion::Rect {
+            x1,
+            y1,
+            x2,
+            y2
+        }),
+        (corner(), 0.0..0.5).prop_map(|((cx, cy), r)| HotspotRegion::Circle { cx, cy, r }),
+        proptest::collection::vec(corner(), 3..8)
+            .prop_map(|points| HotspotRegion::Polygon { points }),
     ]
 }
 
-fn any_body() -> impl Strategy<Value = Body> {
+fn any_body() -> impl Strategy<Value = QuestionBody> {
     let all = OPTIONS.join(" ");
-    let number = Accepted::Number {
-        number: decimal("3.14"),
-        tolerance: decimal("0.01"),
+    let number = AcceptedAnswer::Number {
+        number: parse_decimal("3.14"),
+        tolerance: parse_decimal("0.01"),
     };
-    let accepted = vec![number, Accepted::Text("word".into())];
+    let accepted = vec![number, AcceptedAnswer::Text("word".into())];
     prop_oneof![
-        Just(single_choice(&all, "c")),
+        Just(single_choice_body(&all, "c")),
         some_options().prop_map({
             let all = all.clone();
-            move |answer| multiple_choice(&all, &answer.join(" "))
+            move |answer| multiple_choice_body(&all, &answer.join(" "))
         }),
-        any::<bool>().prop_map(|answer| Body::TrueFalse { answer }),
+        any::<bool>().prop_map(|answer| QuestionBody::TrueFalse { answer }),
         (1..5_usize).prop_map({
             let accepted = accepted.clone();
-            move |count| fill_blank(vec![accepted.clone(); count])
+            move |count| fill_blank_body(vec![accepted.clone(); count])
         }),
-        any::<bool>().prop_map(move |by_hand| Body::ShortAnswer {
+        any::<bool>().prop_map(move |by_hand| QuestionBody::ShortAnswer {
             accepted: (!by_hand).then(|| accepted.clone()),
             case_sensitive: false,
             rubric: None,
         }),
-        Just(essay()),
-        Just(matching("a b c d e f")),
-        some_options().prop_map(|answer| ordering(&answer.join(" "))),
-        proptest::collection::vec(any_region(), 1..4).prop_map(|answer| Body::Hotspot {
+        Just(essay_body()),
+        Just(matching_body("a b c d e f")),
+        some_options().prop_map(|answer| ordering_body(&answer.join(" "))),
+        proptest::collection::vec(any_region(), 1..4).prop_map(|answer| QuestionBody::Hotspot {
             image: "map.png".into(),
             multiple: true,
             answer,
@@ -64,12 +70,12 @@ fn any_question() -> impl Strategy<Value = Question> {
             points: Decimal::new(cents, 2),
             partial_credit,
             negative_marking,
-            ..question("q", "1", body)
+            ..make_question("q", "1", body)
         },
     )
 }
 
-/// Values of every type's shape, with ids that exist and ids that do not.
+/// Values in the form of every type, with known and unknown ids.
 fn any_value() -> impl Strategy<Value = Value> {
     let word = prop_oneof![
         proptest::sample::select(OPTIONS.to_vec()).prop_map(str::to_owned),
@@ -95,17 +101,17 @@ fn any_value() -> impl Strategy<Value = Value> {
     })
 }
 
-/// A question of six options with its share in sixtieths, as whole numbers say
-/// it: the oracle that knows nothing of fractions.
+/// A question of six options with its share in sixtieths, computed in whole numbers:
+/// an oracle without fractions.
 fn counted_question() -> impl Strategy<Value = (Question, Option<String>, i64)> {
     let answer = proptest::option::of(some_options());
     (some_options(), answer, 1..10_000_i64, any::<bool>()).prop_map(
         |(key, chosen, cents, partial_credit)| {
-            let body = multiple_choice(&OPTIONS.join(" "), &key.join(" "));
+            let body = multiple_choice_body(&OPTIONS.join(" "), &key.join(" "));
             let question = Question {
                 points: Decimal::new(cents, 2),
                 partial_credit,
-                ..question("q", "1", body)
+                ..make_question("q", "1", body)
             };
             let given = chosen.clone().unwrap_or_default();
             let right = given.iter().filter(|id| key.contains(id)).count();
@@ -123,7 +129,7 @@ fn counted_question() -> impl Strategy<Value = (Question, Option<String>, i64)> 
     )
 }
 
-/// Half up of `units / per`, in whole numbers.
+/// `units / per`, rounded half up, in whole numbers.
 fn half_up(units: i64, per: i64) -> i64 {
     (2 * units + per) / (2 * per)
 }
@@ -135,9 +141,9 @@ proptest! {
         value in any_value(),
     ) {
         let mark = grade_question(&question, Some(&value.to_string()));
-        if let Mark::Graded(points) = mark {
+        if let AnswerMark::Graded(points) = mark {
             let most = from_decimal(question.points);
-            let costs = matches!(question.body, Body::SingleChoice { .. })
+            let costs = matches!(question.body, QuestionBody::SingleChoice { .. })
                 && question.negative_marking;
             let options = BigRational::from_integer(5.into());
             let least = if costs { -(&most / options) } else { BigRational::zero() };
@@ -148,15 +154,15 @@ proptest! {
     #[test]
     fn no_text_panics(question in any_question(), value in any::<String>()) {
         let mark = grade_question(&question, Some(&value));
-        prop_assert!(mark.points().is_none_or(|points| points <= question.points));
+        prop_assert!(mark.rounded_points().is_none_or(|points| points <= question.points));
     }
 
     #[test]
     fn partial_credit_never_takes_points_away(question in any_question(), value in any_value()) {
         let value = value.to_string();
         let whole = Question { partial_credit: false, ..question.clone() };
-        let mark = |question| grade_question(question, Some(&value)).points();
-        prop_assert!(mark(&whole) <= mark(&partial(question)));
+        let mark = |question| grade_question(question, Some(&value)).rounded_points();
+        prop_assert!(mark(&whole) <= mark(&with_partial_credit(question)));
     }
 
     #[test]
@@ -164,11 +170,11 @@ proptest! {
         key in some_options(),
         chosen in some_options(),
     ) {
-        let kind = multiple_choice(&OPTIONS.join(" "), &key.join(" "));
-        let question = partial(question("q", "1", kind));
+        let kind = multiple_choice_body(&OPTIONS.join(" "), &key.join(" "));
+        let question = with_partial_credit(make_question("q", "1", kind));
         let points = |ids: &[&str]| {
             let value = serde_json::to_string(ids).unwrap();
-            grade_question(&question, Some(&value)).points().unwrap()
+            grade_question(&question, Some(&value)).rounded_points().unwrap()
         };
         let before = points(&chosen);
         for more in OPTIONS.iter().filter(|id| !chosen.contains(id)) {
@@ -201,11 +207,11 @@ proptest! {
             .iter()
             .map(|question| i64::try_from(question.points.mantissa()).unwrap())
             .sum();
-        let exam = exam(questions.clone());
+        let exam = exam_of(questions.clone());
         let answer = |id: &QuestionId| answers.get(id).map(String::as_str);
         let totals = grade_attempt(&exam, answer, late).totals;
 
-        // In tenths of a sixtieth of a cent, so that a tenth off is whole too.
+        // In tenths of a sixtieth of a cent, so that a penalty of a tenth is whole too.
         let (kept, lost) = if late { (9 * units, units) } else { (10 * units, 0) };
         let hundredths = |units| Decimal::new(half_up(units, 10 * PARTS), 2);
         prop_assert_eq!(totals.score, hundredths(kept));
@@ -216,7 +222,7 @@ proptest! {
         prop_assert_eq!(totals.passed, Some(100 * kept >= 60 * of));
 
         questions.reverse();
-        let reversed = self::exam(questions);
+        let reversed = self::exam_of(questions);
         prop_assert_eq!(grade_attempt(&reversed, answer, late).totals, totals);
     }
 
@@ -233,7 +239,7 @@ proptest! {
             id: format!("q{number}").into(),
             ..question
         });
-        let exam = exam(questions.collect());
+        let exam = exam_of(questions.collect());
         let values: BTreeMap<String, String> = values
             .into_iter()
             .enumerate()
@@ -241,13 +247,13 @@ proptest! {
             .collect();
         let answer = |id: &QuestionId| values.get(id.as_str()).map(String::as_str);
         let grading = grade_attempt(&exam, answer, late);
-        let Totals { score, max_score, percentage, .. } = grading.totals;
+        let ScoreTotals { score, max_score, percentage, .. } = grading.totals;
         prop_assert!(Decimal::ZERO <= score && score <= max_score);
         prop_assert!(Decimal::ZERO <= percentage && percentage <= Decimal::ONE_HUNDRED);
         prop_assert_eq!(grading.rows.len(), values.len());
         prop_assert_eq!(
             grading.totals.needs_marking,
-            grading.marks.contains(&Mark::Pending)
+            grading.marks.contains(&AnswerMark::Pending)
         );
     }
 }

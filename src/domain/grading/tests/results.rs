@@ -1,33 +1,37 @@
-//! The result as it is shown.
+//! The result as displayed.
 
 use expect_test::{Expect, expect};
 use serde_json::Value;
 
 use super::*;
-use crate::domain::{attempt::Status, exam::Region, id::AttemptId};
+use crate::domain::{attempt::LifecycleStatus, exam::HotspotRegion, id::AttemptId};
 
-fn sample() -> Exam {
-    let number = Accepted::Number {
-        number: decimal("3.140"),
-        tolerance: decimal("0.01"),
+fn sample_exam() -> Exam {
+    let number = AcceptedAnswer::Number {
+        number: parse_decimal("3.140"),
+        tolerance: parse_decimal("0.01"),
     };
     let mut questions = vec![
-        partial(question("q1", "2", multiple_choice("a b c", "a b c"))),
-        question("q2", "1.5", matching("l1 r1 l2 r2")),
-        question(
+        with_partial_credit(make_question(
+            "q1",
+            "2",
+            multiple_choice_body("a b c", "a b c"),
+        )),
+        make_question("q2", "1.5", matching_body("l1 r1 l2 r2")),
+        make_question(
             "q3",
             "1",
-            fill_blank(vec![vec![number], texts(&["x", "y"])]),
+            fill_blank_body(vec![vec![number], accepted_texts(&["x", "y"])]),
         ),
-        question("q4", "4.00", essay()),
-        question("q5", "1", single_choice("a b", "a")),
-        question(
+        make_question("q4", "4.00", essay_body()),
+        make_question("q5", "1", single_choice_body("a b", "a")),
+        make_question(
             "q6",
             "1",
-            Body::Hotspot {
+            QuestionBody::Hotspot {
                 image: "map.png".into(),
                 multiple: false,
-                answer: vec![Region::Circle {
+                answer: vec![HotspotRegion::Circle {
                     cx: 0.5,
                     cy: 0.25,
                     r: 0.1,
@@ -36,37 +40,37 @@ fn sample() -> Exam {
         ),
     ];
     questions[4].explanation = Some("See chapter 3.".into());
-    exam(questions)
+    exam_of(questions)
 }
 
-fn check_view(key: Key, expected: &Expect) {
-    let exam = sample();
+fn check_view(key: KeyVisibility, expected: &Expect) {
+    let exam = sample_exam();
     let answers: BTreeMap<&str, &str> = [
         ("q1", r#"["a","b"]"#),
         ("q4", r#""words""#),
         ("q6", "[[0.5,0.3]]"),
     ]
     .into();
-    let grading = grade(
+    let grading = grade_answers(
         &exam,
         &answers.clone().into_iter().collect::<Vec<_>>(),
         true,
     );
-    let head = Head {
+    let head = ResultHeader {
         attempt: AttemptId(42),
-        status: Status::Submitted,
+        status: LifecycleStatus::Submitted,
         late: true,
         totals: &grading.totals,
     };
     let rows = &grading.rows;
     let standing = |id: &QuestionId| {
         let row = rows.iter().find(|row| row.question == *id)?;
-        Some(Standing {
+        Some(MarkedAnswer {
             value: answers[id.as_str()],
             points_earned: row.points_earned,
         })
     };
-    let view = result_view(&exam, head, standing, key);
+    let view = build_result(&exam, head, standing, key);
     let mut rest = serde_json::to_value(view).unwrap();
     let questions = rest["questions"].take();
     let mut lines: Vec<String> = questions
@@ -83,7 +87,7 @@ fn check_view(key: Key, expected: &Expect) {
 #[test]
 fn a_result_tells_nothing_of_the_key() {
     check_view(
-        Key::Hidden,
+        KeyVisibility::Hidden,
         &expect![[r#"
         {"points":2,"q":"q1","score":1.33,"value":["a","b"]}
         {"points":1.5,"q":"q2","score":0,"value":null}
@@ -99,7 +103,7 @@ fn a_result_tells_nothing_of_the_key() {
 #[test]
 fn a_result_shows_the_key_as_the_exam_file_has_it() {
     check_view(
-        Key::Shown,
+        KeyVisibility::Shown,
         &expect![[r#"
         {"answer":["a","b","c"],"points":2,"q":"q1","score":1.33,"value":["a","b"]}
         {"answer":{"l1":"r1","l2":"r2"},"points":1.5,"q":"q2","score":0,"value":null}
@@ -114,21 +118,25 @@ fn a_result_shows_the_key_as_the_exam_file_has_it() {
 
 #[test]
 fn a_stored_value_that_is_no_json_shows_as_null() {
-    let exam = exam(vec![question("q1", "1", Body::TrueFalse { answer: true })]);
-    let grading = grade(&exam, &[("q1", "tru")], false);
-    let head = Head {
+    let exam = exam_of(vec![make_question(
+        "q1",
+        "1",
+        QuestionBody::TrueFalse { answer: true },
+    )]);
+    let grading = grade_answers(&exam, &[("q1", "tru")], false);
+    let head = ResultHeader {
         attempt: AttemptId(1),
-        status: Status::Graded,
+        status: LifecycleStatus::Graded,
         late: false,
         totals: &grading.totals,
     };
     let standing = |_: &QuestionId| {
-        Some(Standing {
+        Some(MarkedAnswer {
             value: "tru",
             points_earned: grading.rows[0].points_earned,
         })
     };
-    let view = result_view(&exam, head, standing, Key::Hidden);
+    let view = build_result(&exam, head, standing, KeyVisibility::Hidden);
     assert!(view.questions[0].value.is_null());
     assert_eq!(view.questions[0].score, Some(0.into()));
 }

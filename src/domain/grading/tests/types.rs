@@ -1,12 +1,12 @@
 //! Tables of answers by question type.
 
 use super::*;
-use crate::domain::exam::Region;
+use crate::domain::exam::HotspotRegion;
 
 #[test]
 fn single_choice_is_all_or_nothing() {
-    let question = partial(question("q", "2", single_choice("a b c", "b")));
-    check(
+    let question = with_partial_credit(make_question("q", "2", single_choice_body("a b c", "b")));
+    check_marks(
         &question,
         &[
             (r#""b""#, "2"),
@@ -22,34 +22,34 @@ fn single_choice_is_all_or_nothing() {
 
 #[test]
 fn negative_marking_takes_the_share_of_a_guess_for_a_wrong_option() {
-    let four = negative(question("q", "2", single_choice("a b c d", "b")));
-    check(&four, &[(r#""b""#, "2"), (r#""a""#, "-0.67")]);
-    let two = negative(question("q", "2", single_choice("a b", "b")));
-    check(&two, &[(r#""b""#, "2"), (r#""a""#, "-2")]);
+    let four = with_negative_marking(make_question("q", "2", single_choice_body("a b c d", "b")));
+    check_marks(&four, &[(r#""b""#, "2"), (r#""a""#, "-0.67")]);
+    let two = with_negative_marking(make_question("q", "2", single_choice_body("a b", "b")));
+    check_marks(&two, &[(r#""b""#, "2"), (r#""a""#, "-2")]);
 }
 
 #[test]
 fn negative_marking_leaves_alone_what_is_no_wrong_option() {
-    let question = negative(question("q", "2", single_choice("a b c", "b")));
+    let question = with_negative_marking(make_question("q", "2", single_choice_body("a b c", "b")));
     assert_eq!(
-        grade_question(&question, None).points(),
+        grade_question(&question, None).rounded_points(),
         Some(Decimal::ZERO)
     );
-    check(&question, &[(r#""z""#, "0"), ("{}", "0"), ("", "0")]);
+    check_marks(&question, &[(r#""z""#, "0"), ("{}", "0"), ("", "0")]);
 }
 
 #[test]
 fn negative_marking_is_for_single_choice_only() {
     let wrong = [
-        (multiple_choice("a b c", "a"), r#"["b"]"#),
-        (Body::TrueFalse { answer: true }, "false"),
-        (fill_blank(vec![texts(&["x"])]), r#"["y"]"#),
-        (matching("l1 r1 l2 r2"), r#"{"l1":"r2"}"#),
-        (ordering("1 2 3"), r#"["3","2","1"]"#),
+        (multiple_choice_body("a b c", "a"), r#"["b"]"#),
+        (QuestionBody::TrueFalse { answer: true }, "false"),
+        (fill_blank_body(vec![accepted_texts(&["x"])]), r#"["y"]"#),
+        (matching_body("l1 r1 l2 r2"), r#"{"l1":"r2"}"#),
+        (ordering_body("1 2 3"), r#"["3","2","1"]"#),
     ];
     for (body, value) in wrong {
-        check(
-            &partial(negative(question("q", "2", body))),
+        check_marks(
+            &with_partial_credit(with_negative_marking(make_question("q", "2", body))),
             &[(value, "0")],
         );
     }
@@ -57,8 +57,12 @@ fn negative_marking_is_for_single_choice_only() {
 
 #[test]
 fn multiple_choice_earns_right_less_wrong() {
-    let question = partial(question("q", "3", multiple_choice("a b c d e", "a b c")));
-    check(
+    let question = with_partial_credit(make_question(
+        "q",
+        "3",
+        multiple_choice_body("a b c d e", "a b c"),
+    ));
+    check_marks(
         &question,
         &[
             (r#"["a","b","c"]"#, "3"),
@@ -79,32 +83,36 @@ fn multiple_choice_earns_right_less_wrong() {
 
 #[test]
 fn without_partial_credit_it_is_all_or_nothing() {
-    check(
-        &question("q", "3", multiple_choice("a b c d", "a b")),
+    check_marks(
+        &make_question("q", "3", multiple_choice_body("a b c d", "a b")),
         &[
             (r#"["b","a"]"#, "3"),
             (r#"["a"]"#, "0"),
             (r#"["a","b","c"]"#, "0"),
         ],
     );
-    check(
-        &question("q", "3", matching("l1 r1 l2 r2")),
+    check_marks(
+        &make_question("q", "3", matching_body("l1 r1 l2 r2")),
         &[(r#"{"l1":"r1","l2":"r2"}"#, "3"), (r#"{"l1":"r1"}"#, "0")],
     );
-    check(
-        &question("q", "3", ordering("1 2 3 4")),
+    check_marks(
+        &make_question("q", "3", ordering_body("1 2 3 4")),
         &[(r#"["1","2","3","4"]"#, "3"), (r#"["2","3","4","1"]"#, "0")],
     );
-    check(
-        &question("q", "3", fill_blank(vec![texts(&["x"]), texts(&["y"])])),
+    check_marks(
+        &make_question(
+            "q",
+            "3",
+            fill_blank_body(vec![accepted_texts(&["x"]), accepted_texts(&["y"])]),
+        ),
         &[(r#"["x","y"]"#, "3"), (r#"["x"]"#, "0")],
     );
 }
 
 #[test]
 fn true_false_knows_two_values() {
-    let question = question("q", "1", Body::TrueFalse { answer: false });
-    check(
+    let question = make_question("q", "1", QuestionBody::TrueFalse { answer: false });
+    check_marks(
         &question,
         &[
             ("false", "1"),
@@ -117,8 +125,8 @@ fn true_false_knows_two_values() {
 
 #[test]
 fn matching_earns_the_share_of_right_pairs() {
-    let question = partial(question("q", "2", matching("l1 r1 l2 r2 l3 r3")));
-    check(
+    let question = with_partial_credit(make_question("q", "2", matching_body("l1 r1 l2 r2 l3 r3")));
+    check_marks(
         &question,
         &[
             (r#"{"l1":"r1","l2":"r2","l3":"r3"}"#, "2"),
@@ -135,8 +143,8 @@ fn matching_earns_the_share_of_right_pairs() {
 
 #[test]
 fn ordering_earns_the_share_of_kept_neighbors() {
-    let question = partial(question("q", "3", ordering("1 2 3 4")));
-    check(
+    let question = with_partial_credit(make_question("q", "3", ordering_body("1 2 3 4")));
+    check_marks(
         &question,
         &[
             (r#"["1","2","3","4"]"#, "3"),
@@ -157,19 +165,19 @@ fn ordering_earns_the_share_of_kept_neighbors() {
 
 #[test]
 fn a_single_item_is_in_order_or_missing() {
-    let question = partial(question("q", "3", ordering("1")));
-    check(&question, &[(r#"["1"]"#, "3"), ("[]", "0")]);
+    let question = with_partial_credit(make_question("q", "3", ordering_body("1")));
+    check_marks(&question, &[(r#"["1"]"#, "3"), ("[]", "0")]);
 }
 
 #[test]
 fn blanks_earn_their_share() {
     let blanks = vec![
-        texts(&["Paris", "Lutetia"]),
-        texts(&["1789"]),
-        texts(&["x"]),
+        accepted_texts(&["Paris", "Lutetia"]),
+        accepted_texts(&["1789"]),
+        accepted_texts(&["x"]),
     ];
-    let question = partial(question("q", "1", fill_blank(blanks)));
-    check(
+    let question = with_partial_credit(make_question("q", "1", fill_blank_body(blanks)));
+    check_marks(
         &question,
         &[
             (r#"["paris","1789","x"]"#, "1"),
@@ -194,8 +202,8 @@ fn text_is_compared_without_regard_to_form() {
         ("\u{5149}\u{5408}", "\"\u{3000}\u{5149}\u{5408}\""),
     ];
     for (accepted, given) in same {
-        let question = question("q", "1", short_answer(texts(&[accepted])));
-        check(&question, &[(given, "1")]);
+        let question = make_question("q", "1", short_answer(accepted_texts(&[accepted])));
+        check_marks(&question, &[(given, "1")]);
     }
     let other = [
         ("New York", "newyork"),
@@ -204,20 +212,20 @@ fn text_is_compared_without_regard_to_form() {
         ("resume", "r\u{e9}sum\u{e9}"),
     ];
     for (accepted, given) in other {
-        let question = question("q", "1", short_answer(texts(&[accepted])));
-        check(&question, &[(&format!("\"{given}\""), "0")]);
+        let question = make_question("q", "1", short_answer(accepted_texts(&[accepted])));
+        check_marks(&question, &[(&format!("\"{given}\""), "0")]);
     }
 }
 
 #[test]
 fn case_counts_where_the_exam_says_so() {
-    let body = Body::ShortAnswer {
-        accepted: Some(texts(&["NaCl", "caf\u{e9}"])),
+    let body = QuestionBody::ShortAnswer {
+        accepted: Some(accepted_texts(&["NaCl", "caf\u{e9}"])),
         case_sensitive: true,
         rubric: None,
     };
-    check(
-        &question("q", "1", body),
+    check_marks(
+        &make_question("q", "1", body),
         &[
             (r#"" NaCl ""#, "1"),
             (r#""NACL""#, "0"),
@@ -229,9 +237,9 @@ fn case_counts_where_the_exam_says_so() {
 
 #[test]
 fn numbers_are_compared_by_value_with_an_inclusive_tolerance() {
-    let number = Accepted::Number {
-        number: decimal("3.14"),
-        tolerance: decimal("0.01"),
+    let number = AcceptedAnswer::Number {
+        number: parse_decimal("3.14"),
+        tolerance: parse_decimal("0.01"),
     };
     let right = [
         "3.14", "3,14", " 3.140 ", "+3.14", "3.15", "3.13", "314e-2", "0.0314E2", "0,314e+1",
@@ -258,12 +266,12 @@ fn numbers_are_compared_by_value_with_an_inclusive_tolerance() {
         "--3.14",
         "3_14e-2",
     ];
-    let question = question("q", "1", short_answer(vec![number]));
+    let question = make_question("q", "1", short_answer(vec![number]));
     for given in right {
-        check(&question, &[(&format!("\"{given}\""), "1")]);
+        check_marks(&question, &[(&format!("\"{given}\""), "1")]);
     }
     for given in wrong {
-        check(&question, &[(&format!("\"{given}\""), "0")]);
+        check_marks(&question, &[(&format!("\"{given}\""), "0")]);
     }
 }
 
@@ -282,64 +290,64 @@ fn numbers_may_be_whole_large_or_bare() {
         ("0", "0", "1e-2147483648", "0"),
     ];
     for (key, tolerance, given, points) in cases {
-        let number = Accepted::Number {
-            number: decimal(key),
-            tolerance: decimal(tolerance),
+        let number = AcceptedAnswer::Number {
+            number: parse_decimal(key),
+            tolerance: parse_decimal(tolerance),
         };
-        let question = question("q", "1", fill_blank(vec![vec![number]]));
-        check(&question, &[(&format!("[\"{given}\"]"), points)]);
+        let question = make_question("q", "1", fill_blank_body(vec![vec![number]]));
+        check_marks(&question, &[(&format!("[\"{given}\"]"), points)]);
     }
 }
 
 #[test]
 fn a_megabyte_of_digits_is_no_number() {
-    let zero = Accepted::Number {
-        number: decimal("0"),
-        tolerance: decimal("1"),
+    let zero = AcceptedAnswer::Number {
+        number: parse_decimal("0"),
+        tolerance: parse_decimal("1"),
     };
-    let question = question("q", "1", short_answer(vec![zero]));
+    let question = make_question("q", "1", short_answer(vec![zero]));
     let given = format!("\"{}\"", "0".repeat(1 << 20));
-    check(&question, &[(&given, "0")]);
+    check_marks(&question, &[(&given, "0")]);
 }
 
 #[test]
 fn people_mark_what_is_answered_and_only_that() {
     let by_hand = [
-        essay(),
-        Body::Coding {
+        essay_body(),
+        QuestionBody::Coding {
             languages: Vec::new(),
             rubric: None,
         },
-        Body::ShortAnswer {
+        QuestionBody::ShortAnswer {
             accepted: None,
             case_sensitive: false,
             rubric: None,
         },
     ];
     for body in by_hand {
-        let question = question("q", "5", body);
+        let question = make_question("q", "5", body);
         assert_eq!(
-            grade_question(&question, None).points(),
+            grade_question(&question, None).rounded_points(),
             Some(Decimal::ZERO)
         );
-        check(&question, &[(r#""text""#, "?"), (r#""""#, "?")]);
+        check_marks(&question, &[(r#""text""#, "?"), (r#""""#, "?")]);
     }
 }
 
 #[test]
 fn edges_of_regions_are_inside() {
-    let rect = Region::Rect {
+    let rect = HotspotRegion::Rect {
         x1: 0.1,
         y1: 0.2,
         x2: 0.3,
         y2: 0.7,
     };
-    let circle = Region::Circle {
+    let circle = HotspotRegion::Circle {
         cx: 0.3,
         cy: 0.5,
         r: 0.1,
     };
-    let polygon = Region::Polygon {
+    let polygon = HotspotRegion::Polygon {
         points: vec![(0.1, 0.1), (0.7, 0.1), (0.7, 0.7), (0.4, 0.3), (0.1, 0.7)],
     };
     let cases = [
@@ -348,7 +356,7 @@ fn edges_of_regions_are_inside() {
         (&rect, "[0.2,0.5]", true),
         (&rect, "[0.300000000000001,0.5]", false),
         (&rect, "[0.2,0.199999999999999]", false),
-        // In doubles 0.4 - 0.3 is over 0.1.
+        // In doubles, 0.4 - 0.3 is more than 0.1.
         (&circle, "[0.4,0.5]", true),
         (&circle, "[0.36,0.58]", true),
         (&circle, "[0.400000000000001,0.5]", false),
@@ -367,23 +375,23 @@ fn edges_of_regions_are_inside() {
         (&polygon, "[1e300,-1e300]", false),
     ];
     for (region, point, inside) in cases {
-        let question = question("q", "1", hotspot_body(vec![region.clone()]));
+        let question = make_question("q", "1", hotspot_body(vec![region.clone()]));
         let points = if inside { "1" } else { "0" };
-        check(&question, &[(&format!("[{point}]"), points)]);
+        check_marks(&question, &[(&format!("[{point}]"), points)]);
     }
 }
 
 #[test]
 fn hotspots_earn_regions_hit_less_strays() {
-    let square = |x: f64| Region::Rect {
+    let square = |x: f64| HotspotRegion::Rect {
         x1: x,
         y1: 0.0,
         x2: x + 0.1,
         y2: 0.1,
     };
     let regions = vec![square(0.0), square(0.2), square(0.4), square(0.6)];
-    let question = partial(question("q", "4", hotspot_body(regions)));
-    check(
+    let question = with_partial_credit(make_question("q", "4", hotspot_body(regions)));
+    check_marks(
         &question,
         &[
             ("[[0.05,0],[0.25,0],[0.45,0],[0.65,0]]", "4"),
@@ -400,16 +408,16 @@ fn hotspots_earn_regions_hit_less_strays() {
     );
 }
 
-fn hotspot_body(answer: Vec<Region>) -> Body {
-    Body::Hotspot {
+fn hotspot_body(answer: Vec<HotspotRegion>) -> QuestionBody {
+    QuestionBody::Hotspot {
         image: "map.png".into(),
         multiple: answer.len() > 1,
         answer,
     }
 }
 
-fn short_answer(accepted: Vec<Accepted>) -> Body {
-    Body::ShortAnswer {
+fn short_answer(accepted: Vec<AcceptedAnswer>) -> QuestionBody {
+    QuestionBody::ShortAnswer {
         accepted: Some(accepted),
         case_sensitive: false,
         rubric: None,

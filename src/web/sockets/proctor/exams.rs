@@ -1,4 +1,4 @@
-//! The boards that one console watches.
+//! The boards that a console watches.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -9,146 +9,150 @@ use futures_util::{
     StreamExt,
     stream::{self, AbortHandle, BoxStream, SelectAll},
 };
-use invigil_protocol::proctor::Detail;
+use invigil_protocol::proctor::AttemptDetail;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
 use crate::{
     domain::{
         id::{AttemptId, ExamCode, PersonId},
-        person::{CandidateScope, Person},
+        person::{CandidateScope, RosterPerson},
     },
-    engine::{Engine, Error, Frame, News, Topic, Watching},
+    engine::{BoardMessage, BoardSubscription, ConsoleAudience, ConsoleFrame, Engine, Error},
 };
 
-/// What a board had to say.
-pub(super) enum Heard {
-    /// A message to pass on.
-    Frame(Arc<Frame>),
-    /// It is for other consoles.
+/// An update of a board, for a console.
+pub(super) enum BoardDelivery {
+    /// A message to forward.
+    Frame(Arc<ConsoleFrame>),
+    /// A message for other consoles.
     Nothing,
-    /// Messages were missed: the whole board is needed again.
+    /// Messages were missed: send the whole board again.
     Missed(ExamCode),
 }
 
-/// The boards of a console.
-pub(super) struct Exams {
+/// The boards of a console, with the person's scope.
+pub(super) struct WatchedBoards {
     engine: Engine,
-    watched: HashMap<ExamCode, Watched>,
-    news: SelectAll<BoxStream<'static, (ExamCode, Option<Arc<News>>)>>,
+    watched: HashMap<ExamCode, WatchedBoard>,
+    news: SelectAll<BoxStream<'static, (ExamCode, Option<Arc<BoardMessage>>)>>,
     inspected: HashSet<AttemptId>,
     person: PersonId,
     scope: CandidateScope,
 }
 
-struct Watched {
-    watching: Watching,
+struct WatchedBoard {
+    watching: BoardSubscription,
     stop: AbortHandle,
 }
 
-impl Exams {
-    pub(super) fn new(engine: Engine, person: &Person) -> Self {
+impl WatchedBoards {
+    pub(super) fn new(engine: Engine, person: &RosterPerson) -> Self {
         Self {
             engine,
             watched: HashMap::new(),
             news: SelectAll::new(),
             inspected: HashSet::new(),
             person: person.id.clone(),
-            scope: person.candidates(),
+            scope: person.candidate_scope(),
         }
     }
 
-    /// Begins to watch an exam; one that is watched already stays so.
-    pub(super) async fn add(&mut self, exam: ExamCode, person: &Person) -> Result<(), Error> {
+    /// Watches an exam; a repeat changes nothing.
+    pub(super) async fn watch_exam(
+        &mut self,
+        exam: ExamCode,
+        person: &RosterPerson,
+    ) -> Result<(), Error> {
         if self.watched.contains_key(&exam) {
             return Ok(());
         }
-        let mut watching = self.engine.watch(&exam, person).await?;
-        let Some(news) = watching.news() else {
+        let mut watching = self.engine.watch_exam(&exam, person).await?;
+        let Some(news) = watching.take_messages() else {
             return Ok(());
         };
-        let (news, stop) = stream::abortable(listen(exam.clone(), news));
+        let (news, stop) = stream::abortable(board_stream(exam.clone(), news));
         self.news.push(news.boxed());
-        self.watched.insert(exam, Watched { watching, stop });
+        self.watched.insert(exam, WatchedBoard { watching, stop });
         Ok(())
     }
 
-    /// Ends to watch an exam.
-    pub(super) fn remove(&mut self, exam: &ExamCode) {
-        if let Some(Watched { watching, stop }) = self.watched.remove(exam) {
+    /// Stops watching an exam.
+    pub(super) fn unwatch_exam(&mut self, exam: &ExamCode) {
+        if let Some(WatchedBoard { watching, stop }) = self.watched.remove(exam) {
             stop.abort();
-            self.engine.unwatch(watching);
+            self.engine.end_watch(watching);
         }
     }
 
-    /// Ends to watch what is no longer within reach.
+    /// Stops watching the exams that are no longer within reach.
     pub(super) fn keep_only(&mut self, within_reach: impl Fn(&ExamCode) -> bool) {
         let watched: Vec<ExamCode> = self.watched.keys().cloned().collect();
         for exam in watched.iter().filter(|exam| !within_reach(exam)) {
-            self.remove(exam);
+            self.unwatch_exam(exam);
         }
     }
 
-    /// The person may see other candidates now; the exams whose boards were watched
-    /// for those before.
+    /// Sets the candidates that the person may see. Returns the watched exams if the
+    /// scope has changed.
     pub(super) fn set_scope(&mut self, scope: CandidateScope) -> Vec<ExamCode> {
         if self.scope == scope {
             return Vec::new();
         }
         self.scope = scope;
-        for Watched { watching, .. } in self.watched.values_mut() {
+        for WatchedBoard { watching, .. } in self.watched.values_mut() {
             watching.set_scope(self.scope.clone());
         }
         let watched = &self.watched;
         self.inspected.retain(|attempt| {
             let mut boards = watched.values();
-            boards.any(|Watched { watching, .. }| watching.shows(*attempt))
+            boards.any(|WatchedBoard { watching, .. }| watching.sees_attempt(*attempt))
         });
         self.watched.keys().cloned().collect()
     }
 
-    /// Ends to watch anything.
-    pub(super) fn clear(&mut self) {
+    /// Stops watching all exams.
+    pub(super) fn unwatch_all(&mut self) {
         self.keep_only(|_| false);
-        // Drops the receivers now: boards go when nobody listens.
+        // Drops the receivers now: a board without receivers is removed.
         self.news = SelectAll::new();
     }
 
-    /// The next thing that a board has to say; none: nothing is watched.
+    /// Returns the next update of a board; none if no board is watched.
     ///
     /// # Cancel safety
-    /// Nothing is taken unless it is returned.
-    pub(super) async fn next(&mut self) -> Option<Heard> {
+    /// An update is removed only when it is returned.
+    pub(super) async fn next_delivery(&mut self) -> Option<BoardDelivery> {
         let (exam, news) = self.news.next().await?;
         let Some(news) = news else {
-            return Some(Heard::Missed(exam));
+            return Some(BoardDelivery::Missed(exam));
         };
-        let for_us = match &news.topic {
-            Topic::Scope(scope) => *scope == self.scope,
-            Topic::Candidate(groups) => self.scope.contains(groups),
-            Topic::Inspectors(attempt) => self.inspected.contains(attempt),
-            Topic::Person(person) => *person == self.person,
+        let for_us = match &news.audience {
+            ConsoleAudience::Scope(scope) => *scope == self.scope,
+            ConsoleAudience::Candidate(groups) => self.scope.contains(groups),
+            ConsoleAudience::Inspectors(attempt) => self.inspected.contains(attempt),
+            ConsoleAudience::Person(person) => *person == self.person,
         };
         Some(if for_us {
-            Heard::Frame(Arc::clone(&news.frame))
+            BoardDelivery::Frame(Arc::clone(&news.frame))
         } else {
-            Heard::Nothing
+            BoardDelivery::Nothing
         })
     }
 
-    /// The whole board of an exam.
-    pub(super) fn snapshot(&self, exam: &ExamCode) -> Vec<Arc<Frame>> {
+    /// Returns the whole board of an exam.
+    pub(super) fn board_frames(&self, exam: &ExamCode) -> Vec<Arc<ConsoleFrame>> {
         let watched = self.watched.get(exam);
-        watched.map_or_else(Vec::new, |watched| watched.watching.snapshot())
+        watched.map_or_else(Vec::new, |watched| watched.watching.snapshot_frames())
     }
 
-    /// Begins or ends to look at one attempt; none: it is on no board here.
-    pub(super) async fn inspect(
+    /// Starts or stops inspecting an attempt; returns none if no watched board has it.
+    pub(super) async fn set_inspected(
         &mut self,
         attempt: AttemptId,
         on: bool,
-    ) -> Result<Option<Detail>, Error> {
-        for Watched { watching, .. } in self.watched.values() {
-            if watching.inspect(attempt, on).is_none() {
+    ) -> Result<Option<AttemptDetail>, Error> {
+        for WatchedBoard { watching, .. } in self.watched.values() {
+            if watching.set_inspecting(attempt, on).is_none() {
                 continue;
             }
             if on {
@@ -156,22 +160,22 @@ impl Exams {
             } else {
                 self.inspected.remove(&attempt);
             }
-            return self.engine.detail(watching, attempt).await;
+            return self.engine.attempt_detail(watching, attempt).await;
         }
         Ok(None)
     }
 }
 
-/// What happens on a board, as a stream; none where something was missed.
-fn listen(
+/// Returns the updates of a board as a stream; none stands for missed ones.
+fn board_stream(
     exam: ExamCode,
-    news: Receiver<Arc<News>>,
-) -> impl futures_util::Stream<Item = (ExamCode, Option<Arc<News>>)> + Send {
+    news: Receiver<Arc<BoardMessage>>,
+) -> impl futures_util::Stream<Item = (ExamCode, Option<Arc<BoardMessage>>)> + Send {
     stream::unfold((exam, news), |(exam, mut news)| async move {
         let heard = match news.recv().await {
             Ok(heard) => Some(heard),
             Err(RecvError::Lagged(_)) => {
-                // What is left is older than the board that follows.
+                // The rest of the channel is older than the board to be sent.
                 news = news.resubscribe();
                 None
             }

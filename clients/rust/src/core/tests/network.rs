@@ -1,78 +1,78 @@
 //! The core against a model of the engine, over a network that breaks.
 //!
-//! Whatever happens to connections, sessions and acknowledgements: what the
-//! client calls saved is stored, the last answer to a question is what is stored
-//! in the end, and every command is settled once, rightly where its refusal is lost.
+//! Whatever happens to connections, sessions and acknowledgements: a command that the
+//! client reports as saved is stored, the last answer to a question is stored in the
+//! end, and every command is settled correctly and once, even if its refusal is lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use invigil_protocol::{
-    candidate::{ClientMessage, Refused, Saved, ServerMessage},
+    candidate::{ClientMessage, CommandRefused, CommandsSaved, ServerMessage},
     code::RefusalCode,
-    paper::{StoredAnswer, StoredAnswers},
+    paper::{RecordedAnswer, RecordedAnswers},
 };
 use proptest::{collection, prelude::*};
 use serde_json::{Value, json};
 
-use super::{answer, welcome};
-use crate::core::{Command, Core, Ticket, Update};
+use super::{answer_command, welcome_message};
+use crate::core::{ClientCommand, ClientCore, ClientUpdate, Ticket};
 
 #[derive(Debug, Clone, Copy)]
-enum Step {
-    /// The person answers; every value is another.
+enum NetworkStep {
+    /// The person answers; every value is unique.
     Answer(u8),
     Flag(u8),
     /// An answer that the engine refuses.
     Nonsense,
-    /// What is due goes out, of which so many messages arrive.
+    /// The client sends its due messages, of which this many arrive.
     Send(usize),
-    /// The same, and nothing of what the engine says to it comes back.
+    /// The same, and the engine's replies are lost.
     SendUnheard(usize),
-    /// Whoever is in doubt gets the stored answers.
+    /// A client in doubt gets the stored answers.
     Record,
-    /// The store commits, and the client hears of it or not.
+    /// The store commits, and `saved` arrives or is lost.
     Commit {
         heard: bool,
     },
-    /// The connection breaks, with the engine's memory or without.
+    /// The connection breaks, and the session survives or is lost.
     Break {
         session_lost: bool,
     },
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn any_step() -> impl Strategy<Value = NetworkStep> {
     prop_oneof![
-        4 => (0..3_u8).prop_map(Step::Answer),
-        1 => (0..3_u8).prop_map(Step::Flag),
-        1 => Just(Step::Nonsense),
-        4 => (0..6_usize).prop_map(Step::Send),
-        1 => (0..6_usize).prop_map(Step::SendUnheard),
-        2 => Just(Step::Record),
-        3 => any::<bool>().prop_map(|heard| Step::Commit { heard }),
-        2 => any::<bool>().prop_map(|session_lost| Step::Break { session_lost }),
+        4 => (0..3_u8).prop_map(NetworkStep::Answer),
+        1 => (0..3_u8).prop_map(NetworkStep::Flag),
+        1 => Just(NetworkStep::Nonsense),
+        4 => (0..6_usize).prop_map(NetworkStep::Send),
+        1 => (0..6_usize).prop_map(NetworkStep::SendUnheard),
+        2 => Just(NetworkStep::Record),
+        3 => any::<bool>().prop_map(|heard| NetworkStep::Commit { heard }),
+        2 => any::<bool>().prop_map(|session_lost| NetworkStep::Break { session_lost }),
     ]
 }
 
-/// The engine's half, as the protocol has it.
+/// A model of the engine's half of the protocol.
 #[derive(Default)]
-struct Engine {
+struct EngineModel {
     session: u32,
     applied_seq: u64,
-    /// Up to here it is durable.
+    /// Every command up to this number is durable.
     saved_seq: u64,
     /// Value and revision, by question.
     stored: BTreeMap<String, (Value, u32)>,
     flagged: BTreeSet<String>,
 }
 
-impl Engine {
-    fn receive(&mut self, message: ClientMessage) -> Option<ServerMessage> {
+impl EngineModel {
+    fn receive_message(&mut self, message: ClientMessage) -> Option<ServerMessage> {
         let seq = message.seq()?;
         if seq <= self.applied_seq {
             return None;
         }
         if seq > self.applied_seq + 1 {
-            let gap = Refused::gap(seq, self.applied_seq + 1, None);
+            let gap = CommandRefused::for_gap(seq, self.applied_seq + 1, None);
             return Some(ServerMessage::Refused(gap));
         }
         self.applied_seq = seq;
@@ -90,42 +90,45 @@ impl Engine {
         };
         let value = answer.value.into_json()?;
         if value == json!("nonsense") {
-            let refused = Refused::new(seq, RefusalCode::BadValue, Some(answer.q));
+            let refused = CommandRefused::new(seq, RefusalCode::BadValue, Some(answer.q));
             return Some(ServerMessage::Refused(refused));
         }
         let (stored, rev) = self.stored.get(&answer.q).cloned().unwrap_or_default();
         if answer.base_rev.is_some_and(|base| base < rev) {
-            let conflict = Refused::conflict(seq, answer.q, rev, stored);
+            let conflict = CommandRefused::for_conflict(seq, answer.q, rev, stored);
             return Some(ServerMessage::Refused(conflict));
         }
         self.stored.insert(answer.q, (value, rev + 1));
         None
     }
 
-    fn welcome(&mut self, core: &Core) -> ServerMessage {
-        let known = core.hello("token").resume.map(|resume| resume.session);
+    fn welcome_client(&mut self, core: &ClientCore) -> ServerMessage {
+        let known = core
+            .hello_message("token")
+            .resume
+            .map(|resume| resume.session);
         let resumed = known == Some(self.session.to_string());
         if !resumed {
             self.session += 1;
             self.applied_seq = 0;
             self.saved_seq = 0;
         }
-        welcome(&self.session.to_string(), resumed, self.saved_seq, 4)
+        welcome_message(&self.session.to_string(), resumed, self.saved_seq, 4)
     }
 
-    fn record(&self) -> StoredAnswers {
+    fn stored_answers(&self) -> RecordedAnswers {
         let questions: BTreeSet<&String> = self.stored.keys().chain(&self.flagged).collect();
         let answers = questions.into_iter().map(|question| {
             let (value, rev) = self.stored.get(question).cloned().unwrap_or_default();
             let flagged = self.flagged.contains(question);
-            let answer = StoredAnswer {
+            let answer = RecordedAnswer {
                 value,
                 flagged,
                 rev,
             };
             (question.clone(), answer)
         });
-        StoredAnswers {
+        RecordedAnswers {
             session: Some(self.session.to_string()),
             saved_seq: self.saved_seq,
             answers: answers.collect(),
@@ -133,131 +136,137 @@ impl Engine {
     }
 }
 
-/// What the client was told of its commands.
+/// Commands that the client reported as settled.
 #[derive(Default)]
-struct Told {
+struct SettledTickets {
     saved: BTreeSet<Ticket>,
     refused: BTreeSet<Ticket>,
 }
 
-impl Told {
-    fn note(&mut self, updates: Vec<Update>) {
+impl SettledTickets {
+    fn note_updates(&mut self, updates: Vec<ClientUpdate>) {
         for update in updates {
             match update {
-                Update::Saved(tickets) => {
+                ClientUpdate::Saved(tickets) => {
                     for ticket in tickets {
                         assert!(self.saved.insert(ticket), "saved twice: {ticket}");
                     }
                 }
-                Update::Refused { ticket, .. } | Update::Unheard { ticket } => {
+                ClientUpdate::Refused { ticket, .. } | ClientUpdate::Unheard { ticket } => {
                     assert!(self.refused.insert(ticket), "refused twice: {ticket}");
                 }
-                Update::Conflict { ticket, .. } => panic!("nobody else answers: {ticket}"),
-                Update::Entered(_)
-                | Update::Timing { .. }
-                | Update::Open { .. }
-                | Update::Message(_)
-                | Update::Submitted(_)
-                | Update::Closed { .. } => {}
+                ClientUpdate::Conflict { ticket, .. } => {
+                    panic!("no other client answers: {ticket}")
+                }
+                ClientUpdate::Entered(_)
+                | ClientUpdate::Timing { .. }
+                | ClientUpdate::Open { .. }
+                | ClientUpdate::Message(_)
+                | ClientUpdate::Submitted(_)
+                | ClientUpdate::Closed { .. } => {}
             }
         }
         assert!(self.saved.is_disjoint(&self.refused));
     }
 }
 
-/// A client, an engine, and what lies between them.
-struct Run {
-    core: Core,
-    engine: Engine,
-    told: Told,
+/// A client, an engine, and the network between them.
+struct NetworkRun {
+    core: ClientCore,
+    engine: EngineModel,
+    settled: SettledTickets,
     answers: BTreeMap<Ticket, (String, Value)>,
     nonsense: BTreeSet<Ticket>,
     commands: u64,
 }
 
-impl Run {
+impl NetworkRun {
     fn new() -> Self {
         let mut run = Self {
-            core: Core::new(),
-            engine: Engine::default(),
-            told: Told::default(),
+            core: ClientCore::new(),
+            engine: EngineModel::default(),
+            settled: SettledTickets::default(),
             answers: BTreeMap::new(),
             nonsense: BTreeSet::new(),
             commands: 0,
         };
-        run.connect();
+        run.reconnect();
         run
     }
 
-    fn connect(&mut self) {
-        let welcome = self.engine.welcome(&self.core);
-        self.told.note(self.core.receive(welcome));
+    fn reconnect(&mut self) {
+        let welcome = self.engine.welcome_client(&self.core);
+        self.settled.note_updates(self.core.handle_message(welcome));
     }
 
-    /// Whether all that was due arrived, and was answered.
-    fn send(&mut self, arriving: usize, heard: bool) -> bool {
-        let due = self.core.due();
+    /// Sends the due messages. Returns true if all arrived and the replies came back.
+    fn send_due(&mut self, arriving: usize, heard: bool) -> bool {
+        let due = self.core.due_messages();
         let all = due.len() <= arriving;
         for message in due.into_iter().take(arriving) {
-            if let Some(reply) = self.engine.receive(message)
+            if let Some(reply) = self.engine.receive_message(message)
                 && heard
             {
-                self.told.note(self.core.receive(reply));
+                self.settled.note_updates(self.core.handle_message(reply));
             }
         }
         all && heard
     }
 
-    fn record(&mut self) {
+    fn deliver_record(&mut self) {
         if self.core.is_in_doubt() {
-            let record = self.engine.record();
-            self.told.note(self.core.recorded(&record));
+            let record = self.engine.stored_answers();
+            self.settled.note_updates(self.core.apply_record(&record));
         }
     }
 
-    fn commit(&mut self, heard: bool) {
+    fn commit_store(&mut self, heard: bool) {
         self.engine.saved_seq = self.engine.applied_seq;
         if heard {
-            let saved = ServerMessage::Saved(Saved {
+            let saved = ServerMessage::Saved(CommandsSaved {
                 seq: self.engine.saved_seq,
             });
-            self.told.note(self.core.receive(saved));
+            self.settled.note_updates(self.core.handle_message(saved));
         }
     }
 
-    fn step(&mut self, step: Step) {
+    fn apply_step(&mut self, step: NetworkStep) {
         match step {
-            Step::Answer(question) => {
+            NetworkStep::Answer(question) => {
                 self.commands += 1;
                 let (question, value) = (format!("q{question}"), json!(self.commands));
-                let ticket = self.core.push(answer(&question, value.clone()));
+                let ticket = self
+                    .core
+                    .push_command(answer_command(&question, value.clone()));
                 self.answers.insert(ticket, (question, value));
             }
-            Step::Flag(question) => {
+            NetworkStep::Flag(question) => {
                 self.commands += 1;
-                self.core.push(Command::Flag {
+                self.core.push_command(ClientCommand::Flag {
                     question: format!("q{question}"),
                     on: true,
                 });
             }
-            Step::Nonsense => {
+            NetworkStep::Nonsense => {
                 self.commands += 1;
-                self.nonsense
-                    .insert(self.core.push(answer("q9", json!("nonsense"))));
+                self.nonsense.insert(
+                    self.core
+                        .push_command(answer_command("q9", json!("nonsense"))),
+                );
             }
-            // What does not arrive is lost with the connection.
-            Step::Send(arriving) => {
-                if !self.send(arriving, true) {
+            // Messages that do not arrive are lost with the connection.
+            NetworkStep::Send(arriving) => {
+                if !self.send_due(arriving, true) {
                     self.break_off();
                 }
             }
-            Step::SendUnheard(arriving) => {
-                self.send(arriving, false);
+            NetworkStep::SendUnheard(arriving) => {
+                self.send_due(arriving, false);
                 self.break_off();
             }
-            Step::Record => self.record(),
-            Step::Commit { heard } => self.commit(heard),
-            Step::Break { session_lost } => {
+            NetworkStep::Record => self.deliver_record(),
+            NetworkStep::Commit { heard } => self.commit_store(heard),
+            NetworkStep::Break { session_lost } => {
                 if session_lost {
                     self.engine.session += 1;
                 }
@@ -267,15 +276,15 @@ impl Run {
     }
 
     fn break_off(&mut self) {
-        self.core.disconnected();
-        self.connect();
+        self.core.mark_disconnected();
+        self.reconnect();
     }
 
-    fn finish(&mut self) {
+    fn settle_all(&mut self) {
         for _ in 0..=self.commands {
-            self.send(usize::MAX, true);
-            self.commit(true);
-            self.record();
+            self.send_due(usize::MAX, true);
+            self.commit_store(true);
+            self.deliver_record();
         }
         assert!(self.core.is_clean());
     }
@@ -284,15 +293,15 @@ impl Run {
 proptest! {
     #[test]
     fn whatever_breaks_everything_is_settled_and_the_last_answers_are_stored(
-        steps in collection::vec(step(), 0..60),
+        steps in collection::vec(any_step(), 0..60),
     ) {
-        let mut run = Run::new();
+        let mut run = NetworkRun::new();
         for step in steps {
-            run.step(step);
+            run.apply_step(step);
         }
-        run.finish();
-        prop_assert_eq!(&run.told.refused, &run.nonsense);
-        prop_assert_eq!((run.told.saved.len() + run.told.refused.len()) as u64, run.commands);
+        run.settle_all();
+        prop_assert_eq!(&run.settled.refused, &run.nonsense);
+        prop_assert_eq!((run.settled.saved.len() + run.settled.refused.len()) as u64, run.commands);
         let mut last = BTreeMap::new();
         for (question, value) in run.answers.into_values() {
             last.insert(question, value);

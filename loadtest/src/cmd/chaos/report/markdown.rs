@@ -1,19 +1,19 @@
-//! A report for people, to be kept.
+//! The report as Markdown, for people.
 
 use std::{fmt::Write as _, path::Path};
 
 use anyhow::Context as _;
 
-use super::Report;
+use super::ChaosReport;
 
-impl Report {
-    /// All of it but the single faults.
-    pub(in super::super) fn write(&self, path: &Path) -> anyhow::Result<()> {
-        let text = self.markdown().context("put the report together")?;
+impl ChaosReport {
+    /// Writes everything but the log of single faults.
+    pub(in super::super) fn write_markdown(&self, path: &Path) -> anyhow::Result<()> {
+        let text = self.to_markdown().context("format the report")?;
         std::fs::write(path, text).with_context(|| format!("write {}", path.display()))
     }
 
-    fn markdown(&self) -> Result<String, std::fmt::Error> {
+    fn to_markdown(&self) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
         writeln!(text, "# {}\n", self.title())?;
         let verdict = if self.is_good() {
@@ -33,7 +33,7 @@ impl Report {
         let staff = staff.map(|(action, count)| (*action, count.to_string()));
         for (title, rows) in [
             ("fault", self.fault_rows()),
-            ("figure", self.rows()),
+            ("figure", self.figure_rows()),
             ("staff command done", staff.collect()),
         ] {
             writeln!(text, "\n| {title} | |\n| --- | ---: |")?;

@@ -11,27 +11,27 @@ use super::SMALL;
 use crate::domain::{
     exam::{
         FILE_VALUES_MAX,
-        definition::{Format, parse},
-        fixture::set,
+        definition::{FileFormat, parse_exam},
+        fixture::set_at,
     },
     fault::FAULTS_MAX,
 };
 
-fn faults(text: &str, format: Format) -> String {
-    let faults = parse(text, format).expect_err("this file is wrong");
+fn faults_of(text: &str, format: FileFormat) -> String {
+    let faults = parse_exam(text, format).expect_err("this file is wrong");
     assert!(!faults.is_empty());
-    // Lists of all names are cut: they would not fit here.
+    // Lists of all names are too long for the expectations.
     let lines = faults
         .iter()
         .map(|fault| fault.to_string().chars().take(80).collect());
     lines.collect::<Vec<String>>().join("\n")
 }
 
-/// Sets one place of the smallest exam, and says what is wrong with it then.
+/// Sets one place of the smallest exam and returns the faults.
 fn small_with(pointer: &str, value: &Value) -> String {
     let mut tree: Value = serde_json::from_str(SMALL).unwrap();
-    set(&mut tree, pointer, value.clone());
-    match parse(&tree.to_string(), Format::Json) {
+    set_at(&mut tree, pointer, value.clone());
+    match parse_exam(&tree.to_string(), FileFormat::Json) {
         Ok(_) => String::new(),
         Err(faults) => faults
             .iter()
@@ -42,7 +42,7 @@ fn small_with(pointer: &str, value: &Value) -> String {
 }
 
 /// Replaces the question of the smallest exam.
-fn question(fields: &Value) -> String {
+fn small_with_question(fields: &Value) -> String {
     let mut question = json!({"id": "q", "content": "?"});
     for (key, value) in fields.as_object().unwrap() {
         question[key] = value.clone();
@@ -139,7 +139,7 @@ sections:
         line 38: sections[1].questions[4].languages[1]: used twice
         line 14: grading.scale[1]: must be under the one before
         line 8: available_until: must be after available_from"#]]
-    .assert_eq(&faults(yaml, Format::Yaml));
+    .assert_eq(&faults_of(yaml, FileFormat::Yaml));
 }
 
 #[test]
@@ -251,7 +251,7 @@ fn small_faults_are_found_one_by_one() {
 
 #[test]
 fn each_type_of_question_has_its_own_rules() {
-    let check = |fields: Value, expected: Expect| expected.assert_eq(&question(&fields));
+    let check = |fields: Value, expected: Expect| expected.assert_eq(&small_with_question(&fields));
     let options = json!([{"id": "a", "text": "A"}, {"id": "b", "text": "B"}]);
     check(
         json!({"type": "single_choice", "options": [{"id": "a", "text": "A"}], "answer": "a"}),
@@ -310,46 +310,46 @@ fn each_type_of_question_has_its_own_rules() {
 
 #[test]
 fn what_is_not_yaml_or_json_is_reported_with_its_line() {
-    let check = |text: &str, format, expected: Expect| expected.assert_eq(&faults(text, format));
+    let check = |text: &str, format, expected: Expect| expected.assert_eq(&faults_of(text, format));
     check(
         "{\"code\": \"X\",\n \"title\": }",
-        Format::Json,
+        FileFormat::Json,
         expect!["line 2: the file is not valid JSON: expected value"],
     );
     check(
         "{\"code\": \"X\",\n\"code\": \"Y\"}",
-        Format::Json,
+        FileFormat::Json,
         expect!["line 2: the file is not valid JSON: key `code` stands twice"],
     );
     check(
         "{} {}",
-        Format::Json,
+        FileFormat::Json,
         expect!["line 1: the file is not valid JSON: trailing characters"],
     );
     check(
         "",
-        Format::Json,
+        FileFormat::Json,
         expect!["line 1: the file is not valid JSON: EOF while parsing a value"],
     );
-    check("", Format::Yaml, expect!["must be a map, not nothing"]);
+    check("", FileFormat::Yaml, expect!["must be a map, not nothing"]);
     check(
         "code: X\ncode: Y\n",
-        Format::Yaml,
+        FileFormat::Yaml,
         expect!["line 2: the file is not valid YAML: duplicate mapping key `code` is not allowed "],
     );
     check(
         "code: X\n  title: [\n",
-        Format::Yaml,
+        FileFormat::Yaml,
         expect!["line 2: the file is not valid YAML: mapping values are not allowed in this conte"],
     );
     check(
         "code: .nan",
-        Format::Yaml,
+        FileFormat::Yaml,
         expect!["line 1: the file is not valid YAML: value `.nan` is not a finite number"],
     );
     check(
         "a: 1\n---\nb: 2\n",
-        Format::Yaml,
+        FileFormat::Yaml,
         expect!["line 2: the file is not valid YAML: YAML document too large or too complex: limi"],
     );
 }
@@ -361,15 +361,18 @@ fn a_bomb_is_refused_before_it_grows() {
         let below = vec![format!("*a{}", level - 1); 10].join(", ");
         writeln!(yaml, "a{level}: &a{level} [{below}]").unwrap();
     }
-    assert!(faults(&yaml, Format::Yaml).contains("is not valid YAML"));
-    for format in [Format::Json, Format::Yaml] {
+    assert!(faults_of(&yaml, FileFormat::Yaml).contains("is not valid YAML"));
+    for format in [FileFormat::Json, FileFormat::Yaml] {
         let deep = "[".repeat(100_000);
-        assert!(faults(&deep, format).contains("is not valid"));
+        assert!(faults_of(&deep, format).contains("is not valid"));
         let wide = format!("[{}0]", "0,".repeat(FILE_VALUES_MAX));
-        assert!(faults(&wide, format).contains("is not valid"));
+        assert!(faults_of(&wide, format).contains("is not valid"));
     }
     let long = " ".repeat(16 * 1024 * 1024 + 1);
-    assert_eq!(faults(&long, Format::Yaml), "the file is over 16 MiB");
+    assert_eq!(
+        faults_of(&long, FileFormat::Yaml),
+        "the file is over 16 MiB"
+    );
 }
 
 #[test]
@@ -378,7 +381,7 @@ fn a_file_of_countless_faults_lists_a_thousand() {
     for number in 0..5_000 {
         tree[format!("k{number}")] = 0.into();
     }
-    let faults = parse(&tree.to_string(), Format::Json).unwrap_err();
+    let faults = parse_exam(&tree.to_string(), FileFormat::Json).unwrap_err();
     assert_eq!(faults.len(), FAULTS_MAX + 1);
     let last = faults.last().unwrap();
     assert_eq!(last.to_string(), "4000 more faults are not listed");

@@ -25,15 +25,13 @@ use std::{
 };
 
 use hdrhistogram::Histogram;
-use invigil::{
-    engine::{Engine, OutboxItem},
-    store::sqlite::SqliteStore,
-};
+use invigil_engine::{Engine, OutboxItem};
 use invigil_protocol::{
     candidate::{CandidateHeartbeat, ClientMessage, ReportedEvent},
     codec::Encoding,
     proctor::{ActionName, CommandArgs, CommandTarget, ProctorCommand, ProctorServerMessage},
 };
+use invigil_store_sql::sqlite::SqliteStore;
 use seats::{BenchAttempt, bench_proctor, enter_candidates, start_engine};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::task::TaskTracker;

@@ -18,20 +18,17 @@ mod postgres_server;
 
 use std::{sync::Arc, time::Duration};
 
-use invigil::{
-    domain::{
-        attempt::{AttemptControl, AttemptIdentity, LifecycleStatus},
-        id::AttemptId,
-        person::GroupSet,
-        time::Timestamp,
-    },
-    engine::EngineClock,
-    management::{Management, RequestContext, bank},
-    media::MediaStore,
-    store::{
-        AttemptStore, ControlRow, IntegritySums, NewAttempt, StartOutcome, postgres::PostgresStore,
-    },
+use invigil_domain::{
+    attempt::{AttemptControl, AttemptIdentity, LifecycleStatus},
+    id::AttemptId,
+    person::GroupSet,
+    time::Timestamp,
 };
+use invigil_engine::EngineClock;
+use invigil_management::{Management, RequestContext, bank};
+use invigil_objects::media::MediaStore;
+use invigil_store::{AttemptStore, ControlRow, IntegritySums, NewAttempt, StartOutcome};
+use invigil_store_sql::postgres::PostgresStore;
 use postgres_server::Database;
 use rust_decimal::Decimal;
 use sqlx::PgConnection;

@@ -26,16 +26,12 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
 use hdrhistogram::Histogram;
-use invigil::{
-    domain::{exam::EventSeverity, id::AttemptId, time::Timestamp},
-    engine::{OutboxItem, RecorderSettings},
-    store::{
-        mongo::MongoStore,
-        records::{RecordClass, RecordStore, TimelineRecord},
-        sqlite::SqliteStore,
-    },
-};
+use invigil_domain::{exam::EventSeverity, id::AttemptId, time::Timestamp};
+use invigil_engine::{OutboxItem, RecorderSettings};
 use invigil_protocol::candidate::{ClientMessage, ReportedEvent, ServerMessage};
+use invigil_store::records::{RecordClass, RecordStore, TimelineRecord};
+use invigil_store_mongo::MongoStore;
+use invigil_store_sql::sqlite::SqliteStore;
 use mongodb::bson::{DateTime, Document, doc};
 use mongodb_server::Database;
 use seats::{BenchAttempt, enter_candidates, start_engine};

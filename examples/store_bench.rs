@@ -21,14 +21,12 @@ mod postgres_server;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use invigil::{
-    domain::{id::AttemptId, time::Timestamp},
-    store::{
-        AnswerRow, AttemptStore, AttemptWrite, CatalogStore, ProgressRow, StoredExam, TimelineRow,
-        WriteOutcome,
-        postgres::{PostgresStore, SAVE_BATCH},
-    },
+use invigil_domain::{id::AttemptId, time::Timestamp};
+use invigil_store::{
+    AnswerRow, AttemptStore, AttemptWrite, CatalogStore, ProgressRow, StoredExam, TimelineRow,
+    WriteOutcome,
 };
+use invigil_store_sql::postgres::{PostgresStore, SAVE_BATCH};
 use postgres_server::Database;
 use sqlx::PgConnection;
 use tokio::time::Instant;

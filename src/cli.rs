@@ -24,7 +24,8 @@ use std::{
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use invigil::config::{Config, LogFormat};
+use invigil::config::Config;
+use invigil_telemetry::LogFormat;
 
 /// A real-time exam engine.
 #[derive(Debug, Parser)]
@@ -44,7 +45,25 @@ struct GlobalArgs {
     config: Option<PathBuf>,
     /// Format of the log on standard error
     #[arg(long, global = true, value_name = "FORMAT")]
-    log: Option<LogFormat>,
+    log: Option<LogFormatArg>,
+}
+
+/// Reader of the log.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum LogFormatArg {
+    /// Lines for people
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+impl From<LogFormatArg> for LogFormat {
+    fn from(format: LogFormatArg) -> Self {
+        match format {
+            LogFormatArg::Text => Self::Text,
+            LogFormatArg::Json => Self::Json,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -114,9 +133,9 @@ pub(crate) fn main() -> ExitCode {
 async fn run(cli: CommandLine) -> anyhow::Result<ExitCode> {
     let mut config = Config::load(cli.common.config.as_deref())?;
     if let Some(format) = cli.common.log {
-        config.log.format = format;
+        config.log.format = format.into();
     }
-    invigil::telemetry::init_logging(&config.log).map_err(anyhow::Error::from_boxed)?;
+    invigil_telemetry::init_logging(&config.log).map_err(anyhow::Error::from_boxed)?;
     match cli.command {
         CliCommand::Demo(args) => Box::pin(demo::run(args, config)).await,
         CliCommand::Serve(args) => Box::pin(serve::run(args, config)).await,

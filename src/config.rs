@@ -21,11 +21,11 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 
 use self::reader::SettingsReader;
-use crate::{
-    cluster::redis::RedisAddress,
-    evidence::{self, EvidenceLocation},
-    web::origin::WebOrigin,
-};
+use crate::web::origin::WebOrigin;
+use invigil_cluster::redis::RedisAddress;
+use invigil_management::maintenance::RetentionSettings;
+use invigil_objects::evidence::{self, EvidenceLocation};
+use invigil_telemetry::LogSettings;
 
 /// The complete default settings, with their explanations.
 pub const DEFAULTS: &str = include_str!("../config/default.toml");
@@ -108,17 +108,6 @@ pub struct DatabaseSettings {
     pub connections: u32,
     /// Directory of the embedded store.
     pub data: PathBuf,
-}
-
-/// Months after which old data is archived; 0 keeps it in its tables.
-#[derive(Debug, Clone)]
-pub struct RetentionSettings {
-    /// Attempts.
-    pub attempts: u32,
-    /// Log-ins, actions of proctors, security events.
-    pub logs: u32,
-    /// The audit trail.
-    pub audit: u32,
 }
 
 /// Media files of questions.
@@ -241,24 +230,6 @@ pub struct TimingSettings {
 pub struct IdleSettings {
     /// Time without a connection after which an attempt leaves memory.
     pub stop_after: Duration,
-}
-
-/// Format and level of the log.
-#[derive(Debug, Clone)]
-pub struct LogSettings {
-    /// Lines or JSON.
-    pub format: LogFormat,
-    /// A filter directive of `tracing-subscriber`.
-    pub level: String,
-}
-
-/// Form of a line of the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum LogFormat {
-    /// Text for people.
-    Text,
-    /// A JSON object for machines.
-    Json,
 }
 
 /// Shutdown of the engine.
@@ -497,6 +468,8 @@ fn mask_url(url: &str) -> String {
 mod tests {
     use expect_test::expect;
     use secrecy::ExposeSecret;
+
+    use invigil_telemetry::LogFormat;
 
     use super::*;
 

@@ -36,14 +36,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use utoipa_axum::router::OpenApiRouter;
 
 use self::{compressed::GzipCache, limits::RateLimits, token::TokenSigner};
-use crate::{
-    config::Config,
-    engine::Engine,
-    evidence::EvidenceFiles,
-    management::Management,
-    store::{self, AttemptStore, CatalogStore, EvidenceStore},
-    telemetry::metrics::Metrics,
-};
+use crate::config::Config;
+use invigil_engine::Engine;
+use invigil_management::Management;
+use invigil_objects::evidence::EvidenceFiles;
+use invigil_store::{self, AttemptStore, CatalogStore, EvidenceStore};
+use invigil_telemetry::metrics::Metrics;
 
 /// State that all handlers share.
 pub struct WebApp {
@@ -93,13 +91,13 @@ pub struct WebStores {
 pub enum WebStartError {
     /// The store does not return the secrets.
     #[error("cannot read the installation's secrets")]
-    Store(#[from] store::Error),
+    Store(#[from] invigil_store::Error),
     /// The system gives no random bytes for new secrets.
     #[error("cannot draw random bytes")]
     Random(#[from] getrandom::Error),
     /// The place of evidence cannot be used.
     #[error("cannot open the place of evidence")]
-    Evidence(#[from] crate::evidence::Error),
+    Evidence(#[from] invigil_objects::evidence::Error),
 }
 
 impl WebApp {

@@ -23,13 +23,11 @@ use fred::{
     interfaces::{ClientLike as _, EventInterface as _, PubsubInterface as _},
     types::{Builder, CustomCommand, config::Config},
 };
-use invigil::{
-    cluster::{
-        Bus as _, BusEvent, BusRecipient,
-        redis::{RedisAddress, RedisBus},
-    },
-    telemetry::metrics::Metrics,
+use invigil_cluster::{
+    Bus as _, BusEvent, BusRecipient,
+    redis::{RedisAddress, RedisBus},
 };
+use invigil_telemetry::metrics::Metrics;
 use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 

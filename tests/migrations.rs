@@ -12,13 +12,9 @@ mod postgres_server;
 
 use std::{collections::BTreeSet, path::Path};
 
-use invigil::{
-    domain::time::Timestamp,
-    store::{
-        CatalogStore, Error, PersonRole, StoredExam, postgres, postgres::PostgresStore, sqlite,
-        sqlite::SqliteStore,
-    },
-};
+use invigil_domain::time::Timestamp;
+use invigil_store::{CatalogStore, Error, PersonRole, StoredExam};
+use invigil_store_sql::{postgres, postgres::PostgresStore, sqlite, sqlite::SqliteStore};
 use postgres_server::Database;
 use sqlx::migrate::Migrator;
 

@@ -13,7 +13,7 @@ use std::{
 };
 
 use ed25519_dalek::SigningKey;
-use invigil::domain::{
+use invigil_domain::{
     attempt::HandedInBy,
     receipt::{
         FinalAnswer, Receipt, ReceiptContent, ReceiptFormat, describe_receipt, sign_receipt,

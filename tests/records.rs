@@ -11,14 +11,12 @@ mod mongodb_server;
 
 use std::{sync::Arc, time::Duration};
 
-use invigil::{
-    domain::{exam::EventSeverity, id::AttemptId, time::Timestamp},
-    store::{
-        Error,
-        mongo::MongoStore,
-        records::{EventFilter, IncidentRow, RecordClass, RecordStore, TimelineRecord},
-    },
+use invigil_domain::{exam::EventSeverity, id::AttemptId, time::Timestamp};
+use invigil_store::{
+    Error,
+    records::{EventFilter, IncidentRow, RecordClass, RecordStore, TimelineRecord},
 };
+use invigil_store_mongo::MongoStore;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb_server::Database;
 

@@ -25,7 +25,7 @@ mod saving;
 use std::sync::Arc;
 
 use fixture::Store;
-use invigil::store::{postgres::PostgresStore, sqlite::SqliteStore};
+use invigil_store_sql::{postgres::PostgresStore, sqlite::SqliteStore};
 use postgres_server::Database;
 
 /// Each case runs on a store of its own, once for every adapter.

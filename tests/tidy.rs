@@ -14,6 +14,8 @@
 mod documents;
 #[path = "tidy/imports.rs"]
 mod imports;
+#[path = "tidy/names.rs"]
+mod names;
 
 use std::{
     fs,
@@ -21,11 +23,12 @@ use std::{
 };
 
 /// Folders that hold what is written by hand.
-const FOLDERS: [&str; 12] = [
+const FOLDERS: [&str; 13] = [
     ".ci",
     "benches",
     "clients",
     "config",
+    "crates",
     "docs",
     "examples",
     "fuzz",

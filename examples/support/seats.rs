@@ -3,20 +3,19 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, stream};
-use invigil::{
-    cluster::local::LocalBus,
-    domain::{
-        exam::definition::{self, FileFormat},
-        id::ExamCode,
-        person::{ExamScope, GroupSet, PersonRole, RosterPerson},
-    },
-    engine::{
-        ActorHandle, ConnectRequest, Connected, ConnectionLimits, Engine, EngineClock,
-        EngineSettings, JoinRequest, Outbox, RecorderSettings, SystemEntropy, WriterSettings,
-    },
-    store::{AttemptStore, CatalogStore, StoredExam, records::RecordStore, sqlite::SqliteStore},
-    telemetry::metrics::Metrics,
+use invigil_cluster::local::LocalBus;
+use invigil_domain::{
+    exam::definition::{self, FileFormat},
+    id::ExamCode,
+    person::{ExamScope, GroupSet, PersonRole, RosterPerson},
 };
+use invigil_engine::{
+    ActorHandle, ConnectRequest, Connected, ConnectionLimits, Engine, EngineClock, EngineSettings,
+    JoinRequest, Outbox, RecorderSettings, SystemEntropy, WriterSettings,
+};
+use invigil_store::{AttemptStore, CatalogStore, StoredExam, records::RecordStore};
+use invigil_store_sql::sqlite::SqliteStore;
+use invigil_telemetry::metrics::Metrics;
 use rust_decimal::Decimal;
 
 const EXAM: &str = "

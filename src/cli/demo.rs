@@ -6,13 +6,10 @@ mod candidates;
 use std::{fmt::Write as _, net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
-use invigil::{
-    config::Config,
-    domain::{
-        exam::definition::{self, FileFormat, ParsedExam},
-        roster::{self, RosterEntry},
-    },
-    web::access_code_key,
+use invigil::{config::Config, web::access_code_key};
+use invigil_domain::{
+    exam::definition::{self, FileFormat, ParsedExam},
+    roster::{self, RosterEntry},
 };
 
 use super::{files, serve, stores::OpenStore};
@@ -117,7 +114,7 @@ fn watch_hint(address: SocketAddr, simulated: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use invigil::domain::person::PersonRole;
+    use invigil_domain::person::PersonRole;
 
     use super::*;
 

@@ -9,15 +9,13 @@ use std::{
     sync::Arc,
 };
 
-use invigil::{
-    domain::{
-        exam::definition::{self, FileFormat, ParsedExam},
-        fault::FileFault,
-        roster::{self, RosterEntry},
-    },
-    store::{RosterPerson, StoredExam},
-    web::token::access_code_hash,
+use invigil::web::token::access_code_hash;
+use invigil_domain::{
+    exam::definition::{self, FileFormat, ParsedExam},
+    fault::FileFault,
+    roster::{self, RosterEntry},
 };
+use invigil_store::{RosterPerson, StoredExam};
 
 /// Bound on memory for a device file. The parsers refuse more than 16 MiB with a
 /// fault of their own.

@@ -4,13 +4,11 @@
 use std::{fmt::Write as _, process::ExitCode};
 
 use anyhow::Context as _;
-use invigil::{
-    config::Config,
-    engine::EngineClock,
-    management::maintenance::{self as jobs, JobResult, Maintenance, MaintenanceJob},
-    secrets::sealed::SealingKeys,
-    store::postgres::PostgresStore,
-};
+use invigil::config::Config;
+use invigil_engine::EngineClock;
+use invigil_management::maintenance::{self as jobs, JobResult, Maintenance, MaintenanceJob};
+use invigil_secrets::sealed::SealingKeys;
+use invigil_store_sql::postgres::PostgresStore;
 use secrecy::ExposeSecret as _;
 
 use super::stores::database_url;

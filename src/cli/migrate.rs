@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use invigil::{config::Config, store::postgres::PostgresStore};
+use invigil::config::Config;
+use invigil_store_sql::postgres::PostgresStore;
 use secrecy::ExposeSecret as _;
 
 use super::stores::database_url;

@@ -3,12 +3,10 @@
 use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
 use anyhow::{Context as _, bail};
-use invigil::{
-    config::Config,
-    domain::{attempt::Attempt, exam::definition, id::AttemptId, time::Timestamp},
-    engine::replay_timeline,
-    store::{AttemptStore, TimelineRow},
-};
+use invigil::config::Config;
+use invigil_domain::{attempt::Attempt, exam::definition, id::AttemptId, time::Timestamp};
+use invigil_engine::replay_timeline;
+use invigil_store::{AttemptStore, TimelineRow};
 use serde_json::{Map, Value, json};
 
 use super::{BadUsage, serve, stores::OpenStore};

@@ -5,9 +5,9 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::{Context as _, bail};
 use invigil::{
     config::Config,
-    domain::id::ExamCode,
     web::results::{ResultRow, results_csv},
 };
+use invigil_domain::id::ExamCode;
 
 use super::stores::OpenStore;
 

@@ -5,23 +5,24 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Du
 use anyhow::{Context as _, bail};
 use chrono::DateTime;
 use invigil::{
-    cluster::{Bus, local::LocalBus, redis::RedisBus},
     config::{self, Config},
-    domain::id::NodeId,
-    engine::{
-        ConnectionLimits, Engine, EngineClock, EngineSettings, RecorderSettings, SystemEntropy,
-        WriterSettings,
-    },
-    management::{
-        Management, ManagementError,
-        maintenance::{JobResult, Maintenance, MaintenanceJob},
-    },
-    media::MediaStore,
-    secrets::sealed::SealingKeys,
-    store::{self, mongo::MongoStore, records::RecordStore},
-    telemetry::metrics::{JobLabels, Metrics},
     web::{self, WebApp, access_code_key},
 };
+use invigil_cluster::{Bus, local::LocalBus, redis::RedisBus};
+use invigil_domain::id::NodeId;
+use invigil_engine::{
+    ConnectionLimits, Engine, EngineClock, EngineSettings, RecorderSettings, SystemEntropy,
+    WriterSettings,
+};
+use invigil_management::{
+    Management, ManagementError,
+    maintenance::{JobResult, Maintenance, MaintenanceJob},
+};
+use invigil_objects::media::MediaStore;
+use invigil_secrets::sealed::SealingKeys;
+use invigil_store::{self, records::RecordStore};
+use invigil_store_mongo::MongoStore;
+use invigil_telemetry::metrics::{JobLabels, Metrics};
 use prometheus_client::metrics::{counter::Counter, family::Family};
 use secrecy::ExposeSecret as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -201,7 +202,7 @@ async fn connect_management(
     .await;
     match connected {
         Ok(management) => Ok(Some(management)),
-        Err(store::Error::Schema(sentence)) => {
+        Err(invigil_store::Error::Schema(sentence)) => {
             tracing::warn!("the management API is off: {sentence}");
             Ok(None)
         }
@@ -324,7 +325,7 @@ async fn run_maintenance(
             Ok(JobResult::RunningElsewhere) => "elsewhere",
             Ok(JobResult::NotDue) => return,
             Err(error) => {
-                let error = invigil::telemetry::error_chain(&error);
+                let error = invigil_telemetry::error_chain(&error);
                 tracing::warn!(job = job.name(), error, "maintenance failed");
                 "failed"
             }
@@ -343,14 +344,14 @@ async fn maintain_store(stores: &OpenStore, app: &WebApp) {
         interval.tick().await;
         let now = app.engine.now();
         if let Err(error) = stores.maintain_daily(now).await {
-            let error = invigil::telemetry::error_chain(&error);
+            let error = invigil_telemetry::error_chain(&error);
             tracing::warn!(error, "cannot maintain the store");
         }
         match app.evidence.remove_expired(now).await {
             Ok(0) => {}
             Ok(files) => tracing::info!(files, "removed old evidence"),
             Err(error) => {
-                let error = invigil::telemetry::error_chain(&error);
+                let error = invigil_telemetry::error_chain(&error);
                 tracing::warn!(error, "cannot remove old evidence");
             }
         }

@@ -5,14 +5,12 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use invigil::{
     config::{self, Config},
-    domain::time::Timestamp,
-    media::MediaStore,
-    store::{
-        self, AttemptStore, CatalogStore, EvidenceStore, postgres::PostgresStore,
-        sqlite::SqliteStore,
-    },
     web::{self, media_key},
 };
+use invigil_domain::time::Timestamp;
+use invigil_objects::media::MediaStore;
+use invigil_store::{self, AttemptStore, CatalogStore, EvidenceStore};
+use invigil_store_sql::{postgres::PostgresStore, sqlite::SqliteStore};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::BadUsage;
@@ -87,7 +85,7 @@ impl OpenStore {
     }
 
     /// Runs the daily maintenance.
-    pub(super) async fn maintain_daily(&self, now: Timestamp) -> Result<(), store::Error> {
+    pub(super) async fn maintain_daily(&self, now: Timestamp) -> Result<(), invigil_store::Error> {
         match self {
             Self::Embedded(store) => store.run_maintenance(now).await,
             Self::Servers(store) => store.run_maintenance(now).await,

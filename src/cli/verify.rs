@@ -3,7 +3,7 @@
 use std::{fs::File, io::Read as _, path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
-use invigil::domain::receipt::{self, SIZE_MAX};
+use invigil_domain::receipt::{self, SIZE_MAX};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

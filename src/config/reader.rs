@@ -10,12 +10,10 @@ use secrecy::SecretString;
 use toml::{Table, Value};
 use tracing_subscriber::EnvFilter;
 
-use super::LogFormat;
-use crate::{
-    cluster::redis::RedisAddress,
-    evidence::{EvidenceLocation, S3Credentials, S3Settings},
-    web::origin::WebOrigin,
-};
+use crate::web::origin::WebOrigin;
+use invigil_cluster::redis::RedisAddress;
+use invigil_objects::evidence::{EvidenceLocation, S3Credentials, S3Settings};
+use invigil_telemetry::LogFormat;
 
 /// Keys that were renamed, each with the key that replaces it.
 const RENAMED: [(&str, &str); 1] = [("flush.max_rows", "flush.max_attempts")];

@@ -5,14 +5,12 @@
 //! teachers, administrators, and the attempt's candidate.
 
 use super::{WebApp, auth::ApiCaller, problem::Problem};
-use crate::{
-    domain::{
-        attempt::AttemptIdentity,
-        id::{AttemptId, ExamCode},
-        person::{PersonRole, RosterPerson},
-    },
-    store::AttemptSummary,
+use invigil_domain::{
+    attempt::AttemptIdentity,
+    id::{AttemptId, ExamCode},
+    person::{PersonRole, RosterPerson},
 };
+use invigil_store::AttemptSummary;
 
 /// Role of a caller towards an attempt or an exam.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,12 +102,10 @@ mod tests {
     use expect_test::expect;
 
     use super::*;
-    use crate::{
-        domain::{
-            person::{ExamScope, GroupSet},
-            time::Timestamp,
-        },
-        web::token::AttemptToken,
+    use crate::web::token::AttemptToken;
+    use invigil_domain::{
+        person::{ExamScope, GroupSet},
+        time::Timestamp,
     };
 
     fn sample_person(id: &str, role: PersonRole, exams: &[&str]) -> RosterPerson {

@@ -21,11 +21,9 @@ use super::{
     extract::{Json, Path, Query},
     problem::{self, Problem},
 };
-use crate::{
-    domain::{grading::KeyVisibility, id::AttemptId, release::is_result_visible},
-    engine::ExchangeRefusal,
-    store::TimelineRow,
-};
+use invigil_domain::{grading::KeyVisibility, id::AttemptId, release::is_result_visible};
+use invigil_engine::ExchangeRefusal;
+use invigil_store::TimelineRow;
 
 /// Entries in one page of a timeline: the default, and the most.
 const TIMELINE_DEFAULT: u32 = 100;

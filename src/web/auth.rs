@@ -25,12 +25,10 @@ use super::{
     problem::{self, Problem},
     token::{self, AttemptToken},
 };
-use crate::{
-    domain::{id::PersonId, person::RosterPerson, time::Timestamp},
-    secrets::password,
-    store::{LoginRow, RequestOrigin, SignInOutcome},
-    telemetry::metrics::OutcomeLabel,
-};
+use invigil_domain::{id::PersonId, person::RosterPerson, time::Timestamp};
+use invigil_secrets::password;
+use invigil_store::{LoginRow, RequestOrigin, SignInOutcome};
+use invigil_telemetry::metrics::OutcomeLabel;
 
 /// Name of the session cookie.
 const COOKIE_NAME: &str = "invigil_session";
@@ -287,7 +285,7 @@ async fn issue_token(
 fn generate_token() -> Result<(String, [u8; 32]), Problem> {
     token::new_login_token().map_err(|error| {
         tracing::error!(
-            error = crate::telemetry::error_chain(&error),
+            error = invigil_telemetry::error_chain(&error),
             "no random bytes for a log-in"
         );
         Problem::Internal

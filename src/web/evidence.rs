@@ -22,15 +22,13 @@ use super::{
     media,
     problem::{self, Problem},
 };
-use crate::{
-    domain::{
-        evidence::EvidenceKind,
-        id::{AttemptId, EvidenceId},
-    },
-    evidence::{Error, EvidenceAttempt, PresignedRequest, UploadOffer},
-    store::EvidenceRow,
-    telemetry::error_chain,
+use invigil_domain::{
+    evidence::EvidenceKind,
+    id::{AttemptId, EvidenceId},
 };
+use invigil_objects::evidence::{Error, EvidenceAttempt, PresignedRequest, UploadOffer};
+use invigil_store::EvidenceRow;
+use invigil_telemetry::error_chain;
 
 /// Longest name of a session, in bytes; the engine's own are shorter.
 const SESSION_BYTES_MAX: usize = 64;

@@ -20,14 +20,12 @@ use super::{
     problem::{self, Problem},
     results::{self, ResultRow},
 };
-use crate::{
-    domain::{
-        admission, exam::Exam, id::ExamCode, person::PersonRole, release::is_result_visible,
-        time::Timestamp,
-    },
-    engine::{CommandError, StartError},
-    store::AttemptSummary,
+use invigil_domain::{
+    admission, exam::Exam, id::ExamCode, person::PersonRole, release::is_result_visible,
+    time::Timestamp,
 };
+use invigil_engine::{CommandError, StartError};
+use invigil_store::AttemptSummary;
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -315,7 +313,7 @@ async fn exam_results(
         ResultsFormat::Csv => {
             let csv = results::results_csv(rows).map_err(|error| {
                 tracing::error!(
-                    error = crate::telemetry::error_chain(&error),
+                    error = invigil_telemetry::error_chain(&error),
                     "cannot write results as CSV"
                 );
                 Problem::Internal

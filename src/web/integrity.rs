@@ -19,11 +19,9 @@ use super::{
     extract::{Json, Path, Query},
     problem::{self, Problem},
 };
-use crate::{
-    domain::{exam::EventSeverity, id::ExamCode, time::Timestamp},
-    engine::CandidateIncident,
-    store::records::{EventFilter, TimelineRecord},
-};
+use invigil_domain::{exam::EventSeverity, id::ExamCode, time::Timestamp};
+use invigil_engine::CandidateIncident;
+use invigil_store::records::{EventFilter, TimelineRecord};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()

@@ -22,7 +22,8 @@ use tower_http::{
 use tracing::Instrument;
 
 use super::{AppState, client, origin, problem::Problem};
-use crate::{management::IMPORT_TIMEOUT, telemetry::metrics};
+use invigil_management::IMPORT_TIMEOUT;
+use invigil_telemetry::metrics;
 
 /// Bytes of a request's body, unless a handler sets another limit.
 const BODY_BYTES_MAX: usize = 64 * 1024;

@@ -29,10 +29,10 @@ use super::{
     problem::Problem,
     token,
 };
-use crate::{
-    management::{Management, ManagementError, RequestContext, UnitOfWork, resource::PageCursor},
-    secrets::sealed::SealingKeys,
+use invigil_management::{
+    Management, ManagementError, RequestContext, UnitOfWork, resource::PageCursor,
 };
+use invigil_secrets::sealed::SealingKeys;
 
 pub(super) fn routes(file_bytes_max: usize) -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -144,8 +144,8 @@ pub struct PageOf<T> {
     next: Option<i64>,
 }
 
-impl<T> From<crate::management::resource::ListPage<T>> for PageOf<T> {
-    fn from(page: crate::management::resource::ListPage<T>) -> Self {
+impl<T> From<invigil_management::resource::ListPage<T>> for PageOf<T> {
+    fn from(page: invigil_management::resource::ListPage<T>) -> Self {
         Self {
             items: page.items,
             next: page.next,
@@ -208,7 +208,7 @@ impl<T: Serialize> IntoResponse for TaggedRow<T> {
     }
 }
 
-/// Makes the five routes of a [`Resource`](crate::management::resource::Resource):
+/// Makes the five routes of a [`Resource`](invigil_management::resource::Resource):
 /// list, create, read, change and delete.
 macro_rules! resource_routes {
     (
@@ -217,14 +217,12 @@ macro_rules! resource_routes {
     ) => {
         mod $module {
             use super::*;
-            use crate::{
-                management::resource,
-                web::{
-                    AppState,
-                    extract::{Json, Path, Query},
-                    manage::{IfMatch, ManagementAccess, PageOf, PageQuery, TaggedRow},
-                    problem::{self, Problem},
-                },
+            use invigil_management::resource;
+            use crate::web::{
+                AppState,
+                extract::{Json, Path, Query},
+                manage::{IfMatch, ManagementAccess, PageOf, PageQuery, TaggedRow},
+                problem::{self, Problem},
             };
             use axum::http::StatusCode;
             use serde_json::Value;

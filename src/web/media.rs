@@ -14,10 +14,8 @@ use super::{
     extract::Path,
     problem::{self, Problem},
 };
-use crate::{
-    media::{self, FileContent},
-    telemetry::error_chain,
-};
+use invigil_objects::media::{self, FileContent};
+use invigil_telemetry::error_chain;
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(read))

@@ -26,7 +26,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::AppState;
-use crate::domain::exam::exam_schema;
+use invigil_domain::exam::exam_schema;
 
 #[derive(OpenApi)]
 #[openapi(

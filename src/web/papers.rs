@@ -14,7 +14,8 @@ use super::{
     extract::Path,
     problem::{self, Problem},
 };
-use crate::{domain::id::AttemptId, engine::PaperBody};
+use invigil_domain::id::AttemptId;
+use invigil_engine::PaperBody;
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()

@@ -14,11 +14,9 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{
-    engine,
-    management::{FieldFault, ManagementError},
-    store,
-};
+use invigil_engine::{self};
+use invigil_management::{FieldFault, ManagementError};
+use invigil_store::{self};
 
 /// Reason of a failed request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -351,17 +349,17 @@ impl From<PathRejection> for Problem {
 }
 
 /// The one place that turns a failure of the engine into a response, and logs it.
-impl From<engine::Error> for Problem {
-    fn from(error: engine::Error) -> Self {
+impl From<invigil_engine::Error> for Problem {
+    fn from(error: invigil_engine::Error) -> Self {
         match error {
-            engine::Error::Store(error) => error.into(),
-            engine::Error::Damaged { .. }
-            | engine::Error::Content(_)
-            | engine::Error::Command(_)
-            | engine::Error::Random(_)
-            | engine::Error::Spool { .. }
-            | engine::Error::ClockBehind { .. } => {
-                let error = crate::telemetry::error_chain(&error);
+            invigil_engine::Error::Store(error) => error.into(),
+            invigil_engine::Error::Damaged { .. }
+            | invigil_engine::Error::Content(_)
+            | invigil_engine::Error::Command(_)
+            | invigil_engine::Error::Random(_)
+            | invigil_engine::Error::Spool { .. }
+            | invigil_engine::Error::ClockBehind { .. } => {
+                let error = invigil_telemetry::error_chain(&error);
                 tracing::error!(error, "the engine failed a request");
                 Self::Internal
             }
@@ -370,15 +368,15 @@ impl From<engine::Error> for Problem {
 }
 
 /// The one place that turns a failure of the store into a response, and logs it.
-impl From<store::Error> for Problem {
-    fn from(error: store::Error) -> Self {
-        let chain = crate::telemetry::error_chain(&error);
+impl From<invigil_store::Error> for Problem {
+    fn from(error: invigil_store::Error) -> Self {
+        let chain = invigil_telemetry::error_chain(&error);
         match error {
-            store::Error::Unavailable { .. } => {
+            invigil_store::Error::Unavailable { .. } => {
                 tracing::warn!(error = chain, "the store did not answer a request");
                 Self::Unavailable
             }
-            store::Error::Rejected { .. } | store::Error::Schema(_) => {
+            invigil_store::Error::Rejected { .. } | invigil_store::Error::Schema(_) => {
                 tracing::error!(error = chain, "the store refused a request");
                 Self::Internal
             }
@@ -399,7 +397,7 @@ impl From<ManagementError> for Problem {
             ManagementError::Stale => Self::Stale,
             ManagementError::Unavailable => Self::Unavailable,
             ManagementError::Internal(_) => {
-                let error = crate::telemetry::error_chain(&fault);
+                let error = invigil_telemetry::error_chain(&fault);
                 tracing::error!(error, "the management side failed a request");
                 Self::Internal
             }

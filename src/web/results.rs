@@ -5,10 +5,8 @@ use rust_decimal::{Decimal, prelude::ToPrimitive};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{
-    domain::time::Timestamp,
-    store::{ResultLine, ScoreTotals},
-};
+use invigil_domain::time::Timestamp;
+use invigil_store::{ResultLine, ScoreTotals};
 
 /// Result of an attempt. Times are milliseconds since the Unix epoch.
 #[derive(Debug, Serialize, ToSchema)]

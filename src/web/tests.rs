@@ -13,18 +13,16 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::{
-    cluster::local::LocalBus,
-    domain::{
-        exam::definition::{self, FileFormat},
-        roster,
-    },
-    engine::{
-        ConnectionLimits as EngineLimits, EngineClock, EngineSettings, SystemEntropy,
-        WriterSettings,
-    },
-    store::{StoredExam, sqlite::SqliteStore},
+use invigil_cluster::local::LocalBus;
+use invigil_domain::{
+    exam::definition::{self, FileFormat},
+    roster,
 };
+use invigil_engine::{
+    ConnectionLimits as EngineLimits, EngineClock, EngineSettings, SystemEntropy, WriterSettings,
+};
+use invigil_store::StoredExam;
+use invigil_store_sql::sqlite::SqliteStore;
 
 const EXAM: &str = include_str!("../../config/samples/demo-quiz.yaml");
 const ROSTER: &str = include_str!("../../config/samples/roster.csv");

@@ -12,13 +12,11 @@ use hmac::{Hmac, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{
-    domain::{
-        id::{AttemptId, PersonId},
-        time::Timestamp,
-    },
-    secrets::signed::HmacSigner,
+use invigil_domain::{
+    id::{AttemptId, PersonId},
+    time::Timestamp,
 };
+use invigil_secrets::signed::HmacSigner;
 
 /// Content of an attempt token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,8 +2,9 @@
 
 use std::sync::atomic::Ordering;
 
-use invigil::{engine::ExchangeRefusal, store::AttemptStore as _};
+use invigil_engine::ExchangeRefusal;
 use invigil_protocol::{code::CloseCode, proctor::ActionName};
+use invigil_store::AttemptStore as _;
 
 use crate::{
     boards::Console,

@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use invigil::{
-    domain::{
-        id::AttemptId,
-        person::{CandidateScope, PersonRole},
-    },
-    engine::{BoardMessage, BoardSubscription, ConsoleAudience},
+use invigil_domain::{
+    id::AttemptId,
+    person::{CandidateScope, PersonRole},
 };
+use invigil_engine::{BoardMessage, BoardSubscription, ConsoleAudience};
 use invigil_protocol::proctor::{
     ActionName, CommandArgs, CommandTarget, ConsoleRow, ProctorCommand, ProctorServerMessage,
 };

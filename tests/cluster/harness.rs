@@ -11,29 +11,28 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use invigil::{
-    cluster::{
-        Bus, BusEvent, BusRecipient,
-        local::{LocalBus, LocalHub},
-    },
-    domain::{
-        exam::definition::{self, FileFormat},
-        id::AttemptId,
-        person::{ExamScope, GroupSet, PersonRole, RosterPerson},
-    },
-    engine::{
-        ActorHandle, CloseReason, ConnectRefusal, ConnectRequest, Connected, ConnectionLimits,
-        Engine, EngineClock, EngineSettings, ExchangeRefusal, JoinRequest, Outbox, OutboxItem,
-        SystemEntropy, WriterSettings,
-    },
-    store::{AttemptStore, CatalogStore, StoredExam, postgres::PostgresStore},
-    telemetry::metrics::Metrics,
+use invigil_cluster::{
+    Bus, BusEvent, BusRecipient,
+    local::{LocalBus, LocalHub},
+};
+use invigil_domain::{
+    exam::definition::{self, FileFormat},
+    id::AttemptId,
+    person::{ExamScope, GroupSet, PersonRole, RosterPerson},
+};
+use invigil_engine::{
+    ActorHandle, CloseReason, ConnectRefusal, ConnectRequest, Connected, ConnectionLimits, Engine,
+    EngineClock, EngineSettings, ExchangeRefusal, JoinRequest, Outbox, OutboxItem, SystemEntropy,
+    WriterSettings,
 };
 use invigil_protocol::{
     candidate::{self, CandidateWelcome, ClientMessage, ServerMessage},
     exchange,
     proctor::{self, ActionName, CommandArgs, CommandTarget},
 };
+use invigil_store::{AttemptStore, CatalogStore, StoredExam};
+use invigil_store_sql::postgres::PostgresStore;
+use invigil_telemetry::metrics::Metrics;
 use rust_decimal::Decimal;
 use serde_json::json;
 

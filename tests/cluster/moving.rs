@@ -1,13 +1,13 @@
 //! Attempts go to the node where their candidate is.
 
-use invigil::store::AttemptStore as _;
 use invigil_protocol::{
     code::CloseCode,
     proctor::{ActionName, CommandArgs, CommandTarget, ProctorCommand},
 };
+use invigil_store::AttemptStore as _;
 
 use crate::harness::{Cluster, person, until_heard};
-use invigil::domain::person::PersonRole;
+use invigil_domain::person::PersonRole;
 
 #[tokio::test]
 async fn a_candidate_who_comes_to_another_node_finds_everything_there() {

@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use invigil::store::postgres::PostgresStore;
+use invigil_store_sql::postgres::PostgresStore;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, PKCS_ECDSA_P256_SHA256,
 };
@@ -71,11 +71,11 @@ async fn the_server_proves_who_it_is() {
     let encrypted = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
     assert_eq!(value(&mut connection, encrypted).await, "true");
     let refused = PostgresStore::connect(&wrong, 1).await.unwrap_err();
-    let why = invigil::telemetry::error_chain(&refused);
+    let why = invigil_telemetry::error_chain(&refused);
     assert!(why.contains("certificate"), "{why}");
     // Not over a name that the certificate does not have.
     let elsewhere = right.replace("127.0.0.1", "localhost");
     let refused = PostgresStore::connect(&elsewhere, 1).await.unwrap_err();
-    let why = invigil::telemetry::error_chain(&refused);
+    let why = invigil_telemetry::error_chain(&refused);
     assert!(why.contains("certificate"), "{why}");
 }

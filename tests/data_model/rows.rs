@@ -3,13 +3,9 @@
 use std::{fmt::Write, time::Duration};
 
 use expect_test::expect;
-use invigil::{
-    domain::{id::AttemptId, time::Timestamp},
-    store::{
-        AnnounceOutcome, CatalogStore, EvidenceQuota, EvidenceStore, PersonRole,
-        postgres::PostgresStore,
-    },
-};
+use invigil_domain::{id::AttemptId, time::Timestamp};
+use invigil_store::{AnnounceOutcome, CatalogStore, EvidenceQuota, EvidenceStore, PersonRole};
+use invigil_store_sql::postgres::PostgresStore;
 
 use crate::session::{enter, lines, none, rows, run, value, world};
 use sqlx::Row;

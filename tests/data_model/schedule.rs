@@ -1,14 +1,12 @@
 //! When a job of the maintenance is done, and by whom.
 
 use chrono::{DateTime, Duration, Utc};
-use invigil::{
-    config::RetentionSettings,
-    engine::EngineClock,
-    management::maintenance::{JobResult, Maintenance, MaintenanceJob},
-    media::MediaStore,
-    secrets::sealed::SealingKeys,
-    store::postgres::PostgresStore,
-};
+use invigil_engine::EngineClock;
+use invigil_management::maintenance::RetentionSettings;
+use invigil_management::maintenance::{JobResult, Maintenance, MaintenanceJob};
+use invigil_objects::media::MediaStore;
+use invigil_secrets::sealed::SealingKeys;
+use invigil_store_sql::postgres::PostgresStore;
 use sqlx::PgConnection;
 
 use crate::session::{migrated, run, world};

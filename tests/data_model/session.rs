@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use invigil::store::postgres::PostgresStore;
+use invigil_store_sql::postgres::PostgresStore;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, postgres::PgRow};
 
 use crate::postgres_server::Database;

@@ -11,25 +11,26 @@ use std::{
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use invigil::{
-    cluster::local::LocalBus,
     config::Config,
-    domain::{
-        attempt::LifecycleStatus,
-        exam::definition::{self, FileFormat},
-        id::AttemptId,
-        roster,
-        time::Timestamp,
-    },
-    engine::{
-        ConnectionLimits, Engine, EngineClock, EngineSettings, SystemEntropy, WriterSettings,
-    },
-    store::{
-        AttemptIdentity, AttemptStore as _, CatalogStore, ControlRow, GroupSet, IntegritySums,
-        NewAttempt, StartOutcome, StoredExam, sqlite::SqliteStore,
-    },
-    telemetry::metrics::Metrics,
     web::{self, AppState, WebApp, token},
 };
+use invigil_cluster::local::LocalBus;
+use invigil_domain::{
+    attempt::LifecycleStatus,
+    exam::definition::{self, FileFormat},
+    id::AttemptId,
+    roster,
+    time::Timestamp,
+};
+use invigil_engine::{
+    ConnectionLimits, Engine, EngineClock, EngineSettings, SystemEntropy, WriterSettings,
+};
+use invigil_store::{
+    AttemptIdentity, AttemptStore as _, CatalogStore, ControlRow, GroupSet, IntegritySums,
+    NewAttempt, StartOutcome, StoredExam,
+};
+use invigil_store_sql::sqlite::SqliteStore;
+use invigil_telemetry::metrics::Metrics;
 use reqwest::{Method, StatusCode, header::HeaderMap};
 use s3s::{auth::SimpleAuth, service::S3ServiceBuilder};
 use s3s_fs::FileSystem;

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use invigil::domain::time::Timestamp;
+use invigil_domain::time::Timestamp;
 use reqwest::{Method, header};
 use serde_json::{Value, json};
 

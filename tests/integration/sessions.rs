@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use invigil::{
-    domain::{id::PersonId, time::Timestamp},
-    store::{CatalogStore as _, sqlite::SqliteStore},
-    web::token::{AttemptToken, TokenSigner},
-};
+use invigil::web::token::{AttemptToken, TokenSigner};
 use invigil_client::{ApiClient, AttemptPaper, protocol::rest::AttemptView};
+use invigil_domain::{id::PersonId, time::Timestamp};
+use invigil_store::CatalogStore as _;
+use invigil_store_sql::sqlite::SqliteStore;
 use serde_json::{Value, json};
 
 use crate::{

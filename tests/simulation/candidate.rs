@@ -7,16 +7,6 @@ use std::{
     time::Duration,
 };
 
-use invigil::{
-    domain::{
-        id::AttemptId,
-        person::{ExamScope, GroupSet, PersonRole, RosterPerson},
-    },
-    engine::{
-        ActorHandle, CloseReason, ConnectRefusal, ConnectRequest, Connected, Engine,
-        ExchangeRefusal, JoinRequest, Outbox, OutboxItem,
-    },
-};
 use invigil_client::{
     ClientCommand, ClientUpdate, Ticket,
     core::ClientCore,
@@ -25,6 +15,14 @@ use invigil_client::{
         code::CloseCode,
         paper::RecordedAnswers,
     },
+};
+use invigil_domain::{
+    id::AttemptId,
+    person::{ExamScope, GroupSet, PersonRole, RosterPerson},
+};
+use invigil_engine::{
+    ActorHandle, CloseReason, ConnectRefusal, ConnectRequest, Connected, Engine, ExchangeRefusal,
+    JoinRequest, Outbox, OutboxItem,
 };
 use rust_decimal::Decimal;
 use serde_json::json;
@@ -35,7 +33,11 @@ use tokio::{
 };
 
 use crate::{
-    dice::Dice, mutation::Mutation, node::Node, oracle::Count, stage::EXAM, stage::Stage,
+    dice::Dice,
+    mutation::Mutation,
+    node::Node,
+    oracle::Count,
+    stage::{EXAM, Stage},
     variant::Variant,
 };
 

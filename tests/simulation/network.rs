@@ -11,10 +11,8 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use invigil::{
-    cluster::{self, BusEvent, BusRecipient},
-    domain::id::{AttemptId, NodeId},
-};
+use invigil_cluster::{self, BusEvent, BusRecipient};
+use invigil_domain::id::{AttemptId, NodeId};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::{Mutex as Turn, Notify, mpsc};
@@ -212,7 +210,7 @@ struct Said {
 }
 
 #[async_trait]
-impl cluster::Bus for Bus {
+impl invigil_cluster::Bus for Bus {
     fn send(&self, to: BusRecipient, message: Bytes) {
         self.overhear(&to, &message);
         let (network, switch) = (Arc::clone(&self.network), self.inbox.switch.clone());

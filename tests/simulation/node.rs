@@ -5,13 +5,11 @@ use std::{
     time::Duration,
 };
 
-use invigil::{
-    domain::id::NodeId,
-    engine::{
-        ConnectionLimits, Engine, EngineClock, EngineSettings, EntropySource, WriterSettings,
-    },
-    telemetry::metrics::Metrics,
+use invigil_domain::id::NodeId;
+use invigil_engine::{
+    ConnectionLimits, Engine, EngineClock, EngineSettings, EntropySource, WriterSettings,
 };
+use invigil_telemetry::metrics::Metrics;
 use tokio::sync::Notify;
 
 use crate::{

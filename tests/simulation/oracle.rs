@@ -6,13 +6,11 @@ use std::{
     time::Duration,
 };
 
-use invigil::{
-    domain::{
-        id::{AttemptId, NodeId, QuestionId},
-        time::{Timestamp, duration_ms},
-    },
-    store::{AnswerRow, AttemptWrite, TimelineRow},
+use invigil_domain::{
+    id::{AttemptId, NodeId, QuestionId},
+    time::{Timestamp, duration_ms},
 };
+use invigil_store::{AnswerRow, AttemptWrite, TimelineRow};
 use serde_json::Value;
 
 use crate::{
@@ -188,7 +186,7 @@ impl Oracle {
     fn handed_in(
         &mut self,
         attempt: AttemptId,
-        hand_in: &invigil::store::HandInRow,
+        hand_in: &invigil_store::HandInRow,
         row: &Row,
         now: Timestamp,
     ) {

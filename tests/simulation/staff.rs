@@ -3,11 +3,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use invigil::domain::{attempt::LifecycleStatus, id::AttemptId, person::PersonRole};
 use invigil_client::protocol::{
     candidate::NoticePriority,
     proctor::{ActionName, CommandArgs, CommandResult, CommandTarget, ProctorCommand},
 };
+use invigil_domain::{attempt::LifecycleStatus, id::AttemptId, person::PersonRole};
 use tokio::time::{sleep, timeout};
 
 use crate::{

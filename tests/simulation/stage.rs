@@ -7,7 +7,8 @@ use std::{
     time::Duration,
 };
 
-use invigil::{domain::id::AttemptId, telemetry::metrics::Metrics};
+use invigil_domain::id::AttemptId;
+use invigil_telemetry::metrics::Metrics;
 use tokio::{
     sync::watch,
     time::{Instant, sleep},

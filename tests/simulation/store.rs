@@ -7,17 +7,15 @@ use std::{
 };
 
 use async_trait::async_trait;
-use invigil::{
-    domain::{
-        id::{AttemptId, ExamCode, ExamVersion, NodeId, PersonId},
-        time::Timestamp,
-    },
-    store::{
-        AcquireOutcome, AnswerRow, AttemptOwner, AttemptStore, AttemptSummary, AttemptWrite,
-        CandidateScope, CatalogStore, CommandState, Error, GradeRow, LoginRow, NewAttempt,
-        OverdueScope, PersonCredentials, ResultLine, RosterPerson, SignInOutcome, StartOutcome,
-        StoredExam, TimelineRow, WriteOutcome,
-    },
+use invigil_domain::{
+    id::{AttemptId, ExamCode, ExamVersion, NodeId, PersonId},
+    time::Timestamp,
+};
+use invigil_store::{
+    AcquireOutcome, AnswerRow, AttemptOwner, AttemptStore, AttemptSummary, AttemptWrite,
+    CandidateScope, CatalogStore, CommandState, Error, GradeRow, LoginRow, NewAttempt,
+    OverdueScope, PersonCredentials, ResultLine, RosterPerson, SignInOutcome, StartOutcome,
+    StoredExam, TimelineRow, WriteOutcome,
 };
 
 use crate::{

@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use invigil::{
-    domain::exam::definition::{self, FileFormat},
-    store::StoredExam,
-};
+use invigil_domain::exam::definition::{self, FileFormat};
+use invigil_store::StoredExam;
 
 use crate::dice::Dice;
 

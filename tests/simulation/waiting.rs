@@ -2,11 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use invigil::domain::person::PersonRole;
 use invigil_client::protocol::{
     candidate::NoticePriority,
     proctor::{ActionName, CommandArgs, CommandTarget, ProctorCommand},
 };
+use invigil_domain::person::PersonRole;
 use tokio::time::{sleep, timeout};
 
 use crate::{

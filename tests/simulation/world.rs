@@ -7,17 +7,15 @@ use std::{
     time::Duration,
 };
 
-use invigil::{
-    domain::{
-        attempt::AttemptIdentity,
-        id::{AttemptId, ExamCode, NodeId, PersonId, QuestionId},
-        time::Timestamp,
-    },
-    store::{
-        AcquireOutcome, Acquired, AnswerRow, AttemptOwner, AttemptSummary, AttemptWrite,
-        CandidateScope, CommandState, ControlRow, HandInRow, NewAttempt, OverdueScope, ProgressRow,
-        StartOutcome, StoredExam, TimelineRow, WriteOutcome,
-    },
+use invigil_domain::{
+    attempt::AttemptIdentity,
+    id::{AttemptId, ExamCode, NodeId, PersonId, QuestionId},
+    time::Timestamp,
+};
+use invigil_store::{
+    AcquireOutcome, Acquired, AnswerRow, AttemptOwner, AttemptSummary, AttemptWrite,
+    CandidateScope, CommandState, ControlRow, HandInRow, NewAttempt, OverdueScope, ProgressRow,
+    StartOutcome, StoredExam, TimelineRow, WriteOutcome,
 };
 use tokio::time::Instant;
 

@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use invigil::{
-    domain::{id::AttemptId, time::Timestamp},
-    store::{
-        AttemptIdentity, CandidateScope, CommandState, ControlRow, Error, GroupSet, OverdueScope,
-        StartOutcome,
-    },
+use invigil_domain::{id::AttemptId, time::Timestamp};
+use invigil_store::{
+    AttemptIdentity, CandidateScope, CommandState, ControlRow, Error, GroupSet, OverdueScope,
+    StartOutcome,
 };
 
 use crate::fixture::{
@@ -87,7 +85,7 @@ pub(crate) async fn a_person_has_no_more_attempts_than_allowed(store: Arc<dyn St
         StartOutcome::NoneLeft
     );
     start(&*store, "bob").await;
-    let numbers = |summaries: Vec<invigil::store::AttemptSummary>| {
+    let numbers = |summaries: Vec<invigil_store::AttemptSummary>| {
         summaries
             .iter()
             .map(|summary| summary.identity.number)

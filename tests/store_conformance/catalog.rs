@@ -2,9 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use invigil::{
-    domain::{id::PersonId, time::Timestamp},
-    store::{Error, ExamScope, LoginRow, PersonRole, RequestOrigin, RosterPerson, StoredExam},
+use invigil_domain::{id::PersonId, time::Timestamp};
+use invigil_store::{
+    Error, ExamScope, LoginRow, PersonRole, RequestOrigin, RosterPerson, StoredExam,
 };
 use rust_decimal::Decimal;
 

@@ -2,14 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use invigil::{
-    domain::{
-        evidence::EvidenceKind,
-        id::{AttemptId, EvidenceId},
-        time::Timestamp,
-    },
-    store::{AnnounceOutcome, Error, EvidenceQuota, EvidenceRow},
+use invigil_domain::{
+    evidence::EvidenceKind,
+    id::{AttemptId, EvidenceId},
+    time::Timestamp,
 };
+use invigil_store::{AnnounceOutcome, Error, EvidenceQuota, EvidenceRow};
 
 use crate::fixture::{MORNING, Store, at, furnish, start};
 

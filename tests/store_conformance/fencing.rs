@@ -2,13 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use invigil::{
-    domain::id::{AttemptId, NodeId},
-    store::{
-        AcquireOutcome, AttemptOwner, AttemptStore, ControlRow, Error, OverdueScope, WriteOutcome,
-        postgres::PostgresStore,
-    },
+use invigil_domain::id::{AttemptId, NodeId};
+use invigil_store::{
+    AcquireOutcome, AttemptOwner, AttemptStore, ControlRow, Error, OverdueScope, WriteOutcome,
 };
+use invigil_store_sql::postgres::PostgresStore;
 use sqlx::{Connection, PgConnection};
 use tokio::task::JoinSet;
 

@@ -2,18 +2,15 @@
 
 use std::time::Duration;
 
-use invigil::{
-    domain::{
-        attempt::LifecycleStatus,
-        id::{AttemptId, ExamCode, ExamVersion, NodeId, PersonId},
-        time::Timestamp,
-    },
-    store::{
-        AcquireOutcome, Acquired, AnswerRow, AttemptIdentity, AttemptStore, AttemptWrite,
-        CatalogStore, ControlRow, EvidenceStore, ExamScope, GroupSet, HandInRow, IntegritySums,
-        NewAttempt, PersonRole, ProgressRow, RosterPerson, ScoreTotals, StartOutcome, StoredExam,
-        TimelineRow,
-    },
+use invigil_domain::{
+    attempt::LifecycleStatus,
+    id::{AttemptId, ExamCode, ExamVersion, NodeId, PersonId},
+    time::Timestamp,
+};
+use invigil_store::{
+    AcquireOutcome, Acquired, AnswerRow, AttemptIdentity, AttemptStore, AttemptWrite, CatalogStore,
+    ControlRow, EvidenceStore, ExamScope, GroupSet, HandInRow, IntegritySums, NewAttempt,
+    PersonRole, ProgressRow, RosterPerson, ScoreTotals, StartOutcome, StoredExam, TimelineRow,
 };
 use rust_decimal::Decimal;
 

@@ -2,10 +2,8 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use invigil::{
-    domain::id::AttemptId,
-    store::{AttemptWrite, Error, GradeRow, WriteOutcome},
-};
+use invigil_domain::id::AttemptId;
+use invigil_store::{AttemptWrite, Error, GradeRow, WriteOutcome};
 use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 use rust_decimal::Decimal;
 
@@ -202,7 +200,7 @@ pub(crate) async fn data_that_no_column_takes_is_refused_and_nothing_is_written(
     let mut huge = write(attempt, epoch, 1);
     huge.progress.last_seq = u64::MAX;
     let mut bad_grade = write(attempt, epoch, 1);
-    bad_grade.hand_in = Some(Box::new(invigil::store::HandInRow {
+    bad_grade.hand_in = Some(Box::new(invigil_store::HandInRow {
         handed_in_by: "nobody",
         ..hand_in()
     }));
@@ -329,7 +327,7 @@ pub(crate) async fn any_sequence_of_writes_ends_as_the_model_says(store: Arc<dyn
     }
 }
 
-fn stored(question: usize, value: Option<u8>, version: u64) -> invigil::store::AnswerRow {
+fn stored(question: usize, value: Option<u8>, version: u64) -> invigil_store::AnswerRow {
     let value = value.map(|value| value.to_string());
     answer(QUESTIONS[question], value.as_deref(), version)
 }

@@ -35,7 +35,7 @@ fn every_code_is_in_the_protocol_document() {
 
 #[test]
 fn every_metric_is_in_the_operations_document() {
-    let source = read("src/telemetry/metrics.rs");
+    let source = read("crates/telemetry/src/metrics.rs");
     let (_, registered) = source
         .split_once("register! {")
         .expect("metrics are registered at once");

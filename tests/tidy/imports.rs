@@ -1,4 +1,4 @@
-//! Who may use whom. `docs/architecture.md` says why.
+//! Which crate may use which. `docs/architecture.md` says why.
 
 use std::{collections::BTreeSet, str::FromStr};
 
@@ -6,79 +6,113 @@ use proc_macro2::{TokenStream, TokenTree};
 
 use super::{File, files, none, read};
 
-/// What a part of the tree must not use.
-struct Layer {
-    /// Its module is `{path}.rs` and everything in `{path}/`.
-    path: &'static str,
-    /// Crates.
-    crates: &'static [&'static str],
-    /// Modules of this crate.
-    modules: &'static [&'static str],
+/// The wall around a crate. The compiler keeps what its manifest says; this table keeps the
+/// manifest.
+struct CrateWall {
+    /// Folder of the crate.
+    folder: &'static str,
+    /// Crates of this workspace that it may use.
+    uses: &'static [&'static str],
+    /// Crates of others that it must not use.
+    never: &'static [&'static str],
 }
 
-const LAYERS: [Layer; 9] = [
-    Layer {
-        path: "src/domain",
-        crates: &[],
-        modules: &[
-            "cli",
-            "cluster",
-            "config",
-            "engine",
-            "management",
-            "secrets",
-            "store",
-            "telemetry",
-            "web",
+const SQL: &str = "sqlx";
+const WEB: &str = "axum";
+
+const WALLS: [CrateWall; 12] = [
+    CrateWall {
+        folder: "crates/domain",
+        uses: &[],
+        never: &[
+            "tokio",
+            "tracing",
+            SQL,
+            WEB,
+            "redis",
+            "mongodb",
+            "getrandom",
         ],
     },
-    Layer {
-        path: "src/engine",
-        crates: &["sqlx", "redis", "mongodb", "axum"],
-        modules: &["cli", "management", "web"],
+    CrateWall {
+        folder: "crates/telemetry",
+        uses: &[],
+        never: &["tokio", SQL, WEB, "redis", "mongodb"],
     },
-    Layer {
-        path: "src/store",
-        crates: &["axum", "redis"],
-        modules: &["cli", "cluster", "engine", "management", "web"],
+    CrateWall {
+        folder: "crates/secrets",
+        uses: &[],
+        never: &[SQL, WEB, "redis", "mongodb"],
     },
-    Layer {
-        path: "src/cluster",
-        crates: &["axum", "sqlx", "mongodb"],
-        modules: &["cli", "engine", "store", "web"],
+    CrateWall {
+        folder: "crates/cluster",
+        uses: &["invigil-domain", "invigil-telemetry"],
+        never: &[SQL, WEB, "mongodb"],
     },
-    Layer {
-        path: "src/management",
-        crates: &["axum", "redis", "mongodb"],
-        modules: &["cli", "cluster", "engine", "web"],
+    CrateWall {
+        folder: "crates/store",
+        uses: &["invigil-domain"],
+        never: &["tokio", SQL, WEB, "redis", "mongodb"],
     },
-    Layer {
-        path: "src/media",
-        crates: &["axum", "redis", "mongodb", "sqlx"],
-        modules: &[
-            "cli",
-            "cluster",
-            "config",
-            "engine",
-            "management",
-            "store",
-            "web",
+    CrateWall {
+        folder: "crates/store-sql",
+        uses: &["invigil-domain", "invigil-store"],
+        never: &[WEB, "redis", "mongodb"],
+    },
+    CrateWall {
+        folder: "crates/store-mongo",
+        uses: &["invigil-domain", "invigil-store"],
+        never: &[SQL, WEB, "redis"],
+    },
+    CrateWall {
+        folder: "crates/engine",
+        uses: &[
+            "invigil-cluster",
+            "invigil-domain",
+            "invigil-protocol",
+            "invigil-store",
+            "invigil-telemetry",
         ],
+        never: &[SQL, WEB, "redis", "mongodb"],
     },
-    Layer {
-        path: "src/evidence",
-        crates: &["axum", "redis", "mongodb", "sqlx"],
-        modules: &["cli", "cluster", "config", "engine", "management", "web"],
+    CrateWall {
+        folder: "crates/objects",
+        uses: &["invigil-domain", "invigil-secrets", "invigil-store"],
+        never: &[SQL, WEB, "redis", "mongodb"],
     },
-    Layer {
-        path: "src/web",
-        crates: &["sqlx", "redis", "mongodb"],
-        modules: &["cli"],
+    CrateWall {
+        folder: "crates/management",
+        uses: &[
+            "invigil-domain",
+            "invigil-objects",
+            "invigil-secrets",
+            "invigil-store",
+            "invigil-store-sql",
+        ],
+        never: &[WEB, "redis", "mongodb"],
     },
-    Layer {
-        path: "clients/protocol",
-        crates: &["tokio", "sqlx", "axum", "invigil"],
-        modules: &[],
+    CrateWall {
+        folder: "clients/protocol",
+        uses: &[],
+        never: &["tokio", SQL, WEB],
+    },
+    CrateWall {
+        folder: ".",
+        uses: &[
+            "invigil-client",
+            "invigil-cluster",
+            "invigil-domain",
+            "invigil-engine",
+            "invigil-management",
+            "invigil-objects",
+            "invigil-protocol",
+            "invigil-secrets",
+            "invigil-store",
+            "invigil-store-mongo",
+            "invigil-store-sql",
+            "invigil-telemetry",
+        ],
+        never: &[SQL, "redis", "mongodb"],
     },
 ];
 
@@ -124,13 +158,6 @@ const AMBIENT: [&str; 8] = [
     "HashMap",
     "HashSet",
 ];
-
-impl Layer {
-    fn holds(&self, file: &File) -> bool {
-        let rest = file.path.strip_prefix(self.path);
-        rest.is_some_and(|rest| rest.starts_with('/') || rest == ".rs")
-    }
-}
 
 /// The tokens of a source, without comments; literals as they stand.
 fn tokens(file: &File) -> Vec<String> {
@@ -200,30 +227,46 @@ fn paths(tokens: &[String]) -> BTreeSet<(&str, &str)> {
     found
 }
 
-/// The crates that the package may use outside tests, as they are named in code.
-fn dependencies() -> Vec<String> {
-    let manifest: toml::Table = read("Cargo.toml").parse().expect("Cargo.toml is TOML");
-    let names = manifest["dependencies"].as_table().expect("a table").keys();
-    names.map(|name| name.replace('-', "_")).collect()
+/// The dependencies in a manifest, those of tests left out.
+fn dependencies(folder: &str) -> Vec<String> {
+    let manifest: toml::Table = read(&format!("{folder}/Cargo.toml"))
+        .parse()
+        .expect("a manifest is TOML");
+    let table = manifest.get("dependencies").and_then(toml::Value::as_table);
+    table
+        .into_iter()
+        .flat_map(|table| table.keys().cloned())
+        .collect()
 }
 
 #[test]
-fn layers_use_only_what_is_below_them() {
+fn crates_use_only_what_is_below_them() {
     let mut faults = Vec::new();
-    for file in files(&["rs"]) {
-        for layer in LAYERS.iter().filter(|layer| layer.holds(&file)) {
-            let tokens = tokens(&file);
-            for (root, child) in paths(&tokens) {
-                if layer.crates.contains(&root) {
-                    faults.push(format!("{}: {} must not use {root}", file.path, layer.path));
-                }
-                if matches!(root, "crate" | "super") && layer.modules.contains(&child) {
-                    faults.push(format!(
-                        "{}: {} must not use {child}",
-                        file.path, layer.path
-                    ));
-                }
+    for wall in &WALLS {
+        for name in dependencies(wall.folder) {
+            let ours = name.starts_with("invigil-");
+            if ours && !wall.uses.contains(&name.as_str()) || wall.never.contains(&name.as_str()) {
+                faults.push(format!("{}/Cargo.toml: must not use {name}", wall.folder));
             }
+        }
+    }
+    none(&faults);
+}
+
+#[test]
+fn every_crate_has_a_wall() {
+    let mut faults = Vec::new();
+    for path in super::list(&super::root().join("crates")) {
+        let folder = path
+            .file_name()
+            .expect("a name")
+            .to_string_lossy()
+            .into_owned();
+        if !WALLS
+            .iter()
+            .any(|wall| wall.folder == format!("crates/{folder}"))
+        {
+            faults.push(format!("crates/{folder}: is not in WALLS"));
         }
     }
     none(&faults);
@@ -231,23 +274,24 @@ fn layers_use_only_what_is_below_them() {
 
 #[test]
 fn the_domain_is_pure() {
-    let dependencies = dependencies();
-    let foreign: Vec<&str> = dependencies
-        .iter()
-        .map(String::as_str)
-        .filter(|name| !DOMAIN_CRATES.contains(name))
-        .collect();
     let mut faults = Vec::new();
+    for name in dependencies("crates/domain") {
+        if !DOMAIN_CRATES.contains(&name.replace('-', "_").as_str()) {
+            faults.push(format!(
+                "crates/domain/Cargo.toml: {name} is not in DOMAIN_CRATES"
+            ));
+        }
+    }
     for file in files(&["rs"]) {
         let test = file.path.ends_with("/tests.rs") || file.path.contains("/tests/");
-        if !LAYERS[0].holds(&file) {
+        if !file.path.starts_with("crates/domain/src/") {
             continue;
         }
         let tokens = tokens(&file);
         for (root, child) in paths(&tokens) {
             let outside = root == "std" && !test && OUTSIDE.contains(&child);
             let clock = child == "now";
-            if foreign.contains(&root) || outside || clock {
+            if outside || clock {
                 faults.push(format!("{}: {root}::{child}", file.path));
             }
         }
@@ -255,24 +299,6 @@ fn the_domain_is_pure() {
             if tokens.iter().any(|token| token == name) {
                 faults.push(format!("{}: {name}", file.path));
             }
-        }
-    }
-    none(&faults);
-}
-
-#[test]
-fn only_the_store_and_the_management_side_speak_sql() {
-    let mut faults = Vec::new();
-    for file in files(&["rs"]) {
-        let may = ["src/store", "src/management"];
-        if !file.path.starts_with("src/") || may.iter().any(|part| file.path.starts_with(part)) {
-            continue;
-        }
-        if paths(&tokens(&file))
-            .iter()
-            .any(|(root, _)| *root == "sqlx")
-        {
-            faults.push(format!("{}: uses sqlx", file.path));
         }
     }
     none(&faults);

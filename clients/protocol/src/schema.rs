@@ -143,7 +143,8 @@ impl SocketChannel {
                 "bindingVersion": "0.1.0",
             } },
             "x-close-codes": close_codes(),
-            "x-refusal-codes": describe_codes(RefusalCode::ALL, RefusalCode::as_str, RefusalCode::meaning),
+            "x-refusal-codes":
+                describe_codes(RefusalCode::ALL, RefusalCode::as_str, RefusalCode::meaning),
             "x-error-codes": describe_codes(ErrorCode::ALL, ErrorCode::as_str, ErrorCode::meaning),
             "x-event-kinds": describe_codes(EventKind::ALL, EventKind::as_str, EventKind::meaning),
         })

@@ -32,7 +32,7 @@ impl Countdown {
             }
             ClientUpdate::Open { .. } => self.set_running(true, now),
             ClientUpdate::Submitted(_) | ClientUpdate::Closed { .. } => {
-                self.set_running(false, now)
+                self.set_running(false, now);
             }
             ClientUpdate::Saved(_)
             | ClientUpdate::Refused { .. }

@@ -196,7 +196,8 @@ impl ConsoleTask {
                 },
                 _ = beat.tick() => {
                     self.heartbeats += 1;
-                    let message = ProctorClientMessage::Heartbeat(ProctorHeartbeat { n: self.heartbeats });
+                    let heartbeat = ProctorHeartbeat { n: self.heartbeats };
+                    let message = ProctorClientMessage::Heartbeat(heartbeat);
                     if !send_frame(&mut socket, &message).await {
                         return ConnectionEnd::Lost(None);
                     }

@@ -285,7 +285,8 @@ impl AttemptTask {
                 record = await_pending(&mut self.record) => self.handle_record(record).await,
                 () = sleep_until(self.exchange_at), if exchanges => {
                     let request = self.core.exchange_request();
-                    let reply = self.client.send_exchange(&self.attempt, &self.token, &request).await;
+                    let sent = self.client.send_exchange(&self.attempt, &self.token, &request);
+                    let reply = sent.await;
                     self.handle_reply(reply).await;
                 }
                 push = self.inputs.recv(), if self.core.has_room() => {

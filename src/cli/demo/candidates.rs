@@ -4,15 +4,13 @@
 use std::{net::SocketAddr, time::Duration};
 
 use anyhow::Context as _;
-use invigil::{
-    domain::roster::{self, RosterEntry},
-    engine::EngineClock,
-};
 use invigil_client::{
     ApiClient, AttemptPaper, ClientAttempt, ClientOptions, ClientUpdate,
     protocol::{candidate::ServerMessage, paper::PaperQuestion},
     sample,
 };
+use invigil_domain::roster::{self, RosterEntry};
+use invigil_engine::EngineClock;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::TaskTracker;
 

@@ -11,19 +11,17 @@ use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{IfMatch, ManagementAccess, PageOf, TaggedRow, resource_routes};
-use crate::{
-    management::{
-        bank::{
-            self, BankQuestion, QuestionCategory, QuestionCategoryDraft, QuestionCategoryResource,
-            QuestionDraft, QuestionHit, QuestionResource, QuestionReview,
-        },
-        resource::{self, ColumnFilter},
+use crate::web::{
+    AppState,
+    extract::{Json, Path, Query},
+    problem::{self, Problem},
+};
+use invigil_management::{
+    bank::{
+        self, BankQuestion, QuestionCategory, QuestionCategoryDraft, QuestionCategoryResource,
+        QuestionDraft, QuestionHit, QuestionResource, QuestionReview,
     },
-    web::{
-        AppState,
-        extract::{Json, Path, Query},
-        problem::{self, Problem},
-    },
+    resource::{self, ColumnFilter},
 };
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {

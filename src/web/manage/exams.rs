@@ -16,21 +16,19 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{IfMatch, ManagementAccess, PageOf, PageQuery, TaggedRow};
-use crate::{
-    domain::exam::definition::{self, FileFormat},
-    management::{
-        exams::{
-            self, AccommodatedCandidate, Accommodation, DrawnQuestions, ExamComposition, ExamDraft,
-            ExamRecord, ExamResource, QuestionDraw,
-            publish::{self, PublicationCheck},
-        },
-        resource::{self, ColumnFilter},
+use crate::web::{
+    AppState,
+    extract::{Json, Path, Query},
+    problem::{self, Problem},
+};
+use invigil_domain::exam::definition::{self, FileFormat};
+use invigil_management::{
+    exams::{
+        self, AccommodatedCandidate, Accommodation, DrawnQuestions, ExamComposition, ExamDraft,
+        ExamRecord, ExamResource, QuestionDraw,
+        publish::{self, PublicationCheck},
     },
-    web::{
-        AppState,
-        extract::{Json, Path, Query},
-        problem::{self, Problem},
-    },
+    resource::{self, ColumnFilter},
 };
 
 /// Largest exam file: far more than 500 questions need.

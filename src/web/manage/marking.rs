@@ -11,21 +11,19 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{IfMatch, ManagementAccess, TaggedRow};
-use crate::{
-    management::{
-        insight::{self, AttemptPage, AuditSearch, ExamStatistics, SecurityEventUpdate},
-        marking::{
-            self, AttemptReview, GradingQueueItem, MarkingOutcome, NewMark, ReleasedResults,
-            ResultRelease,
-            correction::{self, KeyCorrection, RegradeReport},
-        },
-        resource,
+use crate::web::{
+    AppState,
+    extract::{Json, JsonOrDefault, Path, Query},
+    problem::{self, Problem},
+};
+use invigil_management::{
+    insight::{self, AttemptPage, AuditSearch, ExamStatistics, SecurityEventUpdate},
+    marking::{
+        self, AttemptReview, GradingQueueItem, MarkingOutcome, NewMark, ReleasedResults,
+        ResultRelease,
+        correction::{self, KeyCorrection, RegradeReport},
     },
-    web::{
-        AppState,
-        extract::{Json, JsonOrDefault, Path, Query},
-        problem::{self, Problem},
-    },
+    resource,
 };
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {

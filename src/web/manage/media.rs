@@ -15,19 +15,17 @@ use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{ManagementAccess, PageOf, PageQuery};
-use crate::{
-    management::{
-        ManagementError, bank,
-        media::{self, QuestionFile},
-        resource,
-    },
-    media::Error,
-    web::{
-        AppState,
-        extract::{Json, Path, Query},
-        problem::{self, Problem},
-    },
+use crate::web::{
+    AppState,
+    extract::{Json, Path, Query},
+    problem::{self, Problem},
 };
+use invigil_management::{
+    ManagementError, bank,
+    media::{self, QuestionFile},
+    resource,
+};
+use invigil_objects::media::Error;
 
 pub(super) fn routes(bytes_max: usize) -> OpenApiRouter<AppState> {
     OpenApiRouter::new()

@@ -17,31 +17,29 @@ use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+use super::TaggedRow;
 use super::{ManagementAccess, PageOf, PageQuery, resource_routes};
-use crate::{
-    domain::{person::ExamScope, roster},
-    management::{
-        FieldFault, ManagementError,
-        courses::{
-            self as teaching, Course, CourseCategory, CourseCategoryDraft, CourseCategoryResource,
-            CourseDraft, CourseResource, EnrolledStudent, NewEnrolments,
-        },
-        people::{
-            self as domain, ActiveLogin, ImportSummary, Organization, OrganizationDraft,
-            OrganizationResource, PersonDraft, PersonImportRow, PersonRecord, PersonResource,
-            PrivateFields, RoleAssignment,
-        },
-        resource::{self, ColumnFilter},
-    },
-    secrets::password,
-    web::{
-        AppState,
-        extract::{Json, Path, Query},
-        manage::TaggedRow,
-        problem::{self, Problem},
-        token,
-    },
+use crate::web::{
+    AppState,
+    extract::{Json, Path, Query},
+    problem::{self, Problem},
+    token,
 };
+use invigil_domain::{person::ExamScope, roster};
+use invigil_management::{
+    FieldFault, ManagementError,
+    courses::{
+        self as teaching, Course, CourseCategory, CourseCategoryDraft, CourseCategoryResource,
+        CourseDraft, CourseResource, EnrolledStudent, NewEnrolments,
+    },
+    people::{
+        self as domain, ActiveLogin, ImportSummary, Organization, OrganizationDraft,
+        OrganizationResource, PersonDraft, PersonImportRow, PersonRecord, PersonResource,
+        PrivateFields, RoleAssignment,
+    },
+    resource::{self, ColumnFilter},
+};
+use invigil_secrets::password;
 
 /// Least characters of an access code that staff sets.
 const CODE_CHARS_MIN: usize = 4;
@@ -280,7 +278,7 @@ fn read_roster(text: &str, key: &[u8; 32]) -> Result<Vec<PersonImportRow>, Probl
             },
             groups: entry.person.groups,
             time_factor: entry.person.time_factor,
-            extra_time_ms: crate::domain::time::duration_ms(entry.person.extra_time),
+            extra_time_ms: invigil_domain::time::duration_ms(entry.person.extra_time),
         }
     });
     Ok(rows.collect())

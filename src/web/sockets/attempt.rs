@@ -13,11 +13,9 @@ use super::{
     pace::{ConnectionPace, FrameVerdict, HELD_MAX},
     wire::{MessageSocket, SocketInput},
 };
-use crate::{
-    engine::{
-        ActorHandle, CloseReason, ConnectRequest, Connected, JoinRequest, Outbox, OutboxItem,
-    },
-    web::AppState,
+use crate::web::AppState;
+use invigil_engine::{
+    ActorHandle, CloseReason, ConnectRequest, Connected, JoinRequest, Outbox, OutboxItem,
 };
 
 /// Time in which a client must send `hello`.
@@ -213,7 +211,7 @@ impl CandidateSocket {
         match self.pace.count_frame(now) {
             FrameVerdict::Accept => {}
             FrameVerdict::Warn => {
-                self.send_error(ErrorCode::RateLimited, "too many frames a second")
+                self.send_error(ErrorCode::RateLimited, "too many frames a second");
             }
             FrameVerdict::Close => return Err(Some(CloseReason::new(CloseCode::RateLimited))),
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::engine::ConnectionLimits;
+use invigil_engine::ConnectionLimits;
 
 /// Frames per second above which a client is warned; honest ones send fewer.
 const FRAMES_PER_SECOND_MAX: u32 = 100;
@@ -177,7 +177,7 @@ mod tests {
         );
         assert_eq!(second[200], FrameVerdict::Close);
 
-        let mut pace = self::sample_pace(now);
+        let mut pace = sample_pace(now);
         let warned = (0..150)
             .filter(|_| pace.count_frame(now) == FrameVerdict::Warn)
             .count();

@@ -32,16 +32,14 @@ use super::{
     pace::{ConnectionPace, FrameVerdict},
     wire::{MessageSocket, SocketInput},
 };
-use crate::{
-    domain::{
-        id::ExamCode,
-        person::{PersonRole, RosterPerson},
-        time::duration_ms,
-    },
-    engine::{CloseReason, CommandError, SystemEntropy, fresh_session},
-    telemetry::error_chain,
-    web::{AppState, access::staff_role, token::login_token_hash},
+use crate::web::{AppState, access::staff_role, token::login_token_hash};
+use invigil_domain::{
+    id::ExamCode,
+    person::{PersonRole, RosterPerson},
+    time::duration_ms,
 };
+use invigil_engine::{CloseReason, CommandError, SystemEntropy, fresh_session};
+use invigil_telemetry::error_chain;
 
 /// Interval of a console's heartbeats.
 const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -498,7 +496,7 @@ async fn send_error(
 
 async fn send_unavailable(
     wire: &mut MessageSocket<ProctorClientMessage>,
-    error: &crate::engine::Error,
+    error: &invigil_engine::Error,
 ) -> bool {
     tracing::warn!(error = error_chain(error), "cannot serve a console");
     send_error(wire, ErrorCode::Unavailable, STORE_AWAY).await

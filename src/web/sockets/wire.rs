@@ -13,10 +13,8 @@ use invigil_protocol::{
 use prometheus_client::metrics::gauge::Gauge;
 use tungstenite::error::{CapacityError, Error as SocketError};
 
-use crate::{
-    engine::CloseReason,
-    telemetry::metrics::{CodeLabel, Metrics},
-};
+use invigil_engine::CloseReason;
+use invigil_telemetry::metrics::{CodeLabel, Metrics};
 
 /// Longest time to write a frame. A client that takes longer is gone, or does not
 /// read.

@@ -317,10 +317,6 @@ pub struct ExamOpened {
 
 /// See [`ServerMessage::Timing`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[expect(
-    clippy::struct_field_names,
-    reason = "the names are the protocol's own"
-)]
 #[schemars(rename = "Timing")]
 pub struct TimingChange {
     /// End of the candidate's time.

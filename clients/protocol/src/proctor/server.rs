@@ -276,10 +276,6 @@ pub struct BoardTotals {
 
 /// See [`ProctorServerMessage::Incident`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[expect(
-    clippy::struct_field_names,
-    reason = "the names are the protocol's own"
-)]
 #[schemars(rename = "Incident")]
 pub struct IncidentAlert {
     /// The exam's code.
@@ -438,7 +434,6 @@ pub struct ExamWatcher {
 
 /// See [`ProctorServerMessage::Action`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[expect(clippy::struct_field_names, reason = "the same name as in a command")]
 #[schemars(rename = "Action")]
 pub struct ProctorAction {
     /// The exam's code.

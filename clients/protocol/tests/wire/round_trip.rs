@@ -170,7 +170,9 @@ fn any_server_message() -> impl Strategy<Value = ServerMessage> {
 
 proptest! {
     #[test]
-    fn messages_of_clients_round_trip(message in prop_oneof![any_hello(), any_command(), any_signal()]) {
+    fn messages_of_clients_round_trip(
+        message in prop_oneof![any_hello(), any_command(), any_signal()]
+    ) {
         for encoding in Encoding::ALL {
             let bytes = encode_client(encoding, &message);
             prop_assert_eq!(decode_client(encoding, &bytes), Ok(message.clone()));

@@ -300,7 +300,7 @@ pub(super) fn check_commands(
             CommandOutcome::Done if had == 1 => {}
             CommandOutcome::Unknown if had <= 1 => {}
             CommandOutcome::Done => {
-                wrong.push(format!("{action} {id} is done, with {had} effects"))
+                wrong.push(format!("{action} {id} is done, with {had} effects"));
             }
             CommandOutcome::Unknown => wrong.push(format!("{action} {id} has {had} effects")),
             CommandOutcome::Refused(code) => {

@@ -103,10 +103,7 @@ pub(super) async fn measure_kill(
     for index in 1..count {
         front.set_target(index, cluster.node_address(index)?);
     }
-    let saved_before = histories
-        .iter()
-        .map(|history| history.lock().saved_count())
-        .sum();
+    let saved_before = saved_total(&histories);
     output::print_progress("all candidates have answered; killing the node");
     let killed = Instant::now();
     cluster.kill_node(0);
@@ -139,12 +136,15 @@ pub(super) async fn measure_kill(
         asked_the_dead: takeovers.taken,
         saved_before,
         settled_s,
-        saved: histories
-            .iter()
-            .map(|history| history.lock().saved_count())
-            .sum(),
+        saved: saved_total(&histories),
         violations,
     })
+}
+
+/// Count of answers that candidates know as saved.
+fn saved_total(histories: &[SharedHistory]) -> usize {
+    let counts = histories.iter().map(|history| history.lock().saved_count());
+    counts.sum()
 }
 
 /// Waits until all candidates are back, up to a timeout. Returns the times that they were

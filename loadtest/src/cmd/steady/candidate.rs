@@ -277,7 +277,7 @@ impl SteadyCandidate {
                 }
             }
             Some(ClientUpdate::Refused { ticket, refused }) => {
-                self.void_answer(ticket, refused.code.as_str())
+                self.void_answer(ticket, refused.code.as_str());
             }
             Some(ClientUpdate::Unheard { ticket }) => self.void_answer(ticket, "unheard"),
             Some(ClientUpdate::Conflict { ticket, .. }) => self.void_answer(ticket, "conflict"),

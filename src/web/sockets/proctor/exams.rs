@@ -12,12 +12,12 @@ use futures_util::{
 use invigil_protocol::proctor::AttemptDetail;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
-use crate::{
-    domain::{
-        id::{AttemptId, ExamCode, PersonId},
-        person::{CandidateScope, RosterPerson},
-    },
-    engine::{BoardMessage, BoardSubscription, ConsoleAudience, ConsoleFrame, Engine, Error},
+use invigil_domain::{
+    id::{AttemptId, ExamCode, PersonId},
+    person::{CandidateScope, RosterPerson},
+};
+use invigil_engine::{
+    BoardMessage, BoardSubscription, ConsoleAudience, ConsoleFrame, Engine, Error,
 };
 
 /// An update of a board, for a console.

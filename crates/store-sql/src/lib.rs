@@ -1,0 +1,6 @@
+//! The two SQL stores: `sqlite` for one machine, `postgres` for servers.
+
+mod convert;
+mod outline;
+pub mod postgres;
+pub mod sqlite;

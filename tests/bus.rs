@@ -28,7 +28,7 @@ use invigil_cluster::{
     redis::{RedisAddress, RedisBus},
 };
 use invigil_telemetry::metrics::Metrics;
-use tokio::time::timeout;
+use tokio::{net::TcpListener, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -103,6 +103,19 @@ async fn fred(url: &str, waiting_max: usize) -> Client {
 
 fn message(text: &'static str) -> Bytes {
     Bytes::from_static(text.as_bytes())
+}
+
+#[tokio::test]
+async fn an_address_with_tls_is_tried_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("rediss://{}", listener.local_addr().unwrap());
+    let node = Node::new(&url, "tls", "one");
+    for _ in 0..2 {
+        // The connection ends at once. A program with two providers of TLS does not come again.
+        let accepted = timeout(PATIENCE, listener.accept()).await;
+        drop(accepted.expect("a connection").unwrap());
+    }
+    node.close().await;
 }
 
 #[tokio::test]

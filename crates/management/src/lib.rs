@@ -58,7 +58,7 @@ pub struct RequestContext {
 }
 
 /// The signed-in person on whose behalf a transaction runs.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone, sqlx_macros::FromRow)]
 pub struct Principal {
     /// Number of the person.
     pub user_id: i64,

@@ -10,7 +10,8 @@ use std::{future::Future, time::Duration};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
-use sqlx::{FromRow, PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use sqlx_macros::FromRow;
 
 use crate::{ManagementError, Principal, UnitOfWork, marking};
 use invigil_domain::time::Timestamp;

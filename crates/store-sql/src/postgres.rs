@@ -37,7 +37,7 @@ use invigil_store::Error;
 pub use self::save::SAVE_BATCH;
 
 /// The schema of this version of the program.
-pub static MIGRATOR: Migrator = sqlx::migrate!("../../migrations/postgres");
+pub static MIGRATOR: Migrator = sqlx_macros::migrate!("../../migrations/postgres");
 
 /// The rights of each role.
 const ROLES_SQL: &str = include_str!("postgres/roles.sql");

@@ -35,7 +35,7 @@ use invigil_domain::time::Timestamp;
 use invigil_store::Error;
 
 /// The schema of this version of the program.
-pub static MIGRATOR: Migrator = sqlx::migrate!("../../migrations/sqlite");
+pub static MIGRATOR: Migrator = sqlx_macros::migrate!("../../migrations/sqlite");
 
 /// The database file, within the data directory.
 const DATABASE_FILE: &str = "invigil.db";

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use serde_json::value::RawValue;
-use sqlx::{AssertSqlSafe, Connection, FromRow, PgConnection, types::Json};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, types::Json};
+use sqlx_macros::FromRow;
 
 use super::{PostgresStore, bank, people};
 use invigil_domain::{

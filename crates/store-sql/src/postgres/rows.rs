@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
-use sqlx::FromRow;
+use sqlx_macros::FromRow;
 
 use crate::convert::{
     decode_error, duration_from_column, encode_error, from_column, status_from_column,

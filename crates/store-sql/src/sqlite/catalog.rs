@@ -1,7 +1,8 @@
 //! The calls of the catalog store, and exams.
 
 use async_trait::async_trait;
-use sqlx::{FromRow, SqliteConnection};
+use sqlx::SqliteConnection;
+use sqlx_macros::FromRow;
 
 use super::{SqliteStore, people};
 use crate::outline;

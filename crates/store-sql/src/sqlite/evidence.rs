@@ -1,7 +1,8 @@
 //! The calls of the evidence store.
 
 use async_trait::async_trait;
-use sqlx::{FromRow, SqliteConnection};
+use sqlx::SqliteConnection;
+use sqlx_macros::FromRow;
 
 use super::SqliteStore;
 use crate::convert::{from_column, kind_from_column, to_column};

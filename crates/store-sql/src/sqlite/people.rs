@@ -1,6 +1,7 @@
 //! People, log-ins and secrets.
 
-use sqlx::{FromRow, SqliteConnection, types::Json};
+use sqlx::{SqliteConnection, types::Json};
+use sqlx_macros::FromRow;
 
 use super::rows::decimal_from_column;
 use crate::convert::{

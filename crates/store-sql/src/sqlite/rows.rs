@@ -1,7 +1,8 @@
 //! Rows as the database returns them, and their conversion to values.
 
 use rust_decimal::Decimal;
-use sqlx::{FromRow, types::Json};
+use sqlx::types::Json;
+use sqlx_macros::FromRow;
 
 use crate::convert::{decode_error, duration_from_column, from_column, status_from_column};
 use invigil_domain::{id::AttemptId, time::Timestamp};

@@ -2,6 +2,8 @@
 //! protocol as AsyncAPI, the exam file as JSON Schema. All are generated from the
 //! types.
 
+mod browser;
+
 use std::sync::Arc;
 
 use axum::{
@@ -23,7 +25,6 @@ use utoipa::{
     },
 };
 use utoipa_axum::router::OpenApiRouter;
-use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::AppState;
 use invigil_domain::exam::exam_schema;
@@ -71,7 +72,6 @@ pub(super) fn split_routes(
 
 /// Returns the routes of the descriptions.
 pub(super) fn document_routes(description: openapi::OpenApi) -> Router<AppState> {
-    let page = Config::from("/api/openapi.json").validator_url("none");
     Router::new()
         .route(
             "/api/openapi.json",
@@ -82,7 +82,7 @@ pub(super) fn document_routes(description: openapi::OpenApi) -> Router<AppState>
             serve_document(&schema::asyncapi_document()),
         )
         .route("/schemas/exam.json", serve_document(&exam_schema()))
-        .merge(SwaggerUi::new("/api/docs").config(page))
+        .merge(browser::routes())
 }
 
 fn serve_document(content: &Value) -> MethodRouter<AppState> {

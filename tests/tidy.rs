@@ -12,6 +12,8 @@
 
 #[path = "tidy/documents.rs"]
 mod documents;
+#[path = "tidy/features.rs"]
+mod features;
 #[path = "tidy/imports.rs"]
 mod imports;
 #[path = "tidy/names.rs"]

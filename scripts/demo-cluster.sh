@@ -8,7 +8,7 @@
 # --dir      an empty folder for everything, whose logs stay  (a temporary one)
 # --restart  how long a node that ended stays away    (5)
 #
-# The program is INVIGIL_BIN (default target/release/invigil). Ctrl-C or SIGTERM
+# The program is INVIGIL_BIN (default target/debug/invigil). Ctrl-C or SIGTERM
 # ends all that was started here, by process id. DIR then has env (variables with
 # which `invigil` reaches the same database), out (what was printed), pids/ (one
 # file a process), addresses/ (of the nodes) and logs/.
@@ -210,7 +210,7 @@ while [ "$#" -gt 0 ]; do
   esac
   shift 2
 done
-program=$(realpath "${INVIGIL_BIN:-${CARGO_TARGET_DIR:-target}/release/invigil}")
+program=$(realpath "${INVIGIL_BIN:-${CARGO_TARGET_DIR:-target}/debug/invigil}")
 [ -x "$program" ] || fail "there is no $program; run: make demo-cluster"
 scripts/need.sh postgres redis haproxy
 ! port_open "${listen##*:}" || fail "something listens on port ${listen##*:}; use --listen"

@@ -42,6 +42,7 @@ step_js() {
 
 step_lint() {
   cargo clippy --workspace --all-targets --locked -- -D warnings
+  cargo clippy --no-default-features --bin invigil --profile test --locked -- -D warnings
 }
 
 step_build() {
@@ -62,6 +63,8 @@ step_rust() {
   else
     cargo test --workspace --locked --lib --bins --tests
   fi
+  # A setting of what the program was built without is refused.
+  cargo test --locked --no-default-features --bin invigil without
 }
 
 # Faults within the engine, each of which the simulation must find.

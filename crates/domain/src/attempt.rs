@@ -549,6 +549,18 @@ impl Attempt {
         self.control.ledger.deadline(&self.allowance, now)
     }
 
+    /// The deadline; before the exam opens, the deadline of a candidate who waits for it.
+    pub fn expected_deadline(&self, now: Timestamp) -> Timestamp {
+        self.deadline(now).unwrap_or_else(|| {
+            let opens = self.indexed_exam.exam().available_from.unwrap_or(now);
+            let ledger = TimeLedger {
+                entered_at: Some(opens.max(now)),
+                ..TimeLedger::default()
+            };
+            ledger.deadline(&self.allowance, now).unwrap_or(now)
+        })
+    }
+
     /// Time left. See [`TimeLedger::remaining_time`].
     pub fn remaining_time(&self, now: Timestamp) -> Duration {
         self.control.ledger.remaining_time(&self.allowance, now)

@@ -67,7 +67,7 @@ pub struct PaperBody {
 }
 
 impl ExamContent {
-    fn new(exam: Arc<Exam>, corrections: usize, keys: &InstallationKeys) -> Self {
+    pub(super) fn new(exam: Arc<Exam>, corrections: usize, keys: &InstallationKeys) -> Self {
         let paper = Paper::from_exam(&exam);
         let secret = &keys.paper;
         Self {

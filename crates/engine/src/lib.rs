@@ -15,6 +15,7 @@ mod content;
 mod node;
 mod peers;
 mod recorder;
+mod wire;
 
 use std::{
     net::IpAddr,

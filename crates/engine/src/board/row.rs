@@ -16,7 +16,7 @@ use super::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::node::context::wire_status;
+use crate::wire::wire_status;
 use invigil_domain::{
     attempt::{AttemptIdentity, LifecycleStatus, command::CommandKey},
     exam::EventSeverity,

@@ -2,35 +2,39 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use invigil_protocol::candidate::CommandRefused;
 use serde::Serialize;
-use serde_json::{Value, json, value::RawValue};
+use serde_json::{json, value::RawValue};
 
-use super::AttemptActor;
-use crate::{commit::write_buffer::AttemptChanges, content::hand_in, node::context::wire_refusal};
+use crate::{commit::write_buffer::AttemptChanges, wire::parse_json};
 use invigil_domain::{
-    attempt::{AttemptPhase, DomainEvent, LifecycleStatus},
+    attempt::{Attempt, AttemptPhase, DomainEvent, LifecycleStatus},
+    exam::SessionPolicy,
     integrity::EventJudgement,
     time::Timestamp,
     timing::whole_ms,
 };
 use invigil_store::{
-    AnswerRow, ControlRow, HandInRow, IntegritySums, ProgressRow, TimelineRow,
+    AnswerRow, ControlRow, IntegritySums, TimelineRow,
     records::{IncidentRow, RecordClass, TimelineRecord},
 };
 
-impl AttemptActor {
+/// Rows of the events of an attempt, by its state after each.
+pub(super) struct EventRows<'a> {
+    /// The attempt.
+    pub attempt: &'a Attempt,
+    /// Time for which the recorder usually keeps events; `None` without a recorder.
+    pub recorder_keeps: Option<Duration>,
+}
+
+impl EventRows<'_> {
     /// Adds the rows of an event, just applied, to the changes.
-    pub(super) fn add_event_changes(
-        &mut self,
+    pub(super) fn add_event(
+        &self,
         now: Timestamp,
         event: &DomainEvent,
+        entry: Option<TimelineRow>,
         changes: &mut AttemptChanges,
     ) {
-        let entry = self.timeline_entry(now, event);
-        if let Some(entry) = &entry {
-            self.board_row.send_entry(entry);
-        }
         if let DomainEvent::Answered { question, .. }
         | DomainEvent::QuestionFlagged { question, .. } = event
         {
@@ -51,16 +55,8 @@ impl AttemptActor {
         changes
             .incidents
             .extend(incident.and_then(|id| self.incident_row(id)));
-        if let DomainEvent::Refused { .. } = event {
-            let refused = refused_message(event);
-            if changes.outbox.is_some() {
-                changes.refused = refused;
-            } else {
-                self.last_refusal = refused;
-            }
-        }
         if self.changes_control(event) {
-            changes.control = Some(Box::new(self.control_row()));
+            changes.control = Some(Box::new(self.control_row(now)));
         }
     }
 
@@ -72,7 +68,7 @@ impl AttemptActor {
         entry: Option<TimelineRow>,
         changes: &mut AttemptChanges,
     ) {
-        match (event, &self.shared.recorder) {
+        match (event, self.recorder_keeps) {
             (DomainEvent::Observed { n, judgement, .. }, Some(_)) => {
                 changes
                     .records
@@ -102,19 +98,18 @@ impl AttemptActor {
 
     /// Time for which the exam keeps events.
     pub(super) fn events_kept(&self) -> Duration {
-        let recorder = self.shared.recorder.as_ref();
-        let usual = recorder.map_or(Duration::ZERO, |recorder| recorder.settings().events_kept);
         self.attempt
             .indexed_exam()
             .exam()
             .proctoring
             .retention
-            .unwrap_or(usual)
+            .or(self.recorder_keeps)
+            .unwrap_or(Duration::ZERO)
     }
 
     /// Row of an incident's present state, for the recorder.
     fn incident_row(&self, id: &str) -> Option<IncidentRow> {
-        self.shared.recorder.as_ref()?;
+        self.recorder_keeps?;
         let incident = self.attempt.control().integrity.incident(id)?;
         let identity = self.attempt.identity();
         Some(IncidentRow {
@@ -133,34 +128,14 @@ impl AttemptActor {
         })
     }
 
-    /// Applies an event that needs no decision, and buffers its changes.
-    pub(super) fn apply_event(&mut self, now: Timestamp, event: &DomainEvent) {
-        self.attempt.apply(event);
-        let mut changes = AttemptChanges::default();
-        self.add_event_changes(now, event, &mut changes);
-        self.buffer_changes(now, changes);
-    }
-
-    /// Present progress of the session.
-    pub(super) fn current_progress(&self, now: Timestamp) -> ProgressRow {
-        let session = self.attempt.session();
-        ProgressRow {
-            version: self.attempt.version(),
-            session: session.map(|session| session.id.clone()),
-            last_seq: session.map_or(0, |session| session.applied_seq),
-            last_event: session.map_or(0, |session| session.applied_event),
-            last_activity_at: now,
-        }
-    }
-
-    fn control_row(&self) -> ControlRow {
+    fn control_row(&self, now: Timestamp) -> ControlRow {
         let control = self.attempt.control();
         let state = serde_json::to_string(control).expect("control is plain JSON");
         ControlRow {
             state: state.into(),
             status: self.attempt.status(),
             entered_at: control.ledger.entered_at,
-            deadline_at: self.attempt.deadline(self.shared.clock.now()),
+            deadline_at: self.attempt.deadline(now),
             close_at: self.attempt.close_at(),
             closed_at: match control.phase {
                 AttemptPhase::HandedIn { at, .. } | AttemptPhase::Cancelled { at } => Some(at),
@@ -185,18 +160,12 @@ impl AttemptActor {
         }
     }
 
-    /// Id of the newest open incident of a kind.
-    pub(super) fn incident_id(&self, kind: &str) -> Option<&str> {
-        let incidents = self.attempt.control().integrity.incidents();
-        let mut newest = incidents.iter().rev();
-        newest
-            .find(|incident| incident.kind == kind && incident.is_open())
-            .map(|incident| incident.id.as_str())
+    fn incident_id(&self, kind: &str) -> Option<&str> {
+        newest_open_incident(self.attempt, kind)
     }
 
-    /// Row of the hand-in that was just applied.
-    pub(super) fn hand_in_row(&self) -> Option<HandInRow> {
-        hand_in::hand_in_row(&self.attempt, &self.content, &self.shared.keys)
+    fn section_id(&self, index: u16) -> String {
+        self.attempt.indexed_exam().section_id(index).to_string()
     }
 
     fn answer_row(&self, number: u16) -> Option<AnswerRow> {
@@ -220,8 +189,11 @@ impl AttemptActor {
             | DomainEvent::Left { .. } => {
                 // Under other rules they change only the session.
                 let exam = self.attempt.indexed_exam().exam();
-                exam.compensate_up_to.is_some()
-                    || exam.session_policy == invigil_domain::exam::SessionPolicy::Reject
+                let holds_release = match exam.session_policy {
+                    SessionPolicy::Takeover => false,
+                    SessionPolicy::Reject => true,
+                };
+                holds_release || exam.compensate_up_to.is_some()
             }
             DomainEvent::Observed { judgement, .. } | DomainEvent::Detected { judgement, .. } => {
                 judgement.changes_anything()
@@ -253,7 +225,11 @@ impl AttemptActor {
 
     /// Timeline entry of an event that was just applied; `None` for events that staff
     /// need not see.
-    fn timeline_entry(&self, now: Timestamp, event: &DomainEvent) -> Option<TimelineRow> {
+    pub(super) fn timeline_entry(
+        &self,
+        now: Timestamp,
+        event: &DomainEvent,
+    ) -> Option<TimelineRow> {
         let (kind, data) = self.describe_event(event)?;
         Some(TimelineRow {
             number: self.attempt.version(),
@@ -430,36 +406,13 @@ struct AnswerEntry<'a> {
     on: Option<bool>,
 }
 
-/// The refusal of a numbered command, for its client.
-fn refused_message(event: &DomainEvent) -> Option<CommandRefused> {
-    let DomainEvent::Refused {
-        seq,
-        code,
-        detail,
-        question,
-        stored,
-        ..
-    } = event
-    else {
-        return None;
-    };
-    let q = question.as_ref().map(ToString::to_string);
-    if let (Some((rev, value)), Some(q)) = (stored, &q) {
-        return Some(CommandRefused::for_conflict(
-            *seq,
-            q.clone(),
-            *rev,
-            parse_json(value.as_deref()),
-        ));
-    }
-    let mut refused = CommandRefused::new(*seq, wire_refusal(*code), q);
-    refused
-        .detail
-        .insert("reason".to_owned(), Value::from(*detail));
-    Some(refused)
-}
-
-fn parse_json(text: Option<&str>) -> Value {
-    text.and_then(|text| serde_json::from_str(text).ok())
-        .unwrap_or_default()
+/// Id of the newest open incident of a kind.
+pub(in crate::attempt) fn newest_open_incident<'a>(
+    attempt: &'a Attempt,
+    kind: &str,
+) -> Option<&'a str> {
+    let mut newest = attempt.control().integrity.incidents().iter().rev();
+    newest
+        .find(|incident| incident.kind == kind && incident.is_open())
+        .map(|incident| incident.id.as_str())
 }

@@ -2,6 +2,7 @@
 //! registry that finds it, and the sweeper that loads overdue attempts.
 
 pub(crate) mod actor;
+mod cells;
 mod connection;
 mod entry;
 #[cfg(test)]

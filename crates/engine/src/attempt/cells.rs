@@ -4,12 +4,9 @@
 //! stays empty goes with its last caller: if it went earlier, a caller that still waits
 //! would fill it, and the attempt would live where no other caller finds it.
 
-use std::{
-    ops::Deref,
-    sync::{
-        Arc, Weak,
-        atomic::{AtomicUsize, Ordering},
-    },
+use std::sync::{
+    Arc, Weak,
+    atomic::{AtomicUsize, Ordering},
 };
 
 use dashmap::DashMap;
@@ -33,13 +30,6 @@ pub(super) struct ActorCell {
     callers: AtomicUsize,
 }
 
-impl ActorCell {
-    /// The actor, once it is there.
-    pub(super) const fn handle(&self) -> &OnceCell<ActorHandle> {
-        &self.handle
-    }
-}
-
 /// A caller of a cell. Dropped, it removes the cell if no actor is there any more and none
 /// can come.
 pub(super) struct CellCaller<'a> {
@@ -49,17 +39,14 @@ pub(super) struct CellCaller<'a> {
 }
 
 impl CellCaller<'_> {
+    /// The actor, once it is there.
+    pub(super) fn handle(&self) -> &OnceCell<ActorHandle> {
+        &self.cell.handle
+    }
+
     /// The cell, for the actor's task, which must not keep it.
     pub(super) fn downgrade(&self) -> Weak<ActorCell> {
         Arc::downgrade(&self.cell)
-    }
-}
-
-impl Deref for CellCaller<'_> {
-    type Target = ActorCell;
-
-    fn deref(&self) -> &ActorCell {
-        &self.cell
     }
 }
 

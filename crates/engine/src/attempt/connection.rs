@@ -123,8 +123,7 @@ impl CandidateConnection {
         self.idle_since = now;
     }
 
-    /// Time since which no connection is open and no request has come. Without a meaning
-    /// while one is open.
+    /// Begin of the idle time, which counts while no connection is open.
     pub(super) const fn idle_since(&self) -> Instant {
         self.idle_since
     }

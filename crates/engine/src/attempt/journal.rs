@@ -179,8 +179,7 @@ impl AttemptJournal {
         queue.then(|| Arc::clone(&self.buffer))
     }
 
-    /// Record of a client's event that has no entry of its own: a repeat, or one that the
-    /// recorder gets.
+    /// Record of a client's event, for a repeat whose first record may be lost.
     pub(super) fn event_record(
         &self,
         attempt: &Attempt,

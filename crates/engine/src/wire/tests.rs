@@ -36,7 +36,7 @@ fn a_candidate_who_waits_is_told_the_opening_and_the_deadline_from_there() {
     let waiting = welcome(&attempt, &content);
     let opens = NOW + Duration::from_mins(10);
     assert_eq!(waiting.attempt.opens_at, Some(opens.as_ms()));
-    let deadline = opens + Duration::from_mins(60);
+    let deadline = opens + Duration::from_hours(1);
     assert_eq!(waiting.attempt.deadline_at, deadline.as_ms());
     assert_eq!(waiting.attempt.status, AttemptStatus::Started);
     let content = exam_content(json!({}));

@@ -58,17 +58,17 @@ impl AttemptActor {
         mut changes: AttemptChanges,
     ) -> bool {
         let mut dropped = false;
-        if !self.journal.has_recorder() {
-            // The commit that counted the event contains its record.
-            let session = self.attempt.session();
-            let all = session.map(|session| session.applied_event);
-            changes.event = changes.event.max(all.filter(|_| changes.event.is_some()));
-        } else {
+        if self.journal.has_recorder() {
             dropped = !self.may_store_event(event);
             changes.dropped = u64::from(dropped);
             if !dropped {
                 changes.records.extend(self.repeat_record(now, event));
             }
+        } else {
+            // The commit that counted the event contains its record.
+            let session = self.attempt.session();
+            let all = session.map(|session| session.applied_event);
+            changes.event = changes.event.max(all.filter(|_| changes.event.is_some()));
         }
         self.buffer_changes(now, changes);
         dropped
@@ -133,7 +133,7 @@ impl AttemptActor {
     }
 
     /// Records an observation that changes nothing.
-    pub(super) fn record_observation(&mut self, now: Timestamp, observation: ClientObservation) {
+    pub(super) fn record_observation(&mut self, now: Timestamp, observation: &ClientObservation) {
         if self.attempt.is_over() {
             return;
         }

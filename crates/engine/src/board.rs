@@ -33,14 +33,13 @@ use invigil_protocol::proctor::{
 use tokio::{sync::broadcast, time::MissedTickBehavior};
 
 pub use self::frame::{BoardMessage, ConsoleAudience, ConsoleFrame};
-pub(super) use self::remote::{BoardUpdate, ConsoleNotice, WatchedExam};
-pub(super) use self::row::{BoardRow, RowState, incident_counts, incident_info, timeline_entry};
-use self::{
-    receipts::CommandReceipts,
-    remote::{PeerBoards, PeerRow},
-    watchers::BoardWatchers,
+pub(super) use self::row::{BoardRow, incident_counts, incident_info, timeline_entry};
+use self::{receipts::CommandReceipts, remote::PeerBoards, watchers::BoardWatchers};
+pub(super) use crate::peers::messages::RowState;
+use crate::{
+    node::clock::EngineClock,
+    peers::messages::{ConsoleNotice, PeerProtocol, PeerRow},
 };
-use crate::{node::clock::EngineClock, peers::messages::PeerProtocol};
 use invigil_cluster::PeerLink;
 use invigil_domain::{
     attempt::{AttemptIdentity, command::CommandKey},

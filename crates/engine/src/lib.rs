@@ -58,8 +58,10 @@ use crate::{
     content::{ContentCache, hand_in::InstallationKeys},
     node::{context::NodeContext, devices::KnownDevices, overload::Overload},
     peers::{
-        messages::{AttemptOwners, PeerRequest, PeerResponse, PeerService},
+        messages::{PeerRequest, PeerResponse},
+        owners::AttemptOwners,
         routing::Dispatched,
+        service::PeerService,
     },
     recorder::Recorder,
 };
@@ -82,9 +84,6 @@ const ALIVE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Interval between checks of the engine's health.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
-
-/// Time that a caller without a socket waits for a commit before it must try again.
-const COMMIT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Time that the requests of other nodes get to finish during shutdown.
 const LINK_STOP_TIMEOUT: Duration = Duration::from_secs(1);

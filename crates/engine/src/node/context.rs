@@ -25,7 +25,7 @@ use crate::{
     board::BoardRegistry,
     commit::writer::BatchWriter,
     content::hand_in::InstallationKeys,
-    peers::messages::{AttemptOwners, PeerProtocol},
+    peers::{messages::PeerProtocol, owners::AttemptOwners},
     recorder::Recorder,
 };
 use invigil_cluster::PeerLink;

@@ -11,8 +11,7 @@ use tokio::{
     time::Instant,
 };
 
-pub(crate) use crate::peers::messages::AttemptSnapshot;
-pub use crate::peers::messages::{ExchangeRefusal, StaffRefusal};
+pub(crate) use crate::peers::messages::{AttemptSnapshot, ExchangeRefusal, StaffRefusal};
 use crate::{
     commit::outbox::{CloseReason, Outbox},
     peers::messages::JoinRequest,

@@ -23,9 +23,9 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 
 use super::{
-    actor::{ActorHandle, AttemptActor, ConnectRequest},
+    actor::AttemptActor,
     load,
-    mailbox::{ActorMessage, AttemptSnapshot},
+    mailbox::{ActorHandle, ActorMessage, AttemptSnapshot, ConnectRequest},
 };
 use crate::{
     Error,

@@ -19,12 +19,12 @@ use super::{
     clock::EngineClock,
     devices::KnownDevices,
     entropy::EntropySource,
+    keys::InstallationKeys,
     overload::{LoadLevel, Overload},
 };
 use crate::{
     board::BoardRegistry,
     commit::writer::BatchWriter,
-    content::hand_in::InstallationKeys,
     peers::{messages::PeerProtocol, owners::AttemptOwners},
     recorder::Recorder,
 };

@@ -29,6 +29,9 @@ mod content;
 // This node: context, clock, entropy, keys, load, devices, start up and drain.
 mod node;
 
+#[cfg(test)]
+mod fixture;
+
 use std::{sync::Arc, time::Duration};
 
 use tokio::sync::watch;

@@ -14,7 +14,7 @@
 mod error;
 // Requests of callers: connect, exchange, start, command, watch, read, replay.
 mod api;
-// One live attempt: its actor, the mailbox, the registry that finds it, and the sweeper.
+// A live attempt: its actor, the mailbox, the registry that finds it, and the sweeper.
 mod attempt;
 // The way to the store and back: write buffers, the writer, outboxes.
 mod commit;

@@ -1,4 +1,4 @@
-//! What consoles get of a board: the whole of it, then four times a second its changes.
+//! Publication of a board: the whole of it to a new console, then its changes four times a second.
 
 use std::{
     sync::{Arc, atomic::Ordering},

@@ -1,27 +1,22 @@
-/** The socket's life: opening, resuming, breaking, waiting, and the end of it. */
+/** The socket's life: opening, resuming, breaking and waiting. */
 
-import { CloseCode, isOver, mayReconnect } from './codes';
-import { beginSession, FAILURES_BEFORE_EXCHANGE, requestExchange } from './exchange';
-import { loadPaper, loadRecord, setStatus } from './loading';
+import { BACKOFF_FIRST_MS, jitter } from './backoff';
+import { CloseCode, mayReconnect } from './codes';
+import { end } from './ending';
+import { loadPaper, setStatus } from './loading';
 import type { Welcome } from './messages';
-import { pump, release, saved } from './outbox';
+import { release, saved } from './outbox';
+import { beginSession } from './session';
 import { mergeNotices, observe, sendSignals } from './signals';
 import type { Turn } from './state';
 import { setClock, setSection } from './timing';
 
-/** First delay at most, and ceiling, of the back-off. */
-export const BACKOFF_FIRST_MS = 500;
-export const BACKOFF_MAX_MS = 20_000;
 /** A socket that is not welcomed by then counts as failed. */
 export const WELCOME_TIMEOUT_MS = 10_000;
 /** A link that stood this long was a good one: the back-off begins anew. */
 const STEADY_MS = 10_000;
-
-/** Exponential back-off with full jitter. */
-export function jitter(failures: number, random: number): number {
-  const ceiling = Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** Math.max(0, failures - 1));
-  return Math.round(random * ceiling);
-}
+/** Sockets that must fail before saving goes on without them. */
+const FAILURES_BEFORE_EXCHANGE = 2;
 
 /** Opens the next socket. */
 export function connect(t: Turn): void {
@@ -79,7 +74,7 @@ export function welcome(t: Turn, message: Welcome): void {
   loadPaper(t, message.paper);
   reportGap(t);
   sendSignals(t);
-  pump(t);
+  t.wants.send = true;
   const first = Math.round(t.env.random * s.health.heartbeat_ms);
   t.effects.push({ do: 'timer', timer: 'heartbeat', ms: first });
 }
@@ -102,7 +97,7 @@ function resumed(t: Turn, message: Welcome): void {
   }
   s.events = { ...s.events, sent: 0 };
   const unclear = Object.keys(s.doubts).length > 0;
-  if (!s.record || !s.synced || unclear) loadRecord(t);
+  if (!s.record || !s.synced || unclear) t.wants.record = true;
 }
 
 function submits(t: Turn): boolean {
@@ -149,21 +144,6 @@ export function broken(t: Turn, code: number): void {
   t.effects.push({ do: 'timer', timer: 'connect', ms });
   if (s.failures >= FAILURES_BEFORE_EXCHANGE && !s.exchange.on) {
     s.exchange = { ...s.exchange, on: true };
-    requestExchange(t);
+    t.wants.exchange = true;
   }
-}
-
-/** The end: nothing reconnects by itself from here. */
-export function end(t: Turn, code: number): void {
-  const { s } = t;
-  if (s.link.kind === 'ended') return;
-  const { detail } = s.bye;
-  const timers = ['connect', 'welcome', 'heartbeat', 'silence', 'exchange', 'load'] as const;
-  t.effects.push({ do: 'close', socket: s.socket });
-  for (const timer of timers) t.effects.push({ do: 'cancel', timer });
-  s.exchange = { ...s.exchange, on: false };
-  s.link = { kind: 'ended', code, ...(detail === undefined ? {} : { detail }) };
-  const over = code === CloseCode.FINISHED || code === CloseCode.CLOSED;
-  if (over && !s.outcome) t.effects.push({ do: 'fetch_outcome' });
-  if (over || (s.status && isOver(s.status))) t.effects.push({ do: 'forget' });
 }

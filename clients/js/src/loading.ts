@@ -1,17 +1,17 @@
 /** The paper and the stored answers, which come over HTTP, and the attempt's status. */
 
 import { CloseCode, isOver, type AttemptStatus } from './codes';
-import { end } from './connection';
+import { end, isFinished } from './ending';
 import type { Welcome } from './messages';
-import { pump, reissue, retryPaused, takeRecord } from './outbox';
+import { reissue, retryPaused, takeRecord } from './outbox';
 import { arrange, type Paper, type SealedPaper, type Section, type StoredAnswers } from './paper';
-import type { State, Turn } from './state';
+import type { Turn } from './state';
 
 /** First and longest delay before something is fetched again. */
 const LOAD_RETRY_FIRST_MS = 500;
 const LOAD_RETRY_MAX_MS = 10_000;
 
-/** Fetches the paper that `welcome` names, unless it is here. */
+/** Takes the paper that `welcome` names, and wants it unless it is here. */
 export function loadPaper(t: Turn, paper: Welcome['paper']): void {
   const known = t.s.paper;
   const here =
@@ -22,18 +22,16 @@ export function loadPaper(t: Turn, paper: Welcome['paper']): void {
     url: paper.url,
     order: paper.order ?? known.order,
   };
-  if (!here) fetchPaper(t);
+  if (!here) t.wants.paper = true;
 }
 
-function fetchPaper(t: Turn): void {
-  if (t.effects.some((effect) => effect.do === 'fetch_paper')) return;
-  t.effects.push({ do: 'fetch_paper', url: t.s.paper.url });
-}
-
-/** Fetches the stored answers. */
-export function loadRecord(t: Turn): void {
-  if (t.effects.some((effect) => effect.do === 'fetch_record')) return;
-  t.effects.push({ do: 'fetch_record', url: t.s.recordUrl, session: t.s.session });
+/** Fetches what the turn wants. */
+export function fetchWanted({ s, wants, effects }: Turn): void {
+  if (wants.paper) effects.push({ do: 'fetch_paper', url: s.paper.url });
+  if (wants.record && s.session) {
+    effects.push({ do: 'fetch_record', url: s.recordUrl, session: s.session });
+  }
+  if (wants.outcome && !s.outcome) effects.push({ do: 'fetch_outcome' });
 }
 
 /** The paper came, readable or sealed. */
@@ -66,7 +64,8 @@ export function unsealed(t: Turn, sections: Section[] | null): void {
   const { s } = t;
   if (!sections) {
     s.paper = { ...s.paper, sealed: null, key: null };
-    return fetchPaper(t);
+    t.wants.paper = true;
+    return;
   }
   s.paper = { ...s.paper, sealed: null, sections: arrange(sections, s.paper.order) };
 }
@@ -80,20 +79,14 @@ export function gotRecord(t: Turn, session: string | null, stored: StoredAnswers
   if (stored.session !== undefined && stored.session !== session) return retryLoad(t);
   s.loadFailures = 0;
   // Older than what was saved meanwhile: once more.
-  if (stored.saved_seq < s.savedSeq) return loadRecord(t);
+  if (stored.saved_seq < s.savedSeq) {
+    t.wants.record = true;
+    return;
+  }
   takeRecord(t, stored.answers, s.synced ? stored.saved_seq : 0);
   if (!s.synced) reissue(t);
   s.synced = true;
-  pump(t);
-}
-
-/** Whether the attempt is over as far as this client was told. */
-function isFinished(s: State): boolean {
-  if (s.status && isOver(s.status)) return true;
-  const { link } = s;
-  return (
-    link.kind === 'ended' && (link.code === CloseCode.FINISHED || link.code === CloseCode.CLOSED)
-  );
+  t.wants.send = true;
 }
 
 /** Something could not be fetched. */
@@ -110,17 +103,17 @@ function retryLoad(t: Turn): void {
   t.effects.push({ do: 'timer', timer: 'load', ms });
 }
 
-/** Fetches what is still missing. */
+/** Wants what is still missing. */
 export function loadMissing(t: Turn): void {
   const { s } = t;
   if (isFinished(s)) {
-    if (!s.outcome) t.effects.push({ do: 'fetch_outcome' });
+    t.wants.outcome = true;
     return;
   }
   const { sections, sealed } = s.paper;
-  if (!sections && !(sealed && s.status === 'started')) fetchPaper(t);
+  if (!sections && !(sealed && s.status === 'started')) t.wants.paper = true;
   const unclear = Object.keys(s.doubts).length > 0;
-  if (s.session && (!s.record || !s.synced || unclear)) loadRecord(t);
+  if (s.session && (!s.record || !s.synced || unclear)) t.wants.record = true;
 }
 
 /** The attempt stands elsewhere than before. */

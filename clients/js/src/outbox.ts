@@ -8,8 +8,6 @@
 
 import type { Command, ExchangeRequest, Refused } from './messages';
 import { isAnswered, sameValue, type StoredAnswer, type Value } from './paper';
-import { requestExchange } from './exchange';
-import { loadRecord } from './loading';
 import type { Draft, Entry, Turn } from './state';
 
 /** Typing is sent after this pause … */
@@ -55,12 +53,12 @@ export function edit(t: Turn, q: string, value: Value, hold: boolean): void {
   });
 }
 
-/** Moves what was typed into the outbox, and sends what can be sent. */
+/** Moves what was typed into the outbox, and wants it sent. */
 export function flush(t: Turn): void {
   for (const [q, draft] of Object.entries(t.s.drafts)) enqueueDraft(t, q, draft);
   if (Object.keys(t.s.drafts).length > 0) t.s.drafts = {};
   t.effects.push({ do: 'cancel', timer: 'flush' });
-  pump(t);
+  t.wants.send = true;
 }
 
 function enqueueDraft(t: Turn, q: string, draft: Draft): void {
@@ -92,7 +90,7 @@ export function enqueueAnswer(t: Turn, q: string, value: Value, base: number, ch
   enqueue(t, { t: 'answer', seq: 0, q, value, spent_ms }, base, check);
 }
 
-/** Puts a command at the end of the outbox, under the next number. */
+/** Puts a command at the end of the outbox, under the next number, and wants it sent. */
 export function enqueue(t: Turn, command: Command, base = 0, check = false): void {
   const seq = t.s.nextSeq;
   t.s.nextSeq = seq + 1;
@@ -106,6 +104,19 @@ export function enqueue(t: Turn, command: Command, base = 0, check = false): voi
     since: t.env.now,
   };
   t.s.outbox = [...t.s.outbox, entry];
+  t.wants.send = true;
+}
+
+/** Numbers the commands anew, for a session that counts from nothing. */
+export function renumber(t: Turn): void {
+  t.s.nextSeq = t.s.outbox.length + 1;
+  t.s.outbox = t.s.outbox.map((entry, index) => ({
+    ...entry,
+    command: { ...entry.command, seq: index + 1 },
+    tried: false,
+    doubtful: false,
+    inFlight: null,
+  }));
 }
 
 function takeSpent(t: Turn, q: string): number {
@@ -132,12 +143,12 @@ function mustWait(t: Turn, ahead: Entry[], { command }: Entry): boolean {
   return command.q in t.s.doubts || answersTo(ahead, command.q).some(({ check }) => check);
 }
 
-/** Sends what may be sent at this moment. */
+/** Sends what may be sent at this moment, or wants an exchange where that is the way. */
 export function pump(t: Turn): void {
   const s = t.s;
   if (!s.session || !s.synced || s.exchange.busy) return;
   if (s.link.kind === 'live') pumpSocket(t);
-  else if (s.exchange.on && s.outbox.length > 0) requestExchange(t);
+  else if (s.exchange.on && s.outbox.length > 0) t.wants.exchange = true;
 }
 
 function pumpSocket(t: Turn): void {
@@ -149,7 +160,7 @@ function pumpSocket(t: Turn): void {
     const message = wire(entry);
     if (message.t === 'answer' && wireBytes(message.value) > SOCKET_VALUE_BYTES_MAX) {
       // The other connection could overtake this one: it goes alone.
-      if (ahead.length === 0) requestExchange(t);
+      if (ahead.length === 0) t.wants.exchange = true;
       return;
     }
     const sent: Entry = { ...entry, tried: true, inFlight: 'socket' };
@@ -190,11 +201,20 @@ export function release(t: Turn, carrier: 'socket' | 'exchange'): void {
   );
 }
 
+/** The exchange was answered: it carries nothing any more, and the next one may go. */
+export function delivered(t: Turn): void {
+  t.s.outbox = t.s.outbox.map((entry) =>
+    entry.inFlight === 'exchange' ? { ...entry, inFlight: null } : entry,
+  );
+  t.wants.send = true;
+}
+
 /** Everything up to `seq` is durable, or was refused before. */
 export function saved(t: Turn, seq: number): void {
   const before = t.s.doubts;
   settle(t, seq);
-  if (t.s.doubts !== before) loadRecord(t);
+  if (t.s.doubts !== before) t.wants.record = true;
+  t.wants.send = true;
 }
 
 /** Takes what is settled out of the outbox, into the record or among the doubts. */
@@ -242,6 +262,7 @@ const valueIn = ({ command }: Entry): Value => (command.t === 'answer' ? command
 
 /** One command is void. `gap` is not handled here: it voids nothing. */
 export function refused(t: Turn, refusal: Refused): void {
+  t.wants.send = true;
   const entry = t.s.outbox.find(({ command }) => command.seq === refusal.seq);
   t.s.outbox = t.s.outbox.filter((other) => other !== entry);
   const command = entry?.command;
@@ -262,7 +283,7 @@ export function refused(t: Turn, refusal: Refused): void {
   if (q in t.s.rejected) return;
   const value = t.s.doubts[q]?.value ?? storedValue(t, q);
   t.s.doubts = without(t.s.doubts, q);
-  loadRecord(t);
+  t.wants.record = true;
   if (!sameValue(value, refusal.detail.value ?? null)) reject(t, q, refusal, value);
 }
 
@@ -302,7 +323,7 @@ export function resolve(t: Turn, q: string, keep: 'mine' | 'theirs'): void {
   if (!rejection?.theirs) return;
   t.s.rejected = without(t.s.rejected, q);
   if (keep === 'mine') enqueueAnswer(t, q, rejection.value, rejection.theirs.rev, true);
-  pump(t);
+  t.wants.send = true;
 }
 
 /** The pause is over: what it refused is sent again. */
@@ -312,7 +333,7 @@ export function retryPaused(t: Turn): void {
     t.s.rejected = without(t.s.rejected, q);
     enqueueAnswer(t, q, rejection.value, currentBase(t, q), false);
   }
-  pump(t);
+  t.wants.send = true;
 }
 
 /**

@@ -84,6 +84,12 @@ export function acknowledged(t: Turn, n: number): void {
   t.s.events = { ...events, queue: events.queue.filter((event) => event.n > n) };
 }
 
+/** Numbers the events anew, for a session that counts from nothing. */
+export function renumberEvents(t: Turn): void {
+  const queue = t.s.events.queue.map((event, index) => ({ ...event, n: index + 1 }));
+  t.s.events = { next: queue.length + 1, sent: 0, queue };
+}
+
 /** Tells the person that there is more time: a clock that jumps is easily overlooked. */
 export function tellMoreTime(t: Turn, rev: number, ms: number): void {
   const minutes = Math.round(ms / 60_000);

@@ -235,12 +235,34 @@ export type Effect =
   | { do: 'fetch_outcome' }
   | { do: 'forget' };
 
+/** What the parts of the core want done at the end of a turn. They only say it here; the
+ * reducer does it, once a turn, however many of them asked. */
+export interface TurnWants {
+  /** Fetch the paper. */
+  paper: boolean;
+  /** Fetch the stored answers. */
+  record: boolean;
+  /** Fetch how the attempt ended. */
+  outcome: boolean;
+  /** Send of the outbox what may be sent. */
+  send: boolean;
+  /** Make an exchange, even with an empty outbox. */
+  exchange: boolean;
+}
+
 /** One step of the reducer. `s` is a copy that this step may assign to; what hangs below
  * it is shared with the state before, and is replaced, never changed. */
 export interface Turn {
   readonly s: State;
   readonly effects: Effect[];
+  readonly wants: TurnWants;
   readonly env: Env;
+}
+
+/** Begins a turn on a state. */
+export function beginTurn(state: State, env: Env): Turn {
+  const wants = { paper: false, record: false, outcome: false, send: false, exchange: false };
+  return { s: { ...state }, effects: [], wants, env };
 }
 
 /** Until the engine names its own. */

@@ -15,7 +15,7 @@ const LOAD_RETRY_MAX_MS = 10_000;
 export function loadPaper(t: Turn, paper: Welcome['paper']): void {
   const known = t.s.paper;
   const here =
-    known.version === paper.version && (known.sections || (known.sealed && paper.sealed));
+    known.version === paper.version && (known.sections ?? (known.sealed && paper.sealed));
   t.s.paper = {
     ...(known.version === paper.version ? known : { ...known, sealed: null, sections: null }),
     version: paper.version,

@@ -128,7 +128,7 @@ function arrangeChoices(question: Question, ids: string[]): Question {
 function byIds<T extends { id: string }>(list: T[], ids: string[]): T[] {
   const place = new Map(ids.map((id, index) => [id, index]));
   const rank = (item: T) => place.get(item.id) ?? ids.length;
-  return [...list].sort((a, b) => rank(a) - rank(b));
+  return list.toSorted((a, b) => rank(a) - rank(b));
 }
 
 /** Whether two values are the same answer. */
@@ -138,7 +138,7 @@ export function sameValue(a: Value, b: Value): boolean {
 
 function canonical(value: Value): unknown {
   if (value === null || typeof value !== 'object' || Array.isArray(value)) return value;
-  return Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+  return Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1));
 }
 
 /** Whether a value answers anything at all; an empty text or an empty choice does not. */

@@ -71,7 +71,8 @@ export class Attempt {
   acknowledge = (id: string) => this.#dispatch({ on: 'acknowledge', id });
   dismiss = () => this.#dispatch({ on: 'dismiss' });
   network = (online: boolean) => this.#dispatch({ on: 'network', online });
-  resolve = (q: string, keep: 'mine' | 'theirs') => this.#dispatch({ on: 'resolve', q, keep });
+  resolve = (q: string, chosen: 'mine' | 'theirs') =>
+    this.#dispatch({ on: 'resolve', q, keep: chosen });
   observe = (kind: EventKind, data?: Record<string, unknown>) =>
     this.#dispatch(data ? { on: 'observe', kind, data } : { on: 'observe', kind });
 
@@ -162,12 +163,14 @@ export class Attempt {
     const address = `${this.#options.origin.replace(/^http/, 'ws')}/ws/v1/attempt`;
     const socket = new WebSocket(address, PROTOCOL);
     this.#socket = { id, socket };
-    socket.onopen = () => this.#dispatch({ on: 'opened', socket: id });
-    socket.onclose = ({ code }) => this.#dispatch({ on: 'closed', socket: id, code });
-    socket.onmessage = ({ data }) => {
+    socket.addEventListener('open', () => this.#dispatch({ on: 'opened', socket: id }));
+    socket.addEventListener('close', ({ code }) =>
+      this.#dispatch({ on: 'closed', socket: id, code }),
+    );
+    socket.addEventListener('message', ({ data }) => {
       const message = JSON.parse(String(data)) as ServerMessage;
       this.#dispatch({ on: 'message', socket: id, message });
-    };
+    });
   }
 
   #send(id: number, message: ClientMessage): void {

@@ -3,8 +3,9 @@
 
 import { unsavedQuestions, type Attempt } from 'invigil-js';
 
-/** Something of this size at most: what was copied or pasted stays with the person. */
+/** Of a text that was copied or pasted only its length leaves the page. */
 const length = (text: string | undefined) => ({ chars: text?.length ?? 0 });
+const selected = () => length(getSelection()?.toString());
 
 export function watchPage(attempt: Attempt): void {
   const over = () => attempt.state.status !== 'in_progress';
@@ -22,7 +23,6 @@ export function watchPage(attempt: Attempt): void {
   document.addEventListener('fullscreenchange', () => {
     if (!document.fullscreenElement) report('fullscreen_exit');
   });
-  const selected = () => length(getSelection()?.toString());
   document.addEventListener('copy', () => report('copy', selected()));
   document.addEventListener('cut', () => report('cut', selected()));
   document.addEventListener('paste', (event) =>

@@ -55,7 +55,7 @@ export function Home() {
         {view.kind === 'exams' && (
           <div class="bar-end">
             {user && <span class="muted">{user.name}</span>}
-            <button class="quiet" onClick={signOut}>
+            <button class="quiet" onClick={() => void signOut()}>
               Sign out
             </button>
           </div>

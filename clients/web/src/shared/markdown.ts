@@ -5,7 +5,7 @@
  * and KaTeX is told to trust nothing.
  */
 
-import katex from 'katex';
+import { renderToString } from 'katex';
 import MarkdownIt, { type Env, type StateBlock, type StateInline } from 'markdown-it';
 import { isolateTables, renderTable } from './tabular';
 
@@ -80,9 +80,9 @@ markdown.inline.ruler.before('emphasis', 'gap', gap);
 
 markdown.renderer.rules['math'] = (tokens, index) => {
   const token = tokens[index];
-  const { display } = token?.meta as { display: boolean };
-  return katex.renderToString(token?.content ?? '', {
-    displayMode: display,
+  const meta = token?.meta as { display: boolean } | undefined;
+  return renderToString(token?.content ?? '', {
+    displayMode: meta?.display ?? false,
     throwOnError: false,
     strict: 'ignore',
     trust: false,
@@ -135,9 +135,9 @@ export function renderLine(text: string): string {
 export function renderGaps(
   text: string,
   count: number,
-  gap: (index: number) => string,
+  gapHtml: (index: number) => string,
 ): string | null {
-  const rendering: Rendering = { gap };
+  const rendering: Rendering = { gap: gapHtml };
   const html = markdown.render(isolateTables(text), rendering);
   return rendering.gaps === count ? html : null;
 }

@@ -43,14 +43,14 @@ export function renderTable(line: string, renderCell: (text: string) => string):
   const html = rows.map((row, index) => {
     const tag = index === 0 ? 'th' : 'td';
     let column = 0;
-    const cells = row.map(({ text, columns, rows }) => {
+    const cells = row.map(({ text, columns, rows: height }) => {
       const hidden = (covered[column] ?? 0) > 0;
       for (let end = column + columns; column < end; column += 1) {
-        covered[column] = hidden ? (covered[column] ?? 0) - 1 : rows - 1;
+        covered[column] = hidden ? (covered[column] ?? 0) - 1 : height - 1;
       }
       if (hidden) return '';
       const span =
-        (columns > 1 ? ` colspan="${columns}"` : '') + (rows > 1 ? ` rowspan="${rows}"` : '');
+        (columns > 1 ? ` colspan="${columns}"` : '') + (height > 1 ? ` rowspan="${height}"` : '');
       return `<${tag}${span}>${renderCell(text)}</${tag}>`;
     });
     // A row may leave out its last cells where they are covered.

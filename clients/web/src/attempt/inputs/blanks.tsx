@@ -1,7 +1,7 @@
 import { useLayoutEffect, useMemo, useRef } from 'preact/hooks';
 import { renderGaps } from '../../shared/markdown';
 import { Rich } from '../../shared/rich';
-import type { InputProps } from './answer-input';
+import type { InputProps } from './input-props';
 
 /** In the text where the text has its gaps, below it otherwise. */
 export function Blanks(props: InputProps<string[]>) {

@@ -1,6 +1,6 @@
 import type { Choice } from 'invigil-js';
 import { RichLine } from '../../shared/rich';
-import type { InputProps } from './answer-input';
+import type { InputProps } from './input-props';
 
 interface OptionProps {
   type: 'radio' | 'checkbox';
@@ -62,7 +62,7 @@ export function MultipleChoice({ question, value, disabled, onEdit }: InputProps
     const next = options
       .map((option) => option.id)
       .filter((other) => (other === id ? checked : chosen.includes(other)))
-      .sort();
+      .toSorted();
     onEdit(next.length > 0 ? next : null);
   };
   return (

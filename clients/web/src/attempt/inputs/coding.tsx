@@ -1,6 +1,6 @@
 import type { Program } from 'invigil-js';
 import { useState } from 'preact/hooks';
-import type { InputProps } from './answer-input';
+import type { InputProps } from './input-props';
 
 const INDENT = '    ';
 
@@ -81,6 +81,7 @@ export function Coding({ question, value, disabled, onEdit, onLeave }: InputProp
 /** Types something, so that it can be undone like anything typed. */
 function insert(text: string): void {
   // No other way of changing a text area keeps its undo history.
+  // oxlint-disable-next-line typescript/no-deprecated
   document.execCommand('insertText', false, text);
 }
 

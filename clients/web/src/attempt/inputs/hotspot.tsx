@@ -1,7 +1,7 @@
 import type { Point } from 'invigil-js';
 import { useState } from 'preact/hooks';
 import { Icon } from '../../shared/icons';
-import type { InputProps } from './answer-input';
+import type { InputProps } from './input-props';
 
 /** More points than any picture asks for. */
 const POINTS_MAX = 50;

@@ -1,7 +1,7 @@
 import { useRef, useState } from 'preact/hooks';
 import { Icon } from '../../shared/icons';
 import { RichLine } from '../../shared/rich';
-import type { InputProps } from './answer-input';
+import type { InputProps } from './input-props';
 
 /** A list to put in order: by dragging, by its buttons, or with the arrow keys. */
 export function Ordering({ question, value, disabled, onEdit }: InputProps<string[]>) {

@@ -6,7 +6,7 @@ import { defineConfig, type Plugin } from 'vite';
 /** The engine that `npm run dev` stands before. */
 const ENGINE = process.env['INVIGIL_ENGINE'] ?? 'http://127.0.0.1:8080';
 
-/** Everything that an engine serves besides the pages. */
+/** Paths that an engine serves besides the pages. */
 const ENGINE_PATHS = ['/api', '/ws', '/asyncapi.json', '/schemas', '/healthz', '/readyz'];
 
 const page = (name: string) => fileURLToPath(new URL(name, import.meta.url));

@@ -1,4 +1,4 @@
-/** How long a client waits between two tries of the same way to the engine. */
+/** Delays between two tries of the same way to the engine. */
 
 /** First delay at most, and ceiling, of the back-off. */
 export const BACKOFF_FIRST_MS = 500;

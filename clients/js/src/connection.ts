@@ -11,9 +11,9 @@ import { mergeNotices, observe, sendSignals } from './signals';
 import type { Turn } from './state';
 import { setClock, setSection } from './timing';
 
-/** A socket that is not welcomed by then counts as failed. */
+/** A socket without a `welcome` by then counts as failed. */
 export const WELCOME_TIMEOUT_MS = 10_000;
-/** A link that stood this long was a good one: the back-off begins anew. */
+/** After a link that stood this long the back-off begins anew. */
 const STEADY_MS = 10_000;
 /** Sockets that must fail before saving goes on without them. */
 const FAILURES_BEFORE_EXCHANGE = 2;
@@ -23,7 +23,7 @@ export function connect(t: Turn): void {
   const { s } = t;
   if (s.link.kind === 'live' || s.link.kind === 'ended') return;
   if (s.exchange.busy && !s.session) {
-    // It starts a session; a socket that starts another one would supersede it.
+    // The exchange starts a session; a socket would start another and supersede it.
     t.effects.push({ do: 'timer', timer: 'connect', ms: BACKOFF_FIRST_MS });
     return;
   }
@@ -37,7 +37,7 @@ export function connect(t: Turn): void {
   );
 }
 
-/** The socket is open: says who this is. */
+/** Says `hello` on the open socket. */
 export function opened(t: Turn): void {
   const { s } = t;
   const resume = s.session
@@ -47,7 +47,7 @@ export function opened(t: Turn): void {
   t.effects.push({ do: 'hello', socket: s.socket, ...(resume ? { resume } : {}) });
 }
 
-/** The engine knows this client. */
+/** Takes the `welcome` of the engine. */
 export function welcome(t: Turn, message: Welcome): void {
   const { s } = t;
   const { attempt } = message;
@@ -85,13 +85,13 @@ function resumed(t: Turn, message: Welcome): void {
   saved(t, message.saved_seq);
   const next = s.outbox[0]?.command.seq ?? s.nextSeq;
   if (next > message.applied_seq + 1 || s.nextSeq <= message.applied_seq) {
-    // The engine's count is not ours: another tab may have gone on with this session.
-    // Numbers that it used must not be used again, so a new session begins.
+    // The engine counts otherwise: another tab may have gone on with this session. The
+    // numbers of that tab must not be used again, so a new session begins.
     s.session = null;
     return broken(t, CloseCode.INTERNAL_ERROR);
   }
   if (s.submitting && message.attempt.status === 'in_progress' && !submits(t)) {
-    // The hand-in was settled without ending the attempt: it was refused.
+    // The hand-in was settled, but the attempt goes on: it was refused.
     s.submitting = false;
     s.alert = { about: 'submit', code: 'unknown' };
   }
@@ -110,7 +110,7 @@ function reportGap(t: Turn): void {
   if (brokenAt !== null) observe(t, 'offline', { ms: Math.round(t.env.now - brokenAt) });
 }
 
-/** The socket closed, or is given up. */
+/** Handles a socket that closed, or is given up. */
 export function broken(t: Turn, code: number): void {
   const { s } = t;
   const { link } = s;
@@ -125,8 +125,8 @@ export function broken(t: Turn, code: number): void {
   s.heartbeat = { ...s.heartbeat, at: null };
   s.socket += 1;
   if (code === CloseCode.BAD_MESSAGE && link.kind === 'connecting' && link.resuming) {
-    // What this browser kept of the session was out of date: "a client that lost its
-    // count starts a new session".
+    // The stored session was out of date: "a client that lost its count starts a new
+    // session".
     s.session = null;
     s.link = { kind: 'waiting' };
     return connect(t);

@@ -16,7 +16,7 @@ export function requestExchange(t: Turn): void {
   const { s } = t;
   if (s.exchange.busy || s.link.kind === 'ended') return;
   if (!s.session && s.link.kind === 'connecting') {
-    // Two that each start a session would supersede each other.
+    // The socket starts a session, which an exchange would supersede.
     t.effects.push({ do: 'timer', timer: 'exchange', ms: BACKOFF_FIRST_MS });
     return;
   }
@@ -29,14 +29,14 @@ export function requestExchange(t: Turn): void {
   t.effects.push({ do: 'cancel', timer: 'exchange' }, { do: 'exchange', request });
 }
 
-/** The engine answered. */
+/** Takes the answer of the engine. */
 export function exchanged(t: Turn, reply: ExchangeReply): void {
   const { s } = t;
   s.exchange = { ...s.exchange, busy: false, healthy: true, delays: 0 };
   delivered(t);
   if (reply.session === s.session) {
     if (reply.refused.some(({ code }) => code === 'gap')) {
-      // The count is lost: a new session, in which everything is issued again.
+      // The count is lost: a new session begins, and issues everything again.
       s.session = null;
     } else {
       for (const refusal of reply.refused) refused(t, refusal);
@@ -56,7 +56,7 @@ export function exchanged(t: Turn, reply: ExchangeReply): void {
   }
 }
 
-/** No answer, or one that means no. */
+/** Handles an exchange without an answer, or with an error for an answer. */
 export function exchangeFailed(t: Turn, status: number, code: string | undefined): void {
   const { s } = t;
   release(t, 'exchange');

@@ -11,7 +11,7 @@ import type { Turn } from './state';
 const LOAD_RETRY_FIRST_MS = 500;
 const LOAD_RETRY_MAX_MS = 10_000;
 
-/** Takes the paper that `welcome` names, and wants it unless it is here. */
+/** Notes the paper that `welcome` names, and wants it unless it is here. */
 export function loadPaper(t: Turn, paper: Welcome['paper']): void {
   const known = t.s.paper;
   const here =
@@ -25,7 +25,7 @@ export function loadPaper(t: Turn, paper: Welcome['paper']): void {
   if (!here) t.wants.paper = true;
 }
 
-/** Fetches what the turn wants. */
+/** Fetches the documents that the turn wants. */
 export function fetchWanted({ s, wants, effects }: Turn): void {
   if (wants.paper) effects.push({ do: 'fetch_paper', url: s.paper.url });
   if (wants.record && s.session) {
@@ -34,7 +34,7 @@ export function fetchWanted({ s, wants, effects }: Turn): void {
   if (wants.outcome && !s.outcome) effects.push({ do: 'fetch_outcome' });
 }
 
-/** The paper came, readable or sealed. */
+/** Takes the paper, readable or sealed. */
 export function gotPaper(t: Turn, document: Paper | SealedPaper): void {
   const { s } = t;
   s.loadFailures = 0;
@@ -49,7 +49,7 @@ export function gotPaper(t: Turn, document: Paper | SealedPaper): void {
   else if (s.status !== 'started') retryLoad(t);
 }
 
-/** The exam opens. */
+/** Opens the exam, and the sealed paper with its key. */
 export function opened(t: Turn, key: string): void {
   const { s } = t;
   s.opens = null;
@@ -58,8 +58,8 @@ export function opened(t: Turn, key: string): void {
   if (s.paper.sealed) t.effects.push({ do: 'unseal', document: s.paper.sealed, key });
 }
 
-/** The sealed paper was opened, or this browser could not: then it is fetched, which it
- * can be from the opening on. */
+/** Takes the sections of a sealed paper. Where this browser could not open it, the paper is
+ * fetched, as it can be from the opening on. */
 export function unsealed(t: Turn, sections: Section[] | null): void {
   const { s } = t;
   if (!sections) {
@@ -70,15 +70,15 @@ export function unsealed(t: Turn, sections: Section[] | null): void {
   s.paper = { ...s.paper, sealed: null, sections: arrange(sections, s.paper.order) };
 }
 
-/** The stored answers came. */
+/** Takes the stored answers. */
 export function gotRecord(t: Turn, session: string | null, stored: StoredAnswers): void {
   const { s } = t;
-  // Another session began meanwhile, and its own fetch is under way.
+  // Another session began meanwhile, and fetches for itself.
   if (session !== s.session) return;
-  // By a node that does not know yet which session has the attempt.
+  // The node that answered does not know the attempt's session yet.
   if (stored.session !== undefined && stored.session !== session) return retryLoad(t);
   s.loadFailures = 0;
-  // Older than what was saved meanwhile: once more.
+  // More was saved meanwhile: they are fetched once more.
   if (stored.saved_seq < s.savedSeq) {
     t.wants.record = true;
     return;
@@ -89,7 +89,7 @@ export function gotRecord(t: Turn, session: string | null, stored: StoredAnswers
   t.wants.send = true;
 }
 
-/** Something could not be fetched. */
+/** Handles a fetch that failed. */
 export function loadFailed(t: Turn, status: number): void {
   if (status === 401) return end(t, CloseCode.UNAUTHORIZED);
   if (status === 403) return end(t, CloseCode.FORBIDDEN);
@@ -103,7 +103,7 @@ function retryLoad(t: Turn): void {
   t.effects.push({ do: 'timer', timer: 'load', ms });
 }
 
-/** Wants what is still missing. */
+/** Wants the documents that are missing. */
 export function loadMissing(t: Turn): void {
   const { s } = t;
   if (isFinished(s)) {
@@ -116,7 +116,7 @@ export function loadMissing(t: Turn): void {
   if (s.session && (!s.record || !s.synced || unclear)) t.wants.record = true;
 }
 
-/** The attempt stands elsewhere than before. */
+/** Takes the attempt's status, and everything that follows from a change of it. */
 export function setStatus(t: Turn, status: AttemptStatus, reason?: string): void {
   const { s } = t;
   const before = s.status;
@@ -127,7 +127,7 @@ export function setStatus(t: Turn, status: AttemptStatus, reason?: string): void
     s.clock = { ...s.clock, ...frozen(s.clock, t.env.now) };
   }
   if (before === 'paused' && status === 'in_progress') {
-    // Counted from here on; `timing` came before and said how much is left.
+    // The clocks run from here on; `timing` came before, with the time that is left.
     if (s.clock) s.clock = { ...s.clock, at: t.env.now };
     if (s.section) s.section = { ...s.section, at: t.env.now };
     retryPaused(t);

@@ -78,7 +78,7 @@ export interface SealedPaper {
   order?: SectionOrder[];
 }
 
-/** One question's answer as it is stored. */
+/** The stored answer to a question. */
 export interface StoredAnswer {
   value: Value;
   flagged: boolean;
@@ -88,7 +88,7 @@ export interface StoredAnswer {
 
 /** The stored answers of an attempt. */
 export interface StoredAnswers {
-  /** The session that owns the attempt; none where the engine is an older one. */
+  /** The session that owns the attempt; older engines do not name it. */
   session?: string;
   saved_seq: number;
   answers: Record<string, StoredAnswer>;
@@ -131,7 +131,7 @@ function byIds<T extends { id: string }>(list: T[], ids: string[]): T[] {
   return list.toSorted((a, b) => rank(a) - rank(b));
 }
 
-/** Whether two values are the same answer. */
+/** Returns whether two values are the same answer. */
 export function sameValue(a: Value, b: Value): boolean {
   return JSON.stringify(canonical(a)) === JSON.stringify(canonical(b));
 }
@@ -141,7 +141,7 @@ function canonical(value: Value): unknown {
   return Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1));
 }
 
-/** Whether a value answers anything at all; an empty text or an empty choice does not. */
+/** Returns whether a value is an answer; an empty text or an empty choice is not. */
 export function isAnswered(value: Value): boolean {
   if (value === null) return false;
   if (typeof value === 'string') return value.trim() !== '';

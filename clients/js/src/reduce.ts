@@ -1,9 +1,9 @@
 /**
- * The reducer: every input that there is, and its effects.
+ * The reducer: all inputs, and their effects.
  *
- * An input changes the state and notes in `Turn.wants` what is to be done about it. The
- * turn ends once, in {@link endTurn}: first it fetches what is wanted, then it sends. No
- * part of the core calls another back for that.
+ * The parts of the core change the state and note in `Turn.wants` what they want done. The
+ * turn ends once, in {@link endTurn}: first it fetches, then it sends. So no part calls
+ * another back.
  */
 
 import { CloseCode, isOver } from './codes';
@@ -26,7 +26,7 @@ import {
 } from './state';
 import { adjustClock, remainingMs, setClock, setSection } from './timing';
 
-/** Makes the next state of a state and something that happened. */
+/** Makes the next state of a state and an input. */
 export function reduce(state: State, input: Input, env: Env): [State, Effect[]] {
   const turn = beginTurn(state, env);
   handle(turn, input);
@@ -34,7 +34,7 @@ export function reduce(state: State, input: Input, env: Env): [State, Effect[]] 
   return [turn.s, turn.effects];
 }
 
-/** Ends a turn: fetches what is wanted, then sends of the outbox what may be sent. */
+/** Ends a turn: fetches the wanted documents, then sends the wanted commands. */
 function endTurn(t: Turn): void {
   loading.fetchWanted(t);
   if (t.wants.send) outbox.pump(t);
@@ -103,7 +103,7 @@ function current(t: Turn, socket: number): boolean {
   return socket === t.s.socket;
 }
 
-/** Whether the person may change answers at this moment. */
+/** Returns whether the person may change answers at this moment. */
 export function editable(state: State): boolean {
   return state.status === 'in_progress' && !state.submitting && state.link.kind !== 'ended';
 }
@@ -167,7 +167,7 @@ function receive(t: Turn, message: ServerMessage): void {
         outbox.flush(t);
         s.section = null;
       }
-      // What is left of a section comes with a pulse.
+      // The section's remaining time comes with a pulse.
       return signals.beat(t);
     case 'notice': {
       const { t: _, ...notice } = message;
@@ -210,8 +210,8 @@ function elapsed(t: Turn, timer: Timer): void {
   }
 }
 
-/** A hint only: an engine on the same machine or network may be in reach without "the
- * internet", so that a link is tried, never given up, for what the browser thinks. */
+/** Takes the browser's word on the network, as a hint: an engine on the same machine or network
+ * may be in reach without "the internet". So the hint starts a link, and never ends one. */
 function network(t: Turn, online: boolean): void {
   if (t.s.link.kind === 'live') return signals.beat(t);
   if (!online || t.s.link.kind !== 'waiting') return;

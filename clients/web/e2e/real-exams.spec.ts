@@ -16,10 +16,10 @@ function faultsOfQuestion(): string[] {
   for (const image of article.querySelectorAll('img')) {
     if (image.complete && image.naturalWidth === 0) faults.push(`no picture: ${image.src}`);
   }
-  // Only what is shown: a formula carries its source for screen readers.
+  // A formula carries its source for screen readers, which is not shown.
   const shown = article.cloneNode(true) as Element;
   for (const formula of shown.querySelectorAll('.katex-mathml')) formula.remove();
-  // Amounts of money stand between dollars too: only what is TeX is a fault.
+  // Amounts of money stand between dollars too: only TeX is a fault.
   const raw = /\\[a-zA-Z]+|\$[^$]*[\^_{}\\][^$]*\$|\uFFFD/.exec(shown.textContent ?? '');
   if (raw) faults.push(`raw source: ${raw[0]}`);
   const { scrollWidth, clientWidth } = document.documentElement;

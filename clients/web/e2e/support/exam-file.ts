@@ -20,7 +20,7 @@ export const REAL_EXAM_FILES = ['gaokao-history.json', 'sat-math.json'].map((nam
   path.join(REAL_EXAMS, name),
 );
 
-/** Why the real exams cannot be taken here; null where they can. */
+/** The reason why the real exams cannot be taken here; null where they can. */
 export const REAL_EXAMS_MISSING = REAL_EXAM_FILES.every((file) => existsSync(file))
   ? null
   : `there are no exams in ${REAL_EXAMS}`;

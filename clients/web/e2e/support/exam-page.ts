@@ -1,10 +1,10 @@
-/** A candidate at the pages: what a person does there, and what is looked for afterwards. */
+/** A candidate at the pages: the actions of a person there, and the signs of their success. */
 
 import { expect, type Locator, type Page } from '@playwright/test';
 import type { StoredAnswer } from 'invigil-js';
 import type { RosterLine } from './engine';
 
-/** One tab of a candidate. */
+/** A tab of a candidate. */
 export class ExamPage {
   constructor(
     readonly page: Page,

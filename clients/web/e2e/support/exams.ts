@@ -1,4 +1,4 @@
-/** Small exams, each for what its rules do to the page. */
+/** Small exams, each with rules that change the page. */
 
 const question = (id: string, content: string) => ({
   id,
@@ -10,7 +10,7 @@ const question = (id: string, content: string) => ({
 
 const wholeExam = [{ id: 's', title: 'All of it', questions: [question('q1', 'Is it so?')] }];
 
-/** Behind a password; its result is not shown at once. */
+/** An exam behind a password, whose result is not shown at once. */
 export const SUPERVISED = {
   code: 'RULES',
   title: 'Supervised exam',
@@ -21,7 +21,7 @@ export const SUPERVISED = {
   sections: wholeExam,
 };
 
-/** One question and no rules. */
+/** An exam of one question, without rules. */
 export const PLAIN = {
   code: 'PLAIN',
   title: 'Plain exam',
@@ -30,7 +30,7 @@ export const PLAIN = {
   sections: wholeExam,
 };
 
-/** Two parts, each with a time limit. */
+/** An exam of two parts, each with a time limit. */
 export const PARTS = {
   code: 'PARTS',
   title: 'Two parts',
@@ -54,7 +54,7 @@ export const PARTS = {
   ],
 };
 
-/** The same with a waiting room, from which it opens so long from this moment. */
+/** Returns the exam of two parts with a waiting room, open so long from this moment. */
 export const lobby = (opensInMs: number) => ({
   ...PARTS,
   code: 'LOBBY',

@@ -1,4 +1,4 @@
-/** What every page is held to: no error, and nothing that axe finds inaccessible. */
+/** Checks of every page: no error, and nothing that axe finds inaccessible. */
 
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -30,7 +30,7 @@ export function watchForErrors(context: BrowserContext): string[] {
   return errors;
 }
 
-/** Takes a picture for people to look at, and looks for what keeps people out. */
+/** Takes a picture for people to look at, and lets axe look for barriers. */
 export async function inspect(page: Page, name: string, info: TestInfo): Promise<void> {
   const path = info.outputPath(`${name}.png`);
   await page.screenshot({ path, fullPage: true, timeout: PICTURE_TIMEOUT_MS });
@@ -40,5 +40,5 @@ export async function inspect(page: Page, name: string, info: TestInfo): Promise
     const results = await axe.run(document, { runOnly });
     return results.violations.map(({ id, nodes }) => ({ id, html: nodes.map(({ html }) => html) }));
   }, RULES);
-  expect(violations, `${name} keeps people out`).toEqual([]);
+  expect(violations, `barriers of ${name}`).toEqual([]);
 }

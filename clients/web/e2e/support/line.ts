@@ -1,12 +1,12 @@
 /**
- * A network line to the engine that can be cut: connections die and new ones are refused,
- * which is what a browser sees of a pulled cable.
+ * A network line to the engine that can be cut. Connections die and new ones are refused, as a
+ * browser sees a pulled cable.
  */
 
 import { once } from 'node:events';
 import net from 'node:net';
 
-/** One connection through the line. */
+/** A connection through the line. */
 interface Pair {
   near: net.Socket;
   far: net.Socket;

@@ -1,5 +1,5 @@
-/** The ten questions of DEMO-ALL in the exam's order: how a person answers each one, by
- * mouse or by keyboard, and what is stored then. */
+/** The ten questions of DEMO-ALL in the exam's order: the actions that answer each, by mouse or
+ * by keyboard, and the answer that is stored then. */
 
 import { expect, type Locator, type Page } from '@playwright/test';
 import type { QuestionType, Value } from 'invigil-js';

@@ -1,4 +1,4 @@
-/** The engine's REST interface, for what a test needs done without a page. */
+/** The engine's REST interface, for the actions of a test without a page. */
 
 import { expect } from '@playwright/test';
 import type { ExchangeReply, Value } from 'invigil-js';

@@ -1,6 +1,6 @@
 /**
  * The test of these specs: an engine of the worker's own, a candidate and a line to the
- * engine of the test's own, and pages that are held to `health.ts`.
+ * engine of the test's own, and the checks of `health.ts` on all pages.
  *
  * A worker runs one test after the other, and no two tests share a candidate. So tests of
  * one engine do not disturb each other, unless they act on a whole exam.
@@ -26,7 +26,7 @@ const CANDIDATE_LINES = Array.from({ length: CANDIDATES }, (_, index): RosterLin
 });
 const PROCTOR: RosterLine = { id: 'pat', name: 'Pat Proctor', role: 'proctor', code: 'plum' };
 
-/** Where the engine of a worker logs. */
+/** The log of a worker's engine. */
 const logOf = ({ project, workerIndex }: WorkerInfo) =>
   path.join(project.outputDir, `engine-${workerIndex}.log`);
 
@@ -48,7 +48,7 @@ interface TestFixtures {
 
 interface WorkerFixtures {
   engine: Engine;
-  /** Those that no test of the worker has had yet. */
+  /** The candidates that no test of the worker has had yet. */
   candidates: RosterLine[];
 }
 

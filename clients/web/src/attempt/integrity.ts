@@ -1,9 +1,9 @@
-/** Reports to the engine what happens around the page. Nothing is judged here: the exam's
- * rules do that, and where there are none, nothing follows. */
+/** Reports events around the page to the engine. The exam's rules judge them; without rules
+ * nothing follows. */
 
 import { unsavedQuestions, type Attempt } from 'invigil-js';
 
-/** Of a text that was copied or pasted only its length leaves the page. */
+/** The length of a copied or pasted text, which alone leaves the page. */
 const length = (text: string | undefined) => ({ chars: text?.length ?? 0 });
 const selected = () => length(getSelection()?.toString());
 

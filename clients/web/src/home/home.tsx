@@ -28,7 +28,7 @@ export function Home() {
     } catch (error) {
       if (!(error instanceof api.Problem)) throw error;
       if (error.status === 401) setView({ kind: 'sign_in' });
-      // A list that is there is worth more than an error in its place.
+      // A list on screen is worth more than an error in its place.
       else
         setView((now) => (now.kind === 'exams' ? now : { kind: 'failed', detail: error.message }));
     }

@@ -1,4 +1,4 @@
-/** What a tab remembers while it is open: who signed in, and the attempt's token. */
+/** The memory of an open tab: the person who signed in, and the attempt's token. */
 
 import type { User } from './api';
 

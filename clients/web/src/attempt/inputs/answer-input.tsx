@@ -34,7 +34,7 @@ export function AnswerInput(props: InputProps<Value>) {
   }
 }
 
-/** The engine takes only values of the form that the question's type has. */
+/** Narrows a value: the engine takes only values in the form of the question's type. */
 function as<V extends Value>(props: InputProps<Value>): InputProps<V> {
   return { ...props, value: props.value as V | null };
 }

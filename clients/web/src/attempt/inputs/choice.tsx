@@ -30,7 +30,7 @@ function Option({ type, name, value, letter, checked, disabled, text, onPick }: 
   );
 }
 
-/** A, B, C … */
+/** Returns A, B, C … */
 export const letterOf = (index: number) => String.fromCharCode(65 + (index % 26));
 
 export function SingleChoice({ question, value, disabled, onEdit }: InputProps<string>) {
@@ -58,7 +58,7 @@ export function MultipleChoice({ question, value, disabled, onEdit }: InputProps
   const options = question.options ?? [];
   const chosen = value ?? [];
   const pick = (id: string, checked: boolean) => {
-    // In an order that does not depend on the candidate's paper.
+    // The order does not depend on the candidate's paper.
     const next = options
       .map((option) => option.id)
       .filter((other) => (other === id ? checked : chosen.includes(other)))

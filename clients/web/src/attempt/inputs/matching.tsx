@@ -3,7 +3,7 @@ import { RichLine } from '../../shared/rich';
 import type { InputProps } from './input-props';
 import { letterOf } from './choice';
 
-/** One list of pairs. What a `select` cannot show is in the list of letters above it. */
+/** A list of pairs. Texts that a `select` cannot show stand in a list of letters above it. */
 export function Matching({
   question,
   value,

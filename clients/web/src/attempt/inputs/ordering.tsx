@@ -20,7 +20,7 @@ export function Ordering({ question, value, disabled, onEdit }: InputProps<strin
     next.splice(to, 0, id);
     onEdit(next);
     setSaid(`Moved to place ${to + 1} of ${order.length}.`);
-    // The item was drawn anew elsewhere; the hand stays on it.
+    // The item was drawn anew elsewhere; the focus stays on it.
     if (focus) {
       requestAnimationFrame(() => {
         const item = list.current?.children[to];

@@ -22,7 +22,7 @@ export function ShortAnswer({ value, disabled, onEdit, onLeave }: InputProps<str
 export function Essay({ value, disabled, onEdit, onLeave }: InputProps<string>) {
   const text = value ?? '';
   const area = useRef<HTMLTextAreaElement>(null);
-  // Grows with its text, so that nobody writes through a keyhole.
+  // The area grows with its text, so that the whole text is in sight.
   useEffect(() => {
     const element = area.current;
     if (!element) return;

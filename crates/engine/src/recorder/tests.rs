@@ -125,7 +125,7 @@ async fn the_disk_is_bounded_and_takes_the_most_valuable_records_last() {
     let recorder = recorder(folder.path().join("spool"));
     let spool = recorder.open_spool().expect("the folder can be used");
     let writing = Arc::clone(&recorder);
-    let running = tokio::spawn(async move { writing.run(spool).await });
+    let running = TaskTracker::new().spawn(async move { writing.run(spool).await });
     let classes = [
         RecordClass::Heartbeat,
         RecordClass::Navigation,

@@ -14,3 +14,6 @@ pub(super) mod mailbox;
 mod monitor;
 pub(crate) mod registry;
 pub(crate) mod sweeper;
+
+#[cfg(test)]
+mod tests;

@@ -16,11 +16,11 @@ use invigil_protocol::{
 use serde_json::Value;
 
 use crate::{
-    content::{
-        ExamContent,
-        hand_in::{self, InstallationKeys},
+    content::{ExamContent, hand_in},
+    node::{
+        context::{ConnectionLimits, HEALTH_EVENTS_MIN},
+        keys::InstallationKeys,
     },
-    node::context::{ConnectionLimits, HEALTH_EVENTS_MIN},
 };
 use invigil_domain::{
     attempt::{

@@ -24,14 +24,11 @@ use tokio::{
     time::Instant,
 };
 
-pub use super::mailbox::{
-    ActorHandle, ConnectRefusal, ConnectRequest, Connected, ExchangeRefusal, StaffRefusal,
-};
 use super::{
     connection::CandidateConnection,
     handover::Handover,
     journal::{AttemptJournal, DeferredEffect},
-    mailbox::{ActorMessage, ReleaseOutcome, ReplySender},
+    mailbox::{ActorHandle, ActorMessage, ReleaseOutcome, ReplySender},
     monitor::Monitor,
 };
 use crate::{

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
-use crate::content::{ExamContent, hand_in::InstallationKeys};
+use crate::{content::ExamContent, node::keys::InstallationKeys};
 use invigil_domain::{
     attempt::{
         Attempt, AttemptCommand, AttemptIdentity, AttemptRecord, DecideError,

@@ -1,5 +1,5 @@
-//! Who is enrolled, who has more time, who is signed in; categories; and what an organisation
-//! may have.
+//! Lists of enrolments, accommodations and log-ins; categories; and the limits of an
+//! organisation.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -170,7 +170,7 @@ async fn an_organisation_has_limits_and_can_end() {
     let reply = root.post("/manage/exams", exam).await;
     assert_eq!(reply.fields(), ["organization_id"]);
 
-    // Whoever is signed in is out, and nobody gets in, until it works again.
+    // Signed-in people are out, and no one gets in, until the organisation is active again.
     let olga = world.site.login("olga").await;
     olga.get("/exams").await.ok();
     let end = json!({"is_active": false});

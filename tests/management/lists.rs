@@ -112,7 +112,7 @@ async fn log_ins_are_listed_and_ended_and_their_tokens_replaced() {
     assert_eq!(second.get("/exams").await.refusal(), (401, "unauthorized"));
     let again = first.send(Method::DELETE, &end, None, None).await;
     assert_eq!(again.refusal(), (404, "not_found"));
-    // A candidate ends nobody else's, an administrator does.
+    // A candidate ends no other person's log-in, an administrator does.
     let found = world.root.get("/manage/people?username=cand").await.ok();
     let theirs = format!("/manage/people/{}/sessions", found["items"][0]["id"]);
     assert_eq!(first.get(&theirs).await.refusal(), (403, "forbidden"));

@@ -209,7 +209,7 @@ async fn a_teacher_runs_an_exam_from_nothing() {
         (&json!("paused"), &json!("A fire alarm."))
     );
 
-    // Marking, by two people at once; nobody's name is shown.
+    // Marking, by two people at once; no name is shown.
     let early = tess.post(&format!("{one}/release"), json!({})).await;
     assert_eq!(early.refusal(), (409, "wrong_state"));
     let queue = tess.get(&format!("{one}/marking?limit=500")).await.ok();
@@ -243,7 +243,7 @@ async fn a_teacher_runs_an_exam_from_nothing() {
     }
     assert_eq!(marked, 25);
 
-    // A key that was wrong: `a` was the key of q1, everybody from n % 5 >= 1 said b.
+    // A key that was wrong: `a` was the key of q1, candidates from n % 5 >= 1 said b.
     let key = json!({"question": "q1", "answer": "b", "reason": "The key was that of q0."});
     let preview = tess
         .post(&format!("{one}/corrections?preview=true"), key.clone())

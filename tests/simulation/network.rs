@@ -23,7 +23,7 @@ const WAITING_MAX: usize = 4_096;
 
 /// The state of all connections.
 pub(crate) struct Network {
-    /// The store answers nobody.
+    /// The store does not respond.
     store_away: AtomicBool,
     /// Number of the store's crashes: the outcome of calls under way then is unknown.
     store_crashes: AtomicU64,

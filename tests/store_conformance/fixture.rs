@@ -86,7 +86,7 @@ pub(crate) async fn furnish(store: &dyn Store) {
     store.upsert_people(&people).await.unwrap();
 }
 
-/// The state of an attempt that nobody has entered.
+/// Returns the state of an attempt that was never entered.
 pub(crate) fn untouched() -> ControlRow {
     ControlRow {
         state: r#"{"phase": "started"}"#.into(),

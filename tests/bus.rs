@@ -1,4 +1,4 @@
-//! The bus over a real Redis, and what another client of Redis sees of it.
+//! The bus over a real Redis, and the view of an independent client of Redis.
 
 #![expect(
     clippy::unwrap_used,
@@ -46,7 +46,7 @@ struct Node {
 }
 
 impl Node {
-    /// Connects a node; whoever is connected is told of a gap first.
+    /// Connects a node; its first event is a gap.
     async fn connect(url: &str, prefix: &str, name: &str) -> Self {
         let node = Self::new(url, prefix, name);
         assert_eq!(node.hear().await, BusEvent::Gap);
@@ -148,7 +148,7 @@ async fn a_connection_that_is_cut_is_made_anew_and_the_gap_is_told() {
     assert!(killed >= 2, "{killed}");
     assert_eq!(one.hear().await, BusEvent::Gap);
     assert_eq!(two.hear().await, BusEvent::Gap);
-    // What is said while there is no connection is lost, and counted; then it goes on.
+    // Messages without a connection are lost, and counted; then the bus goes on.
     let told = async {
         loop {
             one.bus

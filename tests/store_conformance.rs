@@ -1,4 +1,5 @@
-//! One suite, every adapter: what the engine and the web layer rely on.
+//! The same suite for every adapter: the promises that the engine and the web layer rely
+//! on.
 
 #![expect(
     clippy::unwrap_used,

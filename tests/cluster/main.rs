@@ -1,5 +1,5 @@
-//! Several nodes on one PostgreSQL: attempts go from one to the other, and what comes
-//! to the wrong one finds its way.
+//! Several nodes on one PostgreSQL: attempts move between nodes, and messages to the wrong
+//! node find their way.
 
 #![expect(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! The way to PostgreSQL over TLS: proved, or refused.
+//! The connection to PostgreSQL over TLS: proved, or refused.
 
 use std::{
     fs::{self, Permissions},
@@ -18,7 +18,7 @@ use crate::{
     session::{run, value},
 };
 
-/// Somebody who vouches for servers.
+/// An authority that vouches for servers.
 fn authority() -> CertifiedIssuer<'static, KeyPair> {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -29,7 +29,7 @@ fn key() -> KeyPair {
     KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap()
 }
 
-/// Writes a file that the server may read and nobody else.
+/// Writes a file that the server alone may read.
 fn write_for_server(data: &Path, name: &str, text: &str) {
     let file = data.join(name);
     fs::write(&file, text).unwrap();
@@ -72,7 +72,7 @@ async fn the_server_proves_who_it_is() {
     let refused = PostgresStore::connect(&wrong, 1).await.unwrap_err();
     let why = invigil_telemetry::error_chain(&refused);
     assert!(why.contains("certificate"), "{why}");
-    // Not over a name that the certificate does not have.
+    // A name that the certificate does not have is refused.
     let elsewhere = right.replace("127.0.0.1", "localhost");
     let refused = PostgresStore::connect(&elsewhere, 1).await.unwrap_err();
     let why = invigil_telemetry::error_chain(&refused);

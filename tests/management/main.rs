@@ -1,5 +1,5 @@
-//! The management side of the real program, on PostgreSQL: what teachers and
-//! administrators do over HTTP, and what they must not be able to do.
+//! The management side of the real program, on PostgreSQL: the work of teachers and
+//! administrators over HTTP, and its limits.
 
 #![expect(
     clippy::unwrap_used,

@@ -49,7 +49,7 @@ impl Database {
         PgConnection::connect(&self.url).await.unwrap()
     }
 
-    /// Removes it. A test that fails leaves it, to be looked at.
+    /// Removes it. A test that fails leaves it for inspection.
     pub(crate) async fn remove(self) {
         let mut connection = PgConnection::connect_with(&self.server).await.unwrap();
         let statement = format!("DROP DATABASE {} WITH (FORCE)", self.name);

@@ -13,7 +13,6 @@ mod keys;
 mod people;
 mod read;
 mod roles;
-mod rows;
 mod save;
 mod settle;
 mod start;
@@ -32,7 +31,7 @@ use self::{
     keys::QuestionNumberCache,
     roles::{APP_ROLE, ENGINE_ROLE, usable_role},
 };
-use crate::convert::is_data_fault;
+use crate::{convert::is_data_fault, shared};
 use invigil_domain::time::Timestamp;
 use invigil_store::Error;
 
@@ -169,7 +168,7 @@ impl PostgresStore {
         self.run_call("create partitions", ensure_partitions)
             .await?;
         self.run_call("delete expired log-ins", async |connection| {
-            people::delete_expired_logins(connection, now).await
+            shared::people::delete_expired_logins(connection, now).await
         })
         .await
     }

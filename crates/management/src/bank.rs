@@ -73,6 +73,7 @@ pub struct QuestionCategory {
 pub struct QuestionCategoryResource;
 
 impl Resource for QuestionCategoryResource {
+    type Id = i64;
     type Draft = QuestionCategoryDraft;
     type Row = QuestionCategory;
     const TABLE: &'static str = "question_categories";
@@ -92,6 +93,10 @@ impl Resource for QuestionCategoryResource {
         SELECT t.id, to_jsonb(t) || jsonb_build_object('questions', (
             SELECT count(*) FROM questions AS q WHERE q.category_id = t.id AND q.is_latest_version))
         FROM question_categories AS t";
+
+    fn revision(row: &QuestionCategory) -> i32 {
+        row.revision
+    }
 }
 
 /// The editable fields of a question.
@@ -203,6 +208,7 @@ pub struct BankQuestion {
 pub struct QuestionResource;
 
 impl Resource for QuestionResource {
+    type Id = i64;
     type Draft = QuestionDraft;
     type Row = BankQuestion;
     const TABLE: &'static str = "questions";
@@ -228,6 +234,10 @@ impl Resource for QuestionResource {
     const SELECT: &'static str = "
         SELECT t.id, to_jsonb(t) - 'search_vector' - 'definition_sha256'
         FROM questions AS t";
+
+    fn revision(row: &BankQuestion) -> i32 {
+        row.revision
+    }
 }
 
 /// Returns the type of a question that is valid in an exam, or all errors in it.
@@ -287,7 +297,7 @@ async fn insert_version(
         .bind(Sha256::digest(&text).to_vec())
         .bind(kind)
         .bind(text)
-        .bind(work.principal.user_id)
+        .bind(work.user_id)
         .bind(version)
         .bind(root)
         .fetch_one(&mut *work.tx)
@@ -396,7 +406,7 @@ pub async fn review_question(
     if current.revision != revision {
         return Err(ManagementError::Stale);
     }
-    let own = current.created_by == Some(work.principal.user_id);
+    let own = current.created_by == Some(work.user_id.0);
     let (from, to, outcome): (&[&str], _, _) = match review.action.as_str() {
         "submit" => (&["draft"], "review", "pending"),
         "approve" => (&["review"], "active", "approved"),

@@ -101,6 +101,7 @@ pub struct Course {
 pub struct CourseResource;
 
 impl Resource for CourseResource {
+    type Id = i64;
     type Draft = CourseDraft;
     type Row = Course;
     const TABLE: &'static str = "courses";
@@ -131,6 +132,10 @@ impl Resource for CourseResource {
             SELECT count(*) FROM course_enrollments AS n
             WHERE n.course_id = t.id AND n.status = 'active'))
         FROM courses AS t";
+
+    fn revision(row: &Course) -> i32 {
+        row.revision
+    }
 }
 
 /// The editable fields of a course category.
@@ -177,6 +182,7 @@ pub struct CourseCategory {
 pub struct CourseCategoryResource;
 
 impl Resource for CourseCategoryResource {
+    type Id = i64;
     type Draft = CourseCategoryDraft;
     type Row = CourseCategory;
     const TABLE: &'static str = "course_categories";
@@ -193,6 +199,10 @@ impl Resource for CourseCategoryResource {
         SELECT t.id, to_jsonb(t) || jsonb_build_object('courses', (
             SELECT count(*) FROM courses AS c WHERE c.category_id = t.id))
         FROM course_categories AS t";
+
+    fn revision(row: &CourseCategory) -> i32 {
+        row.revision
+    }
 }
 
 /// A person enrolled in a course.

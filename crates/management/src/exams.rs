@@ -178,6 +178,7 @@ pub struct ExamRecord {
 pub struct ExamResource;
 
 impl Resource for ExamResource {
+    type Id = i64;
     type Draft = ExamDraft;
     type Row = ExamRecord;
     const TABLE: &'static str = "exams";
@@ -216,6 +217,10 @@ impl Resource for ExamResource {
         SELECT t.id, to_jsonb(t) - 'exam_password' || jsonb_build_object('version', (
             SELECT v.version FROM exam_versions AS v WHERE v.id = t.current_version_id))
         FROM exams AS t";
+
+    fn revision(row: &ExamRecord) -> i32 {
+        row.revision
+    }
 }
 
 /// Creates an exam that its author may change.
@@ -227,7 +232,7 @@ pub async fn create_exam(
     draft: &ExamDraft,
 ) -> Result<ExamRecord, ManagementError> {
     let mut row = serde_json::to_value(draft).map_err(ManagementError::internal)?;
-    row["created_by"] = json!(work.principal.user_id);
+    row["created_by"] = json!(work.user_id);
     let columns = ExamResource::COLUMNS.join(", ");
     let sql = format!(
         "INSERT INTO exams ({columns}, created_by)
@@ -650,7 +655,7 @@ pub async fn grant_accommodation(
     .bind(wanted.time_factor)
     .bind(wanted.extra_minutes.saturating_mul(60_000))
     .bind(&wanted.reason)
-    .bind(work.principal.user_id)
+    .bind(work.user_id)
     .execute(&mut *work.tx)
     .await?;
     if done.rows_affected() == 0 {

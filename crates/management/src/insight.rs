@@ -285,7 +285,7 @@ pub async fn update_security_event(
     .bind(&handling.status)
     .bind(handling.assigned_to)
     .bind(&handling.notes)
-    .bind(work.principal.user_id)
+    .bind(work.user_id)
     .execute(&mut *work.tx)
     .await?;
     let Json(row): Json<Value> =

@@ -12,7 +12,7 @@ use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use sqlx::{FromRow, PgConnection, PgPool, Postgres, Transaction};
 
-use crate::{ManagementError, Principal, UnitOfWork, marking};
+use crate::{ManagementError, UnitOfWork, marking};
 use invigil_domain::time::Timestamp;
 use invigil_objects::media::MediaStore;
 use invigil_secrets::sealed::{self, SealedField, SealingKeys};
@@ -404,11 +404,7 @@ async fn regrade_stale(
     let stale: Vec<i64> = sqlx::query_scalar(marking::correction::STALE_ATTEMPTS)
         .fetch_all(&mut *tx)
         .await?;
-    let mut work = UnitOfWork {
-        tx,
-        principal: Principal::system(),
-        dry_run: false,
-    };
+    let mut work = UnitOfWork::of_engine(tx);
     for attempt in &stale {
         marking::recompute_attempt(&mut work, *attempt).await?;
     }

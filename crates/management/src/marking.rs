@@ -86,7 +86,7 @@ pub async fn list_queue(
     let rows: Vec<Json<GradingQueueItem>> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
         .bind(exam)
         .bind(question)
-        .bind(work.principal.user_id)
+        .bind(work.user_id)
         .bind(limit.clamp(1, 500))
         .fetch_all(&mut *work.tx)
         .await?;
@@ -111,7 +111,7 @@ pub async fn claim_next(
     let next: Option<Json<GradingQueueItem>> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
         .bind(exam)
         .bind(question)
-        .bind(work.principal.user_id)
+        .bind(work.user_id)
         .fetch_optional(&mut *work.tx)
         .await?;
     let Some(Json(waiting)) = next else {
@@ -132,7 +132,7 @@ pub async fn claim_next(
     )
     .bind(waiting.attempt_id)
     .bind(waiting.question_id)
-    .bind(work.principal.user_id)
+    .bind(work.user_id)
     .execute(&mut *work.tx)
     .await?;
     Ok(Some(waiting))
@@ -244,7 +244,7 @@ pub async fn mark_answer(
         .bind(attempt)
         .bind(question_id)
         .bind(decided)
-        .bind(work.principal.user_id)
+        .bind(work.user_id)
         .bind(comments.join("\n\n").trim())
         .execute(&mut *work.tx)
         .await?;
@@ -282,7 +282,7 @@ async fn upsert_mark(
     )
     .bind(attempt)
     .bind(question)
-    .bind(work.principal.user_id)
+    .bind(work.user_id)
     .bind(new.points)
     .bind(Json(rubric))
     .bind(&new.comment)
@@ -619,7 +619,7 @@ pub async fn review_attempt(
     .bind(attempt)
     .bind(locked.started_at)
     .bind(control)
-    .bind(work.principal.user_id)
+    .bind(work.user_id)
     .bind(&review.feedback)
     .bind(&review.notes)
     .bind(locked.control.integrity.is_clear())

@@ -63,7 +63,7 @@ pub async fn add_file(
     .bind(kept.kind)
     .bind(i64::try_from(kept.bytes).unwrap_or(i64::MAX))
     .bind(alt)
-    .bind(work.principal.user_id)
+    .bind(work.user_id)
     .fetch_one(&mut *work.tx)
     .await?;
     let sql = format!("{SELECT} WHERE m.id = $2");

@@ -78,6 +78,7 @@ pub struct Organization {
 pub struct OrganizationResource;
 
 impl Resource for OrganizationResource {
+    type Id = i64;
     type Draft = OrganizationDraft;
     type Row = Organization;
     const TABLE: &'static str = "organizations";
@@ -106,6 +107,10 @@ impl Resource for OrganizationResource {
                 SELECT o.parent_id FROM organizations AS o JOIN above ON o.id = above.id
             ) SELECT count(*) FROM above WHERE above.id IS NOT NULL))
         FROM organizations AS t";
+
+    fn revision(row: &Organization) -> i32 {
+        row.revision
+    }
 }
 
 /// The fields of a person that administrators edit.
@@ -199,6 +204,7 @@ pub struct PersonRecord {
 pub struct PersonResource;
 
 impl Resource for PersonResource {
+    type Id = i64;
     type Draft = PersonDraft;
     type Row = PersonRecord;
     const TABLE: &'static str = "users";
@@ -235,6 +241,10 @@ impl Resource for PersonResource {
                 FROM user_roles AS r
                 WHERE r.user_id = t.id AND r.is_active), '[]'))
         FROM users AS t";
+
+    fn revision(row: &PersonRecord) -> i32 {
+        row.revision
+    }
 }
 
 /// A change of a person's sealed fields; null removes a field, an omitted field stays.
@@ -380,8 +390,8 @@ pub async fn log_activity(
          VALUES ($1, $2, $3, $4, nullif(current_setting('app.ip_address', true), '')::inet,
                  nullif(current_setting('app.user_agent', true), ''))",
     )
-    .bind(work.principal.user_id)
-    .bind(work.principal.organization_id)
+    .bind(work.user_id)
+    .bind(work.organization_id)
     .bind(activity)
     .bind(Json(data))
     .execute(&mut *work.tx)
@@ -415,7 +425,7 @@ pub async fn set_roles(
     roles: &RoleAssignment,
 ) -> Result<(), ManagementError> {
     work.require_admin()?;
-    if user == work.principal.user_id {
+    if user == work.user_id.0 {
         // The last administrator could lose the role by mistake.
         return Err(ManagementError::WrongState(
             "your own roles must be changed by another administrator".to_owned(),
@@ -443,7 +453,7 @@ pub async fn set_roles(
     .bind(user)
     .bind(roles.organization_id)
     .bind(&roles.names)
-    .bind(work.principal.user_id)
+    .bind(work.user_id)
     .bind(roles.expires_at)
     .execute(&mut *work.tx)
     .await?;
@@ -694,7 +704,7 @@ pub async fn import_people(
     sqlx::query(IMPORT_ROLES)
         .bind(Json(&people))
         .bind(organization)
-        .bind(work.principal.user_id)
+        .bind(work.user_id)
         .execute(&mut *work.tx)
         .await?;
     let enrolled = match course {

@@ -5,64 +5,34 @@
     reason = "the description of parameters is written by a macro, with paths"
 )]
 
-use serde::Deserialize;
-use serde_json::{Value, json};
-use utoipa::IntoParams;
-use utoipa_axum::{router::OpenApiRouter, routes};
+mod categories;
 
-use super::{IfMatch, ManagementAccess, PageOf, TaggedRow, resource_routes};
+use serde::Deserialize;
+use serde_json::Value;
+use utoipa::IntoParams;
+use utoipa_axum::routes;
+
+use super::{IfMatch, ManagementAccess, PageOf, TaggedRow};
 use crate::web::{
-    AppState,
     extract::{Json, Path, Query},
     problem::{self, Problem},
+    routes::{GuardedRoutes, RouteAccess},
 };
 use invigil_management::{
-    bank::{
-        self, BankQuestion, QuestionCategory, QuestionCategoryDraft, QuestionCategoryResource,
-        QuestionDraft, QuestionHit, QuestionResource, QuestionReview,
-    },
-    resource::{self, ColumnFilter},
+    bank::{self, BankQuestion, QuestionDraft, QuestionHit, QuestionResource, QuestionReview},
+    resource,
 };
 
-pub(super) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
+pub(super) fn routes() -> GuardedRoutes {
+    GuardedRoutes::new()
         .merge(categories::routes())
-        .routes(routes!(search, create_question))
-        .routes(routes!(read_question, change_question))
-        .routes(routes!(review_question))
+        .add(RouteAccess::Manager, routes!(search, create_question))
+        .add(
+            RouteAccess::Manager,
+            routes!(read_question, change_question),
+        )
+        .add(RouteAccess::Manager, routes!(review_question))
 }
-
-/// Filter of categories.
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-struct QuestionCategoryQuery {
-    /// Organisation of the categories.
-    organization_id: Option<i64>,
-    /// Category right above them.
-    parent_id: Option<i64>,
-}
-
-impl QuestionCategoryQuery {
-    fn filters(&self) -> Vec<ColumnFilter> {
-        let organization = self.organization_id.map(|id| ("organization_id", id));
-        let parent = self.parent_id.map(|id| ("parent_id", id));
-        let given = organization.into_iter().chain(parent);
-        given
-            .map(|(column, id)| ColumnFilter::Is(column, json!(id)))
-            .collect()
-    }
-}
-
-resource_routes!(
-    categories,
-    QuestionCategoryResource,
-    QuestionCategory,
-    QuestionCategoryDraft,
-    QuestionCategoryQuery,
-    "bank",
-    "/api/v1/manage/question-categories",
-    "/api/v1/manage/question-categories/{id}"
-);
 
 /// Filter of a search.
 #[derive(Debug, Deserialize, IntoParams)]

@@ -7,19 +7,18 @@
 
 use axum::{
     body::Bytes,
-    extract::DefaultBodyLimit,
     http::{HeaderMap, StatusCode, header},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 
 use super::{IfMatch, ManagementAccess, PageOf, PageQuery, TaggedRow};
 use crate::web::{
-    AppState,
     extract::{Json, Path, Query},
     problem::{self, Problem},
+    routes::{GuardedRoutes, RouteAccess},
 };
 use invigil_domain::exam::definition::{self, FileFormat};
 use invigil_management::{
@@ -34,23 +33,29 @@ use invigil_management::{
 /// Largest exam file: far more than 500 questions need.
 const FILE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-pub(super) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
-        .routes(routes!(list_exams, create_exam))
+pub(super) fn routes() -> GuardedRoutes {
+    GuardedRoutes::new()
+        .add(RouteAccess::Manager, routes!(list_exams, create_exam))
         .merge(
-            OpenApiRouter::new()
-                .routes(routes!(import))
-                .layer(DefaultBodyLimit::max(FILE_BYTES_MAX)),
+            GuardedRoutes::new()
+                .add(RouteAccess::Manager, routes!(import))
+                .limit_bodies(FILE_BYTES_MAX),
         )
-        .routes(routes!(read_exam, change_exam, delete_exam))
-        .routes(routes!(composition, compose))
-        .routes(routes!(draw))
-        .routes(routes!(check_exam))
-        .routes(routes!(publish_exam))
-        .routes(routes!(set_status))
-        .routes(routes!(set_password))
-        .routes(routes!(accommodate, take_accommodation_back))
-        .routes(routes!(list_accommodations))
+        .add(
+            RouteAccess::Manager,
+            routes!(read_exam, change_exam, delete_exam),
+        )
+        .add(RouteAccess::Manager, routes!(composition, compose))
+        .add(RouteAccess::Manager, routes!(draw))
+        .add(RouteAccess::Manager, routes!(check_exam))
+        .add(RouteAccess::Manager, routes!(publish_exam))
+        .add(RouteAccess::Manager, routes!(set_status))
+        .add(RouteAccess::Manager, routes!(set_password))
+        .add(
+            RouteAccess::Manager,
+            routes!(accommodate, take_accommodation_back),
+        )
+        .add(RouteAccess::Manager, routes!(list_accommodations))
 }
 
 /// Filter and page of exams.
@@ -208,7 +213,10 @@ async fn change_exam(
     Json(patch): Json<Value>,
 ) -> Result<TaggedRow<ExamRecord>, Problem> {
     let row = manager
-        .work(async |work| resource::patch_row::<ExamResource>(work, id, revision, &patch).await)
+        .work(async |work| {
+            let draft = resource::patched_draft::<ExamResource>(work, id, &patch).await?;
+            resource::update_row::<ExamResource>(work, id, revision, &draft).await
+        })
         .await?;
     Ok(TaggedRow::ok(row.revision, row))
 }

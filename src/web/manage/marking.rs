@@ -8,13 +8,13 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 
 use super::{IfMatch, ManagementAccess, TaggedRow};
 use crate::web::{
-    AppState,
     extract::{Json, JsonOrDefault, Path, Query},
     problem::{self, Problem},
+    routes::{GuardedRoutes, RouteAccess},
 };
 use invigil_management::{
     insight::{self, AttemptPage, AuditSearch, ExamStatistics, SecurityEventUpdate},
@@ -26,20 +26,20 @@ use invigil_management::{
     resource,
 };
 
-pub(super) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
-        .routes(routes!(attempts))
-        .routes(routes!(statistics))
-        .routes(routes!(queue))
-        .routes(routes!(claim))
-        .routes(routes!(mark))
-        .routes(routes!(review_attempt))
-        .routes(routes!(correct))
-        .routes(routes!(release))
-        .routes(routes!(proctor_log))
-        .routes(routes!(audit))
-        .routes(routes!(security_events))
-        .routes(routes!(handle))
+pub(super) fn routes() -> GuardedRoutes {
+    GuardedRoutes::new()
+        .add(RouteAccess::Manager, routes!(attempts))
+        .add(RouteAccess::Manager, routes!(statistics))
+        .add(RouteAccess::Manager, routes!(queue))
+        .add(RouteAccess::Manager, routes!(claim))
+        .add(RouteAccess::Manager, routes!(mark))
+        .add(RouteAccess::Manager, routes!(review_attempt))
+        .add(RouteAccess::Manager, routes!(correct))
+        .add(RouteAccess::Manager, routes!(release))
+        .add(RouteAccess::Manager, routes!(proctor_log))
+        .add(RouteAccess::Administrator, routes!(audit))
+        .add(RouteAccess::Administrator, routes!(security_events))
+        .add(RouteAccess::Administrator, routes!(handle))
 }
 
 /// Page of attempts.

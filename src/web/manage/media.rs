@@ -5,20 +5,17 @@
     reason = "the description of parameters is written by a macro, with paths"
 )]
 
-use axum::{
-    body::Bytes,
-    extract::{DefaultBodyLimit, State},
-    http::StatusCode,
-};
+use axum::{body::Bytes, extract::State, http::StatusCode};
 use serde::Deserialize;
 use utoipa::IntoParams;
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 
 use super::{ManagementAccess, PageOf, PageQuery};
 use crate::web::{
     AppState,
     extract::{Json, Path, Query},
     problem::{self, Problem},
+    routes::{GuardedRoutes, RouteAccess},
 };
 use invigil_management::{
     ManagementError, bank,
@@ -27,11 +24,11 @@ use invigil_management::{
 };
 use invigil_objects::media::Error;
 
-pub(super) fn routes(bytes_max: usize) -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
-        .routes(routes!(list, add))
-        .routes(routes!(remove))
-        .layer(DefaultBodyLimit::max(bytes_max))
+pub(super) fn routes(bytes_max: usize) -> GuardedRoutes {
+    GuardedRoutes::new()
+        .add(RouteAccess::Manager, routes!(list, add))
+        .add(RouteAccess::Manager, routes!(remove))
+        .limit_bodies(bytes_max)
 }
 
 /// Description of a media file.

@@ -1,43 +1,41 @@
-//! Routes of organisations, people and courses.
+//! Routes of people, their credentials, roles, private data and log-ins.
 
 #![expect(
     unused_qualifications,
     reason = "the description of parameters is written by a macro, with paths"
 )]
 
+mod rows;
+
 use std::fmt::Write as _;
 
 use axum::{
     body::Bytes,
-    extract::{DefaultBodyLimit, State},
+    extract::State,
     http::{HeaderMap, StatusCode, header},
 };
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde::Deserialize;
+use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 
 use super::TaggedRow;
-use super::{ManagementAccess, PageOf, PageQuery, resource_routes};
+use super::{ManagementAccess, PageOf, PageQuery};
 use crate::web::{
     AppState,
     extract::{Json, Path, Query},
     problem::{self, Problem},
+    routes::{GuardedRoutes, RouteAccess},
     token,
 };
 use invigil_domain::{person::ExamScope, roster};
 use invigil_management::{
     FieldFault, ManagementError,
-    courses::{
-        self as teaching, Course, CourseCategory, CourseCategoryDraft, CourseCategoryResource,
-        CourseDraft, CourseResource, EnrolledStudent, NewEnrolments,
-    },
     people::{
-        self as domain, ActiveLogin, ImportSummary, Organization, OrganizationDraft,
-        OrganizationResource, PersonDraft, PersonImportRow, PersonRecord, PersonResource,
+        self as domain, ActiveLogin, ImportSummary, PersonImportRow, PersonRecord, PersonResource,
         PrivateFields, RoleAssignment,
     },
-    resource::{self, ColumnFilter},
+    resource,
 };
 use invigil_secrets::password;
 
@@ -47,165 +45,29 @@ const CODE_CHARS_MIN: usize = 4;
 /// Largest roster: 50,000 people with long names.
 const ROSTER_BYTES_MAX: usize = 32 * 1024 * 1024;
 
-pub(super) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
-        .merge(organizations::routes())
-        .merge(people::routes())
-        .merge(courses::routes())
-        .merge(course_categories::routes())
+pub(super) fn routes() -> GuardedRoutes {
+    GuardedRoutes::new()
+        .merge(rows::routes())
         .merge(
-            OpenApiRouter::new()
-                .routes(routes!(import))
-                .layer(DefaultBodyLimit::max(ROSTER_BYTES_MAX)),
+            GuardedRoutes::new()
+                .add(RouteAccess::Administrator, routes!(import))
+                .limit_bodies(ROSTER_BYTES_MAX),
         )
-        .routes(routes!(set_credentials))
-        .routes(routes!(set_own_password))
-        .routes(routes!(read_private, set_private))
-        .routes(routes!(set_roles))
-        .routes(routes!(list_sessions, end_sessions))
-        .routes(routes!(end_session))
-        .routes(routes!(list_own_sessions))
-        .routes(routes!(end_own_session))
-        .routes(routes!(list_enrolments, enrol))
+        .add(RouteAccess::Administrator, routes!(set_credentials))
+        .add(RouteAccess::OwnAccount, routes!(set_own_password))
+        .add(
+            RouteAccess::Administrator,
+            routes!(read_private, set_private),
+        )
+        .add(RouteAccess::Administrator, routes!(set_roles))
+        .add(
+            RouteAccess::Administrator,
+            routes!(list_sessions, end_sessions),
+        )
+        .add(RouteAccess::Administrator, routes!(end_session))
+        .add(RouteAccess::OwnAccount, routes!(list_own_sessions))
+        .add(RouteAccess::OwnAccount, routes!(end_own_session))
 }
-
-/// Filter of organisations.
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-struct OrganizationQuery {
-    /// Organisation right above them.
-    parent_id: Option<i64>,
-}
-
-impl OrganizationQuery {
-    fn filters(&self) -> Vec<ColumnFilter> {
-        self.parent_id
-            .map(|id| ColumnFilter::Is("parent_id", json!(id)))
-            .into_iter()
-            .collect()
-    }
-}
-
-resource_routes!(
-    organizations,
-    OrganizationResource,
-    Organization,
-    OrganizationDraft,
-    OrganizationQuery,
-    "organisations",
-    "/api/v1/manage/organizations",
-    "/api/v1/manage/organizations/{id}"
-);
-
-/// Filter of people.
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-struct PeopleQuery {
-    /// Organisation of the people.
-    organization_id: Option<i64>,
-    /// Prefix of the name to sign in with.
-    username: Option<String>,
-    /// Prefix of the name.
-    name: Option<String>,
-}
-
-impl PeopleQuery {
-    fn filters(&self) -> Vec<ColumnFilter> {
-        let organization = self
-            .organization_id
-            .map(|id| ColumnFilter::Is("organization_id", json!(id)));
-        let username = self.username.clone();
-        let name = self.name.clone();
-        organization
-            .into_iter()
-            .chain(username.map(|text| ColumnFilter::Begins("username", text)))
-            .chain(name.map(|text| ColumnFilter::Begins("name", text)))
-            .collect()
-    }
-}
-
-resource_routes!(
-    people,
-    PersonResource,
-    PersonRecord,
-    PersonDraft,
-    PeopleQuery,
-    "people",
-    "/api/v1/manage/people",
-    "/api/v1/manage/people/{id}"
-);
-
-/// Filter of courses.
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-struct CourseQuery {
-    /// Organisation of the courses.
-    organization_id: Option<i64>,
-    /// Code of the course.
-    code: Option<String>,
-    /// Status of the courses.
-    status: Option<String>,
-}
-
-impl CourseQuery {
-    fn filters(&self) -> Vec<ColumnFilter> {
-        let organization = self
-            .organization_id
-            .map(|id| ColumnFilter::Is("organization_id", json!(id)));
-        let text = |column, value: &Option<String>| {
-            value
-                .clone()
-                .map(|value| ColumnFilter::Is(column, Value::String(value)))
-        };
-        organization
-            .into_iter()
-            .chain(text("code", &self.code))
-            .chain(text("status", &self.status))
-            .collect()
-    }
-}
-
-resource_routes!(
-    courses,
-    CourseResource,
-    Course,
-    CourseDraft,
-    CourseQuery,
-    "courses",
-    "/api/v1/manage/courses",
-    "/api/v1/manage/courses/{id}"
-);
-
-/// Filter of categories.
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-struct CourseCategoryQuery {
-    /// Organisation of the categories.
-    organization_id: Option<i64>,
-    /// Category right above them.
-    parent_id: Option<i64>,
-}
-
-impl CourseCategoryQuery {
-    fn filters(&self) -> Vec<ColumnFilter> {
-        let number = |column, id: Option<i64>| id.map(|id| ColumnFilter::Is(column, json!(id)));
-        number("organization_id", self.organization_id)
-            .into_iter()
-            .chain(number("parent_id", self.parent_id))
-            .collect()
-    }
-}
-
-resource_routes!(
-    course_categories,
-    CourseCategoryResource,
-    CourseCategory,
-    CourseCategoryDraft,
-    CourseCategoryQuery,
-    "courses",
-    "/api/v1/manage/course-categories",
-    "/api/v1/manage/course-categories/{id}"
-);
 
 /// Organisation and course of imported people.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -244,9 +106,7 @@ async fn import(
     let rows = read_roster(&text, &app.access_code_key)?;
     let imported = manager
         .import_work(async |work| {
-            let organization = query
-                .organization_id
-                .unwrap_or(work.principal.organization_id);
+            let organization = query.organization_id.unwrap_or(work.organization_id.0);
             domain::import_people(work, organization, query.course_id, &rows).await
         })
         .await?;
@@ -532,9 +392,7 @@ async fn list_own_sessions(
 ) -> Result<Json<PageOf<ActiveLogin>>, Problem> {
     let at = manager.requested_at();
     let page = manager
-        .own_work(async |work| {
-            domain::list_logins(work, work.principal.user_id, (&page).into(), at).await
-        })
+        .own_work(async |work| domain::list_logins(work, work.user_id.0, (&page).into(), at).await)
         .await?;
     Ok(Json(page.into()))
 }
@@ -554,68 +412,7 @@ async fn end_own_session(
     Path(session): Path<i64>,
 ) -> Result<StatusCode, Problem> {
     manager
-        .own_work(async |work| domain::end_login(work, work.principal.user_id, session).await)
+        .own_work(async |work| domain::end_login(work, work.user_id.0, session).await)
         .await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// Filter of enrolments.
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-struct EnrolmentQuery {
-    /// Status of the enrolments.
-    status: Option<String>,
-}
-
-/// Enrolments in a course.
-#[utoipa::path(
-    get, path = "/api/v1/manage/courses/{id}/enrolments", tag = "courses",
-    params(("id" = i64, Path, description = "The course"), PageQuery, EnrolmentQuery),
-    responses(
-        (status = 200, body = PageOf<EnrolledStudent>),
-        (status = 404, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
-    ),
-    security(("token" = []), ("cookie" = [])),
-)]
-async fn list_enrolments(
-    manager: ManagementAccess,
-    Path(id): Path<i64>,
-    Query(page): Query<PageQuery>,
-    Query(query): Query<EnrolmentQuery>,
-) -> Result<Json<PageOf<EnrolledStudent>>, Problem> {
-    let status = query.status.as_deref();
-    let page = manager
-        .work(async |work| teaching::list_enrolments(work, id, (&page).into(), status).await)
-        .await?;
-    Ok(Json(page.into()))
-}
-
-/// Result of an enrolment.
-#[derive(Serialize, ToSchema)]
-#[schema(as = EnrolmentDone)]
-struct EnrolmentResponse {
-    /// Number of enrolments that are new or have a new status.
-    changed: i64,
-}
-
-/// Enrols people in a course, all or none.
-#[utoipa::path(
-    post, path = "/api/v1/manage/courses/{id}/enrolments", tag = "courses",
-    params(("id" = i64, Path, description = "The course")),
-    request_body = NewEnrolments,
-    responses(
-        (status = 200, body = EnrolmentResponse),
-        (status = 422, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
-    ),
-    security(("token" = []), ("cookie" = [])),
-)]
-async fn enrol(
-    manager: ManagementAccess,
-    Path(id): Path<i64>,
-    Json(enrolment): Json<NewEnrolments>,
-) -> Result<Json<EnrolmentResponse>, Problem> {
-    let changed = manager
-        .work(async |work| teaching::enrol_people(work, id, &enrolment).await)
-        .await?;
-    Ok(Json(EnrolmentResponse { changed }))
 }

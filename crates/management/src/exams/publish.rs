@@ -195,7 +195,7 @@ pub async fn import_exam(
         let draft = json!({
             "code": code,
             "title": parsed.exam.title,
-            "organization_id": target.organization_id.unwrap_or(work.principal.organization_id),
+            "organization_id": target.organization_id.unwrap_or(work.organization_id.0),
             "course_id": target.course_id,
             "duration_minutes": 1,
         });

@@ -152,7 +152,7 @@ async fn insert_correction(
     .bind(question)
     .bind(key.answer.to_string())
     .bind(&key.reason)
-    .bind(work.principal.user_id)
+    .bind(work.user_id)
     .execute(&mut *work.tx)
     .await?;
     Ok(())

@@ -1,0 +1,13 @@
+//! Routes of courses, their categories and enrolments.
+
+mod categories;
+mod enrolments;
+mod rows;
+
+use crate::web::routes::GuardedRoutes;
+
+pub(super) fn routes() -> GuardedRoutes {
+    rows::routes()
+        .merge(categories::routes())
+        .merge(enrolments::routes())
+}

@@ -5,6 +5,7 @@
 //! come in pages: `?after=&limit=`, where `next` of a page is `after` of the
 //! following one.
 
+mod audit;
 pub mod bank;
 mod courses;
 pub mod exams;
@@ -12,6 +13,7 @@ pub mod marking;
 mod media;
 mod organizations;
 pub mod people;
+mod security;
 
 use axum::{
     extract::FromRequestParts,
@@ -47,6 +49,8 @@ pub(super) fn routes(file_bytes_max: usize) -> GuardedRoutes {
         .merge(media::routes(file_bytes_max))
         .merge(exams::routes())
         .merge(marking::routes())
+        .merge(audit::routes())
+        .merge(security::routes())
 }
 
 /// The management side, as the caller of a request uses it.
@@ -219,7 +223,7 @@ pub struct PageQuery {
     limit: i64,
 }
 
-const fn page() -> i64 {
+pub(super) const fn page() -> i64 {
     50
 }
 

@@ -7,12 +7,12 @@
 //! visible and which may change, so queries here carry no permission checks: rows
 //! of another organisation do not exist for them.
 
+pub mod audit;
 pub mod bank;
 pub mod courses;
 pub mod exams;
 pub mod fault;
 pub mod ids;
-pub mod insight;
 pub mod maintenance;
 pub mod marking;
 pub mod media;
@@ -20,6 +20,8 @@ mod names;
 pub mod people;
 pub mod principal;
 pub mod resource;
+pub mod security;
+pub mod statistics;
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 

@@ -219,7 +219,7 @@ pub struct PageQuery {
     limit: i64,
 }
 
-const fn page() -> i64 {
+pub(super) const fn page() -> i64 {
     50
 }
 

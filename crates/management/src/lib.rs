@@ -17,6 +17,7 @@ pub mod maintenance;
 pub mod marking;
 pub mod media;
 mod names;
+pub mod organizations;
 pub mod people;
 pub mod principal;
 pub mod resource;

@@ -86,3 +86,27 @@ macro_rules! named_column {
 }
 
 pub(crate) use named_column;
+
+#[cfg(test)]
+mod tests {
+    use crate::{ManagementError, courses::EnrolmentStatus};
+
+    #[test]
+    fn a_name_is_the_same_in_columns_and_on_the_wire() {
+        let status: EnrolmentStatus = serde_json::from_str("\"dropped\"").unwrap();
+        assert_eq!(status, EnrolmentStatus::Dropped);
+        assert_eq!(serde_json::to_string(&status).unwrap(), "\"dropped\"");
+        assert_eq!(EnrolmentStatus::from_name(status.as_str()), Some(status));
+    }
+
+    #[test]
+    fn an_unknown_name_is_an_error_and_no_default() {
+        assert!(serde_json::from_str::<EnrolmentStatus>("\"lost\"").is_err());
+        let Err(ManagementError::Invalid(faults)) = EnrolmentStatus::from_field("status", "lost")
+        else {
+            panic!("`lost` is no status");
+        };
+        assert_eq!(faults[0].field, "status");
+        assert_eq!(faults[0].message, "is not allowed");
+    }
+}

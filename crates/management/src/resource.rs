@@ -15,14 +15,12 @@ use crate::{FieldFault, ManagementError, UnitOfWork};
 pub trait Resource {
     /// Number of a row.
     type Id: Copy + Send + Into<i64>;
-    /// Editable fields. It must deny unknown fields, so that no other column can be set.
-    type Draft: Serialize + DeserializeOwned + Send + Sync;
+    /// Editable fields.
+    type Draft: Serialize + Send + Sync;
     /// Row as it is read.
     type Row: DeserializeOwned + Send + Unpin + 'static;
     /// Name of the table.
     const TABLE: &'static str;
-    /// Noun for a row in messages.
-    const NAME: &'static str;
     /// Columns of the draft.
     const COLUMNS: &'static [&'static str];
     /// Query of all rows as (id, row), in which `t` is the table.
@@ -201,24 +199,6 @@ pub async fn editable_fields<R: Resource>(
         .fetch_one(&mut *work.tx)
         .await?;
     Ok(fields)
-}
-
-/// Returns the draft of a row with a patch applied.
-///
-/// # Errors
-/// [`ManagementError::Invalid`] if the patch has unknown fields or values of a wrong type.
-pub async fn patched_draft<R: Resource>(
-    work: &mut UnitOfWork,
-    id: R::Id,
-    patch: &Value,
-) -> Result<R::Draft, ManagementError> {
-    let mut draft = editable_fields::<R>(work, id).await?;
-    if !patch.is_object() {
-        return Err(ManagementError::invalid_field("", "must be an object"));
-    }
-    merge_patch(&mut draft, patch);
-    serde_json::from_value(draft)
-        .map_err(|error| ManagementError::invalid_field("", error.to_string()))
 }
 
 /// Replaces the editable fields of a row.

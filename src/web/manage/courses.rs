@@ -1,6 +1,7 @@
 //! Routes of courses, their categories and enrolments.
 
 mod categories;
+mod dto;
 mod enrolments;
 mod rows;
 

@@ -5,37 +5,29 @@
     reason = "the description of parameters is written by a macro, with paths"
 )]
 
+mod dto;
+
 use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::IntoParams;
 use utoipa_axum::routes;
 
+use self::dto::{OrganizationBody, OrganizationView};
 use crate::web::{
     extract::{Json, Path, Query},
-    manage::{IfMatch, ManagementAccess, PageOf, PageQuery, TaggedRow, WireResource},
+    manage::{IfMatch, ManagementAccess, PageOf, PageQuery, TaggedRow},
     problem::{self, Problem},
     routes::{GuardedRoutes, RouteAccess},
 };
 use invigil_management::{
-    ManagementError,
-    people::{Organization, OrganizationDraft, OrganizationResource},
-    resource::ColumnFilter,
+    ids::OrganizationId, organizations::OrganizationResource, resource::ColumnFilter,
 };
 
-pub(in crate::web::manage) fn routes() -> GuardedRoutes {
+pub(super) fn routes() -> GuardedRoutes {
     GuardedRoutes::new()
         .add(RouteAccess::Manager, routes!(list, create))
         .add(RouteAccess::Manager, routes!(read, change, delete))
-}
-
-impl WireResource for OrganizationResource {
-    type Body = OrganizationDraft;
-    type View = Organization;
-
-    fn into_draft(body: OrganizationDraft) -> Result<OrganizationDraft, ManagementError> {
-        Ok(body)
-    }
 }
 
 /// Filter of organisations.
@@ -58,7 +50,7 @@ impl OrganizationQuery {
 #[utoipa::path(
     get, path = "/api/v1/manage/organizations", tag = "organisations", params(PageQuery, OrganizationQuery),
     responses(
-        (status = 200, body = PageOf<Organization>),
+        (status = 200, body = PageOf<OrganizationView>),
         (status = 403, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
     ),
     security(("token" = []), ("cookie" = [])),
@@ -67,16 +59,16 @@ async fn list(
     manager: ManagementAccess,
     Query(page): Query<PageQuery>,
     Query(query): Query<OrganizationQuery>,
-) -> Result<Json<PageOf<Organization>>, Problem> {
+) -> Result<Json<PageOf<OrganizationView>>, Problem> {
     manager
         .list_rows::<OrganizationResource>(&page, &query.filters())
         .await
 }
 
 #[utoipa::path(
-    post, path = "/api/v1/manage/organizations", tag = "organisations", request_body = OrganizationDraft,
+    post, path = "/api/v1/manage/organizations", tag = "organisations", request_body = OrganizationBody,
     responses(
-        (status = 201, body = Organization),
+        (status = 201, body = OrganizationView),
         (status = 409, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
         (status = 422, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
     ),
@@ -85,7 +77,7 @@ async fn list(
 async fn create(
     manager: ManagementAccess,
     Json(body): Json<Value>,
-) -> Result<TaggedRow<Organization>, Problem> {
+) -> Result<TaggedRow<OrganizationView>, Problem> {
     manager.create_row::<OrganizationResource>(body).await
 }
 
@@ -93,15 +85,15 @@ async fn create(
     get, path = "/api/v1/manage/organizations/{id}", tag = "organisations",
     params(("id" = i64, Path, description = "Its number")),
     responses(
-        (status = 200, body = Organization),
+        (status = 200, body = OrganizationView),
         (status = 404, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
     ),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn read(
     manager: ManagementAccess,
-    Path(id): Path<i64>,
-) -> Result<TaggedRow<Organization>, Problem> {
+    Path(id): Path<OrganizationId>,
+) -> Result<TaggedRow<OrganizationView>, Problem> {
     manager.read_row::<OrganizationResource>(id).await
 }
 
@@ -113,7 +105,7 @@ async fn read(
         ("If-Match" = String, Header, description = "The ETag"),
     ),
     responses(
-        (status = 200, body = Organization),
+        (status = 200, body = OrganizationView),
         (status = 412, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
         (status = 422, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
     ),
@@ -121,10 +113,10 @@ async fn read(
 )]
 async fn change(
     manager: ManagementAccess,
-    Path(id): Path<i64>,
+    Path(id): Path<OrganizationId>,
     revision: IfMatch,
     Json(patch): Json<Value>,
-) -> Result<TaggedRow<Organization>, Problem> {
+) -> Result<TaggedRow<OrganizationView>, Problem> {
     manager
         .change_row::<OrganizationResource>(id, revision, &patch)
         .await
@@ -146,7 +138,7 @@ async fn change(
 )]
 async fn delete(
     manager: ManagementAccess,
-    Path(id): Path<i64>,
+    Path(id): Path<OrganizationId>,
     revision: IfMatch,
 ) -> Result<StatusCode, Problem> {
     manager

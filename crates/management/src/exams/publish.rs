@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     FieldFault, ManagementError, UnitOfWork,
+    bank::QuestionStatus,
     ids::{CourseId, ExamId, OrganizationId},
     resource,
 };
@@ -78,8 +79,8 @@ fn inactive_questions(
 ) -> Vec<FieldFault> {
     let places = composition.places();
     let faults = places.filter_map(|(section, position, placed)| {
-        let status = &definition_of(definitions, placed)?.status;
-        (status != "active").then(|| {
+        let status = definition_of(definitions, placed)?.status;
+        (status != QuestionStatus::Active).then(|| {
             FieldFault::new(
                 format!("sections[{section}].questions[{position}]"),
                 format!("the question is {status}, not active"),

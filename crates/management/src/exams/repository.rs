@@ -15,7 +15,6 @@ impl Resource for ExamResource {
     type Draft = ExamDraft;
     type Row = ExamRecord;
     const TABLE: &'static str = "exams";
-    const NAME: &'static str = "exam";
     const COLUMNS: &'static [&'static str] = &[
         "code",
         "title",

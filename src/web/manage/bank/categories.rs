@@ -11,31 +11,21 @@ use serde_json::{Value, json};
 use utoipa::IntoParams;
 use utoipa_axum::routes;
 
+use super::dto::{QuestionCategoryBody, QuestionCategoryView};
 use crate::web::{
     extract::{Json, Path, Query},
-    manage::{IfMatch, ManagementAccess, PageOf, PageQuery, TaggedRow, WireResource},
+    manage::{IfMatch, ManagementAccess, PageOf, PageQuery, TaggedRow},
     problem::{self, Problem},
     routes::{GuardedRoutes, RouteAccess},
 };
 use invigil_management::{
-    ManagementError,
-    bank::{QuestionCategory, QuestionCategoryDraft, QuestionCategoryResource},
-    resource::ColumnFilter,
+    bank::QuestionCategoryResource, ids::QuestionCategoryId, resource::ColumnFilter,
 };
 
-pub(in crate::web::manage) fn routes() -> GuardedRoutes {
+pub(super) fn routes() -> GuardedRoutes {
     GuardedRoutes::new()
         .add(RouteAccess::Manager, routes!(list, create))
         .add(RouteAccess::Manager, routes!(read, change, delete))
-}
-
-impl WireResource for QuestionCategoryResource {
-    type Body = QuestionCategoryDraft;
-    type View = QuestionCategory;
-
-    fn into_draft(body: QuestionCategoryDraft) -> Result<QuestionCategoryDraft, ManagementError> {
-        Ok(body)
-    }
 }
 
 /// Filter of categories.
@@ -62,7 +52,7 @@ impl QuestionCategoryQuery {
 #[utoipa::path(
     get, path = "/api/v1/manage/question-categories", tag = "bank", params(PageQuery, QuestionCategoryQuery),
     responses(
-        (status = 200, body = PageOf<QuestionCategory>),
+        (status = 200, body = PageOf<QuestionCategoryView>),
         (status = 403, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
     ),
     security(("token" = []), ("cookie" = [])),
@@ -71,16 +61,16 @@ async fn list(
     manager: ManagementAccess,
     Query(page): Query<PageQuery>,
     Query(query): Query<QuestionCategoryQuery>,
-) -> Result<Json<PageOf<QuestionCategory>>, Problem> {
+) -> Result<Json<PageOf<QuestionCategoryView>>, Problem> {
     manager
         .list_rows::<QuestionCategoryResource>(&page, &query.filters())
         .await
 }
 
 #[utoipa::path(
-    post, path = "/api/v1/manage/question-categories", tag = "bank", request_body = QuestionCategoryDraft,
+    post, path = "/api/v1/manage/question-categories", tag = "bank", request_body = QuestionCategoryBody,
     responses(
-        (status = 201, body = QuestionCategory),
+        (status = 201, body = QuestionCategoryView),
         (status = 409, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
         (status = 422, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
     ),
@@ -89,7 +79,7 @@ async fn list(
 async fn create(
     manager: ManagementAccess,
     Json(body): Json<Value>,
-) -> Result<TaggedRow<QuestionCategory>, Problem> {
+) -> Result<TaggedRow<QuestionCategoryView>, Problem> {
     manager.create_row::<QuestionCategoryResource>(body).await
 }
 
@@ -97,15 +87,15 @@ async fn create(
     get, path = "/api/v1/manage/question-categories/{id}", tag = "bank",
     params(("id" = i64, Path, description = "Its number")),
     responses(
-        (status = 200, body = QuestionCategory),
+        (status = 200, body = QuestionCategoryView),
         (status = 404, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
     ),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn read(
     manager: ManagementAccess,
-    Path(id): Path<i64>,
-) -> Result<TaggedRow<QuestionCategory>, Problem> {
+    Path(id): Path<QuestionCategoryId>,
+) -> Result<TaggedRow<QuestionCategoryView>, Problem> {
     manager.read_row::<QuestionCategoryResource>(id).await
 }
 
@@ -117,7 +107,7 @@ async fn read(
         ("If-Match" = String, Header, description = "The ETag"),
     ),
     responses(
-        (status = 200, body = QuestionCategory),
+        (status = 200, body = QuestionCategoryView),
         (status = 412, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
         (status = 422, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
     ),
@@ -125,10 +115,10 @@ async fn read(
 )]
 async fn change(
     manager: ManagementAccess,
-    Path(id): Path<i64>,
+    Path(id): Path<QuestionCategoryId>,
     revision: IfMatch,
     Json(patch): Json<Value>,
-) -> Result<TaggedRow<QuestionCategory>, Problem> {
+) -> Result<TaggedRow<QuestionCategoryView>, Problem> {
     manager
         .change_row::<QuestionCategoryResource>(id, revision, &patch)
         .await
@@ -150,7 +140,7 @@ async fn change(
 )]
 async fn delete(
     manager: ManagementAccess,
-    Path(id): Path<i64>,
+    Path(id): Path<QuestionCategoryId>,
     revision: IfMatch,
 ) -> Result<StatusCode, Problem> {
     manager

@@ -11,31 +11,21 @@ use serde_json::{Value, json};
 use utoipa::IntoParams;
 use utoipa_axum::routes;
 
+use super::dto::{CourseCategoryBody, CourseCategoryView};
 use crate::web::{
     extract::{Json, Path, Query},
-    manage::{IfMatch, ManagementAccess, PageOf, PageQuery, TaggedRow, WireResource},
+    manage::{IfMatch, ManagementAccess, PageOf, PageQuery, TaggedRow},
     problem::{self, Problem},
     routes::{GuardedRoutes, RouteAccess},
 };
 use invigil_management::{
-    ManagementError,
-    courses::{CourseCategory, CourseCategoryDraft, CourseCategoryResource},
-    resource::ColumnFilter,
+    courses::CourseCategoryResource, ids::CourseCategoryId, resource::ColumnFilter,
 };
 
-pub(in crate::web::manage) fn routes() -> GuardedRoutes {
+pub(super) fn routes() -> GuardedRoutes {
     GuardedRoutes::new()
         .add(RouteAccess::Manager, routes!(list, create))
         .add(RouteAccess::Manager, routes!(read, change, delete))
-}
-
-impl WireResource for CourseCategoryResource {
-    type Body = CourseCategoryDraft;
-    type View = CourseCategory;
-
-    fn into_draft(body: CourseCategoryDraft) -> Result<CourseCategoryDraft, ManagementError> {
-        Ok(body)
-    }
 }
 
 /// Filter of categories.
@@ -61,7 +51,7 @@ impl CourseCategoryQuery {
 #[utoipa::path(
     get, path = "/api/v1/manage/course-categories", tag = "courses", params(PageQuery, CourseCategoryQuery),
     responses(
-        (status = 200, body = PageOf<CourseCategory>),
+        (status = 200, body = PageOf<CourseCategoryView>),
         (status = 403, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
     ),
     security(("token" = []), ("cookie" = [])),
@@ -70,16 +60,16 @@ async fn list(
     manager: ManagementAccess,
     Query(page): Query<PageQuery>,
     Query(query): Query<CourseCategoryQuery>,
-) -> Result<Json<PageOf<CourseCategory>>, Problem> {
+) -> Result<Json<PageOf<CourseCategoryView>>, Problem> {
     manager
         .list_rows::<CourseCategoryResource>(&page, &query.filters())
         .await
 }
 
 #[utoipa::path(
-    post, path = "/api/v1/manage/course-categories", tag = "courses", request_body = CourseCategoryDraft,
+    post, path = "/api/v1/manage/course-categories", tag = "courses", request_body = CourseCategoryBody,
     responses(
-        (status = 201, body = CourseCategory),
+        (status = 201, body = CourseCategoryView),
         (status = 409, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
         (status = 422, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
     ),
@@ -88,7 +78,7 @@ async fn list(
 async fn create(
     manager: ManagementAccess,
     Json(body): Json<Value>,
-) -> Result<TaggedRow<CourseCategory>, Problem> {
+) -> Result<TaggedRow<CourseCategoryView>, Problem> {
     manager.create_row::<CourseCategoryResource>(body).await
 }
 
@@ -96,15 +86,15 @@ async fn create(
     get, path = "/api/v1/manage/course-categories/{id}", tag = "courses",
     params(("id" = i64, Path, description = "Its number")),
     responses(
-        (status = 200, body = CourseCategory),
+        (status = 200, body = CourseCategoryView),
         (status = 404, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
     ),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn read(
     manager: ManagementAccess,
-    Path(id): Path<i64>,
-) -> Result<TaggedRow<CourseCategory>, Problem> {
+    Path(id): Path<CourseCategoryId>,
+) -> Result<TaggedRow<CourseCategoryView>, Problem> {
     manager.read_row::<CourseCategoryResource>(id).await
 }
 
@@ -116,7 +106,7 @@ async fn read(
         ("If-Match" = String, Header, description = "The ETag"),
     ),
     responses(
-        (status = 200, body = CourseCategory),
+        (status = 200, body = CourseCategoryView),
         (status = 412, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
         (status = 422, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
     ),
@@ -124,10 +114,10 @@ async fn read(
 )]
 async fn change(
     manager: ManagementAccess,
-    Path(id): Path<i64>,
+    Path(id): Path<CourseCategoryId>,
     revision: IfMatch,
     Json(patch): Json<Value>,
-) -> Result<TaggedRow<CourseCategory>, Problem> {
+) -> Result<TaggedRow<CourseCategoryView>, Problem> {
     manager
         .change_row::<CourseCategoryResource>(id, revision, &patch)
         .await
@@ -149,7 +139,7 @@ async fn change(
 )]
 async fn delete(
     manager: ManagementAccess,
-    Path(id): Path<i64>,
+    Path(id): Path<CourseCategoryId>,
     revision: IfMatch,
 ) -> Result<StatusCode, Problem> {
     manager

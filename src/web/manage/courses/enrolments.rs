@@ -9,13 +9,14 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 
+use super::dto::{EnrolmentBody, StudentView};
 use crate::web::{
     extract::{Json, Path, Query},
     manage::{ManagementAccess, PageOf, PageQuery},
     problem::{self, Problem},
     routes::{GuardedRoutes, RouteAccess},
 };
-use invigil_management::courses::{self, EnrolledStudent, NewEnrolments};
+use invigil_management::{courses, ids::CourseId};
 
 pub(super) fn routes() -> GuardedRoutes {
     GuardedRoutes::new().add(RouteAccess::Manager, routes!(list_enrolments, enrol))
@@ -34,17 +35,17 @@ struct EnrolmentQuery {
     get, path = "/api/v1/manage/courses/{id}/enrolments", tag = "courses",
     params(("id" = i64, Path, description = "The course"), PageQuery, EnrolmentQuery),
     responses(
-        (status = 200, body = PageOf<EnrolledStudent>),
+        (status = 200, body = PageOf<StudentView>),
         (status = 404, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
     ),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn list_enrolments(
     manager: ManagementAccess,
-    Path(id): Path<i64>,
+    Path(id): Path<CourseId>,
     Query(page): Query<PageQuery>,
     Query(query): Query<EnrolmentQuery>,
-) -> Result<Json<PageOf<EnrolledStudent>>, Problem> {
+) -> Result<Json<PageOf<StudentView>>, Problem> {
     let status = query.status.as_deref();
     let page = manager
         .work(async |work| courses::list_enrolments(work, id, (&page).into(), status).await)
@@ -64,7 +65,7 @@ struct EnrolmentResponse {
 #[utoipa::path(
     post, path = "/api/v1/manage/courses/{id}/enrolments", tag = "courses",
     params(("id" = i64, Path, description = "The course")),
-    request_body = NewEnrolments,
+    request_body = EnrolmentBody,
     responses(
         (status = 200, body = EnrolmentResponse),
         (status = 422, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
@@ -73,11 +74,11 @@ struct EnrolmentResponse {
 )]
 async fn enrol(
     manager: ManagementAccess,
-    Path(id): Path<i64>,
-    Json(enrolment): Json<NewEnrolments>,
+    Path(id): Path<CourseId>,
+    Json(body): Json<EnrolmentBody>,
 ) -> Result<Json<EnrolmentResponse>, Problem> {
     let changed = manager
-        .work(async |work| courses::enrol_people(work, id, &enrolment).await)
+        .work(async |work| courses::enrol_people(work, id, &body.try_into()?).await)
         .await?;
     Ok(Json(EnrolmentResponse { changed }))
 }

@@ -11,31 +11,19 @@ use serde_json::{Value, json};
 use utoipa::IntoParams;
 use utoipa_axum::routes;
 
+use super::dto::{CourseBody, CourseView};
 use crate::web::{
     extract::{Json, Path, Query},
-    manage::{IfMatch, ManagementAccess, PageOf, PageQuery, TaggedRow, WireResource},
+    manage::{IfMatch, ManagementAccess, PageOf, PageQuery, TaggedRow},
     problem::{self, Problem},
     routes::{GuardedRoutes, RouteAccess},
 };
-use invigil_management::{
-    ManagementError,
-    courses::{Course, CourseDraft, CourseResource},
-    resource::ColumnFilter,
-};
+use invigil_management::{courses::CourseResource, ids::CourseId, resource::ColumnFilter};
 
-pub(in crate::web::manage) fn routes() -> GuardedRoutes {
+pub(super) fn routes() -> GuardedRoutes {
     GuardedRoutes::new()
         .add(RouteAccess::Manager, routes!(list, create))
         .add(RouteAccess::Manager, routes!(read, change, delete))
-}
-
-impl WireResource for CourseResource {
-    type Body = CourseDraft;
-    type View = Course;
-
-    fn into_draft(body: CourseDraft) -> Result<CourseDraft, ManagementError> {
-        Ok(body)
-    }
 }
 
 /// Filter of courses.
@@ -71,7 +59,7 @@ impl CourseQuery {
 #[utoipa::path(
     get, path = "/api/v1/manage/courses", tag = "courses", params(PageQuery, CourseQuery),
     responses(
-        (status = 200, body = PageOf<Course>),
+        (status = 200, body = PageOf<CourseView>),
         (status = 403, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
     ),
     security(("token" = []), ("cookie" = [])),
@@ -80,16 +68,16 @@ async fn list(
     manager: ManagementAccess,
     Query(page): Query<PageQuery>,
     Query(query): Query<CourseQuery>,
-) -> Result<Json<PageOf<Course>>, Problem> {
+) -> Result<Json<PageOf<CourseView>>, Problem> {
     manager
         .list_rows::<CourseResource>(&page, &query.filters())
         .await
 }
 
 #[utoipa::path(
-    post, path = "/api/v1/manage/courses", tag = "courses", request_body = CourseDraft,
+    post, path = "/api/v1/manage/courses", tag = "courses", request_body = CourseBody,
     responses(
-        (status = 201, body = Course),
+        (status = 201, body = CourseView),
         (status = 409, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
         (status = 422, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
     ),
@@ -98,7 +86,7 @@ async fn list(
 async fn create(
     manager: ManagementAccess,
     Json(body): Json<Value>,
-) -> Result<TaggedRow<Course>, Problem> {
+) -> Result<TaggedRow<CourseView>, Problem> {
     manager.create_row::<CourseResource>(body).await
 }
 
@@ -106,15 +94,15 @@ async fn create(
     get, path = "/api/v1/manage/courses/{id}", tag = "courses",
     params(("id" = i64, Path, description = "Its number")),
     responses(
-        (status = 200, body = Course),
+        (status = 200, body = CourseView),
         (status = 404, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
     ),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn read(
     manager: ManagementAccess,
-    Path(id): Path<i64>,
-) -> Result<TaggedRow<Course>, Problem> {
+    Path(id): Path<CourseId>,
+) -> Result<TaggedRow<CourseView>, Problem> {
     manager.read_row::<CourseResource>(id).await
 }
 
@@ -126,7 +114,7 @@ async fn read(
         ("If-Match" = String, Header, description = "The ETag"),
     ),
     responses(
-        (status = 200, body = Course),
+        (status = 200, body = CourseView),
         (status = 412, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
         (status = 422, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
     ),
@@ -134,10 +122,10 @@ async fn read(
 )]
 async fn change(
     manager: ManagementAccess,
-    Path(id): Path<i64>,
+    Path(id): Path<CourseId>,
     revision: IfMatch,
     Json(patch): Json<Value>,
-) -> Result<TaggedRow<Course>, Problem> {
+) -> Result<TaggedRow<CourseView>, Problem> {
     manager
         .change_row::<CourseResource>(id, revision, &patch)
         .await
@@ -159,7 +147,7 @@ async fn change(
 )]
 async fn delete(
     manager: ManagementAccess,
-    Path(id): Path<i64>,
+    Path(id): Path<CourseId>,
     revision: IfMatch,
 ) -> Result<StatusCode, Problem> {
     manager.delete_row::<CourseResource>(id, revision).await

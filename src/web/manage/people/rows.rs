@@ -11,31 +11,19 @@ use serde_json::{Value, json};
 use utoipa::IntoParams;
 use utoipa_axum::routes;
 
+use super::dto::{PersonBody, PersonView};
 use crate::web::{
     extract::{Json, Path, Query},
-    manage::{IfMatch, ManagementAccess, PageOf, PageQuery, TaggedRow, WireResource},
+    manage::{IfMatch, ManagementAccess, PageOf, PageQuery, TaggedRow},
     problem::{self, Problem},
     routes::{GuardedRoutes, RouteAccess},
 };
-use invigil_management::{
-    ManagementError,
-    people::{PersonDraft, PersonRecord, PersonResource},
-    resource::ColumnFilter,
-};
+use invigil_management::{ids::UserId, people::PersonResource, resource::ColumnFilter};
 
-pub(in crate::web::manage) fn routes() -> GuardedRoutes {
+pub(super) fn routes() -> GuardedRoutes {
     GuardedRoutes::new()
         .add(RouteAccess::Manager, routes!(list, create))
         .add(RouteAccess::Manager, routes!(read, change, delete))
-}
-
-impl WireResource for PersonResource {
-    type Body = PersonDraft;
-    type View = PersonRecord;
-
-    fn into_draft(body: PersonDraft) -> Result<PersonDraft, ManagementError> {
-        Ok(body)
-    }
 }
 
 /// Filter of people.
@@ -68,7 +56,7 @@ impl PeopleQuery {
 #[utoipa::path(
     get, path = "/api/v1/manage/people", tag = "people", params(PageQuery, PeopleQuery),
     responses(
-        (status = 200, body = PageOf<PersonRecord>),
+        (status = 200, body = PageOf<PersonView>),
         (status = 403, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
     ),
     security(("token" = []), ("cookie" = [])),
@@ -77,16 +65,16 @@ async fn list(
     manager: ManagementAccess,
     Query(page): Query<PageQuery>,
     Query(query): Query<PeopleQuery>,
-) -> Result<Json<PageOf<PersonRecord>>, Problem> {
+) -> Result<Json<PageOf<PersonView>>, Problem> {
     manager
         .list_rows::<PersonResource>(&page, &query.filters())
         .await
 }
 
 #[utoipa::path(
-    post, path = "/api/v1/manage/people", tag = "people", request_body = PersonDraft,
+    post, path = "/api/v1/manage/people", tag = "people", request_body = PersonBody,
     responses(
-        (status = 201, body = PersonRecord),
+        (status = 201, body = PersonView),
         (status = 409, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
         (status = 422, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
     ),
@@ -95,7 +83,7 @@ async fn list(
 async fn create(
     manager: ManagementAccess,
     Json(body): Json<Value>,
-) -> Result<TaggedRow<PersonRecord>, Problem> {
+) -> Result<TaggedRow<PersonView>, Problem> {
     manager.create_row::<PersonResource>(body).await
 }
 
@@ -103,15 +91,15 @@ async fn create(
     get, path = "/api/v1/manage/people/{id}", tag = "people",
     params(("id" = i64, Path, description = "Its number")),
     responses(
-        (status = 200, body = PersonRecord),
+        (status = 200, body = PersonView),
         (status = 404, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
     ),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn read(
     manager: ManagementAccess,
-    Path(id): Path<i64>,
-) -> Result<TaggedRow<PersonRecord>, Problem> {
+    Path(id): Path<UserId>,
+) -> Result<TaggedRow<PersonView>, Problem> {
     manager.read_row::<PersonResource>(id).await
 }
 
@@ -123,7 +111,7 @@ async fn read(
         ("If-Match" = String, Header, description = "The ETag"),
     ),
     responses(
-        (status = 200, body = PersonRecord),
+        (status = 200, body = PersonView),
         (status = 412, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
         (status = 422, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
     ),
@@ -131,10 +119,10 @@ async fn read(
 )]
 async fn change(
     manager: ManagementAccess,
-    Path(id): Path<i64>,
+    Path(id): Path<UserId>,
     revision: IfMatch,
     Json(patch): Json<Value>,
-) -> Result<TaggedRow<PersonRecord>, Problem> {
+) -> Result<TaggedRow<PersonView>, Problem> {
     manager
         .change_row::<PersonResource>(id, revision, &patch)
         .await
@@ -156,7 +144,7 @@ async fn change(
 )]
 async fn delete(
     manager: ManagementAccess,
-    Path(id): Path<i64>,
+    Path(id): Path<UserId>,
     revision: IfMatch,
 ) -> Result<StatusCode, Problem> {
     manager.delete_row::<PersonResource>(id, revision).await

@@ -2,6 +2,7 @@
 
 use crate::{
     ManagementError, UnitOfWork,
+    bank::QuestionStatus,
     ids::{BankQuestionId, ExamId, ExamVersionId},
 };
 use invigil_domain::exam::Exam;
@@ -11,7 +12,7 @@ use invigil_domain::exam::Exam;
 pub(super) struct PlacedDefinition {
     pub id: BankQuestionId,
     pub definition: String,
-    pub status: String,
+    pub status: QuestionStatus,
 }
 
 pub(super) async fn placed_definitions(

@@ -2,8 +2,11 @@
 
 use chrono::{DateTime, Duration, Utc};
 use invigil_engine::EngineClock;
-use invigil_management::maintenance::RetentionSettings;
-use invigil_management::maintenance::{JobResult, Maintenance, MaintenanceJob};
+use invigil_management::maintenance::model::RetentionSettings;
+use invigil_management::maintenance::{
+    Maintenance,
+    model::{JobResult, MaintenanceJob},
+};
 use invigil_objects::media::MediaStore;
 use invigil_secrets::sealed::SealingKeys;
 use invigil_store_sql::postgres::PostgresStore;

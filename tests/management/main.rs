@@ -9,6 +9,7 @@
     reason = "tests panic, say what they saw, and tell a story in one piece"
 )]
 
+mod access;
 mod bank;
 mod files;
 mod harness;

@@ -22,6 +22,7 @@ pub mod event;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod plan;
+mod review;
 mod watch;
 
 use std::{sync::Arc, time::Duration};
@@ -35,6 +36,7 @@ pub use self::{
     command::{AttemptCommand, CommandRefusal, DecideError},
     event::{DomainEvent, HandedInBy},
     plan::IndexedExam,
+    review::ReviewRefusal,
 };
 use crate::{
     exam::ProctoringPolicy,

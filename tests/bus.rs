@@ -1,13 +1,13 @@
 //! The bus over a real Redis, and what another client of Redis sees of it.
-//!
-//! `INVIGIL_TEST_REDIS` is the address of a server; `make test` sets it. Without it
-//! these tests say that they are skipped.
 
 #![expect(
     clippy::unwrap_used,
     clippy::print_stderr,
     reason = "helpers of tests panic and say what they saw"
 )]
+
+#[path = "support/servers.rs"]
+mod servers;
 
 use std::{
     sync::{
@@ -30,6 +30,8 @@ use invigil_cluster::{
 use invigil_telemetry::metrics::Metrics;
 use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use self::servers::server_address;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -81,11 +83,7 @@ impl Node {
 }
 
 fn setting() -> Option<(String, String)> {
-    #[expect(clippy::disallowed_methods, reason = "a test's only setting")]
-    let Ok(url) = std::env::var("INVIGIL_TEST_REDIS") else {
-        eprintln!("skipped: INVIGIL_TEST_REDIS is not set, the bus over Redis is not tested");
-        return None;
-    };
+    let url = server_address("redis")?;
     let number = PREFIXES.fetch_add(1, Ordering::Relaxed);
     let prefix = format!("test-{}-{number}", std::process::id());
     Some((url, prefix))

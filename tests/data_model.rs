@@ -37,6 +37,8 @@ mod rows;
 mod rules;
 #[path = "data_model/schedule.rs"]
 mod schedule;
+#[path = "support/servers.rs"]
+mod servers;
 #[path = "data_model/session.rs"]
 mod session;
 #[path = "data_model/tries.rs"]

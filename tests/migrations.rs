@@ -9,6 +9,8 @@
 
 #[path = "support/postgres.rs"]
 mod postgres_server;
+#[path = "support/servers.rs"]
+mod servers;
 
 use std::{collections::BTreeSet, path::Path};
 

@@ -8,6 +8,8 @@
 
 #[path = "support/mongodb.rs"]
 mod mongodb_server;
+#[path = "support/servers.rs"]
+mod servers;
 
 use std::{sync::Arc, time::Duration};
 

@@ -21,6 +21,8 @@ mod fixture;
 mod postgres_server;
 #[path = "store_conformance/saving.rs"]
 mod saving;
+#[path = "support/servers.rs"]
+mod servers;
 
 use std::sync::Arc;
 

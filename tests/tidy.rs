@@ -10,6 +10,8 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "tidy/cycles.rs"]
+mod cycles;
 #[path = "tidy/documents.rs"]
 mod documents;
 #[path = "tidy/imports.rs"]

@@ -16,3 +16,5 @@ mod moving;
 #[path = "../support/postgres.rs"]
 #[expect(dead_code, reason = "not every test looks past the store")]
 mod postgres_server;
+#[path = "../support/servers.rs"]
+mod servers;

@@ -14,6 +14,7 @@ use sqlx::{Connection, PgConnection};
 
 use crate::{
     own_postgres,
+    servers::server_address,
     session::{run, value},
 };
 
@@ -39,9 +40,7 @@ fn write_for_server(data: &Path, name: &str, text: &str) {
 
 #[tokio::test]
 async fn the_server_proves_who_it_is() {
-    #[expect(clippy::disallowed_methods, reason = "a test's only setting")]
-    if std::env::var("INVIGIL_TEST_POSTGRES").is_err() {
-        eprintln!("skipped: INVIGIL_TEST_POSTGRES is not set, TLS is not tested");
+    if server_address("postgres").is_none() {
         return;
     }
     let (server, url) = own_postgres::Postgres::create().await;

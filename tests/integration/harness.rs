@@ -367,10 +367,3 @@ pub(crate) fn roll_dice() -> Dice {
     println!("chance again with SEED={seed}");
     Dice::new(seed)
 }
-
-/// Whether there is PostgreSQL on this machine.
-pub(crate) fn has_postgres() -> bool {
-    #[expect(clippy::disallowed_methods, reason = "a test's only settings")]
-    let server = std::env::var("INVIGIL_TEST_POSTGRES");
-    server.is_ok()
-}

@@ -26,6 +26,8 @@ mod postgres_server;
 mod records;
 mod refusals;
 mod replay;
+#[path = "../support/servers.rs"]
+mod servers;
 mod sessions;
 mod socket;
 mod watch;

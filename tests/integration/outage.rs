@@ -22,6 +22,7 @@ use tokio_util::task::TaskTracker;
 use crate::{
     harness::{Server, Site, exam, question, setting, until},
     own_postgres::Postgres,
+    servers::server_address,
 };
 
 const CANDIDATES: usize = 40;
@@ -207,8 +208,7 @@ async fn outlast(
 }
 
 async fn lose_postgres(verb: &str, outage: Duration) {
-    if !crate::harness::has_postgres() {
-        eprintln!("skipped: INVIGIL_TEST_POSTGRES is not set, PostgreSQL is not tested");
+    if server_address("postgres").is_none() {
         return;
     }
     let (postgres, url) = Postgres::create().await;

@@ -17,6 +17,8 @@ mod lists;
 #[path = "../support/postgres.rs"]
 mod postgres_server;
 mod refusals;
+#[path = "../support/servers.rs"]
+mod servers;
 mod story;
 mod term;
 mod world;

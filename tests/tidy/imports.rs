@@ -160,7 +160,7 @@ const AMBIENT: [&str; 8] = [
 ];
 
 /// The tokens of a source, without comments; literals as they stand.
-fn tokens(file: &File) -> Vec<String> {
+pub(super) fn tokens(file: &File) -> Vec<String> {
     fn flatten(stream: TokenStream, into: &mut Vec<String>) {
         for tree in stream {
             match tree {

@@ -6,3 +6,6 @@ pub(crate) mod load;
 pub(super) mod mailbox;
 pub(crate) mod registry;
 pub(crate) mod sweeper;
+
+#[cfg(test)]
+mod tests;

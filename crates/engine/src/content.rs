@@ -23,8 +23,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::hand_in::InstallationKeys;
-use crate::Error;
+use crate::{Error, node::keys::InstallationKeys};
 use invigil_domain::{
     attempt::{AttemptIdentity, IndexedExam},
     exam::{Exam, ProctoringPolicy, definition},

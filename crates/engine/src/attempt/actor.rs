@@ -23,10 +23,9 @@ use tokio::{
     time::Instant,
 };
 
-pub use super::mailbox::{
-    ActorHandle, ConnectRefusal, ConnectRequest, Connected, ExchangeRefusal, StaffRefusal,
+use super::mailbox::{
+    ActorHandle, ActorMessage, ConnectionId, ReleaseOutcome, ReplySender, StaffRefusal,
 };
-use super::mailbox::{ActorMessage, ConnectionId, ReleaseOutcome, ReplySender};
 use crate::content::{ExamContent, LiveRules};
 use crate::{
     board::BoardRow,

@@ -23,9 +23,9 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 
 use super::{
-    actor::{ActorHandle, AttemptActor, ConnectRequest},
+    actor::AttemptActor,
     load,
-    mailbox::{ActorMessage, AttemptSnapshot},
+    mailbox::{ActorHandle, ActorMessage, AttemptSnapshot, ConnectRequest},
 };
 use crate::{
     Error,
@@ -33,7 +33,10 @@ use crate::{
     commit::outbox::CloseReason,
     content::ContentCache,
     node::context::NodeContext,
-    peers::messages::{self, AttemptOwners, HAND_OVER_MAX, PeerEvent, PeerRequest, PeerResponse},
+    peers::{
+        messages::{self, HAND_OVER_MAX, PeerEvent, PeerRequest, PeerResponse},
+        owners::AttemptOwners,
+    },
 };
 use invigil_cluster::PeerTimeouts;
 use invigil_domain::id::{AttemptId, NodeId};

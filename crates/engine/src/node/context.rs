@@ -19,13 +19,13 @@ use super::{
     clock::EngineClock,
     devices::KnownDevices,
     entropy::EntropySource,
+    keys::InstallationKeys,
     overload::{LoadLevel, Overload},
 };
 use crate::{
     board::BoardRegistry,
     commit::writer::BatchWriter,
-    content::hand_in::InstallationKeys,
-    peers::messages::{AttemptOwners, PeerProtocol},
+    peers::{messages::PeerProtocol, owners::AttemptOwners},
     recorder::Recorder,
 };
 use invigil_cluster::PeerLink;

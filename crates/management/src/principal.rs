@@ -60,7 +60,7 @@ pub struct Principal {
 /// Extent of a principal's role.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PrincipalScope {
-    /// One attempt, by its token.
+    /// A single attempt, by its token.
     Attempt(AttemptId),
     /// Exams of a log-in, and the groups of a proctor.
     Exams {

@@ -48,7 +48,8 @@ impl OrganizationQuery {
 }
 
 #[utoipa::path(
-    get, path = "/api/v1/manage/organizations", tag = "organisations", params(PageQuery, OrganizationQuery),
+    get, path = "/api/v1/manage/organizations", tag = "organisations",
+    params(PageQuery, OrganizationQuery),
     responses(
         (status = 200, body = PageOf<OrganizationView>),
         (status = 403, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
@@ -66,7 +67,8 @@ async fn list(
 }
 
 #[utoipa::path(
-    post, path = "/api/v1/manage/organizations", tag = "organisations", request_body = OrganizationBody,
+    post, path = "/api/v1/manage/organizations", tag = "organisations",
+    request_body = OrganizationBody,
     responses(
         (status = 201, body = OrganizationView),
         (status = 409, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),

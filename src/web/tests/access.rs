@@ -34,8 +34,12 @@ fn shut_out(access: RouteAccess, callers: &SampleCallers) -> Option<Vec<&str>> {
         proctor,
     } = callers;
     match access {
-        RouteAccess::Public | RouteAccess::Link | RouteAccess::FirstMessage => None,
-        RouteAccess::OwnAccount | RouteAccess::Manager | RouteAccess::Administrator => None,
+        RouteAccess::Public
+        | RouteAccess::Link
+        | RouteAccess::FirstMessage
+        | RouteAccess::OwnAccount
+        | RouteAccess::Manager
+        | RouteAccess::Administrator => None,
         RouteAccess::Person => Some(vec![attempt]),
         RouteAccess::Attempt => Some(vec![other]),
         RouteAccess::Owner => Some(vec![other, proctor]),

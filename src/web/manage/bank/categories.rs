@@ -50,7 +50,8 @@ impl QuestionCategoryQuery {
 }
 
 #[utoipa::path(
-    get, path = "/api/v1/manage/question-categories", tag = "bank", params(PageQuery, QuestionCategoryQuery),
+    get, path = "/api/v1/manage/question-categories", tag = "bank",
+    params(PageQuery, QuestionCategoryQuery),
     responses(
         (status = 200, body = PageOf<QuestionCategoryView>),
         (status = 403, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
@@ -68,7 +69,8 @@ async fn list(
 }
 
 #[utoipa::path(
-    post, path = "/api/v1/manage/question-categories", tag = "bank", request_body = QuestionCategoryBody,
+    post, path = "/api/v1/manage/question-categories", tag = "bank",
+    request_body = QuestionCategoryBody,
     responses(
         (status = 201, body = QuestionCategoryView),
         (status = 409, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),

@@ -118,7 +118,7 @@ fn yes() -> bool {
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = QuestionDraft)]
-pub(in crate::web) struct QuestionBody {
+pub(in crate::web) struct BankQuestionBody {
     /// Number of the owning organisation.
     organization_id: i64,
     /// Content and key: a question of the exam file without `id` and `points`.
@@ -179,7 +179,7 @@ pub(in crate::web) struct QuestionView {
     revision: i32,
     /// The fields that people edit.
     #[serde(flatten)]
-    draft: QuestionBody,
+    draft: BankQuestionBody,
     /// Question type, one of ten.
     r#type: String,
     /// `draft`, `review`, `active`, `deprecated` or `archived`.
@@ -213,10 +213,10 @@ pub(in crate::web) struct QuestionView {
 }
 
 impl WireResource for QuestionResource {
-    type Body = QuestionBody;
+    type Body = BankQuestionBody;
     type View = QuestionView;
 
-    fn into_draft(body: QuestionBody) -> Result<QuestionDraft, ManagementError> {
+    fn into_draft(body: BankQuestionBody) -> Result<QuestionDraft, ManagementError> {
         Ok(QuestionDraft {
             organization_id: OrganizationId(body.organization_id),
             definition: body.definition,
@@ -241,7 +241,7 @@ impl WireResource for QuestionResource {
     }
 }
 
-impl From<QuestionDraft> for QuestionBody {
+impl From<QuestionDraft> for BankQuestionBody {
     fn from(draft: QuestionDraft) -> Self {
         Self {
             organization_id: draft.organization_id.0,

@@ -10,7 +10,7 @@ use serde_json::Value;
 use utoipa::IntoParams;
 use utoipa_axum::routes;
 
-use super::dto::{QuestionBody, QuestionHitView, QuestionView, ReviewBody};
+use super::dto::{BankQuestionBody, QuestionHitView, QuestionView, ReviewBody};
 use crate::web::{
     extract::{Json, Path, Query},
     manage::{IfMatch, ManagementAccess, PageOf, TaggedRow, WireResource as _, patched_draft},
@@ -94,7 +94,7 @@ async fn search(
 
 /// Creates a draft of a question.
 #[utoipa::path(
-    post, path = "/api/v1/manage/questions", tag = "bank", request_body = QuestionBody,
+    post, path = "/api/v1/manage/questions", tag = "bank", request_body = BankQuestionBody,
     responses(
         (status = 201, body = QuestionView),
         (status = 422, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),

@@ -49,7 +49,8 @@ impl CourseCategoryQuery {
 }
 
 #[utoipa::path(
-    get, path = "/api/v1/manage/course-categories", tag = "courses", params(PageQuery, CourseCategoryQuery),
+    get, path = "/api/v1/manage/course-categories", tag = "courses",
+    params(PageQuery, CourseCategoryQuery),
     responses(
         (status = 200, body = PageOf<CourseCategoryView>),
         (status = 403, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
@@ -67,7 +68,8 @@ async fn list(
 }
 
 #[utoipa::path(
-    post, path = "/api/v1/manage/course-categories", tag = "courses", request_body = CourseCategoryBody,
+    post, path = "/api/v1/manage/course-categories", tag = "courses",
+    request_body = CourseCategoryBody,
     responses(
         (status = 201, body = CourseCategoryView),
         (status = 409, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),

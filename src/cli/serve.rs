@@ -16,7 +16,10 @@ use invigil_engine::{
 };
 use invigil_management::{
     Management, ManagementError,
-    maintenance::{JobResult, Maintenance, MaintenanceJob},
+    maintenance::{
+        Maintenance,
+        model::{JobResult, MaintenanceJob},
+    },
 };
 use invigil_objects::media::MediaStore;
 use invigil_secrets::sealed::SealingKeys;

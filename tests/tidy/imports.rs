@@ -1,4 +1,4 @@
-//! Which crate may use which. `docs/architecture.md` says why.
+//! The walls between crates. `docs/architecture.md` gives the reasons.
 
 use std::{collections::BTreeSet, str::FromStr};
 
@@ -130,7 +130,7 @@ const WALLS: [CrateWall; 14] = [
     },
 ];
 
-/// All that the rules of the exam need: values, numbers, hashes, formats.
+/// Crates that the rules of the exam need: values, numbers, hashes, formats.
 const DOMAIN_CRATES: [&str; 24] = [
     "aes_gcm",
     "base64",
@@ -158,11 +158,11 @@ const DOMAIN_CRATES: [&str; 24] = [
     "unicode_normalization",
 ];
 
-/// What of the standard library reaches outside the program. Tests may read samples.
+/// Parts of the standard library that reach outside the program. Tests may read samples.
 const OUTSIDE: [&str; 6] = ["env", "fs", "io", "os", "process", "thread"];
 
-/// The names that something outside the arguments would come by: a clock, a
-/// source of randomness, an order that differs from run to run.
+/// Names that bring in more than the arguments: a clock, a source of randomness, an order
+/// that differs from run to run.
 const AMBIENT: [&str; 8] = [
     "SystemTime",
     "Instant",
@@ -175,7 +175,7 @@ const AMBIENT: [&str; 8] = [
 ];
 
 /// The tokens of a source, without comments; literals as they stand.
-fn tokens(file: &File) -> Vec<String> {
+pub(super) fn tokens(file: &File) -> Vec<String> {
     fn flatten(stream: TokenStream, into: &mut Vec<String>) {
         for tree in stream {
             match tree {

@@ -26,7 +26,8 @@ fn choose(selection: &[&str], edges: &str) -> Chosen {
         .output()
         .expect("cargo starts");
     let problem = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{selection:?}: {problem}");
+    let status = output.status;
+    assert!(status.success(), "{selection:?}: {status}: {problem}");
     String::from_utf8_lossy(&output.stdout)
         .lines()
         .filter_map(|line| line.trim_end_matches(" (*)").split_once('|'))

@@ -30,6 +30,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=clients/web/dist");
     println!("cargo::rerun-if-changed=build.rs");
 
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "cargo tells a build script by it"
+    )]
     let folder = env::var("OUT_DIR")?;
     let mut archive = ZipArchive::new(Cursor::new(SWAGGER_UI_VENDORED))?;
     for name in SWAGGER_UI_FILES {

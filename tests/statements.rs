@@ -14,6 +14,8 @@
 
 #[path = "support/postgres.rs"]
 mod postgres_server;
+#[path = "support/servers.rs"]
+mod servers;
 
 use std::{
     collections::BTreeMap,

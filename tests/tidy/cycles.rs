@@ -11,13 +11,11 @@ use super::{File, files, imports, list, none, root};
 
 /// Knots that stand for now: the crate's folder, and the modules. A knot that is gone must
 /// leave this list, and none should join it.
-const ALLOWED: [(&str, &[&str]); 3] = [
+const ALLOWED: [(&str, &[&str]); 2] = [
     (
         "crates/domain",
         &["admission", "exam", "integrity", "timing"],
     ),
-    // The conversions to the protocol stand beside the context.
-    ("crates/engine", &["board", "node::context"]),
     ("src", &["config", "web"]),
 ];
 

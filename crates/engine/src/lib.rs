@@ -56,8 +56,8 @@ pub use crate::{
     error::Error,
     node::{
         clock::EngineClock,
-        context::ConnectionLimits,
         entropy::{EntropySource, SystemEntropy, fresh_session},
+        limits::ConnectionLimits,
     },
     peers::messages::{ExchangeRefusal, JoinRequest, StaffRefusal},
     recorder::RecorderSettings,

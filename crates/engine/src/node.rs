@@ -7,4 +7,5 @@ pub(crate) mod devices;
 pub(crate) mod entropy;
 pub(crate) mod keys;
 mod lifecycle;
+pub(crate) mod limits;
 pub(crate) mod overload;

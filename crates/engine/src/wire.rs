@@ -18,8 +18,8 @@ use serde_json::Value;
 use crate::{
     content::{ExamContent, hand_in},
     node::{
-        context::{ConnectionLimits, HEALTH_EVENTS_MIN},
         keys::InstallationKeys,
+        limits::{ConnectionLimits, HEALTH_EVENTS_MIN},
     },
 };
 use invigil_domain::{

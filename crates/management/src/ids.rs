@@ -8,6 +8,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use sqlx::postgres::{PgHasArrayType, PgTypeInfo};
 
 macro_rules! row_id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -23,6 +24,13 @@ macro_rules! row_id {
         impl fmt::Display for $name {
             fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
                 self.0.fmt(formatter)
+            }
+        }
+
+        // By hand, since the derive knows arrays only together with the database itself.
+        impl PgHasArrayType for $name {
+            fn array_type_info() -> PgTypeInfo {
+                i64::array_type_info()
             }
         }
 

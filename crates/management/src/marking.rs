@@ -52,7 +52,7 @@ pub async fn mark_answer(
     let question = answer.question_id;
     repository::upsert_mark(work, attempt, question, new).await?;
     let marks = repository::read_marks(work, attempt, question).await?;
-    let given: Vec<GivenMark> = marks.iter().map(|mark| mark.given()).collect();
+    let given: Vec<GivenMark> = marks.iter().map(repository::MarkRow::given).collect();
     let decided = combine_marks(&given, locked.policy);
     let comments: Vec<&str> = marks.iter().map(|mark| mark.comment.as_str()).collect();
     let feedback = comments.join("\n\n");
@@ -88,7 +88,7 @@ fn regrade_attempt(exam: &Exam, locked: &LockedAttempt) -> AttemptGrades {
         let answer = locked.answer(question);
         StandingAnswer {
             value: answer.and_then(|answer| answer.value.as_deref()),
-            by_hand: answer.and_then(|answer| answer.points_by_hand()),
+            by_hand: answer.and_then(model::MarkingAnswer::points_by_hand),
         }
     };
     grading::regrade_attempt(exam, standing, locked.late)

@@ -15,6 +15,7 @@ use super::{
     devices::KnownDevices,
     entropy::EntropySource,
     keys::InstallationKeys,
+    limits::ConnectionLimits,
     overload::{LoadLevel, Overload},
 };
 use crate::{
@@ -50,24 +51,6 @@ const LAG_MAX: Duration = Duration::from_secs(5);
 
 /// Fill level of a spool that is about to drop records.
 const SPOOL_NEARLY_FULL: f64 = 0.8;
-
-/// Clients hold back events under this health.
-pub(crate) const HEALTH_EVENTS_MIN: u8 = 5;
-
-/// Limits of a candidate's connection.
-#[derive(Debug, Clone, Copy)]
-pub struct ConnectionLimits {
-    /// The largest frame from a client, bytes.
-    pub frame_bytes: usize,
-    /// The largest answer, bytes of JSON.
-    pub answer_bytes: usize,
-    /// Commands a second on one connection, in the long run.
-    pub commands_per_second: u32,
-    /// Commands that may come at once.
-    pub burst: u32,
-    /// Commands that may wait unsaved.
-    pub unsaved: u32,
-}
 
 /// State that all actors of a node share.
 pub(crate) struct NodeContext {

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::AttemptActor;
 use crate::{
     attempt::monitor::ClientObservation, commit::write_buffer::AttemptChanges,
-    node::context::HEALTH_EVENTS_MIN,
+    node::limits::HEALTH_EVENTS_MIN,
 };
 use invigil_domain::{
     attempt::{AttemptCommand, DomainEvent, command::ClientEvent},

@@ -22,7 +22,7 @@ SECONDS_MAX=120
 # Lists the mutants that the patched code asks for; their comments say what they
 # break.
 names() {
-  grep -o 'crate::mutant("[a-z_]*")' "$patch" | cut -d'"' -f2 | awk '!seen[$0]++'
+  sed -n '/^+/p' "$patch" | grep -o 'mutant("[a-z_]*")' | cut -d'"' -f2 | awk '!seen[$0]++'
 }
 
 what() {

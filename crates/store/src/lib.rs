@@ -1,6 +1,6 @@
 //! Durable state: the traits that the engine and the web layer need, no wider.
 //!
-//! Two adapters implement them, [`sqlite`] for one machine and [`postgres`]
+//! Two adapters implement them, `sqlite` for one machine and `postgres`
 //! for servers, and one conformance suite (`tests/store_conformance.rs`) runs
 //! on both. Adapters hold no rules: `domain` decides what a row means.
 //!

@@ -63,7 +63,7 @@ pub struct ClassLabels {
 /// An operation of the store.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct OperationLabel {
-    /// As [`invigil_store::Error`] names it.
+    /// As `invigil_store::Error` names it.
     pub operation: &'static str,
 }
 

@@ -12,6 +12,7 @@
 
 mod evidence;
 pub mod records;
+pub mod timeline;
 
 use std::{borrow::Cow, sync::Arc};
 

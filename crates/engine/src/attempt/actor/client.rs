@@ -6,7 +6,7 @@ use invigil_protocol::{
     candidate::{self, ClientMessage, CommandRefused, ServerMessage},
     code::{CloseCode, ErrorCode},
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{AttemptActor, CandidateConnection, DeferredEffect, handover::JoinAdmission};
@@ -30,7 +30,7 @@ use invigil_domain::{
     integrity::EventJudgement,
     time::Timestamp,
 };
-use invigil_store::{TimelineRow, records::TimelineRecord};
+use invigil_store::{TimelineRow, records::TimelineRecord, timeline};
 
 /// Shortest interval between answers to heartbeats.
 const PULSE_INTERVAL: Duration = Duration::from_secs(1);
@@ -405,15 +405,13 @@ impl AttemptActor {
     ) -> Option<TimelineRecord> {
         self.attempt.apply(&DomainEvent::Noted);
         let judgement = EventJudgement::without_rules(&event.kind);
-        let data = json!({
-            "n": event.n, "client_at": event.at, "data": event.data,
-            "severity": judgement.severity,
-        });
+        let data = event.data.clone().map_or(Value::Null, Value::Object);
+        let data = timeline::describe_report(event.n, event.at, &data, judgement.severity);
         let entry = TimelineRow {
             number: self.attempt.version(),
             at: now,
             kind: event.kind.clone(),
-            data: data.to_string().into(),
+            data: data.into(),
         };
         self.event_record(event.n, &judgement, entry)
     }

@@ -22,6 +22,7 @@ use invigil_domain::{
 use invigil_store::{
     TimelineRow,
     records::{RecordClass, TimelineRecord},
+    timeline,
 };
 
 /// Heartbeat intervals without a connection after which it counts as lost.
@@ -127,7 +128,7 @@ impl AttemptActor {
                 .question_number(&q.as_str().into());
             let question: Option<QuestionId> = known.map(|_| q.as_str().into());
             if question.is_some() && question != self.monitor.shown_question {
-                let data = json!({ "q": q });
+                let data = timeline::describe_shown(q);
                 self.record_telemetry(now, RecordClass::Navigation, "question_shown", &data);
             }
             self.monitor.shown_question = question;
@@ -137,16 +138,18 @@ impl AttemptActor {
         let due = self.monitor.last_sample.is_none() || now.since(sampled_at) >= SAMPLE_INTERVAL;
         if due || state != known {
             self.monitor.last_sample = Some((now, state));
-            let data = json!({
-                "visible": heartbeat.visible, "focused": heartbeat.focused,
-                "fullscreen": heartbeat.fullscreen, "rtt_ms": heartbeat.rtt_ms,
-            });
+            let data = timeline::describe_sample(
+                heartbeat.visible,
+                heartbeat.focused,
+                heartbeat.fullscreen,
+                heartbeat.rtt_ms,
+            );
             self.record_telemetry(now, RecordClass::Heartbeat, "heartbeat", &data);
         }
     }
 
     /// Records an observation that changes nothing.
-    fn record_telemetry(&mut self, now: Timestamp, class: RecordClass, kind: &str, data: &Value) {
+    fn record_telemetry(&mut self, now: Timestamp, class: RecordClass, kind: &str, data: &str) {
         if self.attempt.is_over() {
             return;
         }
@@ -155,7 +158,7 @@ impl AttemptActor {
             number: self.attempt.version(),
             at: now,
             kind: kind.to_owned(),
-            data: data.to_string().into(),
+            data: data.into(),
         };
         self.board_row.send_entry(&entry);
         let Some(recorder) = &self.shared.recorder else {

@@ -1,0 +1,3 @@
+//! Tests of the stored forms.
+
+mod forms;

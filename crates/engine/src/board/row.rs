@@ -15,6 +15,7 @@ use super::{
     remote::{ConsoleNotice, PeerRow},
 };
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::node::context::wire_status;
 use invigil_domain::{
@@ -430,13 +431,17 @@ impl RowState {
     }
 }
 
-/// Converts a timeline entry for consoles.
+/// Converts a timeline entry for consoles; the data of one that cannot be read says so.
 pub(crate) fn timeline_entry(entry: &TimelineRow) -> TimelineEntry {
-    let entry = entry.without_answer();
+    let readable = entry.without_answer();
+    let data = readable.map_or_else(
+        |damaged| Map::from_iter([("damaged".to_owned(), Value::from(damaged.to_string()))]),
+        |entry| serde_json::from_str(&entry.data).unwrap_or_default(),
+    );
     TimelineEntry {
         at: entry.at.as_ms(),
         kind: entry.kind.clone(),
-        data: serde_json::from_str(&entry.data).unwrap_or_default(),
+        data,
     }
 }
 

@@ -1,6 +1,9 @@
-//! Test fixture: an attempt, and events of every kind that happen to it.
+//! Test fixture: an attempt to which events happen.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use invigil_domain::{
     attempt::{Attempt, AttemptIdentity, AttemptRecord, DomainEvent, IndexedExam},
@@ -22,6 +25,11 @@ const DEMO_QUIZ: &str = include_str!("../../../../config/samples/demo-quiz.yaml"
 
 /// Returns an attempt whose clock runs and which has a session.
 pub(super) fn running_attempt() -> Attempt {
+    static ATTEMPT: LazyLock<Attempt> = LazyLock::new(make_attempt);
+    ATTEMPT.clone()
+}
+
+fn make_attempt() -> Attempt {
     let parsed = parse_exam(DEMO_QUIZ, FileFormat::Yaml);
     let exam = parsed.unwrap_or_else(|faults| panic!("{faults:#?}")).exam;
     let identity = AttemptIdentity {

@@ -30,7 +30,10 @@ use invigil_domain::{
     integrity::EventJudgement,
     time::Timestamp,
 };
-use invigil_store::{TimelineRow, records::TimelineRecord, timeline};
+use invigil_store::{
+    records::TimelineRecord,
+    timeline::{ClientReport, TimelineEvent},
+};
 
 /// Shortest interval between answers to heartbeats.
 const PULSE_INTERVAL: Duration = Duration::from_secs(1);
@@ -405,14 +408,16 @@ impl AttemptActor {
     ) -> Option<TimelineRecord> {
         self.attempt.apply(&DomainEvent::Noted);
         let judgement = EventJudgement::without_rules(&event.kind);
-        let data = event.data.clone().map_or(Value::Null, Value::Object);
-        let data = timeline::describe_report(event.n, event.at, &data, judgement.severity);
-        let entry = TimelineRow {
-            number: self.attempt.version(),
-            at: now,
+        let entry = TimelineEvent::Reported {
             kind: event.kind.clone(),
-            data: data.into(),
+            report: ClientReport {
+                client_at: Timestamp::from_ms(event.at),
+                data: event.data.clone().map_or(Value::Null, Value::Object),
+                n: event.n,
+                severity: judgement.severity,
+            },
         };
+        let entry = entry.into_row(self.attempt.version(), now);
         self.event_record(event.n, &judgement, entry)
     }
 

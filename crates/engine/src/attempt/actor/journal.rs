@@ -15,7 +15,7 @@ use invigil_domain::{
 use invigil_store::{
     AnswerRow, ControlRow, HandInRow, IntegritySums, ProgressRow, TimelineRow,
     records::{IncidentRow, RecordClass, TimelineRecord},
-    timeline,
+    timeline::TimelineEvent,
 };
 
 impl AttemptActor {
@@ -249,13 +249,8 @@ impl AttemptActor {
     /// Timeline entry of an event that was just applied; `None` for events that staff
     /// need not see.
     fn timeline_entry(&self, now: Timestamp, event: &DomainEvent) -> Option<TimelineRow> {
-        let (kind, data) = timeline::describe_event(&self.attempt, event)?;
-        Some(TimelineRow {
-            number: self.attempt.version(),
-            at: now,
-            kind: kind.to_owned(),
-            data: data.into(),
-        })
+        let entry = TimelineEvent::from_domain(&self.attempt, event)?;
+        Some(entry.into_row(self.attempt.version(), now))
     }
 }
 

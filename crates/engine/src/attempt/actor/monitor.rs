@@ -20,9 +20,8 @@ use invigil_domain::{
     time::{Timestamp, duration_ms},
 };
 use invigil_store::{
-    TimelineRow,
     records::{RecordClass, TimelineRecord},
-    timeline,
+    timeline::TimelineEvent,
 };
 
 /// Heartbeat intervals without a connection after which it counts as lost.
@@ -128,8 +127,8 @@ impl AttemptActor {
                 .question_number(&q.as_str().into());
             let question: Option<QuestionId> = known.map(|_| q.as_str().into());
             if question.is_some() && question != self.monitor.shown_question {
-                let data = timeline::describe_shown(q);
-                self.record_telemetry(now, RecordClass::Navigation, "question_shown", &data);
+                let shown = TimelineEvent::QuestionShown { q: q.clone() };
+                self.record_telemetry(now, RecordClass::Navigation, shown);
             }
             self.monitor.shown_question = question;
         }
@@ -138,28 +137,23 @@ impl AttemptActor {
         let due = self.monitor.last_sample.is_none() || now.since(sampled_at) >= SAMPLE_INTERVAL;
         if due || state != known {
             self.monitor.last_sample = Some((now, state));
-            let data = timeline::describe_sample(
-                heartbeat.visible,
-                heartbeat.focused,
-                heartbeat.fullscreen,
-                heartbeat.rtt_ms,
-            );
-            self.record_telemetry(now, RecordClass::Heartbeat, "heartbeat", &data);
+            let sample = TimelineEvent::Heartbeat {
+                focused: heartbeat.focused,
+                fullscreen: heartbeat.fullscreen,
+                rtt_ms: heartbeat.rtt_ms,
+                visible: heartbeat.visible,
+            };
+            self.record_telemetry(now, RecordClass::Heartbeat, sample);
         }
     }
 
     /// Records an observation that changes nothing.
-    fn record_telemetry(&mut self, now: Timestamp, class: RecordClass, kind: &str, data: &str) {
+    fn record_telemetry(&mut self, now: Timestamp, class: RecordClass, event: TimelineEvent) {
         if self.attempt.is_over() {
             return;
         }
         self.attempt.apply(&DomainEvent::Noted);
-        let entry = TimelineRow {
-            number: self.attempt.version(),
-            at: now,
-            kind: kind.to_owned(),
-            data: data.into(),
-        };
+        let entry = event.into_row(self.attempt.version(), now);
         self.board_row.send_entry(&entry);
         let Some(recorder) = &self.shared.recorder else {
             let timeline = vec![entry];

@@ -17,9 +17,16 @@ use invigil_domain::{
 use serde_json::{Value, json};
 
 use super::super::{
-    describe_event, describe_report, describe_sample, describe_shown,
+    ClientReport, TimelineEvent,
     fixture::{ENTERED_AT, NOW, running_attempt},
 };
+
+/// Writes an entry and reads it again. Returns the stored form: kind and detail.
+fn written_form(entry: &TimelineEvent) -> String {
+    let row = entry.clone().into_row(3, NOW);
+    assert_eq!(TimelineEvent::from_row(&row).as_ref(), Ok(entry));
+    format!("{} {}\n", row.kind, row.data)
+}
 
 /// Returns the stored form of an event after others: kind and detail.
 fn stored_form(before: &[DomainEvent], event: &DomainEvent) -> String {
@@ -28,10 +35,8 @@ fn stored_form(before: &[DomainEvent], event: &DomainEvent) -> String {
         attempt.apply(earlier);
     }
     attempt.apply(event);
-    match describe_event(&attempt, event) {
-        Some((kind, data)) => format!("{kind} {data}\n"),
-        None => "no entry\n".to_owned(),
-    }
+    let entry = TimelineEvent::from_domain(&attempt, event);
+    entry.map_or_else(|| "no entry\n".to_owned(), |entry| written_form(&entry))
 }
 
 fn check_forms(events: &[DomainEvent], expected: &Expect) {
@@ -309,19 +314,39 @@ fn proctoring_has_these_forms() {
 
 #[test]
 fn observations_have_these_forms() {
-    let forms = [
-        describe_report(9, -1, &json!({ "b": 1, "a": 2 }), Some(EventSeverity::Low)),
-        describe_report(9, -1, &Value::Null, None),
-        describe_shown("u1"),
-        describe_sample(Some(true), Some(false), None, Some(25)),
-        describe_sample(None, None, None, None),
+    let repeated = |data: Value, severity| TimelineEvent::Reported {
+        kind: "copy".to_owned(),
+        report: ClientReport {
+            client_at: Timestamp::from_ms(-1),
+            data,
+            n: 9,
+            severity,
+        },
+    };
+    let entries = [
+        repeated(json!({ "b": 1, "a": 2 }), Some(EventSeverity::Low)),
+        repeated(Value::Null, None),
+        TimelineEvent::QuestionShown { q: "u1".to_owned() },
+        TimelineEvent::Heartbeat {
+            focused: Some(false),
+            fullscreen: None,
+            rtt_ms: Some(25),
+            visible: Some(true),
+        },
+        TimelineEvent::Heartbeat {
+            focused: None,
+            fullscreen: None,
+            rtt_ms: None,
+            visible: None,
+        },
     ];
+    let forms: String = entries.iter().map(written_form).collect();
     expect![[r#"
-        {"client_at":-1,"data":{"a":2,"b":1},"n":9,"severity":"low"}
-        {"client_at":-1,"data":null,"n":9,"severity":null}
-        {"q":"u1"}
-        {"focused":false,"fullscreen":null,"rtt_ms":25,"visible":true}
-        {"focused":null,"fullscreen":null,"rtt_ms":null,"visible":null}
+        copy {"client_at":-1,"data":{"a":2,"b":1},"n":9,"severity":"low"}
+        copy {"client_at":-1,"data":null,"n":9,"severity":null}
+        question_shown {"q":"u1"}
+        heartbeat {"focused":false,"fullscreen":null,"rtt_ms":25,"visible":true}
+        heartbeat {"focused":null,"fullscreen":null,"rtt_ms":null,"visible":null}
     "#]]
-    .assert_eq(&(forms.join("\n") + "\n"));
+    .assert_eq(&forms);
 }

@@ -1,6 +1,6 @@
 //! Rows that cannot be read, and rows of other releases.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt::Write as _, sync::Arc};
 
 use expect_test::expect;
 
@@ -57,7 +57,7 @@ fn a_row_that_cannot_be_read_is_damaged_with_its_reason() {
     let mut shown = String::new();
     for (kind, data) in rows {
         let reason = read_whole(&row(kind, data)).unwrap_err();
-        shown += &format!("{kind} {data}: {reason}\n");
+        writeln!(shown, "{kind} {data}: {reason}").unwrap();
     }
     expect![[r#"
         answer : EOF while parsing a value at line 1 column 0
@@ -85,7 +85,7 @@ fn a_row_of_an_unknown_kind_stays_as_it_is() {
         event,
         TimelineEvent::Unknown {
             kind: newer.kind.clone(),
-            data: newer.data.clone(),
+            data: Arc::clone(&newer.data),
         }
     );
     assert_eq!(event.into_row(newer.number, newer.at), newer);

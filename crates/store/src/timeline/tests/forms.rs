@@ -44,8 +44,8 @@ fn check_forms(events: &[DomainEvent], expected: &Expect) {
     expected.assert_eq(&forms);
 }
 
-fn reason() -> Option<String> {
-    Some("a \"reason\"\n".to_owned())
+fn reason() -> String {
+    "a \"reason\"\n".to_owned()
 }
 
 fn answered(value: Option<&str>, late: bool) -> DomainEvent {
@@ -87,7 +87,7 @@ fn raised(events: u32, by_hand: bool) -> DomainEvent {
         at: NOW,
         events,
         then: RuleConsequence::Flag,
-        note: reason().filter(|_| by_hand),
+        note: by_hand.then(reason),
         by: by_hand.then(|| "p1".to_owned()),
     };
     DomainEvent::IncidentRaised { raised }
@@ -160,8 +160,8 @@ fn sessions_and_times_have_these_forms() {
             origin(None),
             DomainEvent::Extended {
                 at: NOW,
-                by: Duration::from_secs(60),
-                reason: reason(),
+                by: Duration::from_mins(1),
+                reason: Some(reason()),
             },
             compensated(CompensationCause::Network),
             compensated(CompensationCause::Outage),
@@ -197,14 +197,6 @@ fn actions_of_staff_have_these_forms() {
         from: "Ms. Lee".to_owned(),
         command: None,
     };
-    let handed_in = |by, status, late, reason| DomainEvent::HandedIn {
-        at: NOW,
-        by,
-        seq: Some(6),
-        status,
-        late,
-        reason,
-    };
     let key = CommandKey {
         person: "p1".to_owned(),
         command: "c-1".to_owned(),
@@ -218,27 +210,24 @@ fn actions_of_staff_have_these_forms() {
             },
             DomainEvent::Paused {
                 at: NOW,
-                reason: reason(),
+                reason: Some(reason()),
             },
             DomainEvent::Resumed {
                 at: NOW,
                 reason: None,
             },
-            DomainEvent::Flagged { reason: reason() },
+            DomainEvent::Flagged {
+                reason: Some(reason()),
+            },
             DomainEvent::Unflagged { reason: None },
-            DomainEvent::Released { reason: reason() },
+            DomainEvent::Released {
+                reason: Some(reason()),
+            },
             DomainEvent::CommandDone { key },
             DomainEvent::Cancelled {
                 at: NOW,
-                reason: reason(),
+                reason: Some(reason()),
             },
-            handed_in(
-                HandedInBy::Candidate,
-                LifecycleStatus::Submitted,
-                false,
-                None,
-            ),
-            handed_in(HandedInBy::Staff, LifecycleStatus::Graded, true, reason()),
         ],
         &expect![[r#"
             notice {"ack":true,"from":"Ms. Lee","level":"urgent","text":"Ten minutes left"}
@@ -251,6 +240,36 @@ fn actions_of_staff_have_these_forms() {
             released {"reason":"a \"reason\"\n"}
             command {"id":"c-1","person":"p1"}
             cancelled {"reason":"a \"reason\"\n"}
+        "#]],
+    );
+}
+
+#[test]
+fn hand_ins_have_these_forms() {
+    let handed_in = |by, status, late, reason| DomainEvent::HandedIn {
+        at: NOW,
+        by,
+        seq: Some(6),
+        status,
+        late,
+        reason,
+    };
+    check_forms(
+        &[
+            handed_in(
+                HandedInBy::Candidate,
+                LifecycleStatus::Submitted,
+                false,
+                None,
+            ),
+            handed_in(
+                HandedInBy::Staff,
+                LifecycleStatus::Graded,
+                true,
+                Some(reason()),
+            ),
+        ],
+        &expect![[r#"
             handed_in {"handed_in":"candidate","late":false,"reason":null,"status":"submitted","submitted_at":1700000060000}
             handed_in {"handed_in":"staff","late":true,"reason":"a \"reason\"\n","status":"graded","submitted_at":1700000060000}
         "#]],
@@ -281,7 +300,7 @@ fn proctoring_has_these_forms() {
         raised(3, false),
         raised(1, true),
         closed(None),
-        closed(reason()),
+        closed(Some(reason())),
         DomainEvent::IncidentAssigned {
             incident: "i9".to_owned(),
             to: Some("p1".to_owned()),

@@ -143,14 +143,6 @@ fn integrity_events() -> [EventStrategy; 6] {
         any_details(),
     );
     let origin = (any::<String>(), option::of(any::<String>()));
-    let raised = (
-        any::<String>(),
-        select(EventSeverity::ALL),
-        any::<u32>(),
-        select(RuleConsequence::ALL),
-        option::of(any::<String>()),
-        option::of(any::<String>()),
-    );
     let closed = (any::<[String; 3]>(), option::of(any::<String>()));
     [
         observed
@@ -176,20 +168,8 @@ fn integrity_events() -> [EventStrategy; 6] {
                 origin: ConnectionOrigin { address, device },
             })
             .boxed(),
-        raised
-            .prop_map(
-                |(kind, severity, events, then, note, by)| DomainEvent::IncidentRaised {
-                    raised: IncidentTrigger {
-                        kind,
-                        severity,
-                        at: NOW,
-                        events,
-                        then,
-                        note,
-                        by,
-                    },
-                },
-            )
+        any_trigger()
+            .prop_map(|raised| DomainEvent::IncidentRaised { raised })
             .boxed(),
         closed
             .prop_map(
@@ -208,6 +188,26 @@ fn integrity_events() -> [EventStrategy; 6] {
             .prop_map(|(incident, to)| DomainEvent::IncidentAssigned { incident, to })
             .boxed(),
     ]
+}
+
+fn any_trigger() -> impl Strategy<Value = IncidentTrigger> {
+    let fields = (
+        any::<String>(),
+        select(EventSeverity::ALL),
+        any::<u32>(),
+        select(RuleConsequence::ALL),
+        option::of(any::<String>()),
+        option::of(any::<String>()),
+    );
+    fields.prop_map(|(kind, severity, events, then, note, by)| IncidentTrigger {
+        kind,
+        severity,
+        at: NOW,
+        events,
+        then,
+        note,
+        by,
+    })
 }
 
 fn notice_events() -> [EventStrategy; 3] {
@@ -440,14 +440,20 @@ proptest! {
     }
 
     #[test]
-    fn any_row_is_read_or_damaged(kind in "(answer|paused|copy|[a-z_]{1,9})", data in any::<String>()) {
+    fn any_row_is_read_or_damaged(
+        kind in "(answer|paused|copy|[a-z_]{1,9})",
+        data in any::<String>(),
+    ) {
         let row = TimelineRow { number: 1, at: NOW, kind, data: data.into() };
         let read = TimelineEvent::from_row(&row);
         prop_assert!(read.is_err() || serde_json::from_str::<Value>(&row.data).is_ok());
     }
 
     #[test]
-    fn a_row_of_an_unknown_kind_is_written_as_it_was_read(kind in "new_[a-z]{1,9}", data in any_details()) {
+    fn a_row_of_an_unknown_kind_is_written_as_it_was_read(
+        kind in "new_[a-z]{1,9}",
+        data in any_details(),
+    ) {
         prop_assume!(!data.is_null() && data.get("n").is_none());
         let row = TimelineRow { number: 1, at: NOW, kind, data: data.to_string().into() };
         let read = TimelineEvent::from_row(&row);

@@ -21,6 +21,8 @@
 mod mongodb_server;
 #[path = "support/seats.rs"]
 mod seats;
+#[path = "../tests/support/servers.rs"]
+mod servers;
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 

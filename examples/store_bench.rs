@@ -17,6 +17,8 @@
 
 #[path = "../tests/support/postgres.rs"]
 mod postgres_server;
+#[path = "../tests/support/servers.rs"]
+mod servers;
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A minute of faults on three real nodes: sixty candidates answer while nodes,
-# PostgreSQL, Redis, MongoDB and the network fail, and nothing may be lost. The
-# seed is another one every time; to repeat one: scripts/chaos-smoke.sh SEED.
+# PostgreSQL, Redis, MongoDB and the network fail, and nothing may be lost. Every
+# run has a new seed; scripts/chaos-smoke.sh SEED repeats a run.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The demo cluster with candidates on it, while its nodes are killed and replaced:
-# every answer that was called saved must be there, and nothing may run on.
+# every answer that was called saved must be stored, and no process may stay.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -51,7 +51,7 @@ started_or_gone() {
   grep -qs '^Ctrl-C ends' "$dir/out" || gone "$cluster"
 }
 
-# Processes that belong to the folder, by their command line or where they are.
+# Processes of the folder, by their command line or their working directory.
 left_over() {
   local process
   for process in /proc/[0-9]*; do

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Three nodes behind HAProxy, on PostgreSQL, Redis and MongoDB of their own, with
-# sample exams and people: to see what happens when nodes die.
+# sample exams and people: a cluster whose nodes can be killed.
 #
 #   scripts/demo-cluster.sh [--listen ADDRESS] [--dir DIR] [--restart SECONDS]
 #
@@ -8,16 +8,16 @@
 # --dir      an empty folder for everything, whose logs stay  (a temporary one)
 # --restart  how long a node that ended stays away    (5)
 #
-# The program is INVIGIL_BIN (default target/release/invigil). Ctrl-C or SIGTERM
-# ends all that was started here, by process id. DIR then has env (variables with
-# which `invigil` reaches the same database), out (what was printed), pids/ (one
-# file a process), addresses/ (of the nodes) and logs/.
+# The program is INVIGIL_BIN (default target/debug/invigil). Ctrl-C or SIGTERM
+# ends every process that was started here, by process id. DIR then has env
+# (variables with which `invigil` reaches the same database), out (the output),
+# pids/ (one file a process), addresses/ (of the nodes) and logs/.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
 umask 077
 cd "$(dirname "$0")/.."
-# Where Debian has HAProxy; not everyone's PATH has it.
+# Debian's folder of HAProxy, which is missing on many PATHs.
 PATH=$PATH:/usr/sbin
 
 nodes=(one two three)
@@ -42,12 +42,12 @@ end() {
   exit "$status"
 }
 
-# tell SIGNAL NAME: to a child that is still ours.
+# tell SIGNAL NAME: signals a child that is still ours.
 tell() {
   [ -z "${pid[$2]:-}" ] || kill -s "$1" "${pid[$2]}" 2>/dev/null || true
 }
 
-# Nodes write what waits and let their clients go, for `drain.seconds` at most.
+# Nodes write waiting changes and close their sockets, for `drain.seconds` at most.
 await_end() {
   [ -n "${pid[$1]:-}" ] || return 0
   if ! wait_for 15 gone "${pid[$1]}"; then
@@ -98,15 +98,15 @@ import_samples() {
   "$program" import roster config/samples/roster.csv
 }
 
-# start_node NAME: in the background, on the port that it had before.
+# start_node NAME: starts it in the background, on its earlier port.
 start_node() {
   mkdir -p "$dir/spool"
   INVIGIL__CLUSTER__NODE=$1 INVIGIL__RECORDER__SPOOL=$dir/spool/$1 \
     start "$1" "$program" serve --listen "127.0.0.1:${port[$1]}"
 }
 
-# start NAME COMMAND...: in a session of its own, so that Ctrl-C reaches this
-# script alone, and its end is in good order.
+# start NAME COMMAND...: starts it in a session of its own, so that Ctrl-C
+# reaches this script alone, which ends everything in good order.
 start() {
   local name=$1
   shift
@@ -115,7 +115,7 @@ start() {
   echo "${pid[$name]}" >"$dir/pids/$name"
 }
 
-# What listens on a port that was free a moment ago may be another process.
+# The listener on a port that was free a moment ago may be another process.
 start_first() {
   local try
   for try in 1 2 3; do
@@ -136,7 +136,7 @@ ready() {
   answers "127.0.0.1:${port[$1]}" /readyz
 }
 
-# answers ADDRESS PATH: with 200, to a GET.
+# answers ADDRESS PATH: succeeds if a GET gets 200.
 answers() (
   exec 3<>"/dev/tcp/${1%:*}/${1##*:}" || exit 1
   printf 'GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n' "$2" "$1" >&3
@@ -176,7 +176,7 @@ greet() {
   printf 'Ctrl-C ends all of it%s.\n' "${temporary:+ and removes $dir}"
 }
 
-# Starts again what ends, until a signal.
+# Starts ended processes again, until a signal.
 look_after() {
   local name status
   while true; do
@@ -210,7 +210,7 @@ while [ "$#" -gt 0 ]; do
   esac
   shift 2
 done
-program=$(realpath "${INVIGIL_BIN:-${CARGO_TARGET_DIR:-target}/release/invigil}")
+program=$(realpath "${INVIGIL_BIN:-${CARGO_TARGET_DIR:-target}/debug/invigil}")
 [ -x "$program" ] || fail "there is no $program; run: make demo-cluster"
 scripts/need.sh postgres redis haproxy
 ! port_open "${listen##*:}" || fail "something listens on port ${listen##*:}; use --listen"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Measures again what docs/performance.md claims of several nodes, on this machine:
+# Measures the figures of docs/performance.md for several nodes, on this machine:
 # hand-overs between two nodes that live, a node that is killed with all its
-# candidates, and what a command costs on one node and on two. Arguments go to
+# candidates, and the cost of a command on one node and on two. Arguments go to
 # the program: scripts/figures-nodes.sh --only kill --survivors 2
 set -euo pipefail
 # shellcheck source=scripts/lib.sh

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Measures again what docs/performance.md claims, on this machine: the engine on
+# Measures the figures of docs/performance.md, on this machine: the engine on
 # PostgreSQL, and beside it, in the same run, a bare echo server.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
@@ -23,7 +23,7 @@ end() {
 }
 trap end EXIT
 
-# Forty questions, so that everyone can have forty answers.
+# Forty questions, so that each candidate can have forty answers.
 write_exam() {
   local number
   printf 'code: FIGURES\ntitle: Figures\ntype: practice\nduration_minutes: 600\n'
@@ -59,8 +59,8 @@ port=$(free_port)
 echo_server=$!
 wait_for 10 port_open "$port" || fail "the echo server did not start"
 
-# The first rate gives everyone all forty answers. A new engine for each, so that
-# its memory before is that of one which nobody has used.
+# The first rate gives each candidate all forty answers. Each rate has a new engine,
+# whose memory before is that of an unused engine.
 for rate in 2000 500 5000; do
   start_engine
   printf '\n== %s answers a second, 1,000 candidates\n' "$rate"

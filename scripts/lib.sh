@@ -1,4 +1,4 @@
-# Sourced by the other scripts: what they share.
+# Functions that the other scripts share; they source this file.
 # shellcheck shell=bash
 
 # Ends the script with one sentence for the person who runs it.
@@ -7,7 +7,7 @@ fail() {
   exit 1
 }
 
-# The folder of PostgreSQL's server programs, the newest version first; Debian
+# Prints the folder of PostgreSQL's server programs, the newest version first; Debian
 # does not have them on the PATH.
 pg_bin() {
   local folder
@@ -20,7 +20,7 @@ pg_bin() {
   folder=$(command -v initdb) && dirname "$folder"
 }
 
-# A Python that is new enough and can make virtual environments.
+# Prints a Python that is new enough and can make virtual environments.
 find_python() {
   local python
   for python in python3 /usr/bin/python3 python3.13 python3.12 python3.11; do
@@ -37,9 +37,9 @@ find_chromium() {
   command -v chromium || command -v chromium-browser || command -v google-chrome
 }
 
-# A TCP port of 127.0.0.1 that nothing listens on, under the range that the
-# system gives to outgoing connections. Another process may take it before its
-# user does, so users try again.
+# Prints a TCP port of 127.0.0.1 without a listener, under the range that the
+# system gives to outgoing connections. Another process may take it before the
+# caller does, so callers try again.
 free_port() {
   local port
   while true; do
@@ -55,7 +55,7 @@ port_open() {
   (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
 }
 
-# wait_for SECONDS COMMAND...: until the command succeeds.
+# wait_for SECONDS COMMAND...: waits until the command succeeds.
 wait_for() {
   local until=$((SECONDS + $1))
   shift

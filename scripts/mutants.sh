@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Puts the faults of tests/mutants.patch into a copy of the engine, one at a time,
-# and fails where the simulation does not find one of them.
+# and fails if the simulation does not find one of them.
 #
 #   scripts/mutants.sh            all of them, then a table
 #   scripts/mutants.sh NAME...    these only
 #
-# MUTANT_SEEDS=100 is how many seeds each has to be found in.
+# MUTANT_SEEDS=100 is the number of seeds within which each must be found.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -19,7 +19,8 @@ seeds=${MUTANT_SEEDS:-100}
 # A seed takes about a second; a mutant may also hang.
 SECONDS_MAX=120
 
-# Mutants are what the code asks for; what each breaks stands in its comment.
+# Lists the mutants that the patched code asks for; their comments say what they
+# break.
 names() {
   grep -o 'crate::mutant("[a-z_]*")' "$patch" | cut -d'"' -f2 | awk '!seen[$0]++'
 }
@@ -28,7 +29,7 @@ what() {
   sed -n "s,^+ *// mutant $1: ,,p" "$patch"
 }
 
-# What is not changed keeps its time, so that cargo builds what is changed only.
+# An unchanged file keeps its time, so that cargo builds changed files only.
 make_tree() {
   local file
   rm -rf "$tree"
@@ -57,7 +58,7 @@ build() {
   sed -n 's,.*Executable tests/simulation.rs (\(.*\))$,\1,p' "$target/mutants/build.log"
 }
 
-# simulate MUTANT SEEDS: whether no promise is broken.
+# simulate MUTANT SEEDS: succeeds if no promise is broken.
 simulate() {
   INVIGIL_MUTANT=$1 SIM_SEEDS=$2 timeout "$SECONDS_MAX" "$test" no_promise --nocapture \
     >"$target/mutants/$1.log" 2>&1

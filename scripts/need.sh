@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Sees to it that this machine has what a command needs.
+# Checks that this machine has the programs that a command needs.
 #
-#   scripts/need.sh rust node make        names what is missing, and how to get it
+#   scripts/need.sh rust node make        names missing programs, and how to get them
 #   scripts/need.sh cc postgres redis haproxy nginx chromium python shellcheck
-#                                         installs what is missing, on Debian
+#                                         installs missing programs, on Debian
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -38,12 +38,12 @@ need_make() {
     fail "make is missing; install it with: sudo apt-get install -y make"
 }
 
-# Debian has servers in a folder that is not on the PATH of everyone.
+# Debian's folder of servers is missing on many PATHs.
 find_server() {
   command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ]
 }
 
-# Prints the Debian packages that would bring what is missing.
+# Prints the Debian packages of the missing programs.
 packages_for() {
   case "$1" in
     cc) command -v cc >/dev/null || echo gcc libc6-dev ;;

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# A PostgreSQL server of one's own, in one folder, on a port of its own.
+# A private PostgreSQL server, in one folder, on a port of its own.
 #
-#   scripts/postgres.sh create DIR    makes one that runs, prints its URL
+#   scripts/postgres.sh create DIR    makes and starts a server, prints its URL
 #   scripts/postgres.sh start DIR     starts it again, on the same port
 #   scripts/postgres.sh stop DIR      ends it in good order, breaking connections
 #   scripts/postgres.sh crash DIR     ends it at once: the next start recovers
 #   scripts/postgres.sh destroy DIR   ends it and removes it
 #
 # DIR then holds data/ (the cluster), log, port, url, pg_ctl (path of the
-# program) and user (who runs it; empty: whoever calls). PostgreSQL refuses to
+# program) and user (its account; empty: the caller's). PostgreSQL refuses to
 # run as root, so root hands it to Debian's `postgres`. Commits are durable
 # here as they are in production: fsync stays on.
 set -euo pipefail
@@ -54,7 +54,8 @@ CONF
   fail "PostgreSQL did not start in $tries tries: $(tail -n 3 "$dir/log")"
 }
 
-# In DIR's name, and from a folder that everyone may enter.
+# Runs a command as the account named in DIR, in a folder that any account may
+# enter.
 run_as() {
   local user
   user=$(cat "$dir/user")

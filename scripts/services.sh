@@ -3,7 +3,7 @@
 #
 #   scripts/services.sh start DIR   PostgreSQL, Redis and MongoDB, installed if missing
 #   scripts/services.sh env DIR     prints the variables that name them, for eval
-#   scripts/services.sh stop DIR    ends and removes what `start` made there
+#   scripts/services.sh stop DIR    ends and removes the servers that `start` made there
 #
 # MongoDB is `mongod` where it is on the PATH, else SecantusDB, which speaks the
 # same wire protocol and comes from PyPI.
@@ -55,7 +55,7 @@ start_mongodb() {
   export_as MONGODB "mongodb://127.0.0.1:$port/?directConnection=true"
 }
 
-# The path of SecantusDB's server, installed once for a work tree.
+# Prints the path of SecantusDB's server, installed once for a work tree.
 secantusd() {
   local venv=${CARGO_TARGET_DIR:-$here/../target}/tools/secantusdb-$secantus
   if [ ! -f "$venv/complete" ]; then

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Every check there is, cheap first; stops at the first that fails.
+# Runs every check, cheap ones first; stops at the first that fails.
 #
-#   scripts/test.sh           all of them, then a table of what each cost
+#   scripts/test.sh           all of them, then a table of their costs
 #   scripts/test.sh STEP...   these only; `scripts/test.sh list` names them
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
@@ -42,6 +42,7 @@ step_js() {
 
 step_lint() {
   cargo clippy --workspace --all-targets --locked -- -D warnings
+  cargo clippy --no-default-features --bin invigil --profile test --locked -- -D warnings
 }
 
 step_build() {
@@ -62,6 +63,8 @@ step_rust() {
   else
     cargo test --workspace --locked --lib --bins --tests
   fi
+  # A setting of what the program was built without is refused.
+  cargo test --locked --no-default-features --bin invigil without
 }
 
 # Faults within the engine, each of which the simulation must find.
@@ -100,7 +103,7 @@ step_cluster() {
   scripts/chaos-smoke.sh
 }
 
-# A suite that does not run says so, with the reason, here and in the table.
+# A suite that does not run is reported, with the reason, here and in the table.
 skip() {
   echo "SKIPPED: $1: $2"
   [ -z "${INVIGIL_SKIPPED:-}" ] || echo "$1: $2" >>"$INVIGIL_SKIPPED"

@@ -23,7 +23,7 @@ use secrecy::SecretString;
 use self::reader::SettingsReader;
 use crate::web::origin::WebOrigin;
 use invigil_cluster::redis::RedisAddress;
-use invigil_management::maintenance::RetentionSettings;
+use invigil_management::maintenance::model::RetentionSettings;
 use invigil_objects::evidence::{self, EvidenceLocation};
 use invigil_telemetry::LogSettings;
 

@@ -25,6 +25,7 @@ pub mod papers;
 pub mod probes;
 pub mod problem;
 pub mod results;
+mod routes;
 pub mod server;
 pub mod sockets;
 pub mod token;
@@ -33,9 +34,10 @@ use std::sync::Arc;
 
 use axum::Router;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use utoipa_axum::router::OpenApiRouter;
+use utoipa::openapi::OpenApi;
 
-use self::{compressed::GzipCache, limits::RateLimits, token::TokenSigner};
+pub use self::routes::{DeclaredRoute, RouteAccess};
+use self::{compressed::GzipCache, limits::RateLimits, routes::GuardedRoutes, token::TokenSigner};
 use crate::config::Config;
 use invigil_engine::Engine;
 use invigil_management::Management;
@@ -167,7 +169,7 @@ async fn load_secret(catalog: &dyn CatalogStore, name: &str) -> Result<[u8; 32],
 
 /// Returns the routes that OpenAPI describes, with the bounds on answers and on media
 /// files.
-fn api_routes(answer_bytes: usize, file_bytes: usize) -> OpenApiRouter<AppState> {
+fn api_routes(answer_bytes: usize, file_bytes: usize) -> GuardedRoutes {
     auth::routes()
         .merge(exams::routes())
         .merge(papers::routes())
@@ -178,16 +180,28 @@ fn api_routes(answer_bytes: usize, file_bytes: usize) -> OpenApiRouter<AppState>
         .merge(manage::routes(file_bytes))
 }
 
+fn undescribed_routes(description: OpenApi) -> GuardedRoutes {
+    openapi::document_routes(description)
+        .merge(probes::routes())
+        .merge(sockets::routes())
+        .merge(pages::routes())
+}
+
+/// Returns every route with the callers that it admits, as it was registered.
+pub fn declared_routes() -> Vec<DeclaredRoute> {
+    let (_, description) = openapi::split_routes(api_routes(0, 0));
+    api_routes(0, 0)
+        .merge(undescribed_routes(description))
+        .into_declared()
+}
+
 /// Returns all routes of the engine.
 pub fn router(app: &AppState) -> Router {
     let limits = (app.config.limits.answer_bytes, app.config.media.file_bytes);
     let (api, description) = openapi::split_routes(api_routes(limits.0, limits.1));
-    let routes = Router::new()
-        .merge(api)
-        .merge(openapi::document_routes(description))
-        .merge(probes::routes())
-        .merge(sockets::routes())
-        .merge(pages::routes());
+    let routes = api
+        .merge(undescribed_routes(description).into_router())
+        .merge(openapi::documentation_page());
     layers::wrap_routes(routes, app).with_state(Arc::clone(app))
 }
 

@@ -1,8 +1,8 @@
-//! The data model on PostgreSQL: who sees what, what is refused, what follows by
-//! itself, and that the indexes are used.
+//! The data model on PostgreSQL: visible rows, refused changes, consequences by trigger,
+//! and the use of the indexes.
 //!
-//! Every test has a database of its own. Those of roles begin with the world of
-//! `data_model/world.sql`, whose numbers tell what belongs to whom.
+//! Every test has a database of its own. Tests of roles begin with the world of
+//! `data_model/world.sql`, whose numbers tell the owner of a row.
 
 #![expect(
     clippy::unwrap_used,
@@ -37,6 +37,8 @@ mod rows;
 mod rules;
 #[path = "data_model/schedule.rs"]
 mod schedule;
+#[path = "support/servers.rs"]
+mod servers;
 #[path = "data_model/session.rs"]
 mod session;
 #[path = "data_model/tries.rs"]

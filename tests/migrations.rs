@@ -1,4 +1,4 @@
-//! Migrations: named alike, undone wholly, and refused where they do not fit.
+//! Migrations: named alike, undone wholly, and refused on a database that does not fit.
 
 #![expect(
     clippy::unwrap_used,
@@ -9,6 +9,8 @@
 
 #[path = "support/postgres.rs"]
 mod postgres_server;
+#[path = "support/servers.rs"]
+mod servers;
 
 use std::{collections::BTreeSet, path::Path};
 
@@ -55,7 +57,7 @@ fn names_tell_when_and_what() {
     assert!(names("sqlite").is_subset(&names("postgres")));
 }
 
-/// What the migrations of a program are called, as they are embedded.
+/// Returns the names of a program's migrations, as they are embedded.
 fn embedded(migrator: &Migrator) -> BTreeSet<String> {
     let ups = migrator
         .iter()
@@ -160,7 +162,7 @@ SELECT k.attempt_id, q.id, 1, '"x"', 1, now(), 1000,
 FROM exam_attempt_keys AS k, questions AS q;
 "#;
 
-/// What of it must stay, whatever the schema.
+/// Selects the rows that must stay in every schema.
 const KEPT: &str = "
 SELECT concat_ws(' ', u.username, e.code, v.version, a.status, a.score, a.submitted_at IS NOT NULL,
     (SELECT string_agg(concat_ws('=', q.question_key, n.user_answer, n.points_earned), ',' ORDER BY q.position)
@@ -196,7 +198,7 @@ async fn data_of_the_first_release_lives_through_every_migration() {
     let before = kept(&mut connection).await;
     assert_eq!(before.len(), 2);
 
-    // One at a time, there and back and there again.
+    // Migrations go one at a time, down and up and down again.
     let later: Vec<i64> = postgres::MIGRATOR
         .iter()
         .filter(|one| one.migration_type.is_up_migration() && one.version > ENGINE_ALONE)

@@ -26,7 +26,7 @@ use serde_json::Value;
 const GOLDEN: &str = include_str!("fixtures/receipt.json");
 const DOCS: &str = include_str!("../docs/receipts.md");
 
-/// A hand-in with all that is hard to write canonically.
+/// A hand-in with all values that are hard to write canonically.
 fn receipt() -> Receipt {
     let program = r#"{"language":"python","source":"print(\"\\n\")\n"}"#;
     let essay = format!("\"{}\"", "\u{5149}\u{5408}\u{4f5c}\u{7528}".repeat(100));
@@ -55,14 +55,14 @@ fn receipt() -> Receipt {
     sign_receipt(content, &SigningKey::from_bytes(&[7; 32]))
 }
 
-/// The first fenced block of a language in the documentation.
+/// Returns the first fenced block of a language in the documentation.
 fn documented(language: &str) -> &'static str {
     let start = format!("\n```{language}\n");
     let (_, rest) = DOCS.split_once(&start).expect("the block is documented");
     rest.split_once("\n```").expect("the block has an end").0
 }
 
-/// Whether a program runs; a missing one is said aloud.
+/// Returns true if a program runs; a missing one is reported.
 fn have(program: &str, args: &[&str]) -> bool {
     let found = Command::new(program)
         .args(args)

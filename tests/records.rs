@@ -1,4 +1,4 @@
-//! The store of records keeps what its trait promises, on MongoDB.
+//! The store of timeline records keeps the promises of its trait, on MongoDB.
 
 #![expect(
     clippy::unwrap_used,
@@ -8,6 +8,8 @@
 
 #[path = "support/mongodb.rs"]
 mod mongodb_server;
+#[path = "support/servers.rs"]
+mod servers;
 
 use std::{sync::Arc, time::Duration};
 
@@ -93,7 +95,7 @@ async fn a_timeline_is_in_order_without_heartbeats_and_read_by_cursor() {
     records.push(record(2, 3, RecordClass::History, "answer"));
     records.push(record(1, 21, RecordClass::Heartbeat, "heartbeat"));
     records.push(record(1, 22, RecordClass::Navigation, "question_shown"));
-    // As an owner of a later epoch counts.
+    // An owner of a later epoch numbers its versions so.
     records.push(record(1, (9 << 32) + 1, RecordClass::History, "answer"));
     store.append_records(&records).await.unwrap();
     let (mut seen, mut after) = (Vec::new(), 0);
@@ -282,8 +284,8 @@ fn faults() -> Vec<Document> {
     errors.into_iter().chain([cut, lonely]).collect()
 }
 
-/// Lets the server fail commands of the program `app`, as MongoDB's documentation
-/// of `failCommand` says. False: it has no failpoints, which is told.
+/// Lets the server fail commands of the program `app`, as MongoDB's documentation of
+/// `failCommand` says. Returns false, with a message, if the server has no failpoints.
 async fn fail(database: &Database, app: &str, mode: Bson, mut how: Document) -> bool {
     how.insert("appName", app);
     let command = doc! { "configureFailPoint": "failCommand", "mode": mode, "data": how };
@@ -300,7 +302,7 @@ async fn whatever_the_server_fails_with_nothing_is_lost_or_doubled() {
         return;
     };
     let app = format!("faults-{}", database.name);
-    // A driver that lost a server asks for it again twice a second.
+    // A driver that lost a server looks for it again twice a second.
     let url = format!("{}&appName={app}&heartbeatFrequencyMS=500", database.url);
     let store = MongoStore::connect(&url, &database.name, PATIENCE)
         .await
@@ -318,7 +320,7 @@ async fn whatever_the_server_fails_with_nothing_is_lost_or_doubled() {
             matches!(failed, Err(Error::Unavailable { .. })),
             "{fault}: {failed:?}"
         );
-        // Also where the record is there already, and only the majority is not.
+        // A stored record without its majority fails too.
         let failed = store.append_records(std::slice::from_ref(&one)).await;
         assert!(failed.is_err(), "{fault}");
         let row = incident(number, true);

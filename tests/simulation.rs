@@ -1,8 +1,8 @@
-//! The engine as it is, on several nodes in one process, with a seeded clock, network
-//! and store, and everything that can go wrong between any two steps.
+//! The engine itself, on several nodes in one process, with a seeded clock, network and
+//! store, under every fault that can come between two steps.
 //!
-//! `SIM_SEEDS=5000 make simulate` runs as many seeds as one likes, `SIM_SEED=17` one of
-//! them again, with what happened.
+//! `SIM_SEEDS=5000 make simulate` runs any number of seeds, `SIM_SEED=17` repeats a single
+//! seed and prints its steps.
 
 #![expect(
     clippy::unwrap_used,
@@ -54,10 +54,10 @@ use stage::{Report, run, run_paused};
 /// Seeds of a usual run.
 const SEEDS: u64 = 150;
 
-/// In so many seeds every mutation is found.
+/// Number of seeds within which every mutation is found.
 const SEEDS_FOR_A_MUTATION: u64 = 60;
 
-/// Seeds that once found something.
+/// Seeds that once found a fault.
 const REGRESSIONS: [u64; 2] = [209, 801];
 
 fn setting(name: &str) -> Option<u64> {
@@ -125,7 +125,7 @@ fn an_actor_that_waits_for_the_store_does_not_run_in_circles() {
         let asked_again = (0..20).filter(|seed| run_paused(waiting::idle_and_asked_again(*seed)));
         sender.send(asked_again.count())
     });
-    // It takes seconds. What runs in circles never ends.
+    // The run takes seconds; an actor in a busy loop never ends.
     let asked_again = receiver.recv_timeout(Duration::from_secs(100));
     assert!(asked_again.unwrap() > 2);
 }

@@ -1,4 +1,5 @@
-//! One suite, every adapter: what the engine and the web layer rely on.
+//! The same suite for every adapter: the promises that the engine and the web layer rely
+//! on.
 
 #![expect(
     clippy::unwrap_used,
@@ -21,6 +22,8 @@ mod fixture;
 mod postgres_server;
 #[path = "store_conformance/saving.rs"]
 mod saving;
+#[path = "support/servers.rs"]
+mod servers;
 
 use std::sync::Arc;
 

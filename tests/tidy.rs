@@ -1,8 +1,8 @@
-//! The structure of the repository, as a test: who may use whom, how long a
-//! file may be, and that nothing is left out of the documents.
+//! The structure of the repository, as a test: the walls between crates, the length of
+//! files, and documents that leave no name out.
 //!
-//! Every rule reports all that breaks it at once, each with its place. What
-//! clippy can check, clippy checks: this is for the rest.
+//! Every rule reports all of its faults at once, each with its place. Rules that clippy can
+//! check are left to clippy.
 
 #![expect(
     clippy::unwrap_used,
@@ -10,8 +10,12 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "tidy/cycles.rs"]
+mod cycles;
 #[path = "tidy/documents.rs"]
 mod documents;
+#[path = "tidy/features.rs"]
+mod features;
 #[path = "tidy/imports.rs"]
 mod imports;
 #[path = "tidy/names.rs"]
@@ -22,7 +26,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Folders that hold what is written by hand.
+/// Folders of files that are written by hand.
 const FOLDERS: [&str; 13] = [
     ".ci",
     "benches",
@@ -39,14 +43,14 @@ const FOLDERS: [&str; 13] = [
     "tests",
 ];
 
-/// What tools make inside them.
+/// Folders inside them that tools make.
 const MADE: [&str; 4] = ["node_modules", "dist", "target", "__pycache__"];
 
 const LINES_MAX: usize = 800;
 const COLUMNS_MAX: usize = 100;
 
-/// What cannot be broken, a word of prose or a line of a literal (an address, SQL,
-/// what a test expects), excuses its line where it is longer than this.
+/// Unbreakable text, a word of prose or a line of a literal (an address, SQL, an expected
+/// text), excuses its line if the text is longer than this.
 const UNBREAKABLE_COLUMNS: usize = 70;
 
 /// A text file of the repository.
@@ -100,18 +104,18 @@ fn files(extensions: &[&str]) -> Vec<File> {
         .collect()
 }
 
-/// What is in a folder; nothing where there is none.
+/// Returns the entries of a folder; none if the folder is missing.
 fn list(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten();
     entries.map(|entry| entry.unwrap().path()).collect()
 }
 
-/// The text of a file that must be there.
+/// Returns the text of a file that must exist.
 fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// Fails with everything that breaks a rule.
+/// Fails with all faults of a rule.
 fn none(faults: &[String]) {
     assert!(
         faults.is_empty(),

@@ -23,13 +23,13 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungsten
 
 const DOCS: &str = include_str!("../docs/protocol.md");
 
-/// Stands for any value; of a client's message, for the one that it has.
+/// Stands for any value; in a client's message, for the value that it has.
 const ANY: &str = "\u{2026}";
 
-/// Far over what any step takes; a step that never comes fails here.
+/// Far over the time of any step; a step that never comes fails here.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The fenced blocks of a language.
+/// Returns the fenced blocks of a language.
 fn blocks(language: &str) -> Vec<&'static str> {
     let start = format!("\n```{language}\n");
     let after = DOCS.split(start.as_str()).skip(1);
@@ -38,7 +38,7 @@ fn blocks(language: &str) -> Vec<&'static str> {
         .collect()
 }
 
-/// The steps of a transcript, each on one line, without comments.
+/// Returns the steps of a transcript, each on one line, without comments.
 fn steps(transcript: &str) -> Vec<String> {
     let mut steps: Vec<String> = Vec::new();
     for line in transcript.lines().filter(|line| !line.starts_with('#')) {
@@ -50,7 +50,7 @@ fn steps(transcript: &str) -> Vec<String> {
     steps
 }
 
-/// Whether what came is what was written, with [`ANY`] for what varies.
+/// Returns true if a message is the written one, with [`ANY`] for values that vary.
 fn matches(written: &Value, came: &Value) -> bool {
     match (written, came) {
         (Value::String(text), _) if text == ANY => true,
@@ -143,7 +143,7 @@ impl Server {
     }
 }
 
-/// One candidate's client.
+/// The client of one candidate.
 struct Candidate {
     http: reqwest::Client,
     exchange: String,

@@ -6,7 +6,14 @@ use std::{fmt::Write as _, process::ExitCode};
 use anyhow::Context as _;
 use invigil::config::Config;
 use invigil_engine::EngineClock;
-use invigil_management::maintenance::{self as jobs, JobResult, Maintenance, MaintenanceJob};
+use invigil_management::{
+    audit,
+    maintenance::{
+        Maintenance,
+        model::{JobResult, MaintenanceJob},
+        operator,
+    },
+};
 use invigil_secrets::sealed::SealingKeys;
 use invigil_store_sql::postgres::PostgresStore;
 use secrecy::ExposeSecret as _;
@@ -98,7 +105,7 @@ pub(super) async fn verify_audit(
     let AuditCommand::Verify = command;
     let store = open_store(config).await?;
     let key = open_keys(config)?.audit_key();
-    let verified = jobs::verify_audit_trail(&store, &key)
+    let verified = audit::verify_audit_trail(&store, &key)
         .await
         .context("cannot read the audit trail")?;
     let mut text = String::new();
@@ -127,7 +134,7 @@ pub(super) async fn rotate_keys(command: KeyCommand, config: &Config) -> anyhow:
     let KeyCommand::Rotate = command;
     let store = open_store(config).await?;
     let mut keys = open_keys(config)?;
-    let count = jobs::rotate_keys(&store, &mut keys)
+    let count = operator::rotate_keys(&store, &mut keys)
         .await
         .context("cannot seal everything again; the old keys are kept")?;
     let number = keys.current_number();
@@ -137,7 +144,7 @@ pub(super) async fn rotate_keys(command: KeyCommand, config: &Config) -> anyhow:
 
 pub(super) async fn grant_admin(args: &AdminArgs, config: &Config) -> anyhow::Result<ExitCode> {
     let store = open_store(config).await?;
-    let known = jobs::grant_super_admin(&store, &args.username)
+    let known = operator::grant_super_admin(&store, &args.username)
         .await
         .context("cannot grant the rights")?;
     if !known {

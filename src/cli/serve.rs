@@ -16,12 +16,14 @@ use invigil_engine::{
 };
 use invigil_management::{
     Management, ManagementError,
-    maintenance::{JobResult, Maintenance, MaintenanceJob},
+    maintenance::{
+        Maintenance,
+        model::{JobResult, MaintenanceJob},
+    },
 };
 use invigil_objects::media::MediaStore;
 use invigil_secrets::sealed::SealingKeys;
 use invigil_store::{self, records::RecordStore};
-use invigil_store_mongo::MongoStore;
 use invigil_telemetry::metrics::{JobLabels, Metrics};
 use prometheus_client::metrics::{counter::Counter, family::Family};
 use secrecy::ExposeSecret as _;
@@ -293,9 +295,7 @@ pub(super) async fn record_store(
     }
     let recorder = &config.recorder;
     let (url, database) = (url.expose_secret(), &config.mongodb.database);
-    let store = MongoStore::connect(url, database, recorder.patience)
-        .await
-        .context("mongodb.url")?;
+    let store = connect_mongodb(url, database, recorder.patience).await?;
     let settings = RecorderSettings {
         spool_dir: recorder.spool.clone(),
         spool_bytes: recorder.spool_bytes,
@@ -303,7 +303,26 @@ pub(super) async fn record_store(
         events_kept: recorder.events,
         history_kept: recorder.history,
     };
-    Ok(Some((Arc::new(store), settings)))
+    Ok(Some((store, settings)))
+}
+
+#[cfg(feature = "mongodb")]
+async fn connect_mongodb(
+    url: &str,
+    database: &str,
+    patience: Duration,
+) -> anyhow::Result<Arc<dyn RecordStore>> {
+    let store = invigil_store_mongo::MongoStore::connect(url, database, patience);
+    Ok(Arc::new(store.await.context("mongodb.url")?))
+}
+
+#[cfg(not(feature = "mongodb"))]
+#[expect(clippy::unused_async, reason = "the same call as with the feature")]
+async fn connect_mongodb(_: &str, _: &str, _: Duration) -> anyhow::Result<Arc<dyn RecordStore>> {
+    bail!(
+        "`mongodb.url` is set, but this program was built without the feature `mongodb`: \
+         build it with `make release`, or leave `mongodb.url` empty"
+    )
 }
 
 /// Runs the jobs of the management side, each on one node. Never ends.
@@ -377,5 +396,25 @@ impl StopSignals {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
+    }
+}
+
+#[cfg(all(test, not(feature = "mongodb")))]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_program_without_mongodb_refuses_its_address() {
+        let settings = [
+            ("INVIGIL__DATABASE__URL", "postgres://127.0.0.1/invigil"),
+            ("INVIGIL__MONGODB__URL", "mongodb://127.0.0.1"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let config = Config::from_layers(None, Some(settings.into())).unwrap();
+        let refused = record_store(&config).await.err().unwrap().to_string();
+        assert!(
+            refused.contains("without the feature `mongodb`"),
+            "{refused}"
+        );
     }
 }

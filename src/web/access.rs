@@ -4,12 +4,12 @@
 //! see status and timeline of their exams' attempts; results and answers are for
 //! teachers, administrators, and the attempt's candidate.
 
-use super::{WebApp, auth::ApiCaller, problem::Problem};
+use super::{WebApp, problem::Problem};
 use invigil_domain::{
     attempt::AttemptIdentity,
     id::{AttemptId, ExamCode},
-    person::{PersonRole, RosterPerson},
 };
+use invigil_management::{Principal, PrincipalScope, UserRole};
 use invigil_store::AttemptSummary;
 
 /// Role of a caller towards an attempt or an exam.
@@ -23,40 +23,54 @@ pub enum AccessRole {
     Teacher,
 }
 
-/// Returns a person's role among the staff of an exam, if any.
-pub fn staff_role(person: &RosterPerson, exam: &ExamCode) -> Option<AccessRole> {
-    let standing = match person.role {
-        PersonRole::Candidate => return None,
-        PersonRole::Proctor => AccessRole::Proctor,
-        PersonRole::Teacher | PersonRole::Admin => AccessRole::Teacher,
+/// Returns a caller's role among the staff of an exam, if any.
+pub fn staff_role(caller: &Principal, exam: &ExamCode) -> Option<AccessRole> {
+    let role = match caller.role {
+        UserRole::Candidate => return None,
+        UserRole::Proctor => AccessRole::Proctor,
+        UserRole::Teacher | UserRole::Admin | UserRole::SuperAdmin => AccessRole::Teacher,
     };
-    person.exams.contains(exam).then_some(standing)
+    reaches_exam(caller, exam).then_some(role)
+}
+
+fn reaches_exam(caller: &Principal, exam: &ExamCode) -> bool {
+    match &caller.scope {
+        PrincipalScope::Exams { exams, .. } => exams.contains(exam),
+        // Row policies decide there; the engine is nobody's staff.
+        PrincipalScope::Attempt(_) | PrincipalScope::Organization(_) | PrincipalScope::Engine => {
+            false
+        }
+    }
 }
 
 /// Requires the role `least`, or a higher one, among the staff of an exam.
 ///
 /// # Errors
-/// [`Problem::NotFound`] if the exam is out of the person's reach,
+/// [`Problem::NotFound`] if the exam is out of the caller's reach,
 /// [`Problem::Forbidden`] if the role does not suffice.
 pub fn require_staff(
-    person: &RosterPerson,
+    caller: &Principal,
     exam: &ExamCode,
     least: AccessRole,
 ) -> Result<(), Problem> {
-    match staff_role(person, exam) {
-        Some(standing) if standing == least || standing == AccessRole::Teacher => Ok(()),
+    match staff_role(caller, exam) {
+        Some(role) if role == least || role == AccessRole::Teacher => Ok(()),
         Some(_) => Err(Problem::Forbidden),
-        None if person.exams.contains(exam) => Err(Problem::Forbidden),
+        None if reaches_exam(caller, exam) => Err(Problem::Forbidden),
         None => Err(Problem::NotFound),
     }
 }
 
-fn caller_role(caller: &ApiCaller, identity: &AttemptIdentity) -> Option<AccessRole> {
-    match caller {
-        ApiCaller::Attempt(token) => (token.attempt == identity.id).then_some(AccessRole::Owner),
-        ApiCaller::Person(person) if person.id == identity.candidate => Some(AccessRole::Owner),
-        ApiCaller::Person(person) => staff_role(person, &identity.exam)
-            .filter(|_| person.candidate_scope().contains(&identity.groups)),
+fn caller_role(caller: &Principal, identity: &AttemptIdentity) -> Option<AccessRole> {
+    match &caller.scope {
+        PrincipalScope::Attempt(id) => (*id == identity.id).then_some(AccessRole::Owner),
+        PrincipalScope::Exams { .. } if caller.person == identity.candidate => {
+            Some(AccessRole::Owner)
+        }
+        PrincipalScope::Exams { candidates, .. } => {
+            staff_role(caller, &identity.exam).filter(|_| candidates.contains(&identity.groups))
+        }
+        PrincipalScope::Organization(_) | PrincipalScope::Engine => None,
     }
 }
 
@@ -64,12 +78,11 @@ impl WebApp {
     /// Returns an attempt that the caller may see, with the caller's role.
     pub(super) async fn visible_attempt(
         &self,
-        caller: &ApiCaller,
+        caller: &Principal,
         id: AttemptId,
     ) -> Result<(AccessRole, AttemptSummary), Problem> {
-        if let ApiCaller::Attempt(token) = caller
-            && token.attempt != id
-        {
+        // Before the store is asked: a foreign token causes no load.
+        if matches!(caller.scope, PrincipalScope::Attempt(own) if own != id) {
             return Err(Problem::NotFound);
         }
         let summary = self.engine.summary(id).await?.ok_or(Problem::NotFound)?;
@@ -82,10 +95,10 @@ impl WebApp {
     /// a call to the store.
     pub(super) async fn require_owner(
         &self,
-        caller: &ApiCaller,
+        caller: &Principal,
         id: AttemptId,
     ) -> Result<(), Problem> {
-        if matches!(caller, ApiCaller::Attempt(token) if token.attempt == id) {
+        if matches!(caller.scope, PrincipalScope::Attempt(own) if own == id) {
             return Ok(());
         }
         match self.visible_attempt(caller, id).await? {
@@ -102,9 +115,8 @@ mod tests {
     use expect_test::expect;
 
     use super::*;
-    use crate::web::token::AttemptToken;
     use invigil_domain::{
-        person::{ExamScope, GroupSet},
+        person::{ExamScope, GroupSet, PersonRole, RosterPerson},
         time::Timestamp,
     };
 
@@ -121,13 +133,8 @@ mod tests {
         }
     }
 
-    fn sample_token(attempt: i64) -> ApiCaller {
-        let expires_at = Timestamp::from_ms(0);
-        ApiCaller::Attempt(AttemptToken {
-            attempt: AttemptId(attempt),
-            person: "ann".into(),
-            expires_at,
-        })
+    fn sample_token(attempt: i64) -> Principal {
+        Principal::of_attempt(AttemptId(attempt), "ann".into())
     }
 
     #[test]
@@ -144,7 +151,7 @@ mod tests {
             groups: ["room 1"].into_iter().collect(),
             started_at: Timestamp::from_ms(0),
         };
-        let check = |caller: ApiCaller| caller_role(&caller, &identity);
+        let check = |caller: Principal| caller_role(&caller, &identity);
         let people = [
             ("ann", PersonRole::Candidate, "E1"),
             ("bob", PersonRole::Candidate, "E1"),
@@ -157,7 +164,7 @@ mod tests {
         let list: Vec<_> = people
             .iter()
             .map(|&(id, role, exam)| {
-                let standing = check(ApiCaller::Person(sample_person(id, role, &[exam])));
+                let standing = check((&sample_person(id, role, &[exam])).into());
                 format!("{id} of {exam}: {standing:?}")
             })
             .collect();
@@ -173,7 +180,7 @@ mod tests {
         let of = |role, groups: &[&str]| {
             let mut person = sample_person("pat", role, &["E1"]);
             person.groups = groups.iter().copied().collect();
-            check(ApiCaller::Person(person))
+            check((&person).into())
         };
         let own = of(PersonRole::Proctor, &["room 1", "room 2"]);
         assert_eq!(own, Some(AccessRole::Proctor));
@@ -189,7 +196,8 @@ mod tests {
     #[test]
     fn results_are_not_for_proctors_and_unknown_exams_are_not_found() {
         let check = |role, exam: &str, least| {
-            require_staff(&sample_person("x", role, &["E1"]), &exam.into(), least)
+            let person = sample_person("x", role, &["E1"]);
+            require_staff(&(&person).into(), &exam.into(), least)
         };
         assert_eq!(
             check(PersonRole::Proctor, "E1", AccessRole::Proctor),

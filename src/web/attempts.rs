@@ -3,7 +3,7 @@
 
 use axum::{
     body::Bytes,
-    extract::{DefaultBodyLimit, State, rejection::BytesRejection},
+    extract::{State, rejection::BytesRejection},
     http::header,
     response::IntoResponse,
 };
@@ -11,15 +11,16 @@ use invigil_protocol::codec;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 
 use super::{
     AppState,
     access::AccessRole,
-    auth::ApiCaller,
+    auth::Caller,
     client::ClientAddress,
     extract::{Json, Path, Query},
     problem::{self, Problem},
+    routes::{GuardedRoutes, RouteAccess},
 };
 use invigil_domain::{grading::KeyVisibility, id::AttemptId, release::is_result_visible};
 use invigil_engine::ExchangeRefusal;
@@ -29,17 +30,17 @@ use invigil_store::{TimelineRow, timeline::TimelineEvent};
 const TIMELINE_DEFAULT: u32 = 100;
 const TIMELINE_MAX: u32 = 1000;
 
-pub(super) fn routes(answer_bytes: usize) -> OpenApiRouter<AppState> {
-    let exchange = OpenApiRouter::new()
-        .routes(routes!(exchange))
-        .layer(DefaultBodyLimit::max(answer_bytes.saturating_mul(4)));
-    OpenApiRouter::new()
-        .routes(routes!(view))
-        .routes(routes!(answers))
-        .routes(routes!(result))
-        .routes(routes!(receipt))
-        .routes(routes!(receipt_key))
-        .routes(routes!(timeline))
+pub(super) fn routes(answer_bytes: usize) -> GuardedRoutes {
+    let exchange = GuardedRoutes::new()
+        .add(RouteAccess::Owner, routes!(exchange))
+        .limit_bodies(answer_bytes.saturating_mul(4));
+    GuardedRoutes::new()
+        .add(RouteAccess::Attempt, routes!(view))
+        .add(RouteAccess::Attempt, routes!(answers))
+        .add(RouteAccess::Attempt, routes!(result))
+        .add(RouteAccess::Attempt, routes!(receipt))
+        .add(RouteAccess::Public, routes!(receipt_key))
+        .add(RouteAccess::ExamStaff, routes!(timeline))
         .merge(exchange)
 }
 
@@ -55,7 +56,7 @@ pub(super) fn routes(answer_bytes: usize) -> OpenApiRouter<AppState> {
 )]
 async fn view(
     State(app): State<AppState>,
-    caller: ApiCaller,
+    Caller(caller): Caller,
     Path(id): Path<AttemptId>,
 ) -> Result<impl IntoResponse, Problem> {
     app.visible_attempt(&caller, id).await?;
@@ -78,7 +79,7 @@ async fn view(
 )]
 async fn answers(
     State(app): State<AppState>,
-    caller: ApiCaller,
+    Caller(caller): Caller,
     Path(id): Path<AttemptId>,
 ) -> Result<impl IntoResponse, Problem> {
     match app.visible_attempt(&caller, id).await?.0 {
@@ -110,7 +111,7 @@ async fn answers(
 )]
 async fn exchange(
     State(app): State<AppState>,
-    caller: ApiCaller,
+    Caller(caller): Caller,
     ClientAddress(address): ClientAddress,
     Path(id): Path<AttemptId>,
     body: Result<Bytes, BytesRejection>,
@@ -154,7 +155,7 @@ impl From<ExchangeRefusal> for Problem {
 )]
 async fn result(
     State(app): State<AppState>,
-    caller: ApiCaller,
+    Caller(caller): Caller,
     Path(id): Path<AttemptId>,
 ) -> Result<impl IntoResponse, Problem> {
     let (standing, summary) = app.visible_attempt(&caller, id).await?;
@@ -194,7 +195,7 @@ async fn result(
 )]
 async fn receipt(
     State(app): State<AppState>,
-    caller: ApiCaller,
+    Caller(caller): Caller,
     Path(id): Path<AttemptId>,
 ) -> Result<impl IntoResponse, Problem> {
     app.visible_attempt(&caller, id).await?;
@@ -307,7 +308,7 @@ impl TimelineItem {
 )]
 async fn timeline(
     State(app): State<AppState>,
-    caller: ApiCaller,
+    Caller(caller): Caller,
     Path(id): Path<AttemptId>,
     Query(query): Query<TimelineQuery>,
 ) -> Result<Json<TimelinePage>, Problem> {

@@ -16,16 +16,18 @@ use axum_extra::extract::{
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 
 use super::{
     AppState,
     client::ClientAddress,
     extract::Json,
     problem::{self, Problem},
-    token::{self, AttemptToken},
+    routes::{GuardedRoutes, RouteAccess},
+    token,
 };
 use invigil_domain::{id::PersonId, person::RosterPerson, time::Timestamp};
+use invigil_management::Principal;
 use invigil_secrets::password;
 use invigil_store::{LoginRow, RequestOrigin, SignInOutcome};
 use invigil_telemetry::metrics::OutcomeLabel;
@@ -39,44 +41,34 @@ const CREDENTIAL_BYTES_MAX: usize = 256;
 /// Longest `User-Agent` that is kept, in characters.
 const USER_AGENT_CHARS_MAX: usize = 300;
 
-pub(super) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
-        .routes(routes!(login))
-        .routes(routes!(rotate))
-        .routes(routes!(logout))
+pub(super) fn routes() -> GuardedRoutes {
+    GuardedRoutes::new()
+        .add(RouteAccess::Public, routes!(login))
+        .add(RouteAccess::Public, routes!(rotate))
+        .add(RouteAccess::Public, routes!(logout))
 }
 
-/// Caller of a request.
+/// The caller of a request, by a log-in or by the token of an attempt.
 #[derive(Debug, Clone)]
-pub enum ApiCaller {
-    /// A person who is signed in.
-    Person(RosterPerson),
-    /// A candidate, at one attempt only.
-    Attempt(AttemptToken),
-}
+pub struct Caller(pub Principal);
 
 /// The person who sends a request with a log-in token.
 #[derive(Debug, Clone)]
 pub struct CurrentPerson(pub RosterPerson);
 
-impl FromRequestParts<AppState> for ApiCaller {
+impl FromRequestParts<AppState> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, Problem> {
         let token = shown_token(parts).ok_or(Problem::Unauthorized)?;
-        let now = app.engine.now();
-        if token::is_attempt_token(&token) {
-            let token = app
-                .tokens
-                .verify(&token, now)
-                .map_err(|_invalid| Problem::Unauthorized)?;
-            return Ok(Self::Attempt(token));
+        if !token::is_attempt_token(&token) {
+            return Ok(Self((&find_person(app, &token).await?).into()));
         }
-        let person = app
-            .catalog
-            .verify_login(&token::login_token_hash(&token), now)
-            .await?;
-        person.map(Self::Person).ok_or(Problem::Unauthorized)
+        let token = app
+            .tokens
+            .verify(&token, app.engine.now())
+            .map_err(|_invalid| Problem::Unauthorized)?;
+        Ok(Self(Principal::of_attempt(token.attempt, token.person)))
     }
 }
 
@@ -84,11 +76,24 @@ impl FromRequestParts<AppState> for CurrentPerson {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, Problem> {
-        match ApiCaller::from_request_parts(parts, app).await? {
-            ApiCaller::Person(person) => Ok(Self(person)),
-            ApiCaller::Attempt(_) => Err(Problem::Forbidden),
+        let token = shown_token(parts).ok_or(Problem::Unauthorized)?;
+        if !token::is_attempt_token(&token) {
+            return Ok(Self(find_person(app, &token).await?));
+        }
+        match app.tokens.verify(&token, app.engine.now()) {
+            Ok(_) => Err(Problem::Forbidden),
+            Err(_) => Err(Problem::Unauthorized),
         }
     }
+}
+
+/// Returns the person with a valid log-in.
+async fn find_person(app: &AppState, token: &str) -> Result<RosterPerson, Problem> {
+    let person = app
+        .catalog
+        .verify_login(&token::login_token_hash(token), app.engine.now())
+        .await?;
+    person.ok_or(Problem::Unauthorized)
 }
 
 /// Returns the bearer token or, without an `Authorization` header, the cookie's.

@@ -12,20 +12,22 @@ use axum::{
 use axum_extra::{TypedHeader, headers::Range};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 
 use super::{
     AppState,
     access::AccessRole,
-    auth::ApiCaller,
+    auth::Caller,
     extract::{Json, Path},
     media,
     problem::{self, Problem},
+    routes::{GuardedRoutes, RouteAccess},
 };
 use invigil_domain::{
     evidence::EvidenceKind,
     id::{AttemptId, EvidenceId},
 };
+use invigil_management::Principal;
 use invigil_objects::evidence::{Error, EvidenceAttempt, PresignedRequest, UploadOffer};
 use invigil_store::EvidenceRow;
 use invigil_telemetry::error_chain;
@@ -33,12 +35,13 @@ use invigil_telemetry::error_chain;
 /// Longest name of a session, in bytes; the engine's own are shorter.
 const SESSION_BYTES_MAX: usize = 64;
 
-pub(super) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
-        .routes(routes!(list, announce))
-        .routes(routes!(read_link))
-        .routes(routes!(done))
-        .routes(routes!(read, upload))
+pub(super) fn routes() -> GuardedRoutes {
+    GuardedRoutes::new()
+        .add(RouteAccess::ExamStaff, routes!(list))
+        .add(RouteAccess::Owner, routes!(announce))
+        .add(RouteAccess::ExamStaff, routes!(read_link))
+        .add(RouteAccess::Owner, routes!(done))
+        .add(RouteAccess::Link, routes!(read, upload))
 }
 
 /// A file to upload.
@@ -101,7 +104,7 @@ struct UploadRequest {
 )]
 async fn announce(
     State(app): State<AppState>,
-    caller: ApiCaller,
+    Caller(caller): Caller,
     Path(id): Path<AttemptId>,
     Json(new): Json<NewEvidence>,
 ) -> Result<(StatusCode, Json<AnnouncedEvidence>), Problem> {
@@ -173,7 +176,7 @@ async fn announce(
 )]
 async fn done(
     State(app): State<AppState>,
-    caller: ApiCaller,
+    Caller(caller): Caller,
     Path((id, evidence)): Path<(AttemptId, EvidenceId)>,
 ) -> Result<StatusCode, Problem> {
     app.require_owner(&caller, id).await?;
@@ -227,13 +230,13 @@ impl From<EvidenceRow> for EvidenceView {
 
 /// Requires staff of the exam, and logs the access: looking at candidates' pictures leaves
 /// a trace.
-async fn admit_staff(app: &AppState, caller: &ApiCaller, id: AttemptId) -> Result<(), Problem> {
-    match (app.visible_attempt(caller, id).await?.0, caller) {
-        (AccessRole::Proctor | AccessRole::Teacher, ApiCaller::Person(person)) => {
-            tracing::info!(person = %person.id, attempt.id = %id, "staff looks at evidence");
+async fn admit_staff(app: &AppState, caller: &Principal, id: AttemptId) -> Result<(), Problem> {
+    match app.visible_attempt(caller, id).await?.0 {
+        AccessRole::Proctor | AccessRole::Teacher => {
+            tracing::info!(person = %caller.person, attempt.id = %id, "staff looks at evidence");
             Ok(())
         }
-        _ => Err(Problem::Forbidden),
+        AccessRole::Owner => Err(Problem::Forbidden),
     }
 }
 
@@ -250,7 +253,7 @@ async fn admit_staff(app: &AppState, caller: &ApiCaller, id: AttemptId) -> Resul
 )]
 async fn list(
     State(app): State<AppState>,
-    caller: ApiCaller,
+    Caller(caller): Caller,
     Path(id): Path<AttemptId>,
 ) -> Result<Json<EvidenceList>, Problem> {
     admit_staff(&app, &caller, id).await?;
@@ -288,7 +291,7 @@ struct EvidenceLink {
 )]
 async fn read_link(
     State(app): State<AppState>,
-    caller: ApiCaller,
+    Caller(caller): Caller,
     Path((id, evidence)): Path<(AttemptId, EvidenceId)>,
 ) -> Result<Json<EvidenceLink>, Problem> {
     admit_staff(&app, &caller, id).await?;

@@ -9,7 +9,7 @@ use axum::{
 use invigil_protocol::proctor::{CommandResult, ProctorCommand};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 
 use super::{
     AppState,
@@ -19,6 +19,7 @@ use super::{
     extract::{Json, JsonOrDefault, Path, Query},
     problem::{self, Problem},
     results::{self, ResultRow},
+    routes::{GuardedRoutes, RouteAccess},
 };
 use invigil_domain::{
     admission, exam::Exam, id::ExamCode, person::PersonRole, release::is_result_visible,
@@ -27,12 +28,12 @@ use invigil_domain::{
 use invigil_engine::{CommandError, StartError};
 use invigil_store::AttemptSummary;
 
-pub(super) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
-        .routes(routes!(list))
-        .routes(routes!(start))
-        .routes(routes!(exam_results))
-        .routes(routes!(command))
+pub(super) fn routes() -> GuardedRoutes {
+    GuardedRoutes::new()
+        .add(RouteAccess::Person, routes!(list))
+        .add(RouteAccess::Person, routes!(start))
+        .add(RouteAccess::ExamTeacher, routes!(exam_results))
+        .add(RouteAccess::ExamStaff, routes!(command))
 }
 
 /// Exams of a person.
@@ -297,7 +298,7 @@ async fn exam_results(
     Path(code): Path<ExamCode>,
     Query(query): Query<ResultsQuery>,
 ) -> Result<Response, Problem> {
-    require_staff(&person, &code, AccessRole::Teacher)?;
+    require_staff(&(&person).into(), &code, AccessRole::Teacher)?;
     app.engine
         .newest_exam(&code)
         .await?
@@ -344,7 +345,7 @@ async fn command(
     Path(code): Path<ExamCode>,
     Json(command): Json<ProctorCommand>,
 ) -> Result<Json<CommandResult>, Problem> {
-    require_staff(&person, &code, AccessRole::Proctor)?;
+    require_staff(&(&person).into(), &code, AccessRole::Proctor)?;
     let engine = app.engine.clone();
     // A task of its own, so that a client that disconnects leaves no command half done.
     let done = app.tasks.spawn(async move {

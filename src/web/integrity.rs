@@ -10,7 +10,7 @@ use invigil_protocol::proctor::IncidentView;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema, openapi};
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 
 use super::{
     AppState,
@@ -18,6 +18,7 @@ use super::{
     auth::CurrentPerson,
     extract::{Json, Path, Query},
     problem::{self, Problem},
+    routes::{GuardedRoutes, RouteAccess},
 };
 use invigil_domain::{exam::EventSeverity, id::ExamCode, time::Timestamp};
 use invigil_engine::CandidateIncident;
@@ -26,10 +27,10 @@ use invigil_store::{
     timeline::TimelineEvent,
 };
 
-pub(super) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
-        .routes(routes!(incidents))
-        .routes(routes!(events))
+pub(super) fn routes() -> GuardedRoutes {
+    GuardedRoutes::new()
+        .add(RouteAccess::ExamStaff, routes!(incidents))
+        .add(RouteAccess::ExamStaff, routes!(events))
 }
 
 const LIMIT_DEFAULT: u32 = 100;
@@ -132,7 +133,7 @@ async fn incidents(
     Path(code): Path<ExamCode>,
     Query(query): Query<IncidentsQuery>,
 ) -> Result<Json<ExamIncidents>, Problem> {
-    require_staff(&person, &code, AccessRole::Proctor)?;
+    require_staff(&(&person).into(), &code, AccessRole::Proctor)?;
     let before = TimeCursor::from_query(query.before.as_deref())?;
     let limit = page_limit(query.limit) as usize;
     let mut found = app
@@ -230,7 +231,7 @@ async fn events(
     Path(code): Path<ExamCode>,
     Query(query): Query<EventsQuery>,
 ) -> Result<Json<ExamEvents>, Problem> {
-    require_staff(&person, &code, AccessRole::Proctor)?;
+    require_staff(&(&person).into(), &code, AccessRole::Proctor)?;
     let wrong =
         || Problem::BadRequest("`severity` must be low, medium, high or critical".to_owned());
     let severity = query.severity.as_deref();

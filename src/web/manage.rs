@@ -5,11 +5,15 @@
 //! come in pages: `?after=&limit=`, where `next` of a page is `after` of the
 //! following one.
 
+mod audit;
 pub mod bank;
+mod courses;
 pub mod exams;
 pub mod marking;
 mod media;
+mod organizations;
 pub mod people;
+mod security;
 
 use axum::{
     extract::FromRequestParts,
@@ -17,9 +21,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
-use utoipa_axum::router::OpenApiRouter;
 
 use super::{
     AppState,
@@ -27,20 +31,26 @@ use super::{
     client::ClientAddress,
     extract::Json,
     problem::Problem,
+    routes::GuardedRoutes,
     token,
 };
 use invigil_management::{
-    Management, ManagementError, RequestContext, UnitOfWork, resource::PageCursor,
+    Management, ManagementError, RequestContext, UnitOfWork,
+    resource::{self, ColumnFilter, ListPage, PageCursor, Resource},
 };
 use invigil_secrets::sealed::SealingKeys;
 
-pub(super) fn routes(file_bytes_max: usize) -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
+pub(super) fn routes(file_bytes_max: usize) -> GuardedRoutes {
+    GuardedRoutes::new()
+        .merge(organizations::routes())
         .merge(people::routes())
+        .merge(courses::routes())
         .merge(bank::routes())
         .merge(media::routes(file_bytes_max))
         .merge(exams::routes())
         .merge(marking::routes())
+        .merge(audit::routes())
+        .merge(security::routes())
 }
 
 /// The management side, as the caller of a request uses it.
@@ -104,10 +114,101 @@ impl ManagementAccess {
         Ok(self.management.run_as_self(&self.caller, work).await?)
     }
 
+    /// Returns a page of the rows of a resource.
+    pub(super) async fn list_rows<R: WireResource>(
+        &self,
+        page: &PageQuery,
+        filters: &[ColumnFilter],
+    ) -> Result<Json<PageOf<R::View>>, Problem> {
+        let page = self
+            .work(async |work| resource::list_rows::<R>(work, page.into(), filters).await)
+            .await?;
+        Ok(Json(page.into()))
+    }
+
+    /// Creates a row of a resource.
+    pub(super) async fn create_row<R: WireResource>(
+        &self,
+        body: Value,
+    ) -> Result<TaggedRow<R::View>, Problem> {
+        let row = self
+            .work(async |work| {
+                let draft = R::into_draft(resource::parse_draft(body)?)?;
+                resource::create_row::<R>(work, &draft).await
+            })
+            .await?;
+        Ok(TaggedRow::created(R::revision(&row), row.into()))
+    }
+
+    /// Returns a row of a resource.
+    pub(super) async fn read_row<R: WireResource>(
+        &self,
+        id: R::Id,
+    ) -> Result<TaggedRow<R::View>, Problem> {
+        let row = self
+            .work(async |work| resource::get_row::<R>(work, id).await)
+            .await?;
+        Ok(TaggedRow::ok(R::revision(&row), row.into()))
+    }
+
+    /// Changes a row of a resource by a merge patch (RFC 7396).
+    pub(super) async fn change_row<R: WireResource>(
+        &self,
+        id: R::Id,
+        IfMatch(revision): IfMatch,
+        patch: &Value,
+    ) -> Result<TaggedRow<R::View>, Problem> {
+        let row = self
+            .work(async |work| {
+                let draft = patched_draft::<R>(work, id, patch).await?;
+                resource::update_row::<R>(work, id, revision, &draft).await
+            })
+            .await?;
+        Ok(TaggedRow::ok(R::revision(&row), row.into()))
+    }
+
+    /// Deletes a row of a resource that no other row refers to.
+    pub(super) async fn delete_row<R: WireResource>(
+        &self,
+        id: R::Id,
+        IfMatch(revision): IfMatch,
+    ) -> Result<StatusCode, Problem> {
+        self.work(async |work| resource::delete_row::<R>(work, id, revision).await)
+            .await?;
+        Ok(StatusCode::NO_CONTENT)
+    }
+
     /// Returns the instant of the request.
     pub(super) const fn requested_at(&self) -> DateTime<Utc> {
         self.caller.at
     }
+}
+
+/// A resource with its form on the wire.
+pub(super) trait WireResource: Resource {
+    /// Editable fields in the body of a request. It must deny unknown fields.
+    type Body: DeserializeOwned;
+    /// Row in a response.
+    type View: From<Self::Row>;
+
+    /// Returns the draft in a body.
+    fn into_draft(body: Self::Body) -> Result<Self::Draft, ManagementError>;
+}
+
+/// Returns the draft of a row with a merge patch (RFC 7396) applied.
+pub(super) async fn patched_draft<R: WireResource>(
+    work: &mut UnitOfWork,
+    id: R::Id,
+    patch: &Value,
+) -> Result<R::Draft, ManagementError> {
+    let mut fields = resource::editable_fields::<R>(work, id).await?;
+    if !patch.is_object() {
+        return Err(ManagementError::invalid_field("", "must be an object"));
+    }
+    resource::merge_patch(&mut fields, patch);
+    let body = serde_json::from_value(fields)
+        .map_err(|error| ManagementError::invalid_field("", error.to_string()))?;
+    R::into_draft(body)
 }
 
 /// Selection of a page of a list.
@@ -122,7 +223,7 @@ pub struct PageQuery {
     limit: i64,
 }
 
-const fn page() -> i64 {
+pub(super) const fn page() -> i64 {
     50
 }
 
@@ -144,10 +245,10 @@ pub struct PageOf<T> {
     next: Option<i64>,
 }
 
-impl<T> From<invigil_management::resource::ListPage<T>> for PageOf<T> {
-    fn from(page: invigil_management::resource::ListPage<T>) -> Self {
+impl<R, T: From<R>> From<ListPage<R>> for PageOf<T> {
+    fn from(page: ListPage<R>) -> Self {
         Self {
-            items: page.items,
+            items: page.items.into_iter().map(T::from).collect(),
             next: page.next,
         }
     }
@@ -207,157 +308,3 @@ impl<T: Serialize> IntoResponse for TaggedRow<T> {
         (self.status, headers, Json(self.row)).into_response()
     }
 }
-
-/// Makes the five routes of a [`Resource`](invigil_management::resource::Resource):
-/// list, create, read, change and delete.
-macro_rules! resource_routes {
-    (
-        $module:ident, $resource:ty, $row:ty, $draft:ty, $query:ty,
-        $tag:literal, $many:literal, $one:literal
-    ) => {
-        mod $module {
-            use super::*;
-            use invigil_management::resource;
-            use crate::web::{
-                AppState,
-                extract::{Json, Path, Query},
-                manage::{IfMatch, ManagementAccess, PageOf, PageQuery, TaggedRow},
-                problem::{self, Problem},
-            };
-            use axum::http::StatusCode;
-            use serde_json::Value;
-            use utoipa_axum::{router::OpenApiRouter, routes};
-
-            pub(in crate::web::manage) fn routes() -> OpenApiRouter<AppState> {
-                OpenApiRouter::new()
-                    .routes(routes!(list, create))
-                    .routes(routes!(read, change, delete))
-            }
-
-            #[utoipa::path(
-                                        get, path = $many, tag = $tag, params(PageQuery, $query),
-                                        responses(
-                                            (status = 200, body = PageOf<$row>),
-                                            (status = 403, body = problem::ProblemDetails,
-                                                content_type = problem::MEDIA_TYPE),
-                                        ),
-                                        security(("token" = []), ("cookie" = [])),
-                                    )]
-            async fn list(
-                manager: ManagementAccess,
-                Query(page): Query<PageQuery>,
-                Query(query): Query<$query>,
-            ) -> Result<Json<PageOf<$row>>, Problem> {
-                let filters = query.filters();
-                let page = manager
-                    .work(async |work| {
-                        resource::list_rows::<$resource>(work, (&page).into(), &filters).await
-                    })
-                    .await?;
-                Ok(Json(page.into()))
-            }
-
-            #[utoipa::path(
-                                        post, path = $many, tag = $tag, request_body = $draft,
-                                        responses(
-                                            (status = 201, body = $row),
-                                            (status = 409, body = problem::ProblemDetails,
-                                                content_type = problem::MEDIA_TYPE),
-                                            (status = 422, body = problem::ProblemDetails,
-                                                content_type = problem::MEDIA_TYPE),
-                                        ),
-                                        security(("token" = []), ("cookie" = [])),
-                                    )]
-            async fn create(
-                manager: ManagementAccess,
-                Json(body): Json<Value>,
-            ) -> Result<TaggedRow<$row>, Problem> {
-                let row = manager
-                    .work(async |work| {
-                        let draft = resource::parse_draft(body)?;
-                        resource::create_row::<$resource>(work, &draft).await
-                    })
-                    .await?;
-                Ok(TaggedRow::created(row.revision, row))
-            }
-
-            #[utoipa::path(
-                                        get, path = $one, tag = $tag,
-                                        params(("id" = i64, Path, description = "Its number")),
-                                        responses(
-                                            (status = 200, body = $row),
-                                            (status = 404, body = problem::ProblemDetails,
-                                                content_type = problem::MEDIA_TYPE),
-                                        ),
-                                        security(("token" = []), ("cookie" = [])),
-                                    )]
-            async fn read(
-                manager: ManagementAccess,
-                Path(id): Path<i64>,
-            ) -> Result<TaggedRow<$row>, Problem> {
-                let row = manager
-                    .work(async |work| resource::get_row::<$resource>(work, id).await)
-                    .await?;
-                Ok(TaggedRow::ok(row.revision, row))
-            }
-
-            /// Changes by a merge patch (RFC 7396).
-            #[utoipa::path(
-                                        patch, path = $one, tag = $tag, request_body = Object,
-                                        params(
-                                            ("id" = i64, Path, description = "Its number"),
-                                            ("If-Match" = String, Header, description = "The ETag"),
-                                        ),
-                                        responses(
-                                            (status = 200, body = $row),
-                                            (status = 412, body = problem::ProblemDetails,
-                                                content_type = problem::MEDIA_TYPE),
-                                            (status = 422, body = problem::ProblemDetails,
-                                                content_type = problem::MEDIA_TYPE),
-                                        ),
-                                        security(("token" = []), ("cookie" = [])),
-                                    )]
-            async fn change(
-                manager: ManagementAccess,
-                Path(id): Path<i64>,
-                IfMatch(revision): IfMatch,
-                Json(patch): Json<Value>,
-            ) -> Result<TaggedRow<$row>, Problem> {
-                let row = manager
-                    .work(async |work| {
-                        resource::patch_row::<$resource>(work, id, revision, &patch).await
-                    })
-                    .await?;
-                Ok(TaggedRow::ok(row.revision, row))
-            }
-
-            #[utoipa::path(
-                                        delete, path = $one, tag = $tag,
-                                        params(
-                                            ("id" = i64, Path, description = "Its number"),
-                                            ("If-Match" = String, Header, description = "The ETag"),
-                                        ),
-                                        responses(
-                                            (status = 204, description = "Gone"),
-                                            (status = 409, description = "`in_use`",
-                                                body = problem::ProblemDetails,
-                                                content_type = problem::MEDIA_TYPE),
-                                            (status = 412, body = problem::ProblemDetails,
-                                                content_type = problem::MEDIA_TYPE),
-                                        ),
-                                        security(("token" = []), ("cookie" = [])),
-                                    )]
-            async fn delete(
-                manager: ManagementAccess,
-                Path(id): Path<i64>,
-                IfMatch(revision): IfMatch,
-            ) -> Result<StatusCode, Problem> {
-                manager
-                    .work(async |work| resource::delete_row::<$resource>(work, id, revision).await)
-                    .await?;
-                Ok(StatusCode::NO_CONTENT)
-            }
-        }
-    };
-}
-pub(in crate::web) use resource_routes;

@@ -7,18 +7,19 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use axum_extra::{TypedHeader, headers::Range};
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 
 use super::{
     AppState,
     extract::Path,
     problem::{self, Problem},
+    routes::{GuardedRoutes, RouteAccess},
 };
 use invigil_objects::media::{self, FileContent};
 use invigil_telemetry::error_chain;
 
-pub(super) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(read))
+pub(super) fn routes() -> GuardedRoutes {
+    GuardedRoutes::new().add(RouteAccess::Link, routes!(read))
 }
 
 /// A picture, sound, film or document of a question. The name alone suffices: it is a keyed hash

@@ -2,6 +2,8 @@
 //! protocol as AsyncAPI, the exam file as JSON Schema. All are generated from the
 //! types.
 
+mod browser;
+
 use std::sync::Arc;
 
 use axum::{
@@ -22,10 +24,11 @@ use utoipa::{
         security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
     },
 };
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use super::AppState;
+use super::{
+    AppState,
+    routes::{GuardedRoutes, RouteAccess},
+};
 use invigil_domain::exam::exam_schema;
 
 #[derive(OpenApi)]
@@ -61,28 +64,33 @@ impl Modify for SecuritySchemes {
 }
 
 /// Splits the routes from their description.
-pub(super) fn split_routes(
-    routes: OpenApiRouter<AppState>,
-) -> (Router<AppState>, openapi::OpenApi) {
-    OpenApiRouter::with_openapi(ApiDescription::openapi())
-        .merge(routes)
-        .split_for_parts()
+pub(super) fn split_routes(routes: GuardedRoutes) -> (Router<AppState>, openapi::OpenApi) {
+    routes.split(ApiDescription::openapi())
 }
 
 /// Returns the routes of the descriptions.
-pub(super) fn document_routes(description: openapi::OpenApi) -> Router<AppState> {
-    let page = Config::from("/api/openapi.json").validator_url("none");
-    Router::new()
-        .route(
+pub(super) fn document_routes(description: openapi::OpenApi) -> GuardedRoutes {
+    GuardedRoutes::new()
+        .add_undescribed(
+            RouteAccess::Public,
             "/api/openapi.json",
             serve_document(&add_protocol_schemas(description)),
         )
-        .route(
+        .add_undescribed(
+            RouteAccess::Public,
             "/asyncapi.json",
             serve_document(&schema::asyncapi_document()),
         )
-        .route("/schemas/exam.json", serve_document(&exam_schema()))
-        .merge(SwaggerUi::new("/api/docs").config(page))
+        .add_undescribed(
+            RouteAccess::Public,
+            "/schemas/exam.json",
+            serve_document(&exam_schema()),
+        )
+}
+
+/// Returns the page that shows the description, which everybody may read.
+pub(super) fn documentation_page() -> Router<AppState> {
+    browser::routes()
 }
 
 fn serve_document(content: &Value) -> MethodRouter<AppState> {

@@ -1,7 +1,6 @@
 //! Routes of the pages, which `clients/web` builds and the program embeds.
 
 use axum::{
-    Router,
     body::Bytes,
     extract::{Path, State},
     http::{HeaderMap, HeaderValue, header},
@@ -11,7 +10,11 @@ use axum::{
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use rust_embed::{Embed, EmbeddedFile};
 
-use super::{AppState, problem::Problem};
+use super::{
+    AppState,
+    problem::Problem,
+    routes::{GuardedRoutes, RouteAccess},
+};
 
 #[derive(Embed)]
 #[folder = "$CARGO_MANIFEST_DIR/clients/web/dist"]
@@ -24,27 +27,30 @@ const ASK_AGAIN: HeaderValue = HeaderValue::from_static("no-cache");
 const NOT_BUILT: &str = "The pages were not built with this program. \
      Run `npm ci && npm run build` in clients/web, and build it again.\n";
 
-pub(super) fn routes() -> Router<AppState> {
-    Router::new()
-        .route(
+pub(super) fn routes() -> GuardedRoutes {
+    GuardedRoutes::new()
+        .add_undescribed(
+            RouteAccess::Public,
             "/",
             get(async |State(app): State<AppState>, headers: HeaderMap| {
                 serve_page(&app, &headers, "index.html")
             }),
         )
-        .route(
+        .add_undescribed(
+            RouteAccess::Public,
             "/attempt",
             get(async |State(app): State<AppState>, headers: HeaderMap| {
                 serve_page(&app, &headers, "attempt.html")
             }),
         )
-        .route(
+        .add_undescribed(
+            RouteAccess::Public,
             "/favicon.svg",
             get(async |State(app): State<AppState>, headers: HeaderMap| {
                 serve_file(&app, &headers, "favicon.svg")
             }),
         )
-        .route("/assets/{*name}", get(asset))
+        .add_undescribed(RouteAccess::Public, "/assets/{*name}", get(asset))
 }
 
 /// Returns a page from its own file, or from the file that has all pages.

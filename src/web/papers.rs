@@ -6,21 +6,23 @@ use axum::{
     http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse, Response},
 };
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 
 use super::{
     AppState,
-    auth::ApiCaller,
+    auth::Caller,
     extract::Path,
     problem::{self, Problem},
+    routes::{GuardedRoutes, RouteAccess},
 };
 use invigil_domain::id::AttemptId;
 use invigil_engine::PaperBody;
+use invigil_management::PrincipalScope;
 
-pub(super) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
-        .routes(routes!(paper))
-        .routes(routes!(own_paper))
+pub(super) fn routes() -> GuardedRoutes {
+    GuardedRoutes::new()
+        .add(RouteAccess::Owner, routes!(paper))
+        .add(RouteAccess::Owner, routes!(own_paper))
 }
 
 /// The paper of the token's attempt, sealed before the exam opens.
@@ -40,17 +42,17 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 )]
 async fn paper(
     State(app): State<AppState>,
-    caller: ApiCaller,
+    Caller(caller): Caller,
     Path(version): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let ApiCaller::Attempt(token) = caller else {
+    let PrincipalScope::Attempt(attempt) = caller.scope else {
         return Err(Problem::Forbidden);
     };
     let version = version.replacen("sha256-", "sha256:", 1);
     let paper = app
         .engine
-        .paper_by_version(&version, token.attempt)
+        .paper_by_version(&version, attempt)
         .await?
         .ok_or(Problem::NotFound)?;
     let PaperBody { json, sealed } = paper;
@@ -87,7 +89,7 @@ async fn paper(
 )]
 async fn own_paper(
     State(app): State<AppState>,
-    caller: ApiCaller,
+    Caller(caller): Caller,
     Path(id): Path<AttemptId>,
 ) -> Result<impl IntoResponse, Problem> {
     app.require_owner(&caller, id).await?;

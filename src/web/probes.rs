@@ -3,23 +3,26 @@
 use std::time::Duration;
 
 use axum::{
-    Router,
     extract::State,
     http::header,
     response::{IntoResponse, Response},
     routing::get,
 };
 
-use super::{AppState, problem::Problem};
+use super::{
+    AppState,
+    problem::Problem,
+    routes::{GuardedRoutes, RouteAccess},
+};
 
 /// Time after which a store without an answer counts as away.
 const PING_TIMEOUT: Duration = Duration::from_secs(1);
 
-pub(super) fn routes() -> Router<AppState> {
-    Router::new()
-        .route("/healthz", get(async || "alive\n"))
-        .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
+pub(super) fn routes() -> GuardedRoutes {
+    GuardedRoutes::new()
+        .add_undescribed(RouteAccess::Public, "/healthz", get(async || "alive\n"))
+        .add_undescribed(RouteAccess::Public, "/readyz", get(ready))
+        .add_undescribed(RouteAccess::Public, "/metrics", get(metrics))
 }
 
 /// Returns 200 if this node may receive traffic: it is not stopping, has a store,

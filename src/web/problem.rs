@@ -109,7 +109,26 @@ pub struct ProblemDetails {
     code: &'static str,
     /// Faults of the request's fields.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    errors: Vec<FieldFault>,
+    errors: Vec<InvalidField>,
+}
+
+/// An error in one field of a request.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = FieldFault)]
+pub struct InvalidField {
+    /// Path of the field; `[row].field` in an import.
+    field: String,
+    /// Predicate of a sentence whose subject is the field.
+    message: String,
+}
+
+impl From<FieldFault> for InvalidField {
+    fn from(fault: FieldFault) -> Self {
+        Self {
+            field: fault.field,
+            message: fault.message,
+        }
+    }
 }
 
 /// Media type of all errors.
@@ -285,7 +304,7 @@ impl Problem {
             status: status.as_u16(),
             detail: self.detail(),
             code,
-            errors: self.errors(),
+            errors: self.errors().into_iter().map(Into::into).collect(),
         }
     }
 }

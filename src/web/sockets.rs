@@ -14,7 +14,6 @@ mod wire;
 use std::{net::IpAddr, sync::Arc};
 
 use axum::{
-    Router,
     extract::{State, WebSocketUpgrade, ws::rejection::WebSocketUpgradeRejection},
     http::{HeaderMap, header},
     response::{IntoResponse, Response},
@@ -23,7 +22,12 @@ use axum::{
 use invigil_protocol::codec::{self, Encoding};
 
 use self::wire::MessageSocket;
-use super::{AppState, client::ClientAddress, problem::Problem};
+use super::{
+    AppState,
+    client::ClientAddress,
+    problem::Problem,
+    routes::{GuardedRoutes, RouteAccess},
+};
 
 /// Bytes of a connection's read buffer. The default of 128 KiB would cost
 /// 134 KB per connection; most frames have some hundred bytes, and longer ones
@@ -38,10 +42,18 @@ const WRITE_BUFFER_BYTES: usize = 4 * 1024;
 const WRITE_BUFFER_BYTES_MAX: usize = 256 * 1024;
 
 /// The routes of sockets.
-pub fn routes() -> Router<AppState> {
-    Router::new()
-        .route("/ws/v1/attempt", get(attempt_socket))
-        .route("/ws/v1/proctor", get(proctor_socket))
+pub(super) fn routes() -> GuardedRoutes {
+    GuardedRoutes::new()
+        .add_undescribed(
+            RouteAccess::FirstMessage,
+            "/ws/v1/attempt",
+            get(attempt_socket),
+        )
+        .add_undescribed(
+            RouteAccess::FirstMessage,
+            "/ws/v1/proctor",
+            get(proctor_socket),
+        )
 }
 
 async fn attempt_socket(

@@ -1,5 +1,7 @@
 //! Tests of the web layer with a real engine and store, without a socket.
 
+mod access;
+
 use std::{collections::HashMap, future, time::Duration};
 
 use axum::{

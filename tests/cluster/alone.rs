@@ -22,7 +22,7 @@ async fn nobody_is_refused_by_a_node_that_has_lost_the_attempt_unheard() {
     let attempt = one.start("ann", "takeover").await;
     let _first = one.open(attempt, None).await.unwrap();
 
-    // What happens at the other node is not heard here.
+    // The first node does not hear events of the second.
     let second = two.open(attempt, None).await.unwrap();
     assert_eq!(two.act(attempt, "stop", ActionName::Pause).await, 1);
     assert_eq!(one.act(attempt, "go on", ActionName::Resume).await, 1);
@@ -48,7 +48,7 @@ async fn an_exchange_whose_answer_gets_lost_between_nodes_is_done_once() {
         .handle
         .report_disconnect(first.opened.connection)
         .await;
-    // It hears what it is to do, does it, and cannot say so.
+    // The first node hears the request, does it, and cannot reply.
     one.line.is_mute.store(true, Ordering::Release);
     let done = two.exchange(attempt, None, 1, "this").await.unwrap();
     assert_eq!(done.saved_seq, 1);
@@ -75,12 +75,12 @@ async fn what_a_lost_answer_refused_is_not_called_saved_by_the_next_one() {
         .report_disconnect(first.opened.connection)
         .await;
     assert_eq!(one.act(attempt, "stop", ActionName::Pause).await, 1);
-    // The session's own: it refuses, and cannot say so.
+    // The exchange is of the owning session: the first node refuses it, and cannot reply.
     let session = Some(first.welcome.session.as_str());
     one.line.is_mute.store(true, Ordering::Release);
     let told = two.exchange(attempt, session, 1, "this").await;
     assert_eq!(told.unwrap_err(), ExchangeRefusal::Unavailable);
-    // Whoever sends it again knows that it does.
+    // A client that sends it again knows of the repeat.
     let again = two.exchange(attempt, session, 1, "this").await.unwrap();
     assert_eq!((again.saved_seq, &again.refused[..]), (1, &[][..]));
     let stored = two.engine.current_answers(attempt).await.unwrap().unwrap();
@@ -119,7 +119,7 @@ async fn a_client_that_gives_up_while_it_is_let_in_is_away() {
     let one = cluster.node("one").await;
     let attempt = one.start("ann", "takeover").await;
     let first = one.open(attempt, None).await.unwrap();
-    // Its `hello` is on its way to the attempt, and nobody waits for the answer.
+    // The `hello` is on its way to the attempt, and no caller waits for the response.
     tokio::select! {
         biased;
         _ = one.open(attempt, None) => panic!("that takes more than a moment"),

@@ -102,7 +102,7 @@ async fn a_console_sees_candidates_of_every_node() {
     assert_eq!(row.node, Some(Some("one".to_owned())));
     assert!(!console.is_partial());
 
-    // Whoever comes back is shown what is, not what was.
+    // A console that comes back gets the present board, not the old one.
     two.engine.end_watch(console.watching);
     let mut console = Console::open(&two).await;
     let row = console.row(attempt);
@@ -121,7 +121,7 @@ async fn a_console_sees_candidates_of_every_node() {
     };
     console.heard(answered).await;
 
-    // The candidate comes here, and goes.
+    // The candidate comes to this node, and goes.
     let resume = Some((socket.welcome.session.as_str(), 2));
     let here = two.open(attempt, resume).await.unwrap();
     let at_two = Some(Some("two".to_owned()));
@@ -132,7 +132,7 @@ async fn a_console_sees_candidates_of_every_node() {
         .shows(attempt, |row| row.online == Some(false))
         .await;
 
-    // What is started on the other node is on this board.
+    // An attempt that starts on the other node is on this board.
     let other = one.start("bob", "takeover").await;
     console
         .heard(|message| match message {
@@ -196,7 +196,7 @@ async fn consoles_of_two_nodes_know_of_each_other_and_of_what_is_done() {
         _ => None,
     });
     assert_eq!(action.await, ActionName::Message);
-    // Whose command it was hears where it went.
+    // The author of the command gets its receipt.
     let receipt = async {
         loop {
             let news = second.news.recv().await.unwrap();

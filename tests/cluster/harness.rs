@@ -38,12 +38,12 @@ use serde_json::json;
 
 use crate::postgres_server::Database;
 
-/// How long anything may take on a machine that is busy with other things.
+/// The most time for any step on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 const ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
-/// An exam that lets a second device in, or not.
+/// Returns an exam that lets a second device in, or refuses it.
 fn exam(policy: &str) -> String {
     format!(
         "
@@ -64,13 +64,13 @@ sections:
     )
 }
 
-/// Nodes, and what they share.
+/// Nodes, and the parts that they share.
 pub(crate) struct Cluster {
     pub(crate) database: Database,
     pub(crate) hub: Arc<LocalHub>,
 }
 
-/// A node's line to the others, which may be cut in either direction.
+/// A node's line to its peers, which can be cut in either direction.
 pub(crate) struct Line {
     bus: Arc<LocalBus>,
     pub(crate) is_mute: AtomicBool,
@@ -78,7 +78,7 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    /// Neither says nor hears anything any more.
+    /// Cuts the line in both directions.
     pub(crate) fn cut(&self) {
         self.is_mute.store(true, Ordering::Release);
         self.is_deaf.store(true, Ordering::Release);
@@ -103,7 +103,7 @@ impl Bus for Line {
     }
 }
 
-/// One node.
+/// A node.
 pub(crate) struct Node {
     pub(crate) engine: Engine,
     pub(crate) line: Arc<Line>,
@@ -120,7 +120,7 @@ pub(crate) struct Socket {
 }
 
 impl Cluster {
-    /// None where there is no PostgreSQL.
+    /// Starts the harness; none without PostgreSQL.
     pub(crate) async fn new() -> Option<Self> {
         let database = Database::create().await?;
         PostgresStore::migrate(&database.url).await.unwrap();
@@ -210,7 +210,7 @@ impl Node {
         started.unwrap().identity.id
     }
 
-    /// Opens a socket, to go on with a session where there is one.
+    /// Opens a socket, and resumes a session if there is one.
     pub(crate) async fn open(
         &self,
         attempt: AttemptId,
@@ -259,7 +259,7 @@ impl Node {
         done.await
     }
 
-    /// Does something to an attempt as a proctor; how many it was done to.
+    /// Acts on an attempt as a proctor; returns the number of attempts it reached.
     pub(crate) async fn act(&self, attempt: AttemptId, id: &str, action: ActionName) -> u32 {
         let command = proctor::ProctorCommand {
             id: id.to_owned(),
@@ -272,7 +272,7 @@ impl Node {
         done.await.unwrap().done
     }
 
-    /// Who has an attempt, as the store knows it.
+    /// Returns the owner of an attempt, as the store knows it.
     pub(crate) async fn owner(&self, attempt: AttemptId) -> String {
         let owner = self
             .store
@@ -334,7 +334,7 @@ async fn next(outbox: &Outbox) -> OutboxItem {
         .expect("the engine says something")
 }
 
-/// Nodes hear each other from their first words on.
+/// Waits until the nodes hear each other, which is from their first messages on.
 pub(crate) async fn until_heard(nodes: &[&Node]) {
     for node in nodes {
         let others = i64::try_from(nodes.len()).unwrap();
@@ -347,7 +347,7 @@ pub(crate) async fn until_heard(nodes: &[&Node]) {
     }
 }
 
-/// Somebody of these exams.
+/// Returns a person of these exams.
 pub(crate) fn person(id: &str, role: PersonRole) -> RosterPerson {
     RosterPerson {
         id: id.into(),

@@ -1,5 +1,5 @@
-//! Several nodes on one PostgreSQL: attempts go from one to the other, and what comes
-//! to the wrong one finds its way.
+//! Several nodes on one PostgreSQL: attempts move between nodes, and messages to the wrong
+//! node find their way.
 
 #![expect(
     clippy::unwrap_used,
@@ -16,3 +16,5 @@ mod moving;
 #[path = "../support/postgres.rs"]
 #[expect(dead_code, reason = "not every test looks past the store")]
 mod postgres_server;
+#[path = "../support/servers.rs"]
+mod servers;

@@ -21,7 +21,7 @@ async fn a_candidate_who_comes_to_another_node_finds_everything_there() {
     first.answer(1, "q1", "this").await;
     first.answer(2, "q2", "that").await;
 
-    // Nothing waits for the commit here: what is under way is flushed.
+    // The candidate does not wait for the commit here: the hand-over flushes.
     let resume = Some((first.welcome.session.as_str(), 3));
     let second = two.open(attempt, resume).await.unwrap();
     assert!(second.welcome.resumed);
@@ -34,7 +34,7 @@ async fn a_candidate_who_comes_to_another_node_finds_everything_there() {
     second.answer(3, "q1", "other").await;
     second.saved(3).await;
 
-    // And back, after more than that.
+    // The candidate goes back, after one more answer.
     let resume = Some((first.welcome.session.as_str(), 4));
     let third = one.open(attempt, resume).await.unwrap();
     assert_eq!(third.welcome.saved_seq, 3);
@@ -72,7 +72,7 @@ async fn a_node_that_lost_an_attempt_unheard_saves_nothing_of_it() {
     let first = one.open(attempt, None).await.unwrap();
     first.answer(1, "q1", "saved").await;
     first.saved(1).await;
-    // Nobody told it.
+    // The node gets no word of the new owner.
     one.store
         .acquire_attempt(attempt, &"gone".into(), &[], None)
         .await

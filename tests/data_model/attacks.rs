@@ -1,4 +1,4 @@
-//! What must fail: everybody reaching beyond the own place.
+//! Attacks that must fail: people who reach beyond their own place.
 
 use sqlx::Connection;
 
@@ -62,7 +62,7 @@ async fn an_account_with_a_wider_role_is_not_taken_over() {
     .await;
     let password = "UPDATE users SET password_hash = '$argon2id$x' WHERE id > 1000 RETURNING id";
     let delete = "DELETE FROM users WHERE id > 1000";
-    // The one whose wider role has ended is an account like others.
+    // The account whose wider role has ended is an account like others.
     assert_eq!(
         as_person(&mut connection, "a_admin", password).await,
         "1 rows"
@@ -134,7 +134,7 @@ async fn a_role_of_a_guest_is_taken_back_but_not_given() {
     database.remove().await;
 }
 
-/// What makes a log-in void, and what it leaves as it was.
+/// Events that void a log-in, and their limits.
 const VOID: [(&str, &str); 10] = [
     ("nothing", "SELECT"),
     (
@@ -216,7 +216,7 @@ async fn a_void_log_in_enters_nothing() {
     for (case, change) in VOID {
         run(&mut connection, "BEGIN").await;
         run(&mut connection, change).await;
-        // Neither does it leave somebody else in, who entered before.
+        // Nor does a void log-in leave in the person who entered before.
         let mut found = Vec::new();
         for token in ["b_admin", "a_teacher1", "unknown"] {
             let enter = format!(
@@ -234,7 +234,7 @@ async fn a_void_log_in_enters_nothing() {
         let expected = ["1", "310", teacher[0], teacher[1], "0", "null"];
         assert_eq!(found, expected, "{case}");
     }
-    // What was revoked is not taken back, by nobody.
+    // No one can take a revocation back.
     run(
         &mut connection,
         "UPDATE user_sessions SET is_active = false WHERE user_id = 120;
@@ -255,7 +255,7 @@ async fn a_course_is_its_instructors_only_while_the_role_lasts() {
         return;
     };
     let mut connection = database.connection().await;
-    // The role in A is over, and one in B has begun: the courses in A are nobody's.
+    // The role in A is over, and one in B has begun: the courses in A belong to no one.
     run(
         &mut connection,
         "UPDATE user_roles SET organization_id = 300 WHERE user_id = 120",
@@ -285,7 +285,7 @@ async fn who_teaches_here_and_learns_there_reaches_no_exam_there() {
     };
     let mut connection = database.connection().await;
     let scope = "SELECT exam_scope(130)";
-    // Of a roster that names no exams: all of the organisation.
+    // A roster that names no exams stands for all of the organisation.
     run(
         &mut connection,
         "UPDATE users SET exam_codes = NULL WHERE id = 130",
@@ -368,7 +368,7 @@ async fn a_new_password_ends_the_other_log_ins() {
         run(&mut connection, "ROLLBACK").await;
         assert_eq!(entered, enters, "{who}");
     }
-    // Where nobody entered, nobody's password changes.
+    // Without an entered person, no password changes.
     run(&mut connection, "BEGIN; SET LOCAL ROLE invigil_app").await;
     let nobody = "SELECT set_own_password('$argon2id$nobody')";
     assert_eq!(outcome(&mut connection, nobody).await, "1 rows");

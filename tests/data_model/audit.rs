@@ -1,10 +1,10 @@
-//! The trail: who changed what, and no secret in it.
+//! The audit trail: every change with its author, and no secret.
 
 use expect_test::expect;
 
 use crate::session::{as_owner, enter, lines, run, text, value, world};
 
-/// What the trail has beyond what the world begins with.
+/// Selects the trail beyond the entries that the world begins with.
 const TRAIL: &str = "
     SELECT format('%s %s %s by %s: %s -> %s', operation, table_name, record_id,
         coalesce(user_id::text, '-'), coalesce(old_values::text, '-'),
@@ -75,7 +75,7 @@ async fn changes_of_every_table_are_told_field_by_field() {
     let mut connection = database.connection().await;
     run(&mut connection, CHANGES).await;
     let told = lines(&mut connection, TRAIL).await;
-    // Whole rows of inserts and deletions are long: that they are there is enough.
+    // Whole rows of inserts and deletions are long: their presence is enough.
     let told = text(told.lines().map(|line| {
         let columns = line.matches("\": ").count();
         let shown = if columns > 9 { &line[..60] } else { line };
@@ -102,7 +102,7 @@ async fn changes_of_every_table_are_told_field_by_field() {
     "#]].assert_eq(&told);
     let silent = "SELECT count(*) FROM audit_logs";
     let before = value(&mut connection, silent).await;
-    // What is no change by anybody, and what follows by itself.
+    // Changes without an author, and changes that follow by themselves.
     run(
         &mut connection,
         "UPDATE users SET name = name, last_login = now(), login_count = 3;
@@ -150,7 +150,7 @@ async fn no_secret_is_in_the_trail() {
                    OR a::text ~ encode(sha256('topsecret'), 'hex')
                    OR a::text ~ encode(sha256('topsecret2'), 'hex')";
     assert_eq!(value(&mut connection, told).await, "0");
-    // That a secret became another one is told.
+    // The change of a secret is recorded, its value is not.
     let changed = "SELECT format('%s %s: %s', table_name, changed_fields, new_values)
                    FROM audit_logs
                    WHERE operation = 'UPDATE' AND record_id IN ('999', '120') AND user_id IS NULL
@@ -171,7 +171,7 @@ async fn what_jsonb_does_not_take_is_saved_all_the_same() {
         return;
     };
     let mut connection = database.connection().await;
-    // Not a character that text can hold: only `json` keeps it as it was written.
+    // No text can hold this character: only `json` keeps it as it was written.
     let save = r#"UPDATE exam_attempts SET control = '{"a":"\u0000"}', status = 'graded', score = 1
                       WHERE id = 130;
                   UPDATE answers SET user_answer = '"\u0000"', points_earned = 0, status = 'incorrect',

@@ -1,26 +1,27 @@
-//! What looks like an attack is found at its threshold, not before, and once.
+//! Detection of attacks: at the threshold, not before, and once.
 
 use crate::session::{lines, run, value, world};
 
-/// What is found at an instant, each with whom and from where.
+/// Selects the findings at an instant, each with its person and address.
 const FIND: &str = "
     SELECT format('%s %s %s %s', event_type, coalesce(user_id::text, '-'),
                   coalesce(host(ip_address), '-'), event_data)
     FROM detect_security_events(now()) ORDER BY 1";
 
-/// One below each threshold, at the threshold, and what is found then.
+/// A case below each threshold, a case at the threshold, and the findings then.
 struct Case {
     just_not: &'static str,
     one_more: &'static str,
     found: &'static str,
-    /// Moves all of it out of the window.
+    /// Moves all events out of the window.
     window: &'static str,
 }
 
-/// So many failed log-ins of a name from an address.
+/// Cases of the four rules.
 const CASES: [Case; 4] = [
     Case {
-        // Of one person from one address; those from elsewhere and of others do not count.
+        // Log-ins of a person from an address count; other addresses and other people do
+        // not.
         just_not: "INSERT INTO user_sessions
                        (token_sha256, user_id, created_at, expires_at, ip_address)
                    SELECT sha256(n::text::bytea), CASE WHEN n < 20 THEN 130 ELSE 131 END,
@@ -34,7 +35,7 @@ const CASES: [Case; 4] = [
         window: "60 minutes",
     },
     Case {
-        // Different names from one address, however they are written.
+        // Different names from one address, in any spelling.
         just_not: "INSERT INTO login_attempts
                        (username, ip_address, success, attempted_at)
                    SELECT unnest(ARRAY['a', 'A', 'b', 'c', 'd', 'e']), inet '10.2.2.2', false,
@@ -47,7 +48,7 @@ const CASES: [Case; 4] = [
         window: "15 minutes",
     },
     Case {
-        // One name from many addresses.
+        // The same name from many addresses.
         just_not: "INSERT INTO login_attempts
                        (username, user_id, ip_address, success, attempted_at)
                    SELECT CASE n WHEN 1 THEN 'A_admin' ELSE 'a_admin' END, 110,
@@ -61,7 +62,7 @@ const CASES: [Case; 4] = [
         window: "15 minutes",
     },
     Case {
-        // One exam open, and others closed.
+        // The same person with an open exam, and with closed ones.
         just_not: "INSERT INTO exam_attempt_keys (exam_id, exam_version_id, user_id, attempt_no,
                                                   started_at, closed_at, last_activity_at)
                    SELECT n, n, 130, 2, now(), CASE WHEN n > 120 THEN now() END,
@@ -90,7 +91,8 @@ async fn each_kind_is_found_at_its_threshold_and_once() {
         assert_eq!(lines(&mut connection, FIND).await, case.found);
         assert_eq!(lines(&mut connection, FIND).await, "", "found already");
 
-        // Found once a window: again when the window has moved on, and it still goes on.
+        // A finding comes once a window: again after the window has moved on, if the attack
+        // goes on.
         let age = |by: &str| {
             format!("UPDATE security_events SET created_at = created_at - interval '{by}'")
         };
@@ -109,7 +111,7 @@ async fn each_kind_is_found_at_its_threshold_and_once() {
         run(&mut connection, &age("1 second")).await;
         assert_eq!(lines(&mut connection, FIND).await, case.found);
 
-        // What is older than the window is not counted.
+        // Events older than the window do not count.
         run(&mut connection, "DELETE FROM security_events").await;
         let older = format!(
             "UPDATE user_sessions SET created_at = created_at - interval '{0}';

@@ -1,4 +1,4 @@
-//! The way to PostgreSQL over TLS: proved, or refused.
+//! The connection to PostgreSQL over TLS: proved, or refused.
 
 use std::{
     fs::{self, Permissions},
@@ -14,10 +14,11 @@ use sqlx::{Connection, PgConnection};
 
 use crate::{
     own_postgres,
+    servers::server_address,
     session::{run, value},
 };
 
-/// Somebody who vouches for servers.
+/// An authority that vouches for servers.
 fn authority() -> CertifiedIssuer<'static, KeyPair> {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -28,7 +29,7 @@ fn key() -> KeyPair {
     KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap()
 }
 
-/// Writes a file that the server may read and nobody else.
+/// Writes a file that the server alone may read.
 fn write_for_server(data: &Path, name: &str, text: &str) {
     let file = data.join(name);
     fs::write(&file, text).unwrap();
@@ -39,9 +40,7 @@ fn write_for_server(data: &Path, name: &str, text: &str) {
 
 #[tokio::test]
 async fn the_server_proves_who_it_is() {
-    #[expect(clippy::disallowed_methods, reason = "a test's only setting")]
-    if std::env::var("INVIGIL_TEST_POSTGRES").is_err() {
-        eprintln!("skipped: INVIGIL_TEST_POSTGRES is not set, TLS is not tested");
+    if server_address("postgres").is_none() {
         return;
     }
     let (server, url) = own_postgres::Postgres::create().await;
@@ -73,7 +72,7 @@ async fn the_server_proves_who_it_is() {
     let refused = PostgresStore::connect(&wrong, 1).await.unwrap_err();
     let why = invigil_telemetry::error_chain(&refused);
     assert!(why.contains("certificate"), "{why}");
-    // Not over a name that the certificate does not have.
+    // A name that the certificate does not have is refused.
     let elsewhere = right.replace("127.0.0.1", "localhost");
     let refused = PostgresStore::connect(&elsewhere, 1).await.unwrap_err();
     let why = invigil_telemetry::error_chain(&refused);

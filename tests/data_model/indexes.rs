@@ -1,4 +1,4 @@
-//! Every index is there for a query, and the query's plan uses it.
+//! Every index serves a query, and the query's plan uses it.
 //!
 //! The tables are as full as those of a middling school: with a few rows in them
 //! the planner rightly reads everything.
@@ -9,7 +9,7 @@ use sqlx::Row;
 
 use crate::session::{migrated, none, rows, run, text, value};
 
-/// An index, and what it is for.
+/// An index, and its query.
 const QUERIES: &[(&str, &str)] = &[
     // Keys that people look things up by.
     (
@@ -335,8 +335,8 @@ const QUERIES: &[(&str, &str)] = &[
     ),
 ];
 
-/// Indexes by name, each with those of the partitions. What is unique has its use in
-/// that already.
+/// Returns the indexes by name, each with those of the partitions. Unique indexes are left
+/// out: their constraint is their use.
 const INDEXES: &str = "
     WITH RECURSIVE tree AS (
         SELECT c.oid, c.relname::text AS name,

@@ -1,4 +1,4 @@
-//! Partitions: made ahead, filled up, detached, and never in anybody's way.
+//! Partitions: made ahead, filled up, detached, and never in the way of a save.
 
 use crate::session::{as_owner, lines, migrated, run, value, world};
 
@@ -11,7 +11,7 @@ const MONTHLY: [&str; 5] = [
     "audit_logs",
 ];
 
-/// The name of the partition of a month so many after the current one.
+/// Returns the name of the partition of a month so many after the current one.
 async fn month(connection: &mut sqlx::PgConnection, table: &str, ahead: i32) -> String {
     let name = format!(
         "SELECT to_char((now() AT TIME ZONE 'UTC') + make_interval(months => {ahead}),
@@ -33,7 +33,7 @@ async fn months_are_made_once_and_ahead() {
             "0",
             "{table}: made already"
         );
-        // The month before is there too, for what is late.
+        // The previous month exists too, for late rows.
         let last = month(&mut connection, table, -1).await;
         run(
             &mut connection,
@@ -52,7 +52,7 @@ async fn months_are_made_once_and_ahead() {
              FROM partition_runway WHERE table_name = '{table}'"
         );
         assert_eq!(value(&mut connection, &runway).await, "16 true", "{table}");
-        // A new month has what the table has: keys, indexes, triggers.
+        // A new month has the keys, indexes and triggers of its table.
         let alike = format!(
             "SELECT count(DISTINCT (
                  (SELECT count(*) FROM pg_index AS i WHERE i.indrelid = p.inhrelid),
@@ -64,7 +64,7 @@ async fn months_are_made_once_and_ahead() {
         );
         assert_eq!(value(&mut connection, &alike).await, "1", "{table}");
     }
-    // Only of what is kept by month.
+    // Only tables by month are accepted.
     let wrong = "SELECT ensure_monthly_partitions('answers', 1)";
     assert_eq!(as_owner(&mut connection, wrong).await, "P0002");
     database.remove().await;
@@ -77,7 +77,7 @@ async fn rows_of_a_missing_month_wait_and_are_moved_whole() {
     };
     let mut connection = database.connection().await;
     let current = month(&mut connection, "exam_attempts", 0).await;
-    // As if the month had never been made when its attempts came.
+    // The attempts came before their month was made.
     run(
         &mut connection,
         &format!(
@@ -108,7 +108,7 @@ async fn rows_of_a_missing_month_wait_and_are_moved_whole() {
         lines(&mut connection, place).await,
         format!("{current} 6 00:07:00 00:07:00\n")
     );
-    // What was moved is computed on, refused and audited as ever.
+    // Moved rows are computed on, refused and audited as before.
     let later = "UPDATE exam_attempts SET submitted_at = entered_at + interval '9 minutes'
                  WHERE time_spent = '7 minutes'";
     run(&mut connection, later).await;
@@ -131,7 +131,7 @@ async fn old_months_leave_into_the_archive() {
     };
     let mut connection = database.connection().await;
     let mut olds = Vec::new();
-    // From three months ago on, with a row each in the two oldest.
+    // The months begin three months ago; the two oldest have a row each.
     for ago in [3, 2] {
         let name = month(&mut connection, "login_attempts", -ago).await;
         run(
@@ -179,7 +179,7 @@ async fn old_months_leave_into_the_archive() {
             format!("ago {ago}\n")
         );
     }
-    // What left does not come back, and what stays is whole.
+    // Archived months do not come back, and the other months are whole.
     let make = "SELECT ensure_monthly_partitions('login_attempts', 12)";
     assert_eq!(value(&mut connection, make).await, "0");
     for table in MONTHLY {
@@ -213,7 +213,7 @@ async fn every_organisation_gets_a_place_for_its_activity() {
     expected.sort();
     let found = lines(&mut connection, places).await;
     assert_eq!(found.lines().collect::<Vec<_>>(), expected);
-    // They come in by the table, in the organisation's own place.
+    // Their rows enter by the table, into the organisation's own partition.
     run(
         &mut connection,
         "INSERT INTO user_activity_logs (user_id, organization_id, activity_type)

@@ -1,4 +1,4 @@
-//! Which rows each person sees, and what each database role may do at all.
+//! The rows that each person sees, and the rights of each database role.
 
 use std::{fmt::Write, time::Duration};
 
@@ -10,7 +10,7 @@ use invigil_store_sql::postgres::PostgresStore;
 use crate::session::{enter, lines, none, rows, run, value, world};
 use sqlx::Row;
 
-/// Who looks, and the heading of the column.
+/// A person who reads, and the heading of their column.
 const PEOPLE: [(&str, &str); 9] = [
     ("root", "root"),
     ("a_admin", "admin"),
@@ -48,7 +48,7 @@ async fn everybody_sees_the_rows_of_the_own_place_and_no_others() {
         let query = format!("SELECT count(*) FROM {table}");
         let there = value(
             &mut connection,
-            // What the views would show to whom nothing is hidden.
+            // Rows that the views would show to a person from whom nothing is hidden.
             &query.replace("visible_", ""),
         )
         .await;
@@ -98,7 +98,7 @@ async fn everybody_sees_the_rows_of_the_own_place_and_no_others() {
     database.remove().await;
 }
 
-/// Of the tables with numbers that tell where a row belongs, which ones are seen.
+/// Tables whose numbers tell where a row belongs: the test lists the visible ones.
 const WHICH: [(&str, &str); 9] = [
     ("organizations", "id"),
     ("users", "id"),
@@ -195,8 +195,8 @@ async fn the_rows_seen_are_the_right_ones() {
     database.remove().await;
 }
 
-/// One line a table and role: the letters of what the role may do with the whole table,
-/// small where it may with some columns alone.
+/// Selects one line a table and role: the letters of the role's rights on the whole table,
+/// small for rights on some columns alone.
 const PRIVILEGES: &str = "
     SELECT rtrim(format('%-28s %s', c.relname,
         string_agg(format('%-10s', p.letters), '' ORDER BY r.n)))
@@ -295,7 +295,7 @@ async fn nothing_goes_past_the_policies() {
           AND has_any_column_privilege(r.oid, c.oid, 'SELECT, INSERT, UPDATE')";
     assert_eq!(lines(&mut connection, partitions).await, "");
 
-    // What every role that people use reads is bound by policies.
+    // Policies bind every table that the roles of people read.
     let unbound = "
         SELECT c.relname::text FROM pg_class AS c
         WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')
@@ -303,7 +303,7 @@ async fn nothing_goes_past_the_policies() {
           AND has_any_column_privilege('invigil_app', c.oid, 'SELECT, INSERT, UPDATE')";
     assert_eq!(lines(&mut connection, unbound).await, "audit_chains\n");
 
-    // Functions with the owner's rights are for whom they were given to.
+    // Functions with the owner's rights run only for their grantees.
     let open = "
         SELECT p.oid::regprocedure::text FROM pg_proc AS p
         WHERE p.pronamespace = 'public'::regnamespace AND p.prosecdef
@@ -337,7 +337,7 @@ async fn who_looks_on_reads_no_secret() {
           AND has_column_privilege(r.oid, c.oid, a.attnum, 'SELECT')";
     assert_eq!(lines(&mut connection, readable).await, "");
 
-    // What they are given they can read, policies and functions inside of views included.
+    // Granted views are readable, with the policies and functions inside them.
     let mut faults = Vec::new();
     for role in ["invigil_readonly", "invigil_analytics"] {
         let granted = format!(

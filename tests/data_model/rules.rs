@@ -1,4 +1,4 @@
-//! Constraints and triggers: each is hurt once, and by what is just allowed not.
+//! Constraints and triggers: each is violated once, and passed by a value at its limit.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use crate::{
     session::{as_owner, lines, migrated, none, run, value, world},
 };
 
-/// What is done to the world, and what comes of it. `1` is the organisation that
-/// every database begins with.
+/// A change of the world, and its result. `1` is the organisation that every database
+/// begins with.
 const RULES: &[(&str, &str)] = &[
     // Organisations.
     (
@@ -297,7 +297,7 @@ const RULES: &[(&str, &str)] = &[
       VALUES (120, 1, 1201, '1', 'again')",
         "23505 key_corrections_pkey",
     ),
-    // What an organisation may have, however it comes to it.
+    // Limits of an organisation, in every way to reach them.
     (
         "UPDATE organizations SET max_users = 6 WHERE id = 100;
       INSERT INTO users (username, name, organization_id) VALUES ('n', 'n', 100)",
@@ -318,7 +318,7 @@ const RULES: &[(&str, &str)] = &[
       INSERT INTO exams (code, title, organization_id) VALUES ('N', 'n', 100)",
         "23514 organizations_max_exams",
     ),
-    // A category is above none of those that are above it.
+    // A category is never above its own ancestors.
     (
         "INSERT INTO question_categories (id, organization_id, name, code, parent_id)
           VALUES (9, 100, 'n', 'n', 100);
@@ -473,8 +473,8 @@ async fn what_cannot_be_is_refused() {
     database.remove().await;
 }
 
-/// Runs a second change while a first one is open; tells what becomes of it once the first
-/// is committed.
+/// Runs a second change while a first one is open; returns the second one's result once the
+/// first is committed.
 async fn second_of_two(
     database: &Database,
     first_change: &str,
@@ -486,7 +486,7 @@ async fn second_of_two(
     run(&mut first, &format!("BEGIN; {first_change}")).await;
     let pid = value(&mut second, "SELECT pg_backend_pid()").await;
     let outcome = tokio::join!(as_owner(&mut second, second_change), async {
-        // The other one waits before this one commits.
+        // The second change waits before the first one commits.
         let lock = format!(
             "SELECT count(*) FROM pg_locks
              WHERE pid = {pid} AND locktype = '{lock}' AND NOT granted"
@@ -525,7 +525,7 @@ async fn two_transactions_at_once_close_no_circle() {
     let Some(database) = world().await else {
         return;
     };
-    // Each of the two alone is no circle.
+    // Each of the two changes alone makes no circle.
     let outcome = second_of_two(
         &database,
         "UPDATE organizations SET parent_id = 300 WHERE id = 100",
@@ -602,7 +602,7 @@ async fn a_status_follows_only_what_it_can_follow() {
     database.remove().await;
 }
 
-/// A change by people, and one that is none, of tables with `updated_at`.
+/// A change by people, and a change that is none, of tables with `updated_at`.
 const TOUCHED: [(&str, &str, &str); 7] = [
     ("organizations", "name = 'x'", ""),
     ("users", "name = 'x'", "last_login = now(), login_count = 7"),

@@ -1,9 +1,12 @@
-//! When a job of the maintenance is done, and by whom.
+//! The schedule of the maintenance: the time of each job, and the node that does it.
 
 use chrono::{DateTime, Duration, Utc};
 use invigil_engine::EngineClock;
-use invigil_management::maintenance::RetentionSettings;
-use invigil_management::maintenance::{JobResult, Maintenance, MaintenanceJob};
+use invigil_management::maintenance::model::RetentionSettings;
+use invigil_management::maintenance::{
+    Maintenance,
+    model::{JobResult, MaintenanceJob},
+};
 use invigil_objects::media::MediaStore;
 use invigil_secrets::sealed::SealingKeys;
 use invigil_store_sql::postgres::PostgresStore;
@@ -29,7 +32,7 @@ async fn done(node: &Maintenance, job: MaintenanceJob, at: DateTime<Utc>) -> boo
     }
 }
 
-/// A change that is in the statistics of the server by the time that it is asked for.
+/// Makes a change that the server's statistics show by the next query.
 async fn change(connection: &mut PgConnection) {
     run(
         connection,
@@ -70,14 +73,14 @@ async fn statistics_wait_for_changes_and_take_a_small_share_of_the_time() {
     change(&mut connection).await;
     assert!(done(&node, MaintenanceJob::Statistics, minute(12)).await);
 
-    // What took a minute comes again after twenty.
+    // A job that took a minute comes again after twenty.
     let slow = "UPDATE maintenance_runs SET took_ms = 60000 WHERE job = 'statistics'";
     run(&mut connection, slow).await;
     change(&mut connection).await;
     assert!(!done(&node, MaintenanceJob::Statistics, minute(31)).await);
     assert!(done(&node, MaintenanceJob::Statistics, minute(33)).await);
 
-    // An exam that closed is counted with the next look.
+    // An exam that closed is counted at the next check.
     change(&mut connection).await;
     assert!(!done(&node, MaintenanceJob::Statistics, minute(34)).await);
     let close = "UPDATE exams SET available_until = now() + interval '34 minutes' WHERE id = 120";

@@ -7,14 +7,14 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, postgres::PgRow};
 
 use crate::postgres_server::Database;
 
-/// A database with every migration; none where there is no server.
+/// Returns a database with every migration; none without a server.
 pub(crate) async fn migrated() -> Option<Database> {
     let database = Database::create().await?;
     PostgresStore::migrate(&database.url).await.unwrap();
     Some(database)
 }
 
-/// A database with the roles, and people of three organisations.
+/// Returns a database with the roles, and people of three organisations.
 pub(crate) async fn world() -> Option<Database> {
     let database = migrated().await?;
     PostgresStore::grant_roles(&database.url).await.unwrap();
@@ -34,7 +34,7 @@ pub(crate) async fn run(connection: &mut PgConnection, statements: &str) {
     }
 }
 
-/// The rows of a query that must succeed.
+/// Returns the rows of a query that must succeed.
 pub(crate) async fn rows(connection: &mut PgConnection, query: &str) -> Vec<PgRow> {
     sqlx::query(AssertSqlSafe(query.to_owned()))
         .fetch_all(connection)
@@ -42,7 +42,7 @@ pub(crate) async fn rows(connection: &mut PgConnection, query: &str) -> Vec<PgRo
         .unwrap_or_else(|error| panic!("{error}: {query}"))
 }
 
-/// The one value of a query, as text; `null` for none.
+/// Returns the single value of a query, as text; `null` for none.
 pub(crate) async fn value(connection: &mut PgConnection, query: &str) -> String {
     let wrapped = format!("SELECT ({query})::text");
     let found: Option<String> = sqlx::query_scalar(AssertSqlSafe(wrapped))
@@ -52,7 +52,7 @@ pub(crate) async fn value(connection: &mut PgConnection, query: &str) -> String 
     found.unwrap_or_else(|| "null".to_owned())
 }
 
-/// The rows of a query's only column of text, a line each.
+/// Returns the rows of a query's only column of text, a line each.
 pub(crate) async fn lines(connection: &mut PgConnection, query: &str) -> String {
     let found: Vec<String> = sqlx::query_scalar(AssertSqlSafe(query.to_owned()))
         .fetch_all(connection)
@@ -61,7 +61,7 @@ pub(crate) async fn lines(connection: &mut PgConnection, query: &str) -> String 
     text(found)
 }
 
-/// Lines as one text.
+/// Returns lines as one text.
 pub(crate) fn text(lines: impl IntoIterator<Item = String>) -> String {
     let mut text = String::new();
     for line in lines {
@@ -70,8 +70,8 @@ pub(crate) fn text(lines: impl IntoIterator<Item = String>) -> String {
     text
 }
 
-/// Begins a transaction of a database role, in which a person acts where one is named.
-/// Whether the log-in counted is told.
+/// Begins a transaction of a database role, in which a person acts if one is named. Returns
+/// true if the log-in counted.
 pub(crate) async fn enter(connection: &mut PgConnection, role: &str, person: &str) -> bool {
     run(connection, &format!("BEGIN; SET LOCAL ROLE {role}")).await;
     if person.is_empty() {
@@ -83,8 +83,8 @@ pub(crate) async fn enter(connection: &mut PgConnection, role: &str, person: &st
     !rows(connection, &query).await.is_empty()
 }
 
-/// Tries statements and undoes what they did. Tells how many rows they touched, or
-/// the SQLSTATE, with the constraint where one was hurt.
+/// Tries statements and undoes their effects. Returns the number of touched rows, or the
+/// SQLSTATE, with the violated constraint if there is one.
 pub(crate) async fn outcome(connection: &mut PgConnection, statements: &str) -> String {
     let tried = connection
         .execute(sqlx::raw_sql(AssertSqlSafe(statements.to_owned())))
@@ -104,25 +104,25 @@ pub(crate) async fn outcome(connection: &mut PgConnection, statements: &str) -> 
     text
 }
 
-/// As the API, for a person.
+/// Acts as the API, for a person.
 pub(crate) async fn as_person(connection: &mut PgConnection, who: &str, sql: &str) -> String {
     assert!(enter(connection, "invigil_app", who).await, "{who} enters");
     outcome(connection, sql).await
 }
 
-/// As a database role, for nobody.
+/// Acts as a database role, for no person.
 pub(crate) async fn as_role(connection: &mut PgConnection, role: &str, sql: &str) -> String {
     enter(connection, role, "").await;
     outcome(connection, sql).await
 }
 
-/// As the owner of the tables, whom no policy binds.
+/// Acts as the owner of the tables, whom no policy binds.
 pub(crate) async fn as_owner(connection: &mut PgConnection, sql: &str) -> String {
     run(connection, "BEGIN").await;
     outcome(connection, sql).await
 }
 
-/// Fails with all at once that came out otherwise.
+/// Fails with all cases at once whose result is another.
 pub(crate) fn none(faults: &[String]) {
     assert!(faults.is_empty(), "otherwise:\n{}", faults.join("\n"));
 }

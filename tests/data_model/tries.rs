@@ -1,9 +1,9 @@
-//! What is tried in the world of `world.sql`, and what comes of it.
+//! Statements that people try in the world of `world.sql`, and their results.
 
-/// Who tries, what, and what comes of it.
+/// A person, the statement they try, and its result.
 pub(crate) type Try = (&'static str, &'static str, &'static str);
 
-/// Nothing may be read or written past the policies.
+/// No person reads or writes past the policies.
 pub(crate) const PARTITIONS: [&str; 4] = [
     "SELECT * FROM answers_p0",
     "SELECT * FROM exam_attempts_default",
@@ -11,9 +11,9 @@ pub(crate) const PARTITIONS: [&str; 4] = [
     "SELECT * FROM user_activity_logs_default",
 ];
 
-/// What a teacher reaches, and what not.
+/// The reach of a teacher, and its limits.
 pub(crate) const TEACHERS: &[Try] = &[
-    // No hash to guess at, of nobody, and nothing that is sealed.
+    // No hash to guess at, of any person, and no sealed column.
     ("a_teacher1", "SELECT * FROM users", "42501"),
     ("a_teacher1", "SELECT password_hash FROM users", "42501"),
     (
@@ -48,7 +48,8 @@ pub(crate) const TEACHERS: &[Try] = &[
       SELECT 3201, repeat('0', 64) || '.png', 'image/png', 1",
         "42501",
     ),
-    // A question is named by who sees it: a colleague's draft is not, nor a stranger's.
+    // The name of a question is shown to people who see the question: not a colleague's
+    // draft, nor a stranger's.
     (
         "a_teacher1",
         "UPDATE exam_questions SET question_id = 1211 WHERE exam_id = 120 AND position = 1",
@@ -64,7 +65,7 @@ pub(crate) const TEACHERS: &[Try] = &[
         "UPDATE exam_questions SET question_id = 3201 WHERE exam_id = 120 AND position = 1",
         "42501",
     ),
-    // What a candidate wrote stays what was written.
+    // A candidate's text stays as it was written.
     (
         "a_teacher1",
         "UPDATE answers SET user_answer = '1' WHERE attempt_id = 130",
@@ -124,7 +125,7 @@ pub(crate) const TEACHERS: &[Try] = &[
         VALUES (130, 1201, 120, 1)",
         "1 rows",
     ),
-    // Another's mark is not taken over, not even by an administrator.
+    // Not even an administrator takes over another person's mark.
     (
         "a_admin",
         "UPDATE answer_marks SET marker_id = 110, points = 2 WHERE attempt_id = 130",
@@ -209,7 +210,7 @@ pub(crate) const TEACHERS: &[Try] = &[
         VALUES (121, 2, 1211, '1', 'x')",
         "42501",
     ),
-    // Courses and who is in them.
+    // Courses and their members.
     (
         "a_teacher1",
         "UPDATE courses SET instructor_id = 120 WHERE id = 121",
@@ -286,7 +287,7 @@ pub(crate) const TEACHERS: &[Try] = &[
         "UPDATE security_events SET revision = 2",
         "0 rows",
     ),
-    // A review is of what is in review.
+    // A review is of a question in review.
     (
         "a_teacher2",
         "SELECT review_question(1201, 1, 'archived', 'rejected', NULL, true)",
@@ -314,9 +315,9 @@ pub(crate) const TEACHERS: &[Try] = &[
     ),
 ];
 
-/// What administrators of A, of A1 below it and of the installation reach.
+/// The reach of administrators of A, of A1 below it and of the installation.
 pub(crate) const ADMINISTRATORS: &[Try] = &[
-    // What an organisation may have is for those above it to say.
+    // The limits of an organisation are set by those above it.
     (
         "a_admin",
         "UPDATE organizations SET max_users = 9 WHERE id = 100",
@@ -507,7 +508,7 @@ pub(crate) const ADMINISTRATORS: &[Try] = &[
     ("root", "SELECT * FROM engine_secrets", "42501"),
 ];
 
-/// What candidates reach, and who else finds people by their names.
+/// The reach of candidates, and of others who find people by their names.
 pub(crate) const CANDIDATES: &[Try] = &[
     (
         "a_candidate1",
@@ -593,7 +594,7 @@ pub(crate) const CANDIDATES: &[Try] = &[
     ("a_candidate1", "SELECT * FROM question_statistics", "42501"),
 ];
 
-/// What the engine's own role may not, though it writes every attempt.
+/// The limits of the engine's own role, though it writes every attempt.
 pub(crate) const ENGINE: &[&str] = &[
     "UPDATE users SET password_hash = '$argon2id$x'",
     "UPDATE users SET is_active = true",

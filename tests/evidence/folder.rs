@@ -1,4 +1,4 @@
-//! What the engine itself takes and gives: its links, and content that is not as announced.
+//! Files through the engine itself: its links, and content other than announced.
 
 use std::{os::unix::fs::PermissionsExt as _, time::Duration};
 
@@ -100,7 +100,7 @@ async fn what_is_not_as_announced_leaves_nothing() {
         until(async || site.files(), Vec::is_empty).await;
     }
 
-    // In chunks, whose sum nobody tells before.
+    // In chunks, whose sum is not announced.
     let path = announced["upload"]["url"].as_str().unwrap();
     let head = format!("PUT {path} HTTP/1.1\r\nHost: {}\r\n", site.address());
     let mut socket = TcpStream::connect(site.address()).await.unwrap();
@@ -169,7 +169,8 @@ async fn no_link_can_be_forged() {
             assert_eq!(reply.refusal(), refused, "at {index}");
         }
     }
-    // What reads does not write, and the other way round; another kind of token is none.
+    // A link to read does not write, nor the other way round; another kind of token is no
+    // link.
     let reply = site.request(Method::PUT, &get, &[], &png(50)).await;
     assert_eq!(reply.refusal(), refused);
     let reply = site.request(Method::GET, &put, &[], b"").await;

@@ -39,7 +39,7 @@ use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-/// How long anything may take on a machine that is busy with other things.
+/// The most time for any step on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The key of the S3 server, and its name.
@@ -60,13 +60,13 @@ pub(crate) struct Site {
     store: SqliteStore,
     dir: TempDir,
     base: String,
-    /// Where the files are.
+    /// The place of the files.
     place: PathBuf,
     client: reqwest::Client,
     _servers: JoinSet<()>,
 }
 
-/// What came back.
+/// A response.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: StatusCode,
@@ -79,7 +79,7 @@ impl Reply {
         serde_json::from_slice(&self.content).unwrap_or_default()
     }
 
-    /// The body of what must have worked.
+    /// Returns the body of a request that must have worked.
     #[track_caller]
     pub(crate) fn ok(self) -> Value {
         let text = String::from_utf8_lossy(&self.content);
@@ -166,7 +166,7 @@ impl Site {
         self.base.strip_prefix("http://").unwrap()
     }
 
-    /// Somebody's log-in token.
+    /// Returns a person's log-in token.
     pub(crate) async fn login(&self, id: &str) -> String {
         let body = json!({"id": id, "code": format!("code-{id}")});
         let reply = self
@@ -175,7 +175,8 @@ impl Site {
         reply.ok()["token"].as_str().unwrap().to_owned()
     }
 
-    /// A candidate's attempt at an exam, and its token. `closed_at` where it is over.
+    /// Returns a candidate's attempt at an exam, and its token. `closed_at` is set if it is
+    /// over.
     pub(crate) async fn attempt(
         &self,
         candidate: &str,
@@ -295,7 +296,7 @@ impl Site {
         self.send(Method::GET, &path, token, None).await
     }
 
-    /// Requests a whole address as nobody in particular.
+    /// Requests a whole address without a token.
     pub(crate) async fn request(
         &self,
         method: Method,
@@ -354,7 +355,7 @@ async fn reply(request: reqwest::RequestBuilder) -> Reply {
     }
 }
 
-/// Waits until something is so, or says what was last seen.
+/// Waits until a condition holds, or reports the last state.
 pub(crate) async fn until<T: std::fmt::Debug, F: Future<Output = T>>(
     mut look: impl FnMut() -> F,
     done: impl Fn(&T) -> bool,

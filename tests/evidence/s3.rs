@@ -1,4 +1,4 @@
-//! What S3 takes by the links that it is given to honour, and what is confirmed of it.
+//! Uploads to S3 by the links that it honours, and their confirmation.
 
 use std::time::Duration;
 
@@ -101,7 +101,7 @@ async fn what_is_there_is_looked_at_before_it_counts() {
     let announced = site.announce(id, &ann, picture(50)).await.ok();
     let url = announced["upload"]["url"].as_str().unwrap();
     let (server, _) = url.split_once("/bucket/").unwrap();
-    // Somebody with the key, as no client is.
+    // A client with the key, as no candidate's is.
     let bucket = AmazonS3Builder::new()
         .with_endpoint(server)
         .with_allow_http(true)
@@ -131,7 +131,7 @@ async fn what_is_there_is_looked_at_before_it_counts() {
         assert_eq!(site.link(id, &tess, &announced).await.status, 409);
         assert_eq!(site.files(), Vec::<String>::new());
     }
-    // The same by the link, whose size no signature binds; then what was announced.
+    // The same by the link, whose size no signature binds; then the announced size.
     for (size, expected) in [(49, 400), (51, 413), (50, 204)] {
         site.upload(&announced, &png(size)).await.ok();
         assert_eq!(site.done(id, &ann, &announced).await.status, expected);
@@ -141,7 +141,7 @@ async fn what_is_there_is_looked_at_before_it_counts() {
 
 #[tokio::test]
 async fn while_the_server_is_away_nothing_is_confirmed_or_forgotten() {
-    // Nobody listens there.
+    // Nothing listens there.
     let settings = "url = \"s3://bucket\"\nendpoint = \"http://127.0.0.1:9\"\n\
                     access_key = \"x\"\nsecret_key = \"x\"";
     let site = Site::folder(settings).await;

@@ -1,4 +1,4 @@
-//! What holds wherever the files are.
+//! Promises that every place of files keeps.
 
 use std::{
     io,
@@ -144,7 +144,7 @@ pub(crate) async fn what_may_not_be_evidence_is_refused<F: Future<Output = Site>
         assert_eq!(refusal, (status, code.to_owned()), "{body}");
     }
     assert_eq!(site.list(id, &tess).await, Vec::<Value>::new());
-    // The largest that is allowed is, and parameters of its type do no harm.
+    // The largest allowed file passes, and parameters of its type do no harm.
     let largest = changed("content_type", json!("image/PNG; q=1"));
     let announced = site.announce(id, &ann, largest).await.ok();
     let put = site.upload(&announced, &png(5000)).await;
@@ -192,7 +192,7 @@ pub(crate) async fn what_is_anothers_is_not_found<F: Future<Output = Site>>(
     let nothing = json!({"id": "0".repeat(32)});
     assert_eq!(site.link(anns, &tess, &nothing).await.refusal(), not_found);
 
-    // Candidates do not look, staff do not upload, and who is nobody does neither.
+    // Candidates do not look, staff do not upload, and a stranger does neither.
     let forbidden = (403, "forbidden".to_owned());
     for own in [&ann, &site.login("ann").await] {
         let list = site.send(Method::GET, &path, own, None).await;
@@ -249,7 +249,7 @@ pub(crate) async fn a_link_ends<F: Future<Output = Site>>(site: impl FnOnce(&'st
     let (id, ann) = site.attempt("ann", "ART", None).await;
     let tess = site.login("tess").await;
     let late = site.announce(id, &ann, picture(50)).await.ok();
-    // On a busy machine a link may end before it is used.
+    // On a busy machine a link may end before its use.
     let upload = async || {
         let announced = site.announce(id, &ann, picture(50)).await.ok();
         (site.upload(&announced, &png(50)).await.status, announced)
@@ -281,7 +281,7 @@ pub(crate) async fn old_files_are_removed_and_those_that_never_came<F: Future<Ou
     let tess = site.login("tess").await;
     let kept = site.store(id, &ann, &png(50)).await;
     site.announce(id, &ann, picture(50)).await.ok();
-    // Uploaded and never confirmed, where it is the client that confirms.
+    // Uploaded and never confirmed, where the client confirms.
     let announced = site.announce(id, &ann, picture(60)).await.ok();
     site.upload(&announced, &png(60)).await.ok();
     let stored = site.list(id, &tess).await;
@@ -365,7 +365,7 @@ pub(crate) async fn looks_of_staff_are_logged<F: Future<Output = Site>>(
             "{look}"
         );
     }
-    // The link itself would let whoever reads the log look too.
+    // The link itself would give every reader of the log the file.
     let secret = link["url"].as_str().unwrap();
     assert!(!text.contains(&secret[secret.len() - 20..]), "{text}");
     assert!(!text.contains("olga"), "{text}");

@@ -1,4 +1,4 @@
-//! A command of staff is done once, also where its result was lost on the way.
+//! A staff command is done once, even if its result was lost on the way.
 
 use invigil_client::protocol::rest::AttemptView;
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ const LOSE_RESULTS: &str = "
 
 const KEEP_RESULTS: &str = "DROP TRIGGER lose_result ON staff_commands";
 
-/// Gives everybody a minute, and returns the status and what was said.
+/// Gives all candidates a minute, and returns the status and the body.
 async fn extend_all(server: &Server, staff: &str) -> (u16, Value) {
     let url = format!("{}/api/v1/exams/LUCK-1/commands", server.base);
     let command = json!({
@@ -65,7 +65,7 @@ async fn an_exams_command_whose_result_was_lost_is_repeated_for_the_same_attempt
         "{problem}"
     );
 
-    // Meanwhile one of them hands in, somebody else begins, and the engine dies.
+    // Meanwhile one candidate hands in, another begins, and the engine dies.
     let (_, _, leaving) = &mut attempts[0];
     leaving.say(json!({ "t": "submit", "seq": 1 })).await;
     leaving.wait_for("submitted").await;

@@ -1,4 +1,4 @@
-//! Nonsense, for some seconds, at everything that listens: nothing breaks.
+//! Fuzzing, for some seconds, of every listener: nothing breaks.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::{
 
 const CANDIDATES: usize = 4;
 
-/// Words that mean something somewhere.
+/// Words with a meaning in some part of the protocol.
 const WORDS: [&str; 16] = [
     "",
     "hello",
@@ -108,12 +108,12 @@ fn frame(dice: &mut Dice, encoding: &str, token: &str, seq: u64) -> Message {
     }
 }
 
-/// One socket until the engine has enough of it; how many frames it took.
+/// Fuzzes one socket until the engine closes it; returns the number of frames it took.
 async fn socket(server: &Server, dice: &mut Dice, token: &str, until: Instant) -> u64 {
     let encoding = *dice.pick(&["invigil.v1.json", "invigil.v1.msgpack"]);
     let mut socket = Socket::connect_as(server, encoding).await;
     let hello = json!({ "t": "hello", "token": token });
-    // Most say a right `hello` first: what follows is the larger part.
+    // Most sockets say a correct `hello` first: the larger part of the protocol follows it.
     if dice.below(4) > 0 {
         let hello = if encoding.ends_with("json") {
             Message::text(hello.to_string())

@@ -22,7 +22,7 @@ use tokio::{
 
 use crate::dice::Dice;
 
-/// How long anything may take on a machine that is busy with other things.
+/// The most time for any step on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A teacher of every exam, and the access code.
@@ -99,7 +99,7 @@ impl Site {
         assert!(done.status.success(), "{arguments:?}: {said}");
     }
 
-    /// What `serve` is told. The data directory is `data` of the site.
+    /// Arguments of `serve`. The data directory is `data` of the site.
     pub(crate) fn arguments<'a>(&self, listen: &'a str) -> Vec<&'a str> {
         let mut arguments = vec!["serve", "--listen", listen];
         if self.url.is_none() {
@@ -165,12 +165,12 @@ impl Server {
         self.base.strip_prefix("http://").unwrap()
     }
 
-    /// Ends it as a power cut would: at once, without a word.
+    /// Ends the engine as a power cut would: at once, without a word.
     pub(crate) async fn kill(mut self) {
         self.child.kill().await.unwrap();
     }
 
-    /// Asks it to end, and waits until it has.
+    /// Asks the engine to end, and waits until it has.
     pub(crate) async fn stop(mut self) -> ExitStatus {
         let pid = self.child.id().unwrap().to_string();
         let asked = Command::new("kill").args(["-TERM", &pid]).status().await;
@@ -181,7 +181,7 @@ impl Server {
             .unwrap()
     }
 
-    /// Bytes of memory that it has.
+    /// Returns the bytes of memory that the engine uses.
     pub(crate) fn memory(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id().unwrap()));
         let status = status.unwrap();
@@ -190,7 +190,7 @@ impl Server {
         kilobytes.parse::<u64>().unwrap() * 1024
     }
 
-    /// The end of its log.
+    /// Returns the end of its log.
     pub(crate) fn said(&self) -> String {
         tail(&self.log)
     }
@@ -224,7 +224,7 @@ impl Server {
         body["token"].as_str().unwrap().to_owned()
     }
 
-    /// Everything that happened in an attempt.
+    /// Returns the timeline of an attempt.
     pub(crate) async fn timeline(&self, token: &str, attempt: &str) -> Vec<Value> {
         let url = format!(
             "{}/api/v1/attempts/{attempt}/timeline?limit=1000",
@@ -238,7 +238,7 @@ impl Server {
             .clone()
     }
 
-    /// One figure of the metrics; 0 where nothing counted it yet.
+    /// Returns one figure of the metrics; 0 if nothing counted it yet.
     pub(crate) async fn metric(&self, name: &str) -> f64 {
         let (_, text) = self.get("/metrics").await;
         let line = text
@@ -256,16 +256,15 @@ impl Drop for Server {
     }
 }
 
-/// The end of a log, for who looks into a failure.
+/// Returns the end of a log, to explain a failure.
 pub(crate) fn tail(log: &Path) -> String {
     let text = fs::read_to_string(log).unwrap_or_default();
     let lines: Vec<_> = text.lines().collect();
     lines[lines.len().saturating_sub(30)..].join("\n")
 }
 
-/// A port for an engine that is started again and again on the same one: under
-/// those that the system gives to outgoing connections, so that no client takes
-/// it in between.
+/// Returns a port for an engine that is started again and again on the same one: under the
+/// ports that the system gives to outgoing connections, so that no client takes it in between.
 pub(crate) fn free_port() -> u16 {
     // Tests beside this one, in this process and in others, begin elsewhere.
     static GIVEN: AtomicU16 = AtomicU16::new(0);
@@ -276,7 +275,7 @@ pub(crate) fn free_port() -> u16 {
         .expect("a port is free")
 }
 
-/// Waits until something is so, or says what was last seen.
+/// Waits until a condition holds, or reports the last state.
 pub(crate) async fn until<T: std::fmt::Debug, F: Future<Output = T>>(
     what: &str,
     mut look: impl FnMut() -> F,
@@ -361,16 +360,9 @@ pub(crate) fn setting(name: &str) -> Option<u64> {
     Some(value.parse().unwrap_or_else(|_| panic!("{name}={value}")))
 }
 
-/// Chance from `SEED`, or from the system; printed either way, to be had again.
+/// Returns chance from `SEED`, or from the system; printed either way, for a repeat.
 pub(crate) fn roll_dice() -> Dice {
     let seed = setting("SEED").unwrap_or_else(|| getrandom::u64().unwrap() >> 16);
     println!("chance again with SEED={seed}");
     Dice::new(seed)
-}
-
-/// Whether there is PostgreSQL on this machine.
-pub(crate) fn has_postgres() -> bool {
-    #[expect(clippy::disallowed_methods, reason = "a test's only settings")]
-    let server = std::env::var("INVIGIL_TEST_POSTGRES");
-    server.is_ok()
 }

@@ -1,4 +1,4 @@
-//! What proctoring finds stands in the attempt's columns, for queries.
+//! The findings of proctoring stand in the attempt's columns, for queries.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::{
 const WATCHED: &str = "proctoring:\n  enabled: true\n  rules:\n    \
                        - {kind: copy, severity: medium, limit: 1, then: flag}";
 
-/// Violations, the kinds of incidents, the score, and whether all is well.
+/// Returns the violations, the kinds of incidents, the score, and true if all is well.
 async fn columns(database: &Database, attempt: &str) -> (i64, Value, Option<f64>, bool) {
     let mut connection = database.connection().await;
     let (violations, flags, score, verified): (i64, String, Option<f64>, bool) = sqlx::query_as(
@@ -39,7 +39,7 @@ async fn status(database: &Database, attempt: &str) -> String {
         .unwrap()
 }
 
-/// Does something as a member of staff, until the console says what became of it.
+/// Acts as a member of staff, and waits until the console reports the result.
 async fn command(console: &mut ConsoleClient, id: &str, action: &str, attempt: &str, args: Value) {
     let command = json!({
         "t": "command", "id": id, "action": action, "target": { "attempt": attempt }, "args": args,
@@ -114,7 +114,7 @@ async fn the_columns_of_an_attempt_follow_its_incidents() {
         .collect();
     assert!(kinds.ends_with(&["unflagged", "command"]), "{kinds:?}");
 
-    // Another one does not count in the end.
+    // Another attempt does not count in the end.
     let (_, started) = server.begin(1).await;
     let (mut socket, _) = Socket::enter(&server, &started.token).await;
     socket

@@ -1,5 +1,5 @@
-//! Saved means saved: the engine dies at random moments under load, and nothing
-//! that it called saved is ever missing.
+//! Saved means saved: the engine dies at random moments under load, and no answer that it
+//! called saved is ever missing.
 
 use std::{
     collections::HashMap,
@@ -29,18 +29,18 @@ const PACE: Duration = Duration::from_millis(100);
 /// By question, the number in the newest answer.
 type Newest = HashMap<String, u64>;
 
-/// What one candidate has sent, and what it was told.
+/// The answers of one candidate, and the replies to them.
 #[derive(Debug, Default)]
 struct Record {
     sent: Newest,
     saved: Newest,
     unsaved: HashMap<Ticket, (String, u64)>,
-    /// What nobody should be told here.
+    /// Replies that no candidate should get here.
     faults: Vec<ClientUpdate>,
     submitted: bool,
 }
 
-/// One candidate and the record of it.
+/// A candidate and the record of their answers.
 struct Candidate {
     client: ApiClient,
     attempt: String,
@@ -70,7 +70,7 @@ impl Candidate {
             .collect()
     }
 
-    /// What was saved by then is stored, or what this candidate sent later.
+    /// Every answer saved by then is stored, or a later answer of this candidate is.
     async fn check(&self, saved: &Newest, round: usize) {
         let stored = self.stored().await;
         let sent = self.record.lock().unwrap().sent.clone();
@@ -86,7 +86,7 @@ impl Candidate {
         }
     }
 
-    /// All that was sent is stored, and no time is lost or won but for outages
+    /// Every answer that was sent is stored, and no time is lost or won except for outages
     /// of `away` at most.
     async fn check_all(&self, away: Duration) {
         until(
@@ -115,7 +115,7 @@ fn number(value: &Value) -> u64 {
     value.as_str().unwrap().parse().unwrap()
 }
 
-/// What all candidates do now.
+/// The present task of all candidates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Answer,
@@ -149,7 +149,7 @@ async fn take(
             _ = pace.tick(), if now == Phase::Answer => {
                 let (question, number) = (question(dice.below(QUESTIONS)), numbers.next().unwrap());
                 let number = number + 1;
-                // Before it is on its way, so that it cannot be stored unnoticed.
+                // The entry comes before the send, so that no answer is stored unnoticed.
                 record.lock().unwrap().sent.insert(question.clone(), number);
                 let ticket = attempt.answer_question(&question, json!(number.to_string())).await;
                 let unsaved = (question, number);
@@ -175,7 +175,7 @@ fn note(record: &mut Record, update: ClientUpdate) {
         | ClientUpdate::Conflict { .. } => {
             record.faults.push(update);
         }
-        // What follows a hand-in closes with 1000.
+        // A close after a hand-in has code 1000.
         ClientUpdate::Closed { code, .. } if code != 1000 => record.faults.push(update),
         ClientUpdate::Closed { .. }
         | ClientUpdate::Entered(_)
@@ -241,7 +241,7 @@ async fn survive(site: &Site, kills: usize) {
         phase.send_replace(Phase::Wait);
         let saved: Vec<_> = candidates.iter().map(Candidate::saved).collect();
         server = site.start_on(port).await;
-        // The engine says every second that it lives, so it may know of one more.
+        // The engine writes a sign of life every second, so one more may be known.
         away += died.elapsed() + Duration::from_secs(2);
         let checks = candidates.iter().zip(&saved);
         join_all(checks.map(|(candidate, saved)| candidate.check(saved, round))).await;

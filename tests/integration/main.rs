@@ -1,5 +1,5 @@
-//! The real program under bad luck: killed, cut off from its store, started on
-//! what it cannot use, and told nonsense.
+//! The real program under faults: killed, cut off from its store, started on files that it
+//! cannot use, and sent nonsense.
 
 #![expect(
     clippy::unwrap_used,
@@ -26,6 +26,8 @@ mod postgres_server;
 mod records;
 mod refusals;
 mod replay;
+#[path = "../support/servers.rs"]
+mod servers;
 mod sessions;
 mod socket;
 mod watch;

@@ -1,5 +1,5 @@
-//! The store goes away for a while and comes back: nobody notices but by the
-//! word `saved`, which is not said meanwhile.
+//! The store goes away for a while and comes back: clients notice only that the word
+//! `saved` is missing meanwhile.
 
 use std::{
     io::Write as _,
@@ -22,16 +22,17 @@ use tokio_util::task::TaskTracker;
 use crate::{
     harness::{Server, Site, exam, question, setting, until},
     own_postgres::Postgres,
+    servers::server_address,
 };
 
 const CANDIDATES: usize = 40;
 const QUESTIONS: usize = 30;
 
-/// Commands of one candidate a second: the allowed backlog lasts for longer than
-/// the longest outage here.
+/// Commands of one candidate a second: the allowed backlog lasts for longer than the
+/// longest outage here.
 const PACE: Duration = Duration::from_millis(250);
 
-/// What a candidate has counted.
+/// The counts of a candidate.
 #[derive(Debug, Default)]
 struct Counts {
     sent: AtomicU64,
@@ -128,7 +129,7 @@ fn sum(candidates: &[Candidate], of: impl Fn(&Counts) -> &AtomicU64) -> u64 {
     counts.map(|count| count.load(Ordering::Relaxed)).sum()
 }
 
-/// What the last one of them has.
+/// Returns the lowest count of all candidates.
 fn least(candidates: &[Candidate], of: impl Fn(&Counts) -> &AtomicU64) -> u64 {
     let counts = candidates.iter().map(|candidate| of(&candidate.counts));
     counts
@@ -137,8 +138,8 @@ fn least(candidates: &[Candidate], of: impl Fn(&Counts) -> &AtomicU64) -> u64 {
         .unwrap_or(0)
 }
 
-/// Lets candidates answer while the store is taken away for a time and given
-/// back. `silent`: nothing at all can be saved meanwhile.
+/// Lets candidates answer while the store is taken away for a time and given back.
+/// `silent`: no save at all is possible meanwhile.
 async fn outlast(
     server: Server,
     outage: Duration,
@@ -164,11 +165,11 @@ async fn outlast(
         *warned >= CANDIDATES as u64
     })
     .await;
-    // What was committed before is told by now.
+    // Everything committed before is reported by now.
     let away = Instant::now();
     let saved = sum(&candidates, |counts| &counts.saved);
     let sent = sum(&candidates, |counts| &counts.sent);
-    // The outage itself has no condition but time.
+    // The outage itself has no end but its time.
     tokio::time::sleep_until(away + outage).await;
     let (status, _) = server.get("/readyz").await;
     assert_eq!(status, 503, "an engine without its store takes no traffic");
@@ -207,8 +208,7 @@ async fn outlast(
 }
 
 async fn lose_postgres(verb: &str, outage: Duration) {
-    if !crate::harness::has_postgres() {
-        eprintln!("skipped: INVIGIL_TEST_POSTGRES is not set, PostgreSQL is not tested");
+    if server_address("postgres").is_none() {
         return;
     }
     let (postgres, url) = Postgres::create().await;
@@ -225,8 +225,8 @@ async fn postgres_away_for_a_while() {
     lose_postgres("stop", outage).await;
 }
 
-/// Every process of the server killed at once: what it called committed is there
-/// after its recovery.
+/// Every process of the server is killed at once: its recovery keeps everything that it
+/// called committed.
 #[tokio::test(flavor = "multi_thread")]
 async fn postgres_crashes() {
     lose_postgres("crash", Duration::from_secs(2)).await;
@@ -236,7 +236,7 @@ async fn postgres_crashes() {
 struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    /// None where this system lets nobody mount one.
+    /// Mounts a file system; none if this system allows no mount.
     fn mount(at: PathBuf) -> Option<Self> {
         std::fs::create_dir(&at).unwrap();
         let done = std::process::Command::new("mount")

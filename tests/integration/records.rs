@@ -1,4 +1,4 @@
-//! What clients notice is recorded exactly once, whoever dies meanwhile.
+//! Client events are recorded exactly once, through the death of any part.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,7 +23,7 @@ const PACE: Duration = Duration::from_millis(40);
 const WATCHED: &str = "proctoring:\n  enabled: true\n  rules:\n    \
                        - {kind: focus_lost, severity: medium, limit: 5, within_seconds: 60, then: warn}";
 
-/// A site on PostgreSQL and MongoDB; none where one of the two is missing.
+/// Returns a site on PostgreSQL and MongoDB; none if one of the two is missing.
 async fn site(database: Option<&Database>, records: &Records) -> Option<Site> {
     let site = Site::postgres(&database?.url, &exam(WATCHED, 10), CANDIDATES).await;
     Some(
@@ -33,8 +33,8 @@ async fn site(database: Option<&Database>, records: &Records) -> Option<Site> {
     )
 }
 
-/// A candidate's client as the protocol wants it: what was not acknowledged is
-/// sent again, in the same session.
+/// A candidate's client as the protocol wants it: unacknowledged events are sent again, in
+/// the same session.
 struct Client {
     token: String,
     attempt: String,
@@ -72,7 +72,7 @@ impl Client {
         socket
     }
 
-    /// Sends events for a while, and hears what is acknowledged.
+    /// Sends events for a while, and reads the acknowledgements.
     async fn notice(&mut self, socket: &mut Socket, time: Duration) {
         let end = tokio::time::Instant::now() + time;
         while tokio::time::Instant::now() < end {
@@ -115,7 +115,7 @@ fn event(n: u64) -> Value {
     json!({ "t": "event", "n": n, "kind": kind, "at": at, "data": { "n": n } })
 }
 
-/// The numbers of each attempt's events; each once.
+/// Returns the numbers of each attempt's events; each number comes once.
 fn numbers(documents: &[Document]) -> BTreeMap<String, BTreeSet<u64>> {
     let mut numbers: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
     for document in documents {
@@ -210,7 +210,7 @@ async fn history_moves_to_the_store_of_records_and_reads_the_same_everywhere() {
         socket
             .say(json!({ "t": "answer", "seq": seq, "q": q, "value": seq.to_string() }))
             .await;
-        // One by one: what waits for the same commit is one entry.
+        // Answers go one by one: answers that wait for the same commit are one entry.
         socket.wait_for("saved").await;
     }
     socket
@@ -226,7 +226,7 @@ async fn history_moves_to_the_store_of_records_and_reads_the_same_everywhere() {
     };
     let expected: Vec<Value> = (1..=20).map(|seq| json!(seq.to_string())).collect();
     records.mend();
-    // Some of it is here, some there: it reads the same.
+    // The entries are in two places: the timeline reads the same.
     let before = until(
         "the timeline",
         || server.timeline(&staff, &client.attempt),

@@ -1,4 +1,4 @@
-//! What the engine cannot start on: one sentence, exit code 1, nothing broken.
+//! States that the engine cannot start on: one sentence, exit code 1, nothing broken.
 
 use std::{fs, path::Path, process::Stdio};
 
@@ -11,11 +11,11 @@ use crate::{
 };
 
 fn site() -> Site {
-    // Only errors in the log: what is left on standard error is for the person.
+    // The log has errors alone: the rest of standard error is for the person.
     Site::embedded(&exam("", 3), 1).set("log.level", "error")
 }
 
-/// Runs a command that must fail; what it said.
+/// Runs a command that must fail; returns its output.
 async fn refused(mut command: Command) -> String {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let ended = tokio::time::timeout(PATIENCE, command.output()).await;
@@ -73,7 +73,7 @@ async fn mount(arguments: &[&str], place: &Path) -> bool {
     command.status().await.is_ok_and(|status| status.success())
 }
 
-/// Takes a mount away at the end, however it comes.
+/// Removes a mount at the end, on success and on failure.
 struct Mounted<'a>(&'a Path);
 
 impl Drop for Mounted<'_> {
@@ -192,7 +192,7 @@ async fn a_newer_schema_of_postgresql_is_left_alone() {
     database.remove().await;
 }
 
-/// The engine would else wait at its first save for a store that is there.
+/// Without the check the engine would wait at its first save for a store that is there.
 #[tokio::test]
 async fn rights_of_another_version_are_named() {
     let Some(database) = Database::create().await else {

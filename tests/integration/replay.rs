@@ -1,4 +1,4 @@
-//! An attempt's timeline, replayed, ends in what is stored.
+//! A replayed timeline ends in the stored attempt.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::{
     socket::Socket,
 };
 
-/// What `invigil replay` says.
+/// Returns the output of `invigil replay`.
 async fn replayed(site: &Site, arguments: &[&str]) -> Value {
     let arguments = [&["replay", "--data", "data"], arguments].concat();
     let done = site.command(&arguments).output().await.unwrap();

@@ -120,7 +120,7 @@ async fn what_is_not_on_the_paper_is_refused() {
     assert!(server.stop().await.success());
 }
 
-/// An exam whose window ends soon, and so everyone's time.
+/// Returns an exam whose window ends soon, and with it the time of every candidate.
 fn closing_soon(seconds: i64) -> String {
     let head = format!(
         "available_until: {}\ngrace_period_minutes: 0",

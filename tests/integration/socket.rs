@@ -1,4 +1,4 @@
-//! A candidate's socket by hand, for what a well-kept client never does.
+//! A candidate's raw socket, for messages that a correct client never sends.
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ use tokio_tungstenite::{
 
 use crate::harness::{PATIENCE, Server};
 
-/// What comes in.
+/// An incoming item.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Heard {
     /// A message.
@@ -43,7 +43,7 @@ impl Socket {
         Self(connecting.unwrap().0)
     }
 
-    /// Connects and says `hello`; what came back.
+    /// Connects and says `hello`; returns the reply.
     pub(crate) async fn hello(
         server: &Server,
         token: &str,
@@ -76,7 +76,7 @@ impl Socket {
         self.0.send(frame).await.is_ok()
     }
 
-    /// The next thing that comes in.
+    /// Returns the next incoming item.
     pub(crate) async fn hear(&mut self) -> Heard {
         loop {
             let next = tokio::time::timeout(PATIENCE, self.0.next()).await;
@@ -104,7 +104,7 @@ impl Socket {
         }
     }
 
-    /// The close code, whatever is said before.
+    /// Returns the close code, after any messages before it.
     pub(crate) async fn closed(&mut self) -> u16 {
         loop {
             if let Heard::Closed(code) = self.hear().await {

@@ -1,4 +1,4 @@
-//! The console for terminals: what a proctor types reaches the candidate.
+//! The console for terminals: the commands that a proctor types reach the candidate.
 
 use std::process::Stdio;
 
@@ -56,7 +56,7 @@ impl Terminal {
             .unwrap();
     }
 
-    /// The next message for which something holds.
+    /// Returns the next message that satisfies a condition.
     async fn until(&mut self, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
         let looking = async {
             loop {
@@ -112,7 +112,7 @@ async fn what_is_typed_is_done_and_seen() {
             break;
         }
     }
-    // What is grave is asked again, and what makes no sense is said.
+    // A grave command asks for confirmation, and an unknown one is reported.
     terminal.type_line("dance c0").await;
     terminal
         .until("a fault", |message| message["t"] == "fault")

@@ -29,7 +29,7 @@ async fn a_question_that_was_approved_changes_by_a_new_version() {
     let one = format!("/manage/questions/{id}");
     let review = format!("{one}/review");
 
-    // A draft changes in place; what is not a question is refused with its place.
+    // A draft changes in place; an invalid question is refused with the place of its fault.
     let wrong = json!({"definition": {"answer": "perhaps"}});
     let reply = tess.on(Method::PATCH, &one, &one, wrong).await;
     assert_eq!(
@@ -90,7 +90,7 @@ async fn a_question_that_was_approved_changes_by_a_new_version() {
         .await;
     assert_eq!(again.refusal(), (409, "wrong_state"));
 
-    // Found by stems, by the newest version only.
+    // The search finds by stems, and the newest version only.
     let found = tess.get("/manage/questions?q=treaty").await.ok();
     let items = found["items"].as_array().unwrap();
     assert_eq!(items.len(), 1, "{found}");
@@ -171,7 +171,8 @@ async fn questions_are_found_in_any_language_and_drawn_alike_by_a_seed() {
     .await;
     assert_eq!(filtered, [texts[2]]);
 
-    // Only what is active is drawn: the bank has one's own drafts, which are not.
+    // Only active questions are drawn: the bank also has the author's own drafts, which are
+    // not.
     let exam = root
         .post(
             "/manage/exams",

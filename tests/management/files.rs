@@ -25,7 +25,7 @@ async fn a_picture_is_kept_shown_and_removed() {
     );
     let address = file["address"].as_str().unwrap();
 
-    // Whoever knows the address sees it, whole or in part, for good.
+    // A client that knows the address reads the file, whole or in part, for good.
     let shown = tess.fetch(address, None).await;
     let head = |name| shown.headers()[name].to_str().unwrap();
     assert_eq!(head(header::CONTENT_TYPE), "image/png");
@@ -44,7 +44,7 @@ async fn a_picture_is_kept_shown_and_removed() {
     let guessed = address.replace(".png", ".pdf");
     assert_eq!(tess.fetch(&guessed, None).await.status(), 404);
 
-    // No programs, nothing too large, nothing to what is another's.
+    // Programs, oversized files and files for another person's question are refused.
     for content in ["<svg xmlns='http://www.w3.org/2000/svg'/>", "<html>", ""] {
         let reply = root.upload(&files, content.as_bytes().to_vec()).await;
         assert_eq!(reply.refusal(), (422, "invalid"), "{content}");
@@ -56,7 +56,7 @@ async fn a_picture_is_kept_shown_and_removed() {
     assert_eq!(reply.refusal(), (404, "not_found"));
     assert_eq!(tess.get(&strange).await.refusal(), (404, "not_found"));
 
-    // While a question shows it, it stays.
+    // A file stays while a question shows it.
     let definition = json!({"definition": {
         "type": "essay", "content": format!("What is ![it]({address})?"),
     }});

@@ -12,7 +12,7 @@ use tokio::{
 
 use crate::postgres_server::Database;
 
-/// How long the program may take to start on a busy machine.
+/// Time for the program to start on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A running program.
@@ -24,7 +24,7 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    /// Starts it with these people; none where there is no PostgreSQL.
+    /// Starts the program with these people; none without PostgreSQL.
     pub(crate) async fn start(roster: &str) -> Option<Self> {
         let database = Database::create().await?;
         let dir = tempfile::Builder::new()
@@ -55,12 +55,12 @@ impl Site {
         })
     }
 
-    /// Runs the program beside it, and gives what it printed.
+    /// Runs the program beside the server, and returns its output.
     pub(crate) async fn run(&self, arguments: &[&str]) -> String {
         run(&self.dir, &self.database, arguments).await
     }
 
-    /// Somebody who is signed in by an access code.
+    /// Returns a person who is signed in by an access code.
     pub(crate) async fn login(&self, id: &str) -> Person {
         self.login_with(json!({"id": id, "code": format!("code-{id}")}))
             .await
@@ -87,7 +87,7 @@ impl Site {
         })
     }
 
-    /// Ends it and removes its database.
+    /// Ends the program and removes its database.
     pub(crate) async fn end(mut self) {
         self.child.kill().await.unwrap();
         self.database.remove().await;
@@ -112,14 +112,14 @@ async fn run(dir: &TempDir, database: &Database, arguments: &[&str]) -> String {
     String::from_utf8(done.stdout).unwrap()
 }
 
-/// Somebody who is signed in.
+/// A signed-in person.
 pub(crate) struct Person {
     client: reqwest::Client,
     base: String,
     pub(crate) token: String,
 }
 
-/// What came back.
+/// A response.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: StatusCode,
@@ -128,26 +128,26 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    /// The body of what must have worked.
+    /// Returns the body of a request that must have worked.
     #[track_caller]
     pub(crate) fn ok(self) -> Value {
         assert!(self.status.is_success(), "{} {}", self.status, self.body);
         self.body
     }
 
-    /// The number of what was made or read.
+    /// Returns the number of a created or read row.
     #[track_caller]
     pub(crate) fn id(self) -> i64 {
         self.ok()["id"].as_i64().unwrap()
     }
 
-    /// Status and stable code of a refusal.
+    /// Returns status and stable code of a refusal.
     pub(crate) fn refusal(&self) -> (u16, &str) {
         let code = self.body["code"].as_str().unwrap_or_default();
         (self.status.as_u16(), code)
     }
 
-    /// The fields that a refusal names.
+    /// Returns the fields that a refusal names.
     pub(crate) fn fields(&self) -> Vec<&str> {
         let errors = self.body["errors"].as_array().into_iter().flatten();
         errors
@@ -157,7 +157,7 @@ impl Reply {
 }
 
 impl Person {
-    /// The same with another token.
+    /// Returns the same person with another token.
     pub(crate) fn with_token(&self, token: &Value) -> Self {
         Self {
             client: self.client.clone(),
@@ -203,7 +203,7 @@ impl Person {
         self.send(Method::PUT, path, None, Some(body)).await
     }
 
-    /// Reads a thing, then sends a change of it as it stands.
+    /// Reads a resource, then sends a change of it as it stands.
     pub(crate) async fn on(&self, method: Method, read: &str, path: &str, body: Value) -> Reply {
         let seen = self.get(read).await;
         assert!(seen.status.is_success(), "{read}: {seen:?}");
@@ -227,7 +227,7 @@ impl Person {
         }
     }
 
-    /// Reads an address of the site as nobody in particular.
+    /// Reads an address of the site without a log-in.
     pub(crate) async fn fetch(&self, address: &str, range: Option<&str>) -> reqwest::Response {
         let mut request = self.client.get(format!("{}{address}", self.base));
         if let Some(range) = range {
@@ -281,7 +281,7 @@ impl Person {
     }
 }
 
-/// A roster in which everybody's code is `code-` and the name.
+/// Returns a roster in which every code is `code-` and the name.
 pub(crate) fn roster(people: &[(&str, &str)]) -> String {
     let mut text = "id,name,email,role,code,exams,time_factor,extra_minutes\n".to_owned();
     for (id, role) in people {

@@ -1,5 +1,5 @@
-//! Who is enrolled, who has more time, who is signed in; categories; and what an organisation
-//! may have.
+//! Lists of enrolments, accommodations and log-ins; categories; and the limits of an
+//! organisation.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -112,7 +112,7 @@ async fn log_ins_are_listed_and_ended_and_their_tokens_replaced() {
     assert_eq!(second.get("/exams").await.refusal(), (401, "unauthorized"));
     let again = first.send(Method::DELETE, &end, None, None).await;
     assert_eq!(again.refusal(), (404, "not_found"));
-    // A candidate ends nobody else's, an administrator does.
+    // A candidate ends no other person's log-in, an administrator does.
     let found = world.root.get("/manage/people?username=cand").await.ok();
     let theirs = format!("/manage/people/{}/sessions", found["items"][0]["id"]);
     assert_eq!(first.get(&theirs).await.refusal(), (403, "forbidden"));
@@ -170,7 +170,7 @@ async fn an_organisation_has_limits_and_can_end() {
     let reply = root.post("/manage/exams", exam).await;
     assert_eq!(reply.fields(), ["organization_id"]);
 
-    // Whoever is signed in is out, and nobody gets in, until it works again.
+    // Signed-in people are out, and no one gets in, until the organisation is active again.
     let olga = world.site.login("olga").await;
     olga.get("/exams").await.ok();
     let end = json!({"is_active": false});

@@ -1,5 +1,5 @@
-//! The management side of the real program, on PostgreSQL: what teachers and
-//! administrators do over HTTP, and what they must not be able to do.
+//! The management side of the real program, on PostgreSQL: the work of teachers and
+//! administrators over HTTP, and its limits.
 
 #![expect(
     clippy::unwrap_used,
@@ -9,6 +9,7 @@
     reason = "tests panic, say what they saw, and tell a story in one piece"
 )]
 
+mod access;
 mod bank;
 mod files;
 mod harness;
@@ -16,6 +17,8 @@ mod lists;
 #[path = "../support/postgres.rs"]
 mod postgres_server;
 mod refusals;
+#[path = "../support/servers.rs"]
+mod servers;
 mod story;
 mod term;
 mod world;

@@ -1,5 +1,5 @@
-//! What must not work: other organisations, other people's things, columns that
-//! are not a client's, values that are no values, and changes on top of changes.
+//! Requests that must not work: other organisations, other people's rows, columns that are
+//! not a client's, invalid values, and changes on top of changes.
 
 use std::fmt::Write as _;
 
@@ -78,7 +78,7 @@ async fn changes_are_of_what_was_seen_and_of_what_is_a_clients() {
     let (tess, mine) = (&world.tess, &world.mine);
     let one = format!("/manage/exams/{}", mine.exam);
 
-    // Two who change the same.
+    // Two people change the same row.
     let seen = tess.get(&one).await;
     let change = async |etag: Option<&str>, patch: Value| {
         tess.send(Method::PATCH, &one, etag, Some(patch)).await
@@ -91,7 +91,7 @@ async fn changes_are_of_what_was_seen_and_of_what_is_a_clients() {
     assert_eq!(blind.refusal(), (428, "precondition_required"));
     assert_eq!(tess.get(&one).await.body["title"], "First");
 
-    // Columns that are nobody's to set.
+    // Columns that no client may set.
     for key in [
         "id",
         "revision",
@@ -166,7 +166,7 @@ async fn changes_are_of_what_was_seen_and_of_what_is_a_clients() {
         .ok();
     assert_eq!(begins["items"], json!([]));
 
-    // What is used stays.
+    // Rows in use stay.
     let course = format!("/manage/courses/{}", mine.course);
     let seen = world.root.get(&course).await;
     let reply = world
@@ -295,7 +295,7 @@ async fn people_are_imported_all_or_none_and_log_in_by_password() {
         "{events}"
     );
 
-    // What is private is sealed, masked, and opens after the keys were changed.
+    // Private data is sealed, masked, and opens after the keys were changed.
     let private = format!("{tess}/private");
     let wrong = root.put(&private, json!({"phone": "not-a-phone"})).await;
     assert_eq!(

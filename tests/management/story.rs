@@ -197,7 +197,7 @@ async fn a_teacher_runs_an_exam_from_nothing() {
         assert_eq!(hidden.refusal(), (403, "not_released"));
     }
 
-    // What staff did to an attempt is in the exam's log, with its reason.
+    // The actions of staff on an attempt are in the exam's log, with their reasons.
     let late = site.login("cand00").await;
     let again = late.post("/exams/HIST-1/attempts", json!({})).await;
     assert_eq!(again.refusal(), (403, "no_attempts_left"));
@@ -209,7 +209,7 @@ async fn a_teacher_runs_an_exam_from_nothing() {
         (&json!("paused"), &json!("A fire alarm."))
     );
 
-    // Marking, by two people at once; nobody's name is shown.
+    // Marking, by two people at once; no name is shown.
     let early = tess.post(&format!("{one}/release"), json!({})).await;
     assert_eq!(early.refusal(), (409, "wrong_state"));
     let queue = tess.get(&format!("{one}/marking?limit=500")).await.ok();
@@ -243,7 +243,7 @@ async fn a_teacher_runs_an_exam_from_nothing() {
     }
     assert_eq!(marked, 25);
 
-    // A key that was wrong: `a` was the key of q1, everybody from n % 5 >= 1 said b.
+    // A key that was wrong: `a` was the key of q1, candidates from n % 5 >= 1 said b.
     let key = json!({"question": "q1", "answer": "b", "reason": "The key was that of q0."});
     let preview = tess
         .post(&format!("{one}/corrections?preview=true"), key.clone())
@@ -276,7 +276,7 @@ async fn a_teacher_runs_an_exam_from_nothing() {
             .all(|row| row["status"] == "graded")
     );
 
-    // Released, and seen by those whose it is.
+    // Released, and seen by the candidates whose results they are.
     tess.post(&format!("{one}/release"), json!({})).await.ok();
     let best = site.login("cand04").await;
     let exams = best.get("/exams").await.ok();
@@ -292,7 +292,7 @@ async fn a_teacher_runs_an_exam_from_nothing() {
     let results = tess.get("/exams/HIST-1/results").await.ok();
     assert_eq!(results["results"].as_array().unwrap().len(), CANDIDATES);
 
-    // What the statistics say.
+    // The statistics.
     site.run(&["maintenance", "run"]).await;
     let statistics = tess.get(&format!("{one}/statistics")).await.ok();
     assert_eq!(statistics["exam"]["attempts"], 50);
@@ -316,7 +316,7 @@ async fn a_teacher_runs_an_exam_from_nothing() {
         .ok();
     assert_eq!(question["usage_count"], 50);
 
-    // What happened is on record, and sealed.
+    // The events are on record, and sealed.
     let trail = root.get("/manage/audit?table=key_corrections").await.ok();
     assert_eq!(trail["items"].as_array().unwrap().len(), 1);
     let said = site.run(&["audit", "verify"]).await;

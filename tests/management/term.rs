@@ -100,7 +100,7 @@ async fn prepare(root: &Person, site: &Site, file: &Value) -> (Person, i64) {
     (tess, exam["id"].as_i64().unwrap())
 }
 
-/// Everybody answers everything; candidate `n` has the first `n + 1` of every 50 right.
+/// All candidates answer everything; candidate `n` has the first `n + 1` of every 50 right.
 async fn take(site: &Site, paper: &Value) {
     let questions = paper["sections"][0]["questions"].as_array().unwrap();
     for number in 0..CANDIDATES {
@@ -154,8 +154,8 @@ async fn a_term_with_230_imported_questions_and_50_candidates() {
     take(&site, &right).await;
     assert_eq!(mark(&tess, &one).await, ESSAYS.len() * CANDIDATES);
 
-    // Whoever knew the answer to the question with the wrong key gets the point, whoever had
-    // chosen the wrong key loses it.
+    // Candidates who knew the answer to the question with the wrong key get the point,
+    // candidates who had chosen the wrong key lose it.
     let correction =
         json!({"question": format!("q{WRONG}"), "answer": key, "reason": "A misprint."});
     let corrections = format!("{one}/corrections");
@@ -180,7 +180,8 @@ async fn a_term_with_230_imported_questions_and_50_candidates() {
     let shown = best.get(&format!("/attempts/{attempt}/result")).await.ok();
     assert_eq!(shown["score"], 238.0);
 
-    // The item analysis: how hard each is follows from who had it right.
+    // The item analysis: the difficulty of each follows from the candidates who had it
+    // right.
     site.run(&["maintenance", "run"]).await;
     let statistics = tess.get(&format!("{one}/statistics")).await.ok();
     assert_eq!(statistics["exam"]["attempts"], CANDIDATES);

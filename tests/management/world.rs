@@ -28,6 +28,7 @@ pub(crate) async fn world() -> Option<World> {
         ("tess", "teacher"),
         ("olga", "teacher"),
         ("cand", "candidate"),
+        ("pat", "proctor"),
     ];
     let site = Site::start(&roster(&people)).await?;
     site.run(&["admin", "root"]).await;

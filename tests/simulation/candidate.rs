@@ -46,16 +46,16 @@ pub(crate) const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// Questions of the exam.
 const QUESTIONS: usize = 4;
 
-/// How long a client waits for a node that says nothing.
+/// Time that a client waits for a silent node.
 const OPEN_MAX: Duration = Duration::from_secs(5);
 const EXCHANGE_MAX: Duration = Duration::from_secs(25);
 const SILENCE_MAX: Duration = Duration::from_secs(15);
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
-/// How long a client in doubt waits before it asks for the stored answers.
+/// Time that a client in doubt waits before it reads the stored answers.
 const READ_AFTER: Duration = Duration::from_millis(200);
 
-/// Somebody of the exam.
+/// Returns a person of the exam.
 pub(crate) fn person(id: &str, role: PersonRole) -> RosterPerson {
     RosterPerson {
         id: id.into(),
@@ -78,17 +78,17 @@ pub(crate) struct Candidate {
     attempt: AttemptId,
     /// Answers so far; the next one's value.
     count: Count,
-    /// Answers that nothing is known of.
+    /// Answers of unknown outcome.
     unknown: BTreeMap<Ticket, (String, Count)>,
     /// The answers to each question that were not refused.
     standing: BTreeMap<String, Vec<Count>>,
     submits_at: Option<Instant>,
-    /// When the candidate goes away for good.
+    /// The instant at which the candidate goes away for good.
     leaves_at: Option<Instant>,
     over: bool,
 }
 
-/// What a connection is made of, at the client's end.
+/// The client's end of a connection.
 struct Line {
     up: mpsc::Sender<ClientMessage>,
     down: mpsc::Receiver<OutboxItem>,
@@ -160,7 +160,8 @@ impl Candidate {
         }
     }
 
-    /// Once the attempt is over: what nothing was heard of is among its answers, or void.
+    /// Resolves the answers of unknown outcome once the attempt is over: each is stored, or
+    /// void.
     async fn look_up(&mut self) {
         while self.core.is_over() && !self.core.is_clean() {
             let Some(node) = self.stage.pick(&mut self.dice) else {
@@ -175,7 +176,7 @@ impl Candidate {
         }
     }
 
-    /// Most of what is void then never arrived.
+    /// Notes the end of an answer; most void answers then never arrived.
     fn note_end(&mut self, update: ClientUpdate) {
         if let ClientUpdate::Unheard { ticket } = update {
             self.refused(ticket);
@@ -222,7 +223,7 @@ impl Candidate {
         }
     }
 
-    /// One connection, as long as it holds.
+    /// A single connection, as long as it holds.
     async fn connect(&mut self, node: &Node) {
         let hello = self.core.hello_message("token");
         let entry = JoinRequest {
@@ -312,7 +313,7 @@ impl Candidate {
         self.leaves_at.is_some_and(|at| at <= Instant::now())
     }
 
-    /// Until the next answer; now and then it takes some thought.
+    /// Returns the time until the next answer; now and then it takes some thought.
     fn pause(&mut self) -> Duration {
         let most_ms = if self.dice.below(20) == 0 {
             15_000
@@ -326,7 +327,7 @@ impl Candidate {
         match self.submits_at {
             Some(at) if at <= Instant::now() => {
                 self.submits_at = None;
-                // What comes after it would be refused.
+                // A command after it would be refused.
                 self.count = Count::MAX;
                 self.core.push_command(ClientCommand::Submit);
             }
@@ -383,7 +384,7 @@ impl Candidate {
                     self.stage.count("conflicts");
                     self.refused(ticket);
                     if self.count != Count::MAX {
-                        // Both are shown, and the person says what counts.
+                        // The client shows both values, and the person chooses.
                         self.answer(question);
                     }
                 }
@@ -426,7 +427,7 @@ impl Candidate {
         }
     }
 
-    /// What a client with a fault believes.
+    /// Acts on the belief of a faulty client.
     fn trust(&mut self) {
         for (question, count) in std::mem::take(&mut self.unknown).into_values() {
             self.told(&question, count);
@@ -450,8 +451,8 @@ impl Candidate {
         self.over |= matches!(closing.code, CloseCode::Finished | CloseCode::Closed);
         let attempt = self.attempt;
         self.stage.world.oracle(|oracle, tables| {
-            // Staff let a second device in, which asked and went away: the first one is
-            // told to make room all the same, and a person goes on there.
+            // Staff let a second device in, which asked and went away: the first device
+            // gets `superseded` all the same, and a person goes on there.
             let makes_room = closing.code == CloseCode::Superseded
                 && crate::oracle::is_released(tables, attempt);
             oracle.check(
@@ -478,7 +479,7 @@ impl Candidate {
         }
     }
 
-    /// What the client knows in the end is what is stored.
+    /// Checks that the client's state in the end is the stored one.
     fn finish(self) {
         self.stage.settle(self.number);
         let unknown: Vec<&String> = self
@@ -505,7 +506,7 @@ impl Candidate {
     }
 }
 
-/// Somebody else tries to come in on another device, for as long as there are faults.
+/// Another person tries to come in on another device, for as long as there are faults.
 async fn intrude(stage: Arc<Stage>, attempt: AttemptId, mut dice: Dice) {
     while !stage.network.is_calm() {
         sleep(Duration::from_millis(2_000 + dice.next() % 15_000)).await;
@@ -524,7 +525,7 @@ async fn intrude(stage: Arc<Stage>, attempt: AttemptId, mut dice: Dice) {
     }
 }
 
-/// What somebody sends who was never in.
+/// Returns the request of a device that was never in.
 pub(crate) fn new_device(node: &Node) -> ConnectRequest {
     ConnectRequest {
         join: JoinRequest {
@@ -538,7 +539,7 @@ pub(crate) fn new_device(node: &Node) -> ConnectRequest {
     }
 }
 
-/// The stored answers, by way of a node, after a moment.
+/// Reads the stored answers, by way of a node, after a moment.
 async fn read(node: Node, attempt: AttemptId) -> Option<RecordedAnswers> {
     sleep(READ_AFTER).await;
     let reading = tokio::spawn(async move {
@@ -550,7 +551,7 @@ async fn read(node: Node, attempt: AttemptId) -> Option<RecordedAnswers> {
     timeout(EXCHANGE_MAX, reading).await.ok()?.ok()?
 }
 
-/// What was asked for; never, where nothing was.
+/// Waits for a request; never resolves without one.
 async fn finished<T>(asked: &mut Option<impl Future<Output = T> + Unpin>) -> T {
     match asked {
         Some(asked) => asked.await,
@@ -565,7 +566,7 @@ fn heartbeat(n: u64) -> ClientMessage {
     })
 }
 
-/// The node's half of an opening, which goes on where the client has given up.
+/// The node's half of an opening, which goes on after the client has given up.
 async fn open(
     stage: Arc<Stage>,
     node: Node,

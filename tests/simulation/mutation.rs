@@ -1,10 +1,10 @@
-//! Faults of a program that would lose answers, take time or do things twice, each put
-//! in on purpose: a simulation that does not find them proves nothing.
+//! Mutations of a program, each of which loses answers, takes time or does things twice: a
+//! simulation that does not find them proves nothing.
 
-/// What is broken.
+/// A broken promise of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mutation {
-    /// Writes of owners that were replaced are committed.
+    /// Writes of replaced owners are committed.
     FenceRemoved,
     /// An owner is replaced without a new epoch.
     EpochNotRaised,
@@ -12,30 +12,30 @@ pub(crate) enum Mutation {
     TakeReadsFirst,
     /// A new owner does not see the last answer.
     TakeForgetsAnAnswer,
-    /// A new owner takes one more command for durable than are.
+    /// A new owner takes one command too many for durable.
     TakeClaimsMore,
-    /// What the fence kept out is called saved.
+    /// Writes that the fence kept out are called saved.
     FencedCalledSaved,
     /// A batch is called saved before it is.
     AckBeforeCommit,
     /// A crash of the database takes the last commits with it.
     CommitLost,
-    /// How far a session is becomes durable, and its answers do not.
+    /// The progress of a session becomes durable, and its answers do not.
     ProgressWithoutAnswers,
     /// An older batch that comes late replaces a newer one.
     OlderOverwrites,
-    /// Which commands of staff were done is not kept.
+    /// The list of staff commands that were done is not kept.
     CommandForgotten,
     /// A node's clock is a minute ahead.
     ClockAhead,
-    /// A client takes what it sent for saved.
+    /// A client takes every answer that it sent for saved.
     ClientTrustsTheWire,
-    /// A client takes what it did not hear the refusal of for saved.
+    /// A client takes an answer for saved whose refusal it did not hear.
     ClientTrustsTheNumber,
 }
 
 impl Mutation {
-    /// Every one.
+    /// All mutations.
     pub(crate) const ALL: [Self; 14] = [
         Self::FenceRemoved,
         Self::EpochNotRaised,

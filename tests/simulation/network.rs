@@ -1,5 +1,5 @@
-//! What lies between nodes, their store and their clients: how slow and how broken it
-//! is, and a bus that loses, repeats, delays and reorders.
+//! The network between nodes, their store and their clients: its delays and faults, and a
+//! bus that loses, repeats, delays and reorders.
 
 use std::{
     sync::{
@@ -21,25 +21,25 @@ use crate::{dice::Dice, node::Switch, shared::lock, world::World};
 
 const WAITING_MAX: usize = 4_096;
 
-/// How things are between the parts.
+/// The state of all connections.
 pub(crate) struct Network {
-    /// The store answers nobody.
+    /// The store does not respond.
     store_away: AtomicBool,
-    /// How often the store has crashed: what was under way then is not known.
+    /// Number of the store's crashes: the outcome of calls under way then is unknown.
     store_crashes: AtomicU64,
-    /// The most that a call of the store takes, ms.
+    /// The longest time of a call of the store, ms.
     store_slow_ms: AtomicU64,
     /// The bus carries nothing.
     bus_away: AtomicBool,
     /// Of a hundred messages of the bus so many are lost, unnoticed.
     bus_loss: AtomicU64,
-    /// Nothing is wrong any more.
+    /// No fault is left.
     calm: AtomicBool,
     nodes: Mutex<Vec<Arc<Inbox>>>,
     dice: Mutex<Dice>,
 }
 
-/// One node's end of the bus.
+/// A node's end of the bus.
 pub(crate) struct Bus {
     world: Arc<World>,
     network: Arc<Network>,
@@ -97,7 +97,7 @@ impl Network {
         self.bus_loss.store(percent, Ordering::Relaxed);
     }
 
-    /// The bus goes away, or comes back: either way nodes notice that they miss something.
+    /// The bus goes away, or comes back: either way nodes notice that they miss messages.
     pub(crate) fn set_bus(&self, away: bool) {
         self.bus_away.store(away, Ordering::Relaxed);
         for inbox in &*lock(&self.nodes) {
@@ -118,7 +118,7 @@ impl Network {
         self.calm.load(Ordering::Relaxed)
     }
 
-    /// How long a message takes on its way.
+    /// Returns the time of a message on its way.
     pub(crate) fn latency(&self) -> Duration {
         let mut dice = lock(&self.dice);
         let most_ms = if dice.below(20) == 0 { 300 } else { 6 };
@@ -178,7 +178,8 @@ impl Bus {
         })
     }
 
-    /// Tells the oracle who asks whom to let an attempt go, and who says that it did.
+    /// Tells the oracle the release requests between nodes, and the releases that nodes
+    /// report.
     fn overhear(&self, to: &BusRecipient, message: &[u8]) {
         let BusRecipient::Node(to) = to else {
             return;
@@ -203,7 +204,7 @@ impl Bus {
     }
 }
 
-/// What nodes say, as far as it matters here.
+/// A message between nodes, as far as it matters here.
 #[derive(Deserialize)]
 struct Said {
     body: Value,

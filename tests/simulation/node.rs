@@ -1,4 +1,4 @@
-//! A node: the engine as it is, on the model's store and bus, and the power that it has.
+//! A node: the engine itself, on the model's store and bus, with a switch for its power.
 
 use std::{
     sync::{Arc, Mutex},
@@ -21,17 +21,17 @@ use crate::{
     world::World,
 };
 
-/// How long an attempt without a connection stays in memory: short, so that the race
+/// Time that an attempt without a connection stays in memory: short, so that the race
 /// between a visitor and an idle stop happens.
 const IDLE_STOP: Duration = Duration::from_secs(3);
 
-/// Whether a node runs.
+/// State of a node's power.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Power {
     On,
-    /// It stands still: nothing goes in or out, and it does not know.
+    /// The node is frozen: nothing goes in or out, and it does not know.
     Frozen,
-    /// Whatever it was about to do, it never does.
+    /// The node is dead: no pending step of it ever happens.
     Dead,
 }
 
@@ -95,7 +95,7 @@ impl Switch {
     }
 }
 
-/// One start of a node.
+/// A single start of a node.
 #[derive(Clone)]
 pub(crate) struct Node {
     pub(crate) engine: Engine,
@@ -103,7 +103,7 @@ pub(crate) struct Node {
     pub(crate) metrics: Arc<Metrics>,
 }
 
-/// Random numbers that come again.
+/// Reproducible random numbers.
 struct Seeded(Mutex<Dice>);
 
 impl EntropySource for Seeded {
@@ -118,7 +118,7 @@ impl EntropySource for Seeded {
 }
 
 impl Node {
-    /// Starts a node, however often the store must be asked.
+    /// Starts a node, with repeated calls of the store where they fail.
     pub(crate) async fn start(
         name: &str,
         world: &Arc<World>,

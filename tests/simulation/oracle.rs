@@ -1,4 +1,4 @@
-//! What must hold, whatever happens. Checked at every commit and every word to a
+//! The promises of the engine. They are checked at every commit and every message to a
 //! client, and once more at the end.
 
 use std::{
@@ -18,20 +18,20 @@ use crate::{
     world::{Row, Tables},
 };
 
-/// How far two clocks of this simulation are apart at most, twice.
+/// The greatest distance between two clocks of this simulation, twice.
 pub(crate) const SKEW_MAX: Duration = Duration::from_millis(400);
 
 /// Counts answers of a candidate: every value is higher than the ones before.
 pub(crate) type Count = u64;
 
-/// Names a question between nodes: who asks whom, and its number.
+/// Names a request between nodes: the sender, the receiver and its number.
 pub(crate) type Way = (NodeId, NodeId, u64);
 
-/// What is known besides the tables.
+/// Facts beside the tables.
 #[derive(Debug)]
 pub(crate) struct Oracle {
     variant: Variant,
-    /// What candidates were told is saved.
+    /// Answers that candidates were told are saved.
     told: BTreeMap<(AttemptId, QuestionId), Count>,
     /// The highest epoch that was ever committed.
     epochs: BTreeMap<AttemptId, u64>,
@@ -39,13 +39,13 @@ pub(crate) struct Oracle {
     receipts: BTreeMap<AttemptId, String>,
     /// Staff commands of which a result said that they are done, by attempt.
     done: BTreeSet<(AttemptId, String)>,
-    /// Which attempts nodes were asked to let go.
+    /// Attempts whose release was requested from a node.
     asked: BTreeMap<Way, AttemptId>,
-    /// Attempts of which a node said that it let them go, and its epoch.
+    /// Attempts that a node reported as released, and its epoch.
     let_go: BTreeSet<(AttemptId, u64)>,
-    /// What did not hold.
+    /// Broken promises.
     pub(crate) violations: Vec<String>,
-    /// Commits, words to clients, and the like.
+    /// Number of commits, messages to clients, and the like.
     pub(crate) counts: BTreeMap<&'static str, u64>,
 }
 
@@ -74,7 +74,8 @@ impl Oracle {
         }
     }
 
-    /// A candidate was told that an answer is saved: it is there, or a newer one.
+    /// Checks an answer that a candidate was told is saved: it is stored, or a newer one
+    /// is.
     pub(crate) fn told(
         &mut self,
         attempt: AttemptId,
@@ -91,7 +92,7 @@ impl Oracle {
         *known = told.max(*known);
     }
 
-    /// A candidate found out that an answer was refused: the timeline has it so.
+    /// Checks an answer that a candidate found to be refused: the timeline has it so.
     pub(crate) fn unheard(
         &mut self,
         attempt: AttemptId,
@@ -109,28 +110,28 @@ impl Oracle {
         });
     }
 
-    /// A node asks another one to let an attempt go.
+    /// Notes a node's request to release an attempt.
     pub(crate) fn asked_to_let_go(&mut self, way: Way, attempt: AttemptId) {
         self.asked.insert(way, attempt);
     }
 
-    /// A node says that it has let go what it was asked for.
+    /// Notes a node's report that it has released the requested attempt.
     pub(crate) fn let_go(&mut self, way: &Way, tables: &Tables) {
         let Some(attempt) = self.asked.remove(way) else {
             return;
         };
         let row = &tables.attempts[&attempt];
-        // Somebody may have taken it without a word.
+        // Another node may have acquired the attempt without a request.
         if row.owner.as_ref() == Some(&way.1) {
             self.count("attempts let go");
             self.let_go.insert((attempt, row.epoch));
         }
     }
 
-    /// A write gets to the database, which may refuse it.
+    /// Checks a write that gets to the database, which may refuse it.
     pub(crate) fn comes(&mut self, write: &AttemptWrite, tables: &Tables) {
         let (attempt, epoch) = (write.attempt, write.epoch);
-        // One that only waits for its turn has nothing new.
+        // A write that only waits for its turn has nothing new.
         let stored = tables.attempts[&attempt].progress.version;
         let late = write.progress.version > stored && self.let_go.contains(&(attempt, epoch));
         self.check(!late, || {
@@ -138,7 +139,7 @@ impl Oracle {
         });
     }
 
-    /// A write is committed.
+    /// Checks a write that is committed.
     pub(crate) fn committed(&mut self, write: &AttemptWrite, tables: &Tables, now: Timestamp) {
         self.count("commits");
         let attempt = write.attempt;
@@ -283,7 +284,7 @@ impl Oracle {
 }
 
 impl Oracle {
-    /// Every numbered command had one effect in its session.
+    /// Checks that every numbered command had one effect in its session.
     fn counted_once(&mut self, attempt: AttemptId, row: &Row) {
         let mut numbers = BTreeSet::new();
         for entry in row.timeline.values() {
@@ -302,8 +303,9 @@ impl Oracle {
 }
 
 impl Oracle {
-    /// Nothing was accepted, and no time ran out, while the clock stood still; no second
-    /// device came in where the exam refuses it and nobody released the attempt.
+    /// Checks that nothing was accepted, and no time ran out, while the clock stood still,
+    /// and that no second device came in where the exam refuses it and staff did not
+    /// release the attempt.
     fn in_order(&mut self, attempt: AttemptId, row: &Row) {
         let (mut paused, mut open) = (false, true);
         for entry in row.timeline.values() {
@@ -328,7 +330,8 @@ impl Oracle {
         }
     }
 
-    /// The deadline is what the exam gives, and what the timeline says was added.
+    /// Checks that the deadline follows from the exam and from the additions in the
+    /// timeline.
     fn time_was_given(&mut self, attempt: AttemptId, row: &Row) {
         let Some(entered) = row.control.entered_at else {
             return;
@@ -364,7 +367,7 @@ impl Oracle {
         });
     }
 
-    /// A candidate is told that another device has the attempt.
+    /// Checks the refusal of a candidate whose attempt another device has.
     pub(crate) fn another_device(
         &mut self,
         attempt: AttemptId,
@@ -389,12 +392,12 @@ fn data(entry: &TimelineRow) -> Value {
     serde_json::from_str(&entry.data).unwrap()
 }
 
-/// Whether staff ever let another device in.
+/// Returns true if staff ever let another device in.
 pub(crate) fn is_released(tables: &Tables, attempt: AttemptId) -> bool {
     kind(&tables.attempts[&attempt], "released").count() > 0
 }
 
-/// The answer that is stored; 0: none.
+/// Returns the stored answer; 0 for none.
 pub(crate) fn stored(tables: &Tables, attempt: AttemptId, question: &QuestionId) -> Count {
     let row = tables.attempts.get(&attempt);
     let answer = row.and_then(|row| row.answers.get(question));
@@ -410,7 +413,7 @@ fn kind<'a>(row: &'a Row, kind: &'a str) -> impl Iterator<Item = Value> + 'a {
     entries.map(data)
 }
 
-/// The commands of staff that had an effect, each as often as it had one.
+/// Returns the staff commands that had an effect, each as often as it had one.
 fn commands(row: &Row) -> Vec<String> {
     let entries = kind(row, "command");
     entries

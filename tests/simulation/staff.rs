@@ -1,5 +1,5 @@
-//! A proctor whose commands get lost on the way and are sent again, also when they were
-//! done long ago.
+//! A proctor whose commands get lost on the way and are sent again, also long after they
+//! were done.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,11 +20,11 @@ const PAT: &str = "pat";
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Commands until nothing is left that could be commanded.
+/// Sends commands until no attempt is left to command.
 pub(crate) async fn act(stage: Arc<Stage>, mut dice: Dice) {
     let mut given: Vec<ProctorCommand> = Vec::new();
     for number in 0.. {
-        // Who waits for help after the faults does not wait long.
+        // A candidate who waits for help after the faults does not wait long.
         let most_ms = if stage.network.is_calm() {
             1_000
         } else {
@@ -77,10 +77,10 @@ fn command(stage: &Stage, number: u64, dice: &mut Dice) -> ProctorCommand {
     } else {
         CommandTarget::Attempt(dice.pick(&attempts).clone())
     };
-    // More time, and pauses, for a while only, or the exam would never end.
+    // Extensions and pauses come for a while only, or the exam would never end.
     let (action, args) = match dice.below(4) {
         _ if !paused.is_empty() && (number >= 6 || dice.below(2) == 0) => {
-            // Who is paused is seen on the board.
+            // The board shows the paused attempts.
             if dice.below(2) == 0 {
                 target = CommandTarget::Attempt(dice.pick(&paused).to_string());
             }
@@ -125,7 +125,7 @@ fn release(attempts: &[AttemptId], number: u64) -> ProctorCommand {
     }
 }
 
-/// None: nothing is known of it.
+/// Sends a command; returns none if nothing is known of its result.
 async fn give(
     stage: &Arc<Stage>,
     command: &ProctorCommand,
@@ -146,7 +146,7 @@ async fn give(
     timeout(PATIENCE, doing).await.ok()?.unwrap().ok()
 }
 
-/// What is not named as failed was done.
+/// Notes a command as done to every target that is not named as failed.
 fn note(stage: &Stage, command: &ProctorCommand, result: &CommandResult) {
     stage.world.oracle(|oracle, tables| {
         let targets = match &command.target {

@@ -1,4 +1,4 @@
-//! What everybody in a simulation shares, and the schedule of what goes wrong.
+//! State that all parts of a simulation share, and the schedule of faults.
 
 use std::{
     collections::BTreeSet,
@@ -24,22 +24,22 @@ pub(crate) const EXAM: &str = "SIMULATED";
 const NODES: usize = 3;
 const CANDIDATES: usize = 5;
 
-/// Within this after the last fault everything is saved and everybody knows it.
+/// Time after the last fault within which everything is saved and every client knows it.
 const SETTLED_WITHIN: Duration = Duration::from_secs(30);
 
-/// Within this after that everything is handed in: the exam takes a minute, and staff
+/// Time after that within which everything is handed in: the exam takes a minute, and staff
 /// give some more.
 const OVER_WITHIN: Duration = Duration::from_mins(5);
 
-/// What everybody shares.
+/// State that all parts share.
 pub(crate) struct Stage {
     pub(crate) world: Arc<World>,
     pub(crate) network: Arc<Network>,
     nodes: Mutex<Vec<Option<Node>>>,
-    /// Of every node that there ever was.
+    /// Metrics of all nodes, dead ones included.
     metrics: Mutex<Vec<Arc<Metrics>>>,
     cuts: Vec<watch::Sender<()>>,
-    /// Whether candidates go on where they have no connection.
+    /// True if candidates go on without a connection.
     pub(crate) goes_on_offline: bool,
     settled: Mutex<BTreeSet<usize>>,
     finished: Mutex<BTreeSet<usize>>,
@@ -47,14 +47,14 @@ pub(crate) struct Stage {
     locked_out: Mutex<BTreeSet<AttemptId>>,
 }
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Report {
-    /// Which promises were broken, in the order in which it was seen.
+    /// Broken promises, in the order of their discovery.
     pub(crate) violations: Vec<String>,
-    /// How often what happened.
+    /// Number of each kind of event.
     pub(crate) counts: Vec<(&'static str, Count)>,
-    /// Of everything that is stored in the end: the same seed gives the same.
+    /// Hash of all stored rows at the end: the same seed gives the same hash.
     pub(crate) digest: u64,
 }
 
@@ -63,7 +63,7 @@ pub(crate) fn run(seed: u64, mutation: Option<Mutation>) -> Report {
     run_paused(play(seed, mutation))
 }
 
-/// Runs something on a clock that goes on only while nothing else does.
+/// Runs a future on a clock that goes on only while nothing else does.
 pub(crate) fn run_paused<T>(what: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -82,7 +82,8 @@ async fn play(seed: u64, mutation: Option<Mutation>) -> Report {
         nodes: Mutex::new(vec![None; NODES]),
         metrics: Mutex::default(),
         cuts: (0..CANDIDATES).map(|_| watch::Sender::new(())).collect(),
-        // Not by the dice: what the other seeds once found stays what it was.
+        // The choice is not by the dice: the other seeds keep the findings that they once
+        // had.
         goes_on_offline: seed.is_multiple_of(2),
         settled: Mutex::default(),
         finished: Mutex::default(),
@@ -107,7 +108,7 @@ impl Stage {
         self.world.oracle(|oracle, _| oracle.count(what));
     }
 
-    /// A node that lives, as a proxy would choose one.
+    /// Returns a living node, as a proxy would choose it.
     pub(crate) fn pick(&self, dice: &mut Dice) -> Option<Node> {
         let nodes = lock(&self.nodes);
         let living: Vec<&Node> = nodes.iter().flatten().collect();
@@ -119,7 +120,7 @@ impl Stage {
         self.cuts[candidate].subscribe().changed().await.unwrap();
     }
 
-    /// Everything that a candidate did is saved, after the faults.
+    /// Notes that everything a candidate did is saved, after the faults.
     pub(crate) fn settle(&self, candidate: usize) {
         lock(&self.settled).insert(candidate);
     }
@@ -135,12 +136,12 @@ impl Stage {
         lock(&self.locked_out).insert(attempt);
     }
 
-    /// A candidate needs no help, or no more.
+    /// Notes that a candidate needs no help, or no more.
     pub(crate) fn let_in(&self, attempt: AttemptId) {
         lock(&self.locked_out).remove(&attempt);
     }
 
-    /// Whom staff should let in.
+    /// Returns the attempts whose candidates staff should let in.
     pub(crate) fn locked_out(&self) -> Vec<AttemptId> {
         lock(&self.locked_out).iter().copied().collect()
     }
@@ -156,7 +157,7 @@ impl Stage {
         let stage = Arc::clone(self);
         tokio::spawn(async move {
             sleep(after).await;
-            // Never the same name twice.
+            // No name comes twice.
             let start = 1 + dice.below(1 << 30);
             stage.start_node(slot, start, dice).await;
         });
@@ -233,19 +234,20 @@ impl Stage {
         }
     }
 
-    /// Another node takes a place.
+    /// Starts another node in a place.
     fn replace(self: &Arc<Self>, slot: usize, after: Duration, dice: &mut Dice) {
         lock(&self.nodes)[slot] = None;
         self.start_node_later(slot, after, dice.fork());
     }
 
-    /// No more faults: everything is saved, then handed in.
+    /// Ends the faults: everything is saved, then handed in.
     async fn come_to_rest(self: &Arc<Self>, dice: &mut Dice) {
         self.network.calm_down();
         for node in lock(&self.nodes).iter().flatten() {
             node.switch.thaw();
         }
-        // Some clients come back; the others find by themselves that they hang.
+        // Some clients come back; the others notice by themselves that their connection
+        // hangs.
         for cut in &self.cuts {
             if dice.below(2) == 0 {
                 cut.send_replace(());
@@ -275,7 +277,7 @@ impl Stage {
         });
     }
 
-    /// Waits until all candidates are so far. False: they were not in time.
+    /// Waits until all candidates are so far. Returns false if they were not in time.
     async fn until(&self, time: Duration, how_many: impl Fn(&Self) -> usize) -> bool {
         let end = Instant::now() + time;
         while how_many(self) < CANDIDATES {

@@ -35,13 +35,13 @@ pub(crate) struct Store {
     dice: Mutex<Dice>,
 }
 
-/// What becomes of a call.
+/// Fate of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Fine,
     FailsBefore,
     FailsAfter,
-    /// Whoever called hears of a failure, and the server goes on with it.
+    /// The caller hears of a failure, and the server goes on with the call.
     FailsAndComesLate,
 }
 
@@ -79,7 +79,7 @@ impl Store {
         }
     }
 
-    /// On its way, as long as the node runs.
+    /// Waits for the way to the store, as long as the node runs.
     async fn travel(&self) {
         let most_ms = self.network.store_slow_ms();
         let late = Duration::from_millis(lock(&self.dice).next() % (most_ms + 1));
@@ -87,8 +87,8 @@ impl Store {
         self.switch.is_on().await;
     }
 
-    /// One call: a step of the database, if it gets there, and its answer, if it comes
-    /// back.
+    /// Makes one call: a step of the database, if the call gets there, and its response, if
+    /// it comes back.
     async fn call<T: Send>(&self, step: impl FnOnce(&mut Tables) -> T + Send) -> Result<T, Error> {
         self.travel().await;
         let fate = self.fate();
@@ -105,14 +105,14 @@ impl Store {
         Ok(done)
     }
 
-    /// Commits a batch later, without anybody who waits for it.
+    /// Commits a batch later, without a caller that waits for it.
     fn save_late(&self, batch: &[AttemptWrite], most_ms: u64) {
         let (world, batch) = (Arc::clone(&self.world), batch.to_vec());
         let late = Duration::from_millis(lock(&self.dice).next() % most_ms);
         let (network, crashes) = (Arc::clone(&self.network), self.network.store_crashes());
         tokio::spawn(async move {
             tokio::time::sleep(late).await;
-            // A crash of the server ends what it was about to do.
+            // A crash of the server ends its pending commits.
             if network.store_crashes() == crashes {
                 world.save(&batch, false);
             }
@@ -270,7 +270,7 @@ impl AttemptStore for Store {
         _before: Timestamp,
         _limit: u32,
     ) -> Result<Vec<(AttemptId, ExamCode, TimelineRow)>, Error> {
-        // There is no store of records: history stays where it is.
+        // The store of timeline records is missing: history stays where it is.
         Ok(Vec::new())
     }
 
@@ -330,7 +330,7 @@ impl AttemptStore for Store {
     }
 }
 
-/// Exams and people never change here, and nobody signs in.
+/// Exams and people never change here, and no person signs in.
 #[async_trait]
 impl CatalogStore for Store {
     async fn upsert_exams(&self, _exams: &[StoredExam]) -> Result<(), Error> {
@@ -385,7 +385,7 @@ impl CatalogStore for Store {
     }
 
     async fn ensure_secret(&self, _name: &str, _fresh: &[u8; 32]) -> Result<[u8; 32], Error> {
-        // The same in every run, so that receipts are.
+        // The secret is the same in every run, so that receipts are.
         Ok([7; 32])
     }
 }

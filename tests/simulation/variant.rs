@@ -1,4 +1,4 @@
-//! Which exam a seed is about: one of several, each with rules of its own.
+//! The exam of a seed: one of several, each with rules of its own.
 
 use std::time::Duration;
 
@@ -7,13 +7,13 @@ use invigil_store::StoredExam;
 
 use crate::dice::Dice;
 
-/// How long every exam takes.
+/// Duration of every exam.
 pub(crate) const DURATION: Duration = Duration::from_mins(1);
 
-/// What is special about the exam.
+/// Variants of the exam.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Variant {
-    /// Nothing: whoever comes last has the attempt, and the deadline is the end.
+    /// A plain exam: the newest device has the attempt, and the deadline is the end.
     Plain,
     /// After the deadline, answers count for a while.
     Grace,
@@ -41,7 +41,7 @@ impl Variant {
         }
     }
 
-    /// The exam, as it is stored.
+    /// Returns the exam, as it is stored.
     pub(crate) fn exam(self) -> StoredExam {
         let setting = match self {
             Self::Plain => "",

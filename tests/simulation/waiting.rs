@@ -1,4 +1,4 @@
-//! One attempt, step by step: an actor that waits for the store must not run in circles.
+//! A single attempt, step by step: an actor that waits for the store must not loop.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,10 +19,10 @@ use crate::{
     world::World,
 };
 
-/// A connection goes, which nobody waits to be saved, and long after it a command comes
-/// again that was done, which waits for one more commit. Once what there was is durable,
-/// nothing keeps the actor but that. On a clock that stands still while anything runs, one
-/// that looks again and again never ends. Whether the command was done before.
+/// A connection ends without anything to save. Long after that, a command that was done is
+/// sent again, and waits for one more commit. Once the rest is durable, only that wait
+/// keeps the actor. On a clock that stands still while anything runs, an actor that checks
+/// in a loop never ends. Returns true if the command was done before.
 pub(crate) async fn idle_and_asked_again(seed: u64) -> bool {
     let mut dice = Dice::new(seed);
     let world = Arc::new(World::new(Variant::Plain, None));
@@ -51,7 +51,7 @@ pub(crate) async fn idle_and_asked_again(seed: u64) -> bool {
             ..CommandArgs::default()
         },
     };
-    // Now and then it is done and nobody has noted that: then it comes to the actor again.
+    // Now and then the command is done and not noted: then it comes to the actor again.
     let patience = Duration::from_millis(dice.next() % 40);
     let first = timeout(patience, give(&node, &command)).await;
     sleep(Duration::from_secs(1)).await;

@@ -1,5 +1,5 @@
-//! What PostgreSQL holds, as a model: every call is one step that happens whole or not
-//! at all. Beside it stands the oracle, which trusts none of it.
+//! A model of PostgreSQL: every call is one step that happens whole or not at all. Beside
+//! it stands the oracle, which trusts none of it.
 
 use std::{
     collections::BTreeMap,
@@ -24,12 +24,12 @@ use crate::{mutation::Mutation, oracle::Oracle, shared::lock, variant::Variant};
 /// The instant at which every simulation begins.
 pub(crate) const BEGIN: Timestamp = Timestamp::from_ms(1_795_420_800_000);
 
-/// As the PostgreSQL adapter has them.
+/// Equal to those of the PostgreSQL adapter.
 const LOST_AFTER: Duration = Duration::from_secs(2);
 const DEAD_AFTER: Duration = Duration::from_secs(5);
 const CUT_OFF_AFTER: Duration = Duration::from_mins(1);
 
-/// The newest commits that a database with a mutation forgets in a crash.
+/// Age under which a database with a mutation forgets commits in a crash.
 const FORGOTTEN: Duration = Duration::from_millis(400);
 
 /// An attempt as it is stored.
@@ -63,8 +63,8 @@ struct NodeRow {
 }
 
 impl Row {
-    /// Nothing is to come: it is handed in, or nobody ever entered and its clock has
-    /// not begun.
+    /// Returns true if nothing is to come: the attempt is handed in, or was never entered
+    /// and its clock has not begun.
     pub(crate) const fn is_over(&self) -> bool {
         self.hand_in.is_some() || self.control.entered_at.is_none()
     }
@@ -79,7 +79,7 @@ pub(crate) struct Tables {
     pub(crate) outages: Vec<(Timestamp, Timestamp)>,
 }
 
-/// The database, and who watches it.
+/// The database, and the oracle that watches it.
 pub(crate) struct World {
     pub(crate) exam: StoredExam,
     pub(crate) variant: Variant,
@@ -91,7 +91,7 @@ pub(crate) struct World {
 struct State {
     tables: Tables,
     oracle: Oracle,
-    /// What a mutated database may fall back to.
+    /// States that a mutated database may fall back to.
     past: Vec<(Instant, Tables)>,
 }
 
@@ -110,7 +110,7 @@ impl World {
         }
     }
 
-    /// What an exact clock shows.
+    /// Returns the time of an exact clock.
     pub(crate) fn now(&self) -> Timestamp {
         BEGIN + self.started.elapsed()
     }
@@ -123,7 +123,7 @@ impl World {
         lock(&self.state)
     }
 
-    /// One step of the database.
+    /// Does one step of the database.
     pub(crate) fn step<T>(&self, step: impl FnOnce(&mut Tables) -> T) -> T {
         let mut state = self.lock();
         if self.is(Mutation::CommitLost) {
@@ -146,7 +146,7 @@ impl World {
         }
     }
 
-    /// Asks or tells the oracle, which sees the tables.
+    /// Calls the oracle, which sees the tables.
     pub(crate) fn oracle<T>(&self, look: impl FnOnce(&mut Oracle, &Tables) -> T) -> T {
         let State { tables, oracle, .. } = &mut *self.lock();
         look(oracle, tables)
@@ -338,7 +338,7 @@ impl Tables {
         }
     }
 
-    /// The attempts that a command on the whole exam is for.
+    /// Returns the attempts that a command on the whole exam is for.
     pub(crate) fn targets(&self, person: &PersonId, command: &str) -> Vec<AttemptId> {
         let key = (person.clone(), command.to_owned());
         let known = self.commands.get(&key);
@@ -387,7 +387,7 @@ impl Tables {
     }
 }
 
-/// A control state that no longer knows which commands were done.
+/// Returns a control state without the list of commands that were done.
 fn without_commands(state: &str) -> Arc<str> {
     let mut state: serde_json::Value = serde_json::from_str(state).unwrap();
     state["commands"] = serde_json::json!([]);

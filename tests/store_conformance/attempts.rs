@@ -1,4 +1,4 @@
-//! Starting, taking, finding and listing attempts, and the engine's own rows.
+//! Starting, acquiring, finding and listing attempts, and the engine's own rows.
 
 use std::sync::Arc;
 

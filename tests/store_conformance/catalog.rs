@@ -136,7 +136,7 @@ pub(crate) async fn a_login_token_is_replaced(store: Arc<dyn Store>) {
         .await
         .unwrap();
     assert_eq!(until, Some(at(100)), "it lives no longer than before");
-    // What is under way with the old one goes on, also where the answer was lost.
+    // Requests under way with the old token go on, also if the response was lost.
     assert_eq!(who(&first, at(39)).await, ann);
     let until = store
         .rotate_login_token(&first, &third, at(39))
@@ -146,7 +146,7 @@ pub(crate) async fn a_login_token_is_replaced(store: Arc<dyn Store>) {
     assert_eq!(who(&second, at(39)).await, None, "lost with its answer");
     assert_eq!(who(&third, at(99)).await, ann);
     assert_eq!(who(&third, at(100)).await, None);
-    // That lent the first token no more time; and whoever still has it ends all.
+    // The repeat gave the first token no more time; a later use of that token ends all.
     assert_eq!(who(&first, at(40)).await, None);
     assert_eq!(who(&third, at(40)).await, None);
     assert_eq!(
@@ -156,7 +156,7 @@ pub(crate) async fn a_login_token_is_replaced(store: Arc<dyn Store>) {
             .unwrap(),
         None
     );
-    // Nobody gets in by what was never a token, and a log-out by the old one is one.
+    // A made-up token lets no one in, and the old token is one for a log-out.
     let [first, second] = [[5; 32], [6; 32]];
     assert_eq!(
         store

@@ -1,4 +1,4 @@
-//! What is known of files of evidence.
+//! Rows of evidence files.
 
 use std::{sync::Arc, time::Duration};
 
@@ -32,7 +32,7 @@ fn evidence(attempt: AttemptId, number: u64, ms: u64) -> EvidenceRow {
     }
 }
 
-/// More than any case here puts.
+/// A quota above every case here.
 const PLENTY: EvidenceQuota = EvidenceQuota {
     max_files: u32::MAX,
     since: MORNING,
@@ -66,7 +66,7 @@ pub(crate) async fn evidence_comes_back_as_it_was(store: Arc<dyn Store>) {
         Some(&rows[2])
     );
 
-    // Of another attempt nothing is found and nothing changes.
+    // Under another attempt no file is found and none changes.
     assert_eq!(store.find_file(bob, &id(1)).await.unwrap(), None);
     assert!(!store.confirm_file(bob, &id(1), at(50)).await.unwrap());
     assert!(store.confirm_file(ann, &id(1), at(60)).await.unwrap());
@@ -115,7 +115,7 @@ pub(crate) async fn an_attempt_has_no_more_evidence_than_allowed(store: Arc<dyn 
         max_files: 3,
         since: MORNING,
     };
-    // Twenty at once; the one of the very start no longer counts.
+    // Twenty puts at once; the file of the very start no longer counts.
     let rows: Vec<_> = (1..=20)
         .map(|number| evidence(ann, number, number))
         .collect();

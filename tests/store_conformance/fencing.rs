@@ -88,8 +88,8 @@ async fn taking_waits_for_a_batch_in_flight_and_sees_it() {
     database.remove().await;
 }
 
-/// Saves for two attempts while the first one's row is locked by a change that
-/// raises its epoch so far; what became of the batch.
+/// Saves for two attempts while the first one's row is locked by a change that raises its
+/// epoch so far; returns the outcome of the batch.
 async fn save_behind(
     store: &Arc<PostgresStore>,
     database: &Database,
@@ -238,7 +238,7 @@ async fn an_attempt_that_another_node_has_is_left_to_it() {
     database.remove().await;
 }
 
-/// As if no node had said anything for so long.
+/// Sets the state after so long a silence of all nodes.
 async fn silence(database: &Database, seconds: f64) {
     let mut clock = database.connection().await;
     sqlx::query("UPDATE engine_nodes SET heard_at = heard_at - make_interval(secs => $1)")

@@ -24,12 +24,12 @@ pub(crate) const MORNING: Timestamp = Timestamp::from_ms(1_795_420_800_123);
 /// Questions of [`exam`]; the second id is not ASCII.
 pub(crate) const QUESTIONS: [&str; 3] = ["q1", "\u{9898}-2", "q3"];
 
-/// The node that takes attempts here.
+/// The node that acquires attempts here.
 pub(crate) fn node() -> NodeId {
     "node-1".into()
 }
 
-/// So many milliseconds into the morning.
+/// Returns an instant so many milliseconds into the morning.
 pub(crate) fn at(ms: u64) -> Timestamp {
     MORNING + Duration::from_millis(ms)
 }
@@ -86,7 +86,7 @@ pub(crate) async fn furnish(store: &dyn Store) {
     store.upsert_people(&people).await.unwrap();
 }
 
-/// The state of an attempt that nobody has entered.
+/// Returns the state of an attempt that was never entered.
 pub(crate) fn untouched() -> ControlRow {
     ControlRow {
         state: r#"{"phase": "started"}"#.into(),
@@ -142,13 +142,13 @@ pub(crate) async fn start(store: &dyn Store, candidate: &str) -> AttemptId {
     identity.id
 }
 
-/// Starts an attempt and takes it; its epoch.
+/// Starts an attempt and acquires it; returns its epoch.
 pub(crate) async fn started_and_taken(store: &dyn Store, candidate: &str) -> (AttemptId, u64) {
     let attempt = start(store, candidate).await;
     (attempt, take(store, attempt, &node()).await.epoch)
 }
 
-/// Takes an attempt, whoever has it.
+/// Acquires an attempt, whatever node has it.
 pub(crate) async fn take(store: &dyn Store, attempt: AttemptId, node: &NodeId) -> Acquired {
     match store
         .acquire_attempt(attempt, node, &[], None)

@@ -12,7 +12,7 @@ use crate::fixture::{
     take, totals, write,
 };
 
-/// Values whose very text must come back.
+/// Values whose exact text must come back.
 const VALUES: [&str; 7] = [
     "\"b\"",
     "[ \"a\",\"a\" ]",
@@ -259,7 +259,7 @@ pub(crate) async fn two_thousand_writes_are_one_batch(store: Arc<dyn Store>) {
     );
 }
 
-/// What may happen to one of three attempts.
+/// A step that may happen to one of three attempts.
 #[derive(Debug, Clone)]
 enum Step {
     Take(usize),
@@ -287,7 +287,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     )
 }
 
-/// What an attempt should be.
+/// The expected state of an attempt.
 #[derive(Debug, Default)]
 struct Model {
     epoch: u64,

@@ -1,4 +1,4 @@
-//! Chance that can be had again.
+//! Reproducible chance.
 
 /// A source of chance (`SplitMix64`).
 #[derive(Debug, Clone)]
@@ -10,7 +10,7 @@ impl Dice {
         Self(seed)
     }
 
-    /// One that depends on this one, for another task.
+    /// Returns a source that depends on this one, for another task.
     pub(crate) fn fork(&mut self) -> Self {
         Self(self.next())
     }
@@ -29,7 +29,7 @@ impl Dice {
         usize::try_from(self.next() % bound as u64).unwrap()
     }
 
-    /// One of several.
+    /// Returns one of several values.
     pub(crate) fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
         &from[self.below(from.len())]
     }

@@ -1,7 +1,4 @@
 //! A MongoDB database of its own for a test, behind a line that can be cut.
-//!
-//! `INVIGIL_TEST_MONGODB` is the address of a server; `make test` sets it.
-//! Without it the tests that need MongoDB say that they are skipped.
 
 use std::{
     net::SocketAddr,
@@ -19,6 +16,8 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 
+use crate::servers::server_address;
+
 /// Databases that this process made.
 static MADE: AtomicU32 = AtomicU32::new(0);
 
@@ -34,13 +33,9 @@ pub(crate) struct Database {
 }
 
 impl Database {
-    /// Makes one; none where there is no server.
+    /// Creates a database; none if the run skips MongoDB.
     pub(crate) async fn create() -> Option<Self> {
-        #[expect(clippy::disallowed_methods, reason = "a test's only setting")]
-        let Ok(server) = std::env::var("INVIGIL_TEST_MONGODB") else {
-            eprintln!("skipped: INVIGIL_TEST_MONGODB is not set, MongoDB is not tested");
-            return None;
-        };
+        let server = server_address("mongodb")?;
         let client = Client::with_uri_str(&server).await.expect("an address");
         let rest = server.strip_prefix("mongodb://").expect("an address");
         let (host, _) = rest.split_once('/').expect("a path");

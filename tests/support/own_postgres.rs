@@ -1,4 +1,4 @@
-//! A server of PostgreSQL of a test's own, which others do not miss.
+//! A server of PostgreSQL for one test alone, which no other test misses.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ pub(crate) struct Postgres {
 }
 
 impl Postgres {
-    /// One that runs, and its address.
+    /// Starts a server; returns it and its address.
     pub(crate) async fn create() -> (Self, String) {
         let dir = tempfile::Builder::new().prefix("invigil-test-").tempdir();
         let server = Self { dir: dir.unwrap() };
@@ -19,7 +19,7 @@ impl Postgres {
         (server, url)
     }
 
-    /// Where all of its files are.
+    /// Returns the folder of all its files.
     pub(crate) fn dir(&self) -> PathBuf {
         self.dir.path().join("server")
     }

@@ -1,8 +1,4 @@
-//! A PostgreSQL database of its own for a test.
-//!
-//! `INVIGIL_TEST_POSTGRES` is the address of a server and a role that may make
-//! databases; `make test` sets it. Without it the tests that need PostgreSQL
-//! say that they are skipped.
+//! A PostgreSQL database for one test.
 
 use std::{
     str::FromStr,
@@ -10,6 +6,8 @@ use std::{
 };
 
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, postgres::PgConnectOptions};
+
+use crate::servers::server_address;
 
 /// Databases that this process made.
 static MADE: AtomicU32 = AtomicU32::new(0);
@@ -23,13 +21,9 @@ pub(crate) struct Database {
 }
 
 impl Database {
-    /// Makes one; none where there is no server.
+    /// Creates a database; none if the run skips PostgreSQL.
     pub(crate) async fn create() -> Option<Self> {
-        #[expect(clippy::disallowed_methods, reason = "a test's only setting")]
-        let Ok(server) = std::env::var("INVIGIL_TEST_POSTGRES") else {
-            eprintln!("skipped: INVIGIL_TEST_POSTGRES is not set, PostgreSQL is not tested");
-            return None;
-        };
+        let server = server_address("postgres")?;
         let server =
             PgConnectOptions::from_str(&server).expect("INVIGIL_TEST_POSTGRES is an address");
         let number = MADE.fetch_add(1, Ordering::Relaxed);
@@ -55,7 +49,7 @@ impl Database {
         PgConnection::connect(&self.url).await.unwrap()
     }
 
-    /// Removes it. A test that fails leaves it, to be looked at.
+    /// Removes it. A test that fails leaves it for inspection.
     pub(crate) async fn remove(self) {
         let mut connection = PgConnection::connect_with(&self.server).await.unwrap();
         let statement = format!("DROP DATABASE {} WITH (FORCE)", self.name);

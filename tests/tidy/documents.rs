@@ -1,10 +1,10 @@
-//! Whether the documents name everything that the code has.
+//! Documents that name everything that the code has.
 
 use invigil_protocol::code::{CloseCode, ErrorCode, EventKind, RefusalCode};
 
 use super::{none, read};
 
-/// One fault for each name that a document does not have between backquotes.
+/// Returns a fault for each name that a document does not have between backquotes.
 fn missing(document: &str, names: impl IntoIterator<Item = String>) -> Vec<String> {
     let text = read(document);
     let absent = names

@@ -1,7 +1,7 @@
 /**
  * The names and numbers of the protocol, each in one place.
  *
- * See `docs/protocol.md`; what people read about them is the page's business.
+ * See `docs/protocol.md`; the words for people are the page's business.
  */
 
 /** Close codes of the socket. From `BAD_MESSAGE` on a client does not reconnect by itself. */
@@ -22,12 +22,12 @@ export const CloseCode = {
   CLOSED: 4510,
 } as const;
 
-/** Whether a client may connect again by itself after this close code. */
+/** Returns whether a client may connect again by itself after this close code. */
 export function mayReconnect(code: number): boolean {
   return code !== CloseCode.FINISHED && code < CloseCode.BAD_MESSAGE;
 }
 
-/** Why a command was refused. */
+/** Reasons for the refusal of a command. */
 export type RefusalCode =
   | 'gap'
   | 'not_open'
@@ -40,7 +40,7 @@ export type RefusalCode =
   | 'closed'
   | 'locked';
 
-/** Where an attempt stands. */
+/** Status of an attempt. */
 export type AttemptStatus =
   | 'started'
   | 'in_progress'
@@ -52,12 +52,12 @@ export type AttemptStatus =
   | 'cancelled'
   | 'flagged';
 
-/** Whether nothing about the answers changes any more. */
+/** Returns whether the answers can change no more. */
 export function isOver(status: AttemptStatus): boolean {
   return status !== 'started' && status !== 'in_progress' && status !== 'paused';
 }
 
-/** What a client reports by itself; the engine's rules decide what it means. */
+/** Events that a client reports by itself; the exam's rules judge them. */
 export type EventKind =
   | 'focus_lost'
   | 'focus_gained'

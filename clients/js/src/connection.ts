@@ -1,34 +1,29 @@
-/** The socket's life: opening, resuming, breaking, waiting, and the end of it. */
+/** The socket's life: opening, resuming, breaking and waiting. */
 
-import { CloseCode, isOver, mayReconnect } from './codes';
-import { beginSession, FAILURES_BEFORE_EXCHANGE, requestExchange } from './exchange';
-import { loadPaper, loadRecord, setStatus } from './loading';
+import { BACKOFF_FIRST_MS, jitter } from './backoff';
+import { CloseCode, mayReconnect } from './codes';
+import { end } from './ending';
+import { loadPaper, setStatus } from './loading';
 import type { Welcome } from './messages';
-import { pump, release, saved } from './outbox';
+import { release, saved } from './outbox';
+import { beginSession } from './session';
 import { mergeNotices, observe, sendSignals } from './signals';
 import type { Turn } from './state';
 import { setClock, setSection } from './timing';
 
-/** First delay at most, and ceiling, of the back-off. */
-export const BACKOFF_FIRST_MS = 500;
-export const BACKOFF_MAX_MS = 20_000;
-/** A socket that is not welcomed by then counts as failed. */
+/** A socket without a `welcome` by then counts as failed. */
 export const WELCOME_TIMEOUT_MS = 10_000;
-/** A link that stood this long was a good one: the back-off begins anew. */
+/** After a link that stood this long the back-off begins anew. */
 const STEADY_MS = 10_000;
-
-/** Exponential back-off with full jitter. */
-export function jitter(failures: number, random: number): number {
-  const ceiling = Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** Math.max(0, failures - 1));
-  return Math.round(random * ceiling);
-}
+/** Sockets that must fail before saving goes on without them. */
+const FAILURES_BEFORE_EXCHANGE = 2;
 
 /** Opens the next socket. */
 export function connect(t: Turn): void {
   const { s } = t;
   if (s.link.kind === 'live' || s.link.kind === 'ended') return;
   if (s.exchange.busy && !s.session) {
-    // It starts a session; a socket that starts another one would supersede it.
+    // The exchange starts a session; a socket would start another and supersede it.
     t.effects.push({ do: 'timer', timer: 'connect', ms: BACKOFF_FIRST_MS });
     return;
   }
@@ -42,7 +37,7 @@ export function connect(t: Turn): void {
   );
 }
 
-/** The socket is open: says who this is. */
+/** Says `hello` on the open socket. */
 export function opened(t: Turn): void {
   const { s } = t;
   const resume = s.session
@@ -52,7 +47,7 @@ export function opened(t: Turn): void {
   t.effects.push({ do: 'hello', socket: s.socket, ...(resume ? { resume } : {}) });
 }
 
-/** The engine knows this client. */
+/** Takes the `welcome` of the engine. */
 export function welcome(t: Turn, message: Welcome): void {
   const { s } = t;
   const { attempt } = message;
@@ -79,7 +74,7 @@ export function welcome(t: Turn, message: Welcome): void {
   loadPaper(t, message.paper);
   reportGap(t);
   sendSignals(t);
-  pump(t);
+  t.wants.send = true;
   const first = Math.round(t.env.random * s.health.heartbeat_ms);
   t.effects.push({ do: 'timer', timer: 'heartbeat', ms: first });
 }
@@ -90,19 +85,19 @@ function resumed(t: Turn, message: Welcome): void {
   saved(t, message.saved_seq);
   const next = s.outbox[0]?.command.seq ?? s.nextSeq;
   if (next > message.applied_seq + 1 || s.nextSeq <= message.applied_seq) {
-    // The engine's count is not ours: another tab may have gone on with this session.
-    // Numbers that it used must not be used again, so a new session begins.
+    // The engine counts otherwise: another tab may have gone on with this session. The
+    // numbers of that tab must not be used again, so a new session begins.
     s.session = null;
     return broken(t, CloseCode.INTERNAL_ERROR);
   }
   if (s.submitting && message.attempt.status === 'in_progress' && !submits(t)) {
-    // The hand-in was settled without ending the attempt: it was refused.
+    // The hand-in was settled, but the attempt goes on: it was refused.
     s.submitting = false;
     s.alert = { about: 'submit', code: 'unknown' };
   }
   s.events = { ...s.events, sent: 0 };
   const unclear = Object.keys(s.doubts).length > 0;
-  if (!s.record || !s.synced || unclear) loadRecord(t);
+  if (!s.record || !s.synced || unclear) t.wants.record = true;
 }
 
 function submits(t: Turn): boolean {
@@ -115,7 +110,7 @@ function reportGap(t: Turn): void {
   if (brokenAt !== null) observe(t, 'offline', { ms: Math.round(t.env.now - brokenAt) });
 }
 
-/** The socket closed, or is given up. */
+/** Handles a socket that closed, or is given up. */
 export function broken(t: Turn, code: number): void {
   const { s } = t;
   const { link } = s;
@@ -130,8 +125,8 @@ export function broken(t: Turn, code: number): void {
   s.heartbeat = { ...s.heartbeat, at: null };
   s.socket += 1;
   if (code === CloseCode.BAD_MESSAGE && link.kind === 'connecting' && link.resuming) {
-    // What this browser kept of the session was out of date: "a client that lost its
-    // count starts a new session".
+    // The stored session was out of date: "a client that lost its count starts a new
+    // session".
     s.session = null;
     s.link = { kind: 'waiting' };
     return connect(t);
@@ -149,21 +144,6 @@ export function broken(t: Turn, code: number): void {
   t.effects.push({ do: 'timer', timer: 'connect', ms });
   if (s.failures >= FAILURES_BEFORE_EXCHANGE && !s.exchange.on) {
     s.exchange = { ...s.exchange, on: true };
-    requestExchange(t);
+    t.wants.exchange = true;
   }
-}
-
-/** The end: nothing reconnects by itself from here. */
-export function end(t: Turn, code: number): void {
-  const { s } = t;
-  if (s.link.kind === 'ended') return;
-  const { detail } = s.bye;
-  const timers = ['connect', 'welcome', 'heartbeat', 'silence', 'exchange', 'load'] as const;
-  t.effects.push({ do: 'close', socket: s.socket });
-  for (const timer of timers) t.effects.push({ do: 'cancel', timer });
-  s.exchange = { ...s.exchange, on: false };
-  s.link = { kind: 'ended', code, ...(detail === undefined ? {} : { detail }) };
-  const over = code === CloseCode.FINISHED || code === CloseCode.CLOSED;
-  if (over && !s.outcome) t.effects.push({ do: 'fetch_outcome' });
-  if (over || (s.status && isOver(s.status))) t.effects.push({ do: 'forget' });
 }

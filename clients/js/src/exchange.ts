@@ -1,23 +1,22 @@
 /** The way without a socket: for long answers, and for networks that let no socket through. */
 
+import { BACKOFF_FIRST_MS, jitter } from './backoff';
 import { CloseCode, isOver } from './codes';
 import type { ExchangeReply } from './messages';
-import { BACKOFF_FIRST_MS, end, jitter } from './connection';
-import { loadMissing, setStatus } from './loading';
-import { pump, refused, release, saved, takeForExchange } from './outbox';
+import { end } from './ending';
+import { setStatus } from './loading';
+import { delivered, refused, release, saved, takeForExchange } from './outbox';
+import { beginSession } from './session';
 import { acknowledged, mergeNotices, takeSignals } from './signals';
 import type { Turn } from './state';
 import { setClock } from './timing';
-
-/** Sockets that must fail before saving goes on without them. */
-export const FAILURES_BEFORE_EXCHANGE = 2;
 
 /** Sends one exchange, unless one is under way: numbers must arrive in order. */
 export function requestExchange(t: Turn): void {
   const { s } = t;
   if (s.exchange.busy || s.link.kind === 'ended') return;
   if (!s.session && s.link.kind === 'connecting') {
-    // Two that each start a session would supersede each other.
+    // The socket starts a session, which an exchange would supersede.
     t.effects.push({ do: 'timer', timer: 'exchange', ms: BACKOFF_FIRST_MS });
     return;
   }
@@ -27,19 +26,17 @@ export function requestExchange(t: Turn): void {
     signals: s.session && s.link.kind !== 'live' ? takeSignals(t) : [],
   };
   s.exchange = { ...s.exchange, busy: true };
-  t.effects.push({ do: 'exchange', request });
+  t.effects.push({ do: 'cancel', timer: 'exchange' }, { do: 'exchange', request });
 }
 
-/** The engine answered. */
+/** Takes the answer of the engine. */
 export function exchanged(t: Turn, reply: ExchangeReply): void {
   const { s } = t;
   s.exchange = { ...s.exchange, busy: false, healthy: true, delays: 0 };
-  t.s.outbox = t.s.outbox.map((entry) =>
-    entry.inFlight === 'exchange' ? { ...entry, inFlight: null } : entry,
-  );
+  delivered(t);
   if (reply.session === s.session) {
     if (reply.refused.some(({ code }) => code === 'gap')) {
-      // The count is lost: a new session, in which everything is issued again.
+      // The count is lost: a new session begins, and issues everything again.
       s.session = null;
     } else {
       for (const refusal of reply.refused) refused(t, refusal);
@@ -52,37 +49,14 @@ export function exchanged(t: Turn, reply: ExchangeReply): void {
   mergeNotices(t, reply.notices);
   if (reply.event_ack) acknowledged(t, reply.event_ack.n);
   setStatus(t, reply.status);
-  if (isOver(reply.status) && !s.outcome) t.effects.push({ do: 'fetch_outcome' });
-  pump(t);
-  if (s.exchange.on && !s.exchange.busy) {
+  if (isOver(reply.status)) t.wants.outcome = true;
+  if (s.exchange.on) {
     const ms = s.session ? s.health.heartbeat_ms : 0;
     t.effects.push({ do: 'timer', timer: 'exchange', ms });
   }
 }
 
-/** A session that goes on counting from nothing. */
-export function beginSession(t: Turn, session: string): void {
-  const { s } = t;
-  s.session = session;
-  s.savedSeq = 0;
-  s.synced = false;
-  s.nextSeq = s.outbox.length + 1;
-  s.outbox = s.outbox.map((entry, index) => ({
-    ...entry,
-    command: { ...entry.command, seq: index + 1 },
-    tried: false,
-    doubtful: false,
-    inFlight: null,
-  }));
-  s.events = {
-    next: s.events.queue.length + 1,
-    sent: 0,
-    queue: s.events.queue.map((event, index) => ({ ...event, n: index + 1 })),
-  };
-  loadMissing(t);
-}
-
-/** No answer, or one that means no. */
+/** Handles an exchange without an answer, or with an error for an answer. */
 export function exchangeFailed(t: Turn, status: number, code: string | undefined): void {
   const { s } = t;
   release(t, 'exchange');

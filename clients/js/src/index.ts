@@ -1,8 +1,8 @@
 /**
  * The candidate's side of the live protocol.
  *
- * `reduce.ts` is the pure core, `shell.ts` performs what it wants, `view.ts` says what a
- * page shows of it.
+ * `reduce.ts` is the pure core, `shell.ts` performs its effects, `view.ts` answers a page's
+ * questions to its state.
  */
 
 export * from './codes';

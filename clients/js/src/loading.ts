@@ -1,42 +1,40 @@
 /** The paper and the stored answers, which come over HTTP, and the attempt's status. */
 
 import { CloseCode, isOver, type AttemptStatus } from './codes';
-import { end } from './connection';
+import { end, isFinished } from './ending';
 import type { Welcome } from './messages';
-import { pump, reissue, retryPaused, takeRecord } from './outbox';
+import { reissue, retryPaused, takeRecord } from './outbox';
 import { arrange, type Paper, type SealedPaper, type Section, type StoredAnswers } from './paper';
-import type { State, Turn } from './state';
+import type { Turn } from './state';
 
 /** First and longest delay before something is fetched again. */
 const LOAD_RETRY_FIRST_MS = 500;
 const LOAD_RETRY_MAX_MS = 10_000;
 
-/** Fetches the paper that `welcome` names, unless it is here. */
+/** Notes the paper that `welcome` names, and wants it unless it is here. */
 export function loadPaper(t: Turn, paper: Welcome['paper']): void {
   const known = t.s.paper;
   const here =
-    known.version === paper.version && (known.sections || (known.sealed && paper.sealed));
+    known.version === paper.version && (known.sections ?? (known.sealed && paper.sealed));
   t.s.paper = {
     ...(known.version === paper.version ? known : { ...known, sealed: null, sections: null }),
     version: paper.version,
     url: paper.url,
     order: paper.order ?? known.order,
   };
-  if (!here) fetchPaper(t);
+  if (!here) t.wants.paper = true;
 }
 
-function fetchPaper(t: Turn): void {
-  if (t.effects.some((effect) => effect.do === 'fetch_paper')) return;
-  t.effects.push({ do: 'fetch_paper', url: t.s.paper.url });
+/** Fetches the documents that the turn wants. */
+export function fetchWanted({ s, wants, effects }: Turn): void {
+  if (wants.paper) effects.push({ do: 'fetch_paper', url: s.paper.url });
+  if (wants.record && s.session) {
+    effects.push({ do: 'fetch_record', url: s.recordUrl, session: s.session });
+  }
+  if (wants.outcome && !s.outcome) effects.push({ do: 'fetch_outcome' });
 }
 
-/** Fetches the stored answers. */
-export function loadRecord(t: Turn): void {
-  if (t.effects.some((effect) => effect.do === 'fetch_record')) return;
-  t.effects.push({ do: 'fetch_record', url: t.s.recordUrl, session: t.s.session });
-}
-
-/** The paper came, readable or sealed. */
+/** Takes the paper, readable or sealed. */
 export function gotPaper(t: Turn, document: Paper | SealedPaper): void {
   const { s } = t;
   s.loadFailures = 0;
@@ -51,7 +49,7 @@ export function gotPaper(t: Turn, document: Paper | SealedPaper): void {
   else if (s.status !== 'started') retryLoad(t);
 }
 
-/** The exam opens. */
+/** Opens the exam, and the sealed paper with its key. */
 export function opened(t: Turn, key: string): void {
   const { s } = t;
   s.opens = null;
@@ -60,43 +58,38 @@ export function opened(t: Turn, key: string): void {
   if (s.paper.sealed) t.effects.push({ do: 'unseal', document: s.paper.sealed, key });
 }
 
-/** The sealed paper was opened, or this browser could not: then it is fetched, which it
- * can be from the opening on. */
+/** Takes the sections of a sealed paper. Where this browser could not open it, the paper is
+ * fetched, as it can be from the opening on. */
 export function unsealed(t: Turn, sections: Section[] | null): void {
   const { s } = t;
   if (!sections) {
     s.paper = { ...s.paper, sealed: null, key: null };
-    return fetchPaper(t);
+    t.wants.paper = true;
+    return;
   }
   s.paper = { ...s.paper, sealed: null, sections: arrange(sections, s.paper.order) };
 }
 
-/** The stored answers came. */
+/** Takes the stored answers. */
 export function gotRecord(t: Turn, session: string | null, stored: StoredAnswers): void {
   const { s } = t;
-  // Another session began meanwhile, and its own fetch is under way.
+  // Another session began meanwhile, and fetches for itself.
   if (session !== s.session) return;
-  // By a node that does not know yet which session has the attempt.
+  // The node that answered does not know the attempt's session yet.
   if (stored.session !== undefined && stored.session !== session) return retryLoad(t);
   s.loadFailures = 0;
-  // Older than what was saved meanwhile: once more.
-  if (stored.saved_seq < s.savedSeq) return loadRecord(t);
+  // More was saved meanwhile: they are fetched once more.
+  if (stored.saved_seq < s.savedSeq) {
+    t.wants.record = true;
+    return;
+  }
   takeRecord(t, stored.answers, s.synced ? stored.saved_seq : 0);
   if (!s.synced) reissue(t);
   s.synced = true;
-  pump(t);
+  t.wants.send = true;
 }
 
-/** Whether the attempt is over as far as this client was told. */
-function isFinished(s: State): boolean {
-  if (s.status && isOver(s.status)) return true;
-  const { link } = s;
-  return (
-    link.kind === 'ended' && (link.code === CloseCode.FINISHED || link.code === CloseCode.CLOSED)
-  );
-}
-
-/** Something could not be fetched. */
+/** Handles a fetch that failed. */
 export function loadFailed(t: Turn, status: number): void {
   if (status === 401) return end(t, CloseCode.UNAUTHORIZED);
   if (status === 403) return end(t, CloseCode.FORBIDDEN);
@@ -110,20 +103,20 @@ function retryLoad(t: Turn): void {
   t.effects.push({ do: 'timer', timer: 'load', ms });
 }
 
-/** Fetches what is still missing. */
+/** Wants the documents that are missing. */
 export function loadMissing(t: Turn): void {
   const { s } = t;
   if (isFinished(s)) {
-    if (!s.outcome) t.effects.push({ do: 'fetch_outcome' });
+    t.wants.outcome = true;
     return;
   }
   const { sections, sealed } = s.paper;
-  if (!sections && !(sealed && s.status === 'started')) fetchPaper(t);
+  if (!sections && !(sealed && s.status === 'started')) t.wants.paper = true;
   const unclear = Object.keys(s.doubts).length > 0;
-  if (s.session && (!s.record || !s.synced || unclear)) loadRecord(t);
+  if (s.session && (!s.record || !s.synced || unclear)) t.wants.record = true;
 }
 
-/** The attempt stands elsewhere than before. */
+/** Takes the attempt's status, and everything that follows from a change of it. */
 export function setStatus(t: Turn, status: AttemptStatus, reason?: string): void {
   const { s } = t;
   const before = s.status;
@@ -134,7 +127,7 @@ export function setStatus(t: Turn, status: AttemptStatus, reason?: string): void
     s.clock = { ...s.clock, ...frozen(s.clock, t.env.now) };
   }
   if (before === 'paused' && status === 'in_progress') {
-    // Counted from here on; `timing` came before and said how much is left.
+    // The clocks run from here on; `timing` came before, with the time that is left.
     if (s.clock) s.clock = { ...s.clock, at: t.env.now };
     if (s.section) s.section = { ...s.section, at: t.env.now };
     retryPaused(t);

@@ -9,7 +9,7 @@ export type Command =
   | { t: 'flag'; seq: number; q: string; on: boolean }
   | { t: 'submit'; seq: number };
 
-/** Does not change the record. */
+/** Leaves the record as it is. */
 export type Signal =
   | {
       t: 'heartbeat';
@@ -88,7 +88,7 @@ export interface Refused {
   q?: string;
 }
 
-/** One question of a result. */
+/** A question of a result. */
 export interface QuestionResult {
   q: string;
   points: number;

@@ -1,30 +1,28 @@
 /**
  * The outbox: commands from the person's hand until the engine called them saved.
  *
- * Entries stand in the order of their numbers, without gaps. One that was never sent in
- * this session may still take a newer value of its question; one that was sent may not,
- * because the engine may have it already and would take the changed one for a repeat.
+ * Entries stand in the order of their numbers, without gaps. An entry that was never sent in
+ * this session may still take a newer value of its question. A sent entry may not: the engine
+ * may have it already, and would take the changed entry for a repeat.
  */
 
 import type { Command, ExchangeRequest, Refused } from './messages';
 import { isAnswered, sameValue, type StoredAnswer, type Value } from './paper';
-import { requestExchange } from './exchange';
-import { loadRecord } from './loading';
 import type { Draft, Entry, Turn } from './state';
 
 /** Typing is sent after this pause … */
 export const FLUSH_IDLE_MS = 800;
 /** … and after this time even without one. */
 export const FLUSH_HOLD_MAX_MS = 3_000;
-/** A value that is longer goes through `exchange`: frames end at 16 KiB. */
+/** Longer values go through `exchange`: frames end at 16 KiB. */
 export const SOCKET_VALUE_BYTES_MAX = 12 * 1024;
-/** Commands in one exchange, and about how many bytes of them. */
+/** Commands in one exchange at most, and about their bytes. */
 const EXCHANGE_COMMANDS_MAX = 100;
 const EXCHANGE_BYTES_MAX = 1_500_000;
 
 const UNANSWERED: StoredAnswer = { value: null, flagged: false, rev: 0 };
 
-/** Bytes of something on the wire. */
+/** Returns the bytes of a value on the wire. */
 export function wireBytes(value: unknown): number {
   return new TextEncoder().encode(JSON.stringify(value)).length;
 }
@@ -33,12 +31,12 @@ function answersTo(outbox: Entry[], q: string): Entry[] {
   return outbox.filter((entry) => entry.command.t === 'answer' && entry.command.q === q);
 }
 
-/** The revision that an edit made at this moment stands on. */
+/** Returns the revision that an edit made at this moment stands on. */
 function currentBase(t: Turn, q: string): number {
   return (t.s.record?.[q]?.rev ?? 0) + answersTo(t.s.outbox, q).length;
 }
 
-/** The person changed an answer. */
+/** Takes a change of an answer by the person. */
 export function edit(t: Turn, q: string, value: Value, hold: boolean): void {
   const before = t.s.drafts[q];
   const draft: Draft = before
@@ -55,12 +53,12 @@ export function edit(t: Turn, q: string, value: Value, hold: boolean): void {
   });
 }
 
-/** Moves what was typed into the outbox, and sends what can be sent. */
+/** Moves the drafts into the outbox, and wants them sent. */
 export function flush(t: Turn): void {
   for (const [q, draft] of Object.entries(t.s.drafts)) enqueueDraft(t, q, draft);
   if (Object.keys(t.s.drafts).length > 0) t.s.drafts = {};
   t.effects.push({ do: 'cancel', timer: 'flush' });
-  pump(t);
+  t.wants.send = true;
 }
 
 function enqueueDraft(t: Turn, q: string, draft: Draft): void {
@@ -79,7 +77,7 @@ function storedValue(t: Turn, q: string): Value {
   return t.s.record?.[q]?.value ?? null;
 }
 
-/** Puts an answer at the end of the outbox, or into the unsent one to the same question. */
+/** Puts an answer at the end of the outbox, or into the unsent answer to its question. */
 export function enqueueAnswer(t: Turn, q: string, value: Value, base: number, check: boolean) {
   const spent_ms = takeSpent(t, q);
   const open = answersTo(t.s.outbox, q).at(-1);
@@ -92,7 +90,7 @@ export function enqueueAnswer(t: Turn, q: string, value: Value, base: number, ch
   enqueue(t, { t: 'answer', seq: 0, q, value, spent_ms }, base, check);
 }
 
-/** Puts a command at the end of the outbox, under the next number. */
+/** Puts a command at the end of the outbox, under the next number, and wants it sent. */
 export function enqueue(t: Turn, command: Command, base = 0, check = false): void {
   const seq = t.s.nextSeq;
   t.s.nextSeq = seq + 1;
@@ -106,6 +104,19 @@ export function enqueue(t: Turn, command: Command, base = 0, check = false): voi
     since: t.env.now,
   };
   t.s.outbox = [...t.s.outbox, entry];
+  t.wants.send = true;
+}
+
+/** Numbers the commands anew, for a session that counts from nothing. */
+export function renumber(t: Turn): void {
+  t.s.nextSeq = t.s.outbox.length + 1;
+  t.s.outbox = t.s.outbox.map((entry, index) => ({
+    ...entry,
+    command: { ...entry.command, seq: index + 1 },
+    tried: false,
+    doubtful: false,
+    inFlight: null,
+  }));
 }
 
 function takeSpent(t: Turn, q: string): number {
@@ -119,25 +130,25 @@ function takeSpent(t: Turn, q: string): number {
   return Math.round(spent);
 }
 
-/** An entry as it goes over the wire. */
+/** Returns an entry's command as it goes over the wire. */
 function wire(entry: Entry): Command {
   const { command } = entry;
   return command.t === 'answer' && entry.check ? { ...command, base_rev: entry.base } : command;
 }
 
-/** Whether an answer waits for word on an earlier one to the same question: that one may
- * meet a conflict, and what the person wrote after it must not win unseen. */
+/** Returns whether an answer waits for word on an earlier answer to its question: the earlier
+ * one may meet a conflict, and a later text must not win unseen. */
 function mustWait(t: Turn, ahead: Entry[], { command }: Entry): boolean {
   if (command.t !== 'answer') return false;
   return command.q in t.s.doubts || answersTo(ahead, command.q).some(({ check }) => check);
 }
 
-/** Sends what may be sent at this moment. */
+/** Sends the commands that may be sent at this moment, or wants an exchange for them. */
 export function pump(t: Turn): void {
   const s = t.s;
   if (!s.session || !s.synced || s.exchange.busy) return;
   if (s.link.kind === 'live') pumpSocket(t);
-  else if (s.exchange.on && s.outbox.length > 0) requestExchange(t);
+  else if (s.exchange.on && s.outbox.length > 0) t.wants.exchange = true;
 }
 
 function pumpSocket(t: Turn): void {
@@ -148,8 +159,8 @@ function pumpSocket(t: Turn): void {
     if (ahead.length >= t.s.limits.unsaved || mustWait(t, ahead, entry)) break;
     const message = wire(entry);
     if (message.t === 'answer' && wireBytes(message.value) > SOCKET_VALUE_BYTES_MAX) {
-      // The other connection could overtake this one: it goes alone.
-      if (ahead.length === 0) requestExchange(t);
+      // The exchange could overtake the socket: this command goes alone.
+      if (ahead.length === 0) t.wants.exchange = true;
       return;
     }
     const sent: Entry = { ...entry, tried: true, inFlight: 'socket' };
@@ -159,8 +170,8 @@ function pumpSocket(t: Turn): void {
   }
 }
 
-/** Takes the commands of one exchange: with a live socket only the first one, which was
- * too long for it. */
+/** Takes the commands of one exchange. With a live socket that is the first command alone,
+ * which was too long for a frame. */
 export function takeForExchange(t: Turn): ExchangeRequest['commands'] {
   if (!t.s.synced) return [];
   const alone = t.s.link.kind === 'live';
@@ -182,22 +193,31 @@ export function takeForExchange(t: Turn): ExchangeRequest['commands'] {
   return commands;
 }
 
-/** A carrier is gone: what it carried is to be sent again, and what the engine said of it
- * may be lost. */
+/** Releases the commands of a carrier that is gone. They are sent again; the engine's word on
+ * them may be lost. */
 export function release(t: Turn, carrier: 'socket' | 'exchange'): void {
   t.s.outbox = t.s.outbox.map((entry) =>
     entry.inFlight === carrier ? { ...entry, inFlight: null, doubtful: true } : entry,
   );
 }
 
-/** Everything up to `seq` is durable, or was refused before. */
+/** Notes that the exchange was answered: it carries nothing any more, and the next may go. */
+export function delivered(t: Turn): void {
+  t.s.outbox = t.s.outbox.map((entry) =>
+    entry.inFlight === 'exchange' ? { ...entry, inFlight: null } : entry,
+  );
+  t.wants.send = true;
+}
+
+/** Settles the commands up to `seq`, which are durable or were refused before. */
 export function saved(t: Turn, seq: number): void {
   const before = t.s.doubts;
   settle(t, seq);
-  if (t.s.doubts !== before) loadRecord(t);
+  if (t.s.doubts !== before) t.wants.record = true;
+  t.wants.send = true;
 }
 
-/** Takes what is settled out of the outbox, into the record or among the doubts. */
+/** Moves settled commands out of the outbox, into the record or among the doubts. */
 function settle(t: Turn, seq: number): void {
   if (seq <= t.s.savedSeq) return;
   t.s.savedSeq = seq;
@@ -220,8 +240,8 @@ function settle(t: Turn, seq: number): void {
   if (t.s.record) t.s.record = record;
 }
 
-/** The stored answers are here, up to `seq`: an answer in doubt is among them, or it was
- * refused. What they settle is in doubt too, as they may overtake a refusal. */
+/** Takes the stored answers, up to `seq`. An answer in doubt is among them, or it was refused.
+ * Commands that they settle are in doubt too, since they may overtake a refusal. */
 export function takeRecord(t: Turn, answers: Record<string, StoredAnswer>, seq: number): void {
   t.s.outbox = t.s.outbox.map((entry) =>
     entry.command.seq <= seq ? { ...entry, doubtful: true } : entry,
@@ -240,8 +260,9 @@ export function takeRecord(t: Turn, answers: Record<string, StoredAnswer>, seq: 
 
 const valueIn = ({ command }: Entry): Value => (command.t === 'answer' ? command.value : null);
 
-/** One command is void. `gap` is not handled here: it voids nothing. */
+/** Takes the refusal of a command. `gap` is not handled here: it voids no command. */
 export function refused(t: Turn, refusal: Refused): void {
+  t.wants.send = true;
   const entry = t.s.outbox.find(({ command }) => command.seq === refusal.seq);
   t.s.outbox = t.s.outbox.filter((other) => other !== entry);
   const command = entry?.command;
@@ -257,12 +278,12 @@ export function refused(t: Turn, refusal: Refused): void {
   const q = command?.q ?? refusal.q;
   if (q === undefined) return;
   if (command) return reject(t, q, refusal, command.value);
-  // A late word on something that was settled before: ask what is stored, unless that was
-  // done already and the person was told.
+  // A late word on a settled command: the stored answers tell, unless the person was told
+  // already.
   if (q in t.s.rejected) return;
   const value = t.s.doubts[q]?.value ?? storedValue(t, q);
   t.s.doubts = without(t.s.doubts, q);
-  loadRecord(t);
+  t.wants.record = true;
   if (!sameValue(value, refusal.detail.value ?? null)) reject(t, q, refusal, value);
 }
 
@@ -296,29 +317,29 @@ function withdraw(t: Turn, q: string): void {
   t.s.nextSeq = seq;
 }
 
-/** The person chose between two versions of an answer. */
+/** Takes the person's choice between two versions of an answer. */
 export function resolve(t: Turn, q: string, keep: 'mine' | 'theirs'): void {
   const rejection = t.s.rejected[q];
   if (!rejection?.theirs) return;
   t.s.rejected = without(t.s.rejected, q);
   if (keep === 'mine') enqueueAnswer(t, q, rejection.value, rejection.theirs.rev, true);
-  pump(t);
+  t.wants.send = true;
 }
 
-/** The pause is over: what it refused is sent again. */
+/** Issues the answers again that a pause refused. */
 export function retryPaused(t: Turn): void {
   for (const [q, rejection] of Object.entries(t.s.rejected)) {
     if (rejection.code !== 'paused') continue;
     t.s.rejected = without(t.s.rejected, q);
     enqueueAnswer(t, q, rejection.value, currentBase(t, q), false);
   }
-  pump(t);
+  t.wants.send = true;
 }
 
 /**
- * A new session began and the stored answers are here: issues the unsaved ones again,
- * under new numbers and with the revision that each one edited. Where a stored answer is
- * newer but is one of ours, sent in the old session, there is nothing to object to.
+ * Issues the unsaved answers again, once a new session has the stored answers: under new
+ * numbers, and with the revision that each answer edited. A stored answer that is newer but
+ * was sent by this client in the old session is no conflict.
  */
 export function reissue(t: Turn): void {
   const record = t.s.record ?? {};
@@ -341,13 +362,13 @@ export function reissue(t: Turn): void {
     if (flag?.command.t === 'flag' && flag.command.on !== stored.flagged) enqueue(t, flag.command);
   }
   if (pending.some(({ command }) => command.t === 'submit')) {
-    // The answers may have changed elsewhere: handing them in is for the person to say again.
+    // The answers may have changed elsewhere: the person must hand in again.
     t.s.submitting = false;
     t.s.alert = { about: 'session', code: 'lost_session' };
   }
 }
 
-/** A record without one of its keys. */
+/** Returns a record without one of its keys. */
 export function without<T>(record: Record<string, T>, key: string): Record<string, T> {
   if (!(key in record)) return record;
   const { [key]: _, ...rest } = record;

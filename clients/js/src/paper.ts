@@ -78,7 +78,7 @@ export interface SealedPaper {
   order?: SectionOrder[];
 }
 
-/** One question's answer as it is stored. */
+/** The stored answer to a question. */
 export interface StoredAnswer {
   value: Value;
   flagged: boolean;
@@ -88,7 +88,7 @@ export interface StoredAnswer {
 
 /** The stored answers of an attempt. */
 export interface StoredAnswers {
-  /** The session that owns the attempt; none where the engine is an older one. */
+  /** The session that owns the attempt; older engines do not name it. */
   session?: string;
   saved_seq: number;
   answers: Record<string, StoredAnswer>;
@@ -128,20 +128,20 @@ function arrangeChoices(question: Question, ids: string[]): Question {
 function byIds<T extends { id: string }>(list: T[], ids: string[]): T[] {
   const place = new Map(ids.map((id, index) => [id, index]));
   const rank = (item: T) => place.get(item.id) ?? ids.length;
-  return [...list].sort((a, b) => rank(a) - rank(b));
+  return list.toSorted((a, b) => rank(a) - rank(b));
 }
 
-/** Whether two values are the same answer. */
+/** Returns whether two values are the same answer. */
 export function sameValue(a: Value, b: Value): boolean {
   return JSON.stringify(canonical(a)) === JSON.stringify(canonical(b));
 }
 
 function canonical(value: Value): unknown {
   if (value === null || typeof value !== 'object' || Array.isArray(value)) return value;
-  return Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+  return Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1));
 }
 
-/** Whether a value answers anything at all; an empty text or an empty choice does not. */
+/** Returns whether a value is an answer; an empty text or an empty choice is not. */
 export function isAnswered(value: Value): boolean {
   if (value === null) return false;
   if (typeof value === 'string') return value.trim() !== '';

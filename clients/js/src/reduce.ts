@@ -1,20 +1,44 @@
-/** The reducer: every input that there is, and what it leads to. */
+/**
+ * The reducer: all inputs, and their effects.
+ *
+ * The parts of the core change the state and note in `Turn.wants` what they want done. The
+ * turn ends once, in {@link endTurn}: first it fetches, then it sends. So no part calls
+ * another back.
+ */
 
 import { CloseCode, isOver } from './codes';
 import * as connection from './connection';
+import { end } from './ending';
 import { exchanged, exchangeFailed, requestExchange } from './exchange';
 import * as loading from './loading';
 import type { ServerMessage } from './messages';
 import * as outbox from './outbox';
 import * as signals from './signals';
-import type { Effect, Env, Input, State, Stored, Timer, Turn } from './state';
+import {
+  beginTurn,
+  type Effect,
+  type Env,
+  type Input,
+  type State,
+  type Stored,
+  type Timer,
+  type Turn,
+} from './state';
 import { adjustClock, remainingMs, setClock, setSection } from './timing';
 
-/** Makes the next state of a state and something that happened. */
+/** Makes the next state of a state and an input. */
 export function reduce(state: State, input: Input, env: Env): [State, Effect[]] {
-  const turn: Turn = { s: { ...state }, effects: [], env };
+  const turn = beginTurn(state, env);
   handle(turn, input);
+  endTurn(turn);
   return [turn.s, turn.effects];
+}
+
+/** Ends a turn: fetches the wanted documents, then sends the wanted commands. */
+function endTurn(t: Turn): void {
+  loading.fetchWanted(t);
+  if (t.wants.send) outbox.pump(t);
+  if (t.wants.exchange) requestExchange(t);
 }
 
 function handle(t: Turn, input: Input): void {
@@ -34,7 +58,7 @@ function handle(t: Turn, input: Input): void {
     case 'network':
       return network(t, input.online);
     case 'taken':
-      return connection.end(t, CloseCode.SUPERSEDED);
+      return end(t, CloseCode.SUPERSEDED);
     case 'exchanged':
       return exchanged(t, input.reply);
     case 'exchange_failed':
@@ -57,8 +81,7 @@ function handle(t: Turn, input: Input): void {
       return outbox.flush(t);
     case 'flag':
       if (!editable(s)) return;
-      outbox.enqueue(t, { t: 'flag', seq: 0, q: input.q, on: input.flagged });
-      return outbox.pump(t);
+      return outbox.enqueue(t, { t: 'flag', seq: 0, q: input.q, on: input.flagged });
     case 'submit':
       return submit(t);
     case 'show':
@@ -80,7 +103,7 @@ function current(t: Turn, socket: number): boolean {
   return socket === t.s.socket;
 }
 
-/** Whether the person may change answers at this moment. */
+/** Returns whether the person may change answers at this moment. */
 export function editable(state: State): boolean {
   return state.status === 'in_progress' && !state.submitting && state.link.kind !== 'ended';
 }
@@ -114,18 +137,15 @@ function receive(t: Turn, message: ServerMessage): void {
     case 'welcome':
       return connection.welcome(t, message);
     case 'saved':
-      outbox.saved(t, message.seq);
-      return outbox.pump(t);
+      return outbox.saved(t, message.seq);
     case 'refused':
       if (message.code === 'gap') return connection.broken(t, CloseCode.INTERNAL_ERROR);
-      outbox.refused(t, message);
-      return outbox.pump(t);
+      return outbox.refused(t, message);
     case 'pulse':
       signals.pulsed(t, message.n);
       adjustClock(t, message.remaining_ms);
       setSection(t, message.section);
-      outbox.saved(t, message.saved_seq);
-      return outbox.pump(t);
+      return outbox.saved(t, message.saved_seq);
     case 'event_ack':
       return signals.acknowledged(t, message.n);
     case 'open':
@@ -147,7 +167,7 @@ function receive(t: Turn, message: ServerMessage): void {
         outbox.flush(t);
         s.section = null;
       }
-      // What is left of a section comes with a pulse.
+      // The section's remaining time comes with a pulse.
       return signals.beat(t);
     case 'notice': {
       const { t: _, ...notice } = message;
@@ -182,20 +202,21 @@ function elapsed(t: Turn, timer: Timer): void {
     case 'flush':
       return outbox.flush(t);
     case 'exchange':
-      if (t.s.link.kind === 'live') return outbox.pump(t);
-      return t.s.exchange.on ? requestExchange(t) : undefined;
+      if (t.s.link.kind === 'live') t.wants.send = true;
+      else if (t.s.exchange.on) t.wants.exchange = true;
+      return;
     case 'load':
       return loading.loadMissing(t);
   }
 }
 
-/** A hint only: an engine on the same machine or network may be in reach without "the
- * internet", so that a link is tried, never given up, for what the browser thinks. */
+/** Takes the browser's word on the network, as a hint: an engine on the same machine or network
+ * may be in reach without "the internet". So the hint starts a link, and never ends one. */
 function network(t: Turn, online: boolean): void {
   if (t.s.link.kind === 'live') return signals.beat(t);
   if (!online || t.s.link.kind !== 'waiting') return;
   connection.connect(t);
-  if (t.s.exchange.on) requestExchange(t);
+  if (t.s.exchange.on) t.wants.exchange = true;
 }
 
 function submit(t: Turn): void {
@@ -204,7 +225,6 @@ function submit(t: Turn): void {
   t.s.alert = null;
   t.s.submitting = true;
   outbox.enqueue(t, { t: 'submit', seq: 0 });
-  outbox.pump(t);
 }
 
 function show(t: Turn, q: string | null): void {

@@ -2,8 +2,8 @@
 
 import type { SealedPaper, Section } from './paper';
 
-/** The sections, or null where this browser cannot (`crypto.subtle` exists in secure
- * contexts only) or the key does not fit. */
+/** Returns the sections; null where this browser cannot decrypt (`crypto.subtle` exists in
+ * secure contexts only) or the key does not fit. */
 export async function unseal(document: SealedPaper, key: string): Promise<Section[] | null> {
   try {
     const imported = await crypto.subtle.importKey('raw', bytes(key), 'AES-GCM', false, [

@@ -1,8 +1,8 @@
 /**
  * Performs the core's effects in a browser: sockets, requests, timers, storage.
  *
- * What is to be kept is written before anything is sent, so that a tab that dies never
- * uses a number of the session for two commands.
+ * The outbox is stored before anything is sent, so that a tab that dies never uses a number
+ * of the session for two commands.
  */
 
 import type { EventKind } from './codes';
@@ -24,10 +24,10 @@ const PROTOCOL = 'invigil.v1.json';
 const CLIENT = { name: 'invigil-js', version: '0.1.0' };
 /** A request that takes longer counts as failed. */
 const REQUEST_TIMEOUT_MS = 30_000;
-/** What is typed is kept this often, not at every key. */
+/** Typed text is stored this often, not at every key. */
 const KEEP_TYPED_MS = 300;
 
-/** Where the engine is, and who this is. */
+/** The engine's address, and the candidate's admission to the attempt. */
 export interface Options {
   attemptId: string;
   token: string;
@@ -36,7 +36,7 @@ export interface Options {
   shelf: Shelf;
 }
 
-/** One attempt, live: its state, and what the person can do. */
+/** A live attempt: its state, and everything that the person can do. */
 export class Attempt {
   state: State;
   #options: Options;
@@ -51,7 +51,7 @@ export class Attempt {
     this.state = initialState(options.attemptId);
   }
 
-  /** Calls back after every change; returns how to stop that. */
+  /** Calls back after every change; returns a function that ends it. */
   subscribe(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
@@ -71,11 +71,12 @@ export class Attempt {
   acknowledge = (id: string) => this.#dispatch({ on: 'acknowledge', id });
   dismiss = () => this.#dispatch({ on: 'dismiss' });
   network = (online: boolean) => this.#dispatch({ on: 'network', online });
-  resolve = (q: string, keep: 'mine' | 'theirs') => this.#dispatch({ on: 'resolve', q, keep });
+  resolve = (q: string, chosen: 'mine' | 'theirs') =>
+    this.#dispatch({ on: 'resolve', q, keep: chosen });
   observe = (kind: EventKind, data?: Record<string, unknown>) =>
     this.#dispatch(data ? { on: 'observe', kind, data } : { on: 'observe', kind });
 
-  /** The page may vanish any moment: keeps what was typed. */
+  /** Stores typed text at once, because the page may vanish any moment. */
   keepNow(): void {
     clearTimeout(this.#keepTimer);
     if (this.#kept) keep(this.#options.shelf, this.state);
@@ -92,7 +93,7 @@ export class Attempt {
       fullscreen: document.fullscreenElement !== null,
     });
     this.state = state;
-    // A tab that was superseded leaves the storage to the one that goes on.
+    // A superseded tab leaves the storage to the tab that goes on.
     this.#kept &&= state.link.kind !== 'ended';
     if (this.#kept && input.on !== 'start' && storedDiffers(before, state)) this.keepNow();
     else if (before.drafts !== state.drafts) this.#keepSoon();
@@ -162,12 +163,14 @@ export class Attempt {
     const address = `${this.#options.origin.replace(/^http/, 'ws')}/ws/v1/attempt`;
     const socket = new WebSocket(address, PROTOCOL);
     this.#socket = { id, socket };
-    socket.onopen = () => this.#dispatch({ on: 'opened', socket: id });
-    socket.onclose = ({ code }) => this.#dispatch({ on: 'closed', socket: id, code });
-    socket.onmessage = ({ data }) => {
+    socket.addEventListener('open', () => this.#dispatch({ on: 'opened', socket: id }));
+    socket.addEventListener('close', ({ code }) =>
+      this.#dispatch({ on: 'closed', socket: id, code }),
+    );
+    socket.addEventListener('message', ({ data }) => {
       const message = JSON.parse(String(data)) as ServerMessage;
       this.#dispatch({ on: 'message', socket: id, message });
-    };
+    });
   }
 
   #send(id: number, message: ClientMessage): void {
@@ -192,7 +195,7 @@ export class Attempt {
     this.#dispatch(answer.ok ? input(answer.body) : { on: 'load_failed', status: answer.status });
   }
 
-  /** Status 0: no answer. */
+  /** Makes a request; status 0 means no answer. */
   async #json(
     url: string,
     init?: RequestInit,

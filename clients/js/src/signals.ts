@@ -1,4 +1,4 @@
-/** Heartbeats, events and notices: what does not change the record. */
+/** Heartbeats, events and notices: the messages that do not change the record. */
 
 import type { EventKind } from './codes';
 import type { Notice, Signal } from './messages';
@@ -6,9 +6,9 @@ import type { Turn } from './state';
 
 /** A silent socket is given up this long after a heartbeat. */
 export const SILENCE_MS = 8_000;
-/** Under this health events are held back. */
+/** Below this health events are held back. */
 const HEALTH_FOR_EVENTS = 5;
-/** Events that wait at most; later ones are lost, which only a flood can bring about. */
+/** Events that wait at most; only a flood has more, and its later events are lost. */
 const EVENTS_MAX = 500;
 /** Events in one exchange at most. */
 const EXCHANGE_EVENTS_MAX = 100;
@@ -28,7 +28,7 @@ function heartbeat(t: Turn): Extract<Signal, { t: 'heartbeat' }> {
   };
 }
 
-/** Sends a heartbeat, and expects to hear something soon. */
+/** Sends a heartbeat, and expects a message soon. */
 export function beat(t: Turn): void {
   if (t.s.link.kind !== 'live') return;
   t.effects.push(
@@ -38,14 +38,14 @@ export function beat(t: Turn): void {
   );
 }
 
-/** The answer to a heartbeat. */
+/** Takes the answer to a heartbeat. */
 export function pulsed(t: Turn, n: number): void {
   const { heartbeat: last } = t.s;
   if (n !== last.n || last.at === null) return;
   t.s.heartbeat = { n, at: null, rtt_ms: Math.round(t.env.now - last.at) };
 }
 
-/** Something that the engine's rules may want to know. */
+/** Queues an event for the exam's rules. */
 export function observe(t: Turn, kind: EventKind, data?: Record<string, unknown>): void {
   const { events } = t.s;
   if (events.queue.length >= EVENTS_MAX) return;
@@ -57,7 +57,7 @@ export function observe(t: Turn, kind: EventKind, data?: Record<string, unknown>
   };
 }
 
-/** Sends the events that this link has not carried yet, and what was acknowledged. */
+/** Sends the events that this link has not carried yet. */
 export function sendSignals(t: Turn): void {
   const { s } = t;
   if (s.link.kind !== 'live' || s.health.level < HEALTH_FOR_EVENTS) return;
@@ -67,7 +67,7 @@ export function sendSignals(t: Turn): void {
   }
 }
 
-/** The signals of one exchange. */
+/** Returns the signals of one exchange. */
 export function takeSignals(t: Turn): Signal[] {
   const { s } = t;
   const acks = s.notices.filter((notice) => notice.ack && notice.acknowledged);
@@ -78,10 +78,16 @@ export function takeSignals(t: Turn): Signal[] {
   ];
 }
 
-/** Events up to `n` are recorded. */
+/** Drops the events up to `n`, which are recorded. */
 export function acknowledged(t: Turn, n: number): void {
   const { events } = t.s;
   t.s.events = { ...events, queue: events.queue.filter((event) => event.n > n) };
+}
+
+/** Numbers the events anew, for a session that counts from nothing. */
+export function renumberEvents(t: Turn): void {
+  const queue = t.s.events.queue.map((event, index) => ({ ...event, n: index + 1 }));
+  t.s.events = { next: queue.length + 1, sent: 0, queue };
 }
 
 /** Tells the person that there is more time: a clock that jumps is easily overlooked. */
@@ -92,8 +98,8 @@ export function tellMoreTime(t: Turn, rev: number, ms: number): void {
   mergeNotices(t, [{ id: `more-time-${rev}`, level: 'info', text, ack: false }]);
 }
 
-/** Takes notices; one that is known already was shown already, but its acknowledgement
- * may have been lost. */
+/** Takes notices. A known notice was shown already, but its acknowledgement may have been
+ * lost. */
 export function mergeNotices(t: Turn, notices: Notice[]): void {
   for (const notice of notices) {
     const known = t.s.notices.find(({ id }) => id === notice.id);
@@ -102,7 +108,7 @@ export function mergeNotices(t: Turn, notices: Notice[]): void {
   }
 }
 
-/** The person has read a notice. */
+/** Notes that the person has read a notice. */
 export function acknowledge(t: Turn, id: string): void {
   const notice = t.s.notices.find((other) => other.id === id);
   if (!notice || notice.acknowledged) return;

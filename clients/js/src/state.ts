@@ -1,10 +1,10 @@
 /**
- * What a candidate's client knows, what happens to it, and what it wants done.
+ * The state of a candidate's client, its inputs and its effects.
  *
- * {@link reduce} of `reduce.ts` is the only thing that makes one state of another. It is
- * pure: clocks, chance and the page's facts come in with {@link Env}, and what is to be
- * done goes out as {@link Effect}s, which `shell.ts` performs. All times called `now`,
- * `at` or `since` here are of the monotonic clock, in milliseconds.
+ * Only {@link reduce} of `reduce.ts` makes one state of another. It is pure: clocks, chance
+ * and the page's facts come in with {@link Env}, and {@link Effect}s go out, which `shell.ts`
+ * performs. All times called `now`, `at` or `since` are of the monotonic clock, in
+ * milliseconds.
  */
 
 import type { AttemptStatus, EventKind, RefusalCode } from './codes';
@@ -28,11 +28,11 @@ import type {
   Value,
 } from './paper';
 
-/** How the client and the engine are connected. */
+/** The connection of client and engine. */
 export type Link =
   /** Not started. */
   | { kind: 'idle' }
-  /** A socket is being opened, or waits for its `welcome`. */
+  /** A socket opens, or waits for its `welcome`. */
   | { kind: 'connecting'; resuming: boolean }
   /** Welcomed at `since`. */
   | { kind: 'live'; since: number }
@@ -46,27 +46,27 @@ export interface Entry {
   command: Command;
   /** For answers: the revision that the person had before them. */
   base: number;
-  /** Whether the engine is to compare `base`: after a lost session, or a conflict. */
+  /** The engine compares `base`: after a lost session, or a conflict. */
   check: boolean;
-  /** Whether it was ever sent in this session: its number then stands for this very
-   * content, so that it must not change any more. */
+  /** Sent at least once in this session: its number stands for this very content, which must
+   * not change any more. */
   tried: boolean;
-  /** Whether what carried it broke: the engine's word on it may be lost. */
+  /** Its carrier broke: the engine's word on it may be lost. */
   doubtful: boolean;
-  /** What carries it at the moment. */
+  /** Its carrier at the moment. */
   inFlight: 'socket' | 'exchange' | null;
   since: number;
 }
 
-/** What a person typed and the outbox does not hold yet. */
+/** Typed text that the outbox does not hold yet. */
 export interface Draft {
   value: Value;
   base: number;
   since: number;
 }
 
-/** An answer that the engine settled, but whether by saving or by refusing it got lost with
- * a connection: what is stored will tell. */
+/** An answer that the engine settled, by a word that got lost with a connection: the stored
+ * answers will tell whether it was saved or refused. */
 export interface Doubt {
   value: Value;
   since: number;
@@ -76,7 +76,7 @@ export interface Doubt {
 export interface Rejection {
   code: RefusalCode;
   value: Value;
-  /** With `conflict`: what is stored. */
+  /** With `conflict`: the stored version. */
   theirs?: { rev: number; value: Value };
 }
 
@@ -99,11 +99,11 @@ export interface State {
   attemptId: string;
   exam: { code: string; title: string; instructions: string } | null;
   status: AttemptStatus | null;
-  /** Why the attempt is paused or was cancelled, where staff said so. */
+  /** Reason of a pause or a cancellation, where staff gave it. */
   reason: string | null;
 
   link: Link;
-  /** Number of the socket that counts; what others still say is ignored. */
+  /** Number of the current socket; messages of earlier ones are ignored. */
   socket: number;
   /** Sockets in a row that came to no `welcome`. */
   failures: number;
@@ -111,7 +111,7 @@ export interface State {
   delays: number;
   /** From the last `bye`. */
   bye: { retry_ms?: number; detail?: string };
-  /** When the link broke; null while it stands or before it first stood. */
+  /** Instant at which the link broke; null while it stands or before it first stood. */
   brokenAt: number | null;
   /** The way without a socket. */
   exchange: { on: boolean; busy: boolean; healthy: boolean; delays: number };
@@ -143,7 +143,7 @@ export interface State {
   };
   loadFailures: number;
 
-  /** How long after the deadline answers still count, as late ones. */
+  /** Time after the deadline in which answers count, marked late. */
   grace_ms: number;
   clock: { remaining_ms: number; at: number; rev: number } | null;
   opens: { in_ms: number; at: number } | null;
@@ -161,7 +161,7 @@ export interface State {
   spent: Record<string, number>;
 }
 
-/** What survives the page: kept in the browser's storage until it is saved. */
+/** The part of a state that outlives the page, in the browser's storage. */
 export interface Stored {
   session: string | null;
   synced: boolean;
@@ -174,7 +174,7 @@ export interface Stored {
   events: Extract<Signal, { t: 'event' }>[];
 }
 
-/** What the world looks like at the moment of an input. */
+/** The world at the moment of an input. */
 export interface Env {
   /** Monotonic clock. */
   now: number;
@@ -235,15 +235,37 @@ export type Effect =
   | { do: 'fetch_outcome' }
   | { do: 'forget' };
 
-/** One step of the reducer. `s` is a copy that this step may assign to; what hangs below
- * it is shared with the state before, and is replaced, never changed. */
+/** Wishes of the parts of the core for the end of a turn. The reducer fulfils each once, however
+ * many parts have it. */
+export interface TurnWants {
+  /** Fetch the paper. */
+  paper: boolean;
+  /** Fetch the stored answers. */
+  record: boolean;
+  /** Fetch the attempt's outcome. */
+  outcome: boolean;
+  /** Send the commands of the outbox that may be sent. */
+  send: boolean;
+  /** Make an exchange, even with an empty outbox. */
+  exchange: boolean;
+}
+
+/** A step of the reducer. `s` is a copy that this step may assign to; everything below it is
+ * shared with the state before, and is replaced, never changed. */
 export interface Turn {
   readonly s: State;
   readonly effects: Effect[];
+  readonly wants: TurnWants;
   readonly env: Env;
 }
 
-/** Until the engine names its own. */
+/** Begins a turn on a state. */
+export function beginTurn(state: State, env: Env): Turn {
+  const wants = { paper: false, record: false, outcome: false, send: false, exchange: false };
+  return { s: { ...state }, effects: [], wants, env };
+}
+
+/** Limits until the engine names its own. */
 const LIMITS_DEFAULT: Limits = {
   heartbeat_ms: 10_000,
   frame_bytes: 16_384,
@@ -253,7 +275,7 @@ const LIMITS_DEFAULT: Limits = {
   unsaved: 256,
 };
 
-/** The state before anything happened. */
+/** Returns the state before the first input. */
 export function initialState(attemptId: string): State {
   const base = `/api/v1/attempts/${encodeURIComponent(attemptId)}`;
   return {

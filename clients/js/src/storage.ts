@@ -1,4 +1,4 @@
-/** What is not saved yet, in the browser's storage: a crashed tab loses nothing. */
+/** Unsaved work in the browser's storage, so that a crashed tab loses none. */
 
 import type { State, Stored } from './state';
 
@@ -7,22 +7,22 @@ export type Shelf = Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>;
 
 const keyOf = (attemptId: string) => `invigil.outbox.${attemptId}`;
 
-/** Says that this tab goes on with the attempt. Tabs share what is kept, the session too, so
- * that only one of them may; `onTaken` is called when a later one says the same. */
+/** Claims the attempt for this tab. Tabs share the stored work and its session, so that a single
+ * tab may go on; `onTaken` is called when a later tab claims the attempt. */
 export function claim(shelf: Shelf, attemptId: string, onTaken: () => void): void {
   const key = `invigil.tab.${attemptId}`;
   try {
     shelf.setItem(key, String(Math.random()));
   } catch {
-    // Without storage there is nothing that tabs could share.
+    // Without storage tabs share nothing.
   }
   addEventListener('storage', (event) => {
     if (event.key === key && event.newValue !== null) onTaken();
   });
 }
 
-/** What this browser is called, made once: the engine tells several candidates on one device by
- * it. None where nothing can be kept: a new name for every visit would say nothing. */
+/** Returns this browser's name, made once: the engine recognizes a device by it that several
+ * candidates use. Undefined without storage: a new name for every visit would mislead. */
 export function deviceOf(shelf: Shelf): string | undefined {
   const key = 'invigil.device';
   try {
@@ -37,7 +37,7 @@ export function deviceOf(shelf: Shelf): string | undefined {
   }
 }
 
-/** What of a state is kept. */
+/** Returns the part of a state that is stored. */
 export function toStored(state: State): Stored {
   return {
     session: state.session,
@@ -61,7 +61,7 @@ export function toStored(state: State): Stored {
   };
 }
 
-/** Whether two states differ in what is kept, besides what was just typed. */
+/** Returns whether two states differ in their stored part, drafts aside. */
 export function storedDiffers(a: State, b: State): boolean {
   return (
     a.session !== b.session ||
@@ -74,7 +74,7 @@ export function storedDiffers(a: State, b: State): boolean {
   );
 }
 
-/** Keeps it; a full or forbidden storage is no reason to stop an exam. */
+/** Stores a state; a full or forbidden storage is no reason to stop an exam. */
 export function keep(shelf: Shelf, state: State): void {
   try {
     shelf.setItem(keyOf(state.attemptId), JSON.stringify(toStored(state)));
@@ -83,7 +83,7 @@ export function keep(shelf: Shelf, state: State): void {
   }
 }
 
-/** What was kept, if it can still be read. */
+/** Returns the stored part of an attempt, if it can still be read. */
 export function recall(shelf: Shelf, attemptId: string): Stored | null {
   try {
     const stored: unknown = JSON.parse(shelf.getItem(keyOf(attemptId)) ?? 'null');
@@ -106,11 +106,11 @@ function isStored(value: unknown): value is Stored {
   );
 }
 
-/** Nothing of the attempt is to stay in this browser. */
+/** Removes the attempt from this browser. */
 export function forget(shelf: Shelf, attemptId: string): void {
   try {
     shelf.removeItem(keyOf(attemptId));
   } catch {
-    // There is nothing to remove where there is no storage.
+    // Without storage there is nothing to remove.
   }
 }

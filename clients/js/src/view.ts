@@ -1,16 +1,16 @@
-/** What a page shows of a state. */
+/** The page's questions to a state. */
 
 import { isAnswered, type Question, type Section, type Value } from './paper';
 import { editable } from './reduce';
 import type { State } from './state';
 
-/** Whether an answer is on the engine's disk, on its way there, or only here. */
+/** The place of an answer: on the engine's disk, on its way there, or in this browser alone. */
 export type SaveState = 'saved' | 'saving' | 'unsaved';
 
-/** What takes longer than this is called unsaved, whatever the link looks like. */
+/** An answer that takes longer is called unsaved, whatever the link looks like. */
 export const SAVING_MAX_MS = 5_000;
 
-/** The answer that the person sees: the newest that they gave. */
+/** Returns the answer that the person sees: their newest. */
 export function valueOf(state: State, q: string): Value {
   const draft = state.drafts[q];
   if (draft) return draft.value;
@@ -24,7 +24,7 @@ export function valueOf(state: State, q: string): Value {
   return state.record?.[q]?.value ?? null;
 }
 
-/** Whether the person marked a question for review. */
+/** Returns whether the person marked a question for review. */
 export function isFlagged(state: State, q: string): boolean {
   for (const { command } of state.outbox.toReversed()) {
     if (command.t === 'flag' && command.q === q) return command.on;
@@ -32,12 +32,12 @@ export function isFlagged(state: State, q: string): boolean {
   return state.record?.[q]?.flagged ?? false;
 }
 
-/** Whether what is sent arrives at the moment. */
+/** Returns whether commands reach the engine at the moment. */
 export function isConnected(state: State): boolean {
   return state.link.kind === 'live' || (state.exchange.on && state.exchange.healthy);
 }
 
-/** How safe the answer to a question is. */
+/** Returns the save state of the answer to a question. */
 export function saveState(state: State, q: string, now: number): SaveState {
   if (q in state.rejected) return 'unsaved';
   const since = [
@@ -52,7 +52,7 @@ export function saveState(state: State, q: string, now: number): SaveState {
   return 'saving';
 }
 
-/** The questions whose newest answer is not saved. */
+/** Returns the questions whose newest answer is not saved. */
 export function unsavedQuestions(state: State): string[] {
   const pending = state.outbox.flatMap(({ command }) => ('q' in command ? [command.q] : []));
   return [
@@ -60,14 +60,14 @@ export function unsavedQuestions(state: State): string[] {
   ];
 }
 
-/** How safe all answers are: as safe as the least safe one. */
+/** Returns the save state of all answers: that of the least safe. */
 export function overallSaveState(state: State, now: number): SaveState {
   const states = unsavedQuestions(state).map((q) => saveState(state, q, now));
   if (states.includes('unsaved')) return 'unsaved';
   return states.includes('saving') ? 'saving' : 'saved';
 }
 
-/** Whether a section's answers may be changed: a timed one only while it runs. */
+/** State of a section: a timed section is open only while it runs. */
 export type SectionState = 'open' | 'over' | 'later';
 
 export function sectionState(state: State, section: Section): SectionState {
@@ -80,7 +80,7 @@ export function sectionState(state: State, section: Section): SectionState {
   return own < running ? 'over' : 'later';
 }
 
-/** Whether the person may change the answer to a question at this moment. */
+/** Returns whether the person may change the answer to a question at this moment. */
 export function isEditable(state: State, section: Section, question: Question): boolean {
   return (
     editable(state) &&
@@ -89,7 +89,7 @@ export function isEditable(state: State, section: Section, question: Question): 
   );
 }
 
-/** How many questions have an answer, of how many. */
+/** Counts the questions, and those with an answer. */
 export function progress(state: State): { answered: number; questions: number } {
   const questions = (state.paper.sections ?? []).flatMap((section) => section.questions);
   const answered = questions.filter(({ id }) => isAnswered(valueOf(state, id))).length;

@@ -172,7 +172,7 @@ describe('events', () => {
       .close(1006)
       .wait(300)
       .greeted(welcome({ resumed: true }));
-    // The break itself is one more, told after the fact.
+    // The break itself is an event too, reported after the fact.
     expect(seen(client)).toEqual([2, 3]);
     expect(client.state.events.queue.at(-1)).toMatchObject({ kind: 'offline', data: { ms: 300 } });
   });

@@ -1,6 +1,6 @@
 /**
- * A client for tests: the core with a clock and a chance of its own, and shorthands for
- * what the engine says. It performs nothing; a test reads the effects.
+ * A client for tests: the core with a clock and a chance of its own, and shorthands for the
+ * engine's messages. It performs no effect; a test reads them.
  */
 
 import type { Command, ServerMessage, Welcome } from '../src/messages';
@@ -63,7 +63,7 @@ export class Client {
   effects: Effect[] = [];
   env: Env = { now: 0, wall: 5_000, random: 0.5, visible: true, focused: true, fullscreen: false };
 
-  /** One input; its effects are kept in `effects` alone. */
+  /** Makes an input; `effects` has its effects alone. */
   do(input: Input): this {
     [this.state, this.effects] = reduce(this.state, input, { ...this.env });
     return this;
@@ -88,7 +88,7 @@ export class Client {
     return this.do({ on: 'opened', socket: this.state.socket }).hear(message);
   }
 
-  /** Stored answers, as a node has them that knows of `owner`. */
+  /** Delivers stored answers, as a node has them that knows of `owner`. */
   record(
     answers: Record<string, StoredAnswer>,
     saved_seq = 0,
@@ -98,7 +98,7 @@ export class Client {
     return this.do({ on: 'record', session, stored: { session: owner, saved_seq, answers } });
   }
 
-  /** An attempt under way, with these answers stored. */
+  /** Brings an attempt under way, with these answers stored. */
   live(answers: Record<string, StoredAnswer> = {}): this {
     this.do({ on: 'start', stored: null }).greeted(welcome());
     return this.do({ on: 'paper', document: PAPER }).record(answers);
@@ -108,25 +108,25 @@ export class Client {
     return this.do({ on: 'edit', q, value, hold });
   }
 
-  /** The commands that the last input sent over the socket. */
+  /** Returns the commands that the last input sent over the socket. */
   get sent(): Command[] {
     return this.effects.flatMap((effect) =>
       effect.do === 'send' && 'seq' in effect.message ? [effect.message] : [],
     );
   }
 
-  /** The last input's effects of one kind. */
+  /** Returns the last input's effects of one kind. */
   all<D extends Effect['do']>(kind: D): Extract<Effect, { do: D }>[] {
     return this.effects.filter((effect) => effect.do === kind) as Extract<Effect, { do: D }>[];
   }
 
-  /** When a timer that the last input set will fire. */
+  /** Returns the delay of a timer that the last input set. */
   timer(name: string): number | undefined {
     return this.all('timer').findLast(({ timer }) => timer === name)?.ms;
   }
 }
 
-/** `seq q value`, for short expectations. */
+/** Returns `seq q value` of each command, for short expectations. */
 export function brief(commands: Command[]): string[] {
   return commands.map((command) => {
     switch (command.t) {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { CloseCode } from '../src/codes';
-import { BACKOFF_MAX_MS, jitter } from '../src/connection';
+import { BACKOFF_MAX_MS, jitter } from '../src/backoff';
 import type { ExchangeReply } from '../src/messages';
 import { brief, Client, PAPER, welcome } from './client';
 

@@ -2,8 +2,8 @@
  * An engine in a few lines, for the simulation: sessions, numbers, revisions and durability
  * as in `docs/protocol.md`, without time, papers and proctors.
  *
- * How to extend: it holds only what decides whether an answer is lost. A rule belongs here
- * when a client could break it; what a real engine does besides is tested with a real one.
+ * Extending it: a rule belongs here when a client that breaks it could lose an answer. The
+ * other rules of an engine are tested with a real engine.
  */
 
 import type { Command, ServerMessage } from '../src/messages';
@@ -30,7 +30,7 @@ export class FakeEngine {
     });
   }
 
-  /** Another device begins a session. */
+  /** Begins a session of another device. */
   takeOver(): void {
     this.commit();
     this.#session += 1;
@@ -38,7 +38,7 @@ export class FakeEngine {
     this.#saved = 0;
   }
 
-  /** Another device answers. */
+  /** Takes an answer of another device. */
   answerElsewhere(q: string, value: Value): void {
     this.takeOver();
     this.#accept(q, value);

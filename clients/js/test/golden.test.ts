@@ -1,6 +1,6 @@
 /**
- * The golden messages of the protocol, which the Rust types are tested with too: the core
- * understands every one that the engine sends, and sends none that looks otherwise.
+ * The golden messages of the protocol, with which the Rust types are tested too: the core
+ * understands each message of the engine, and its own messages have no other form.
  */
 
 import { describe, expect, it } from 'vitest';
@@ -47,7 +47,7 @@ describe.skipIf(!there)('golden messages of the engine', () => {
       for (let i = 0; i < 10; i += 1) client.do({ on: 'observe', kind: 'copy' });
       const before = JSON.stringify(client.state);
       client.hear(message);
-      // Each of them changes something, but for `error`, which is for people who debug, and
+      // Each message changes the state, except `error`, which is for people who debug, and
       // a `bye` that says no more than the close code after it.
       const empty =
         message.t === 'error' || (message.t === 'bye' && Object.keys(message).length === 2);
@@ -83,7 +83,7 @@ describe.skipIf(!there)('golden messages of the engine', () => {
 });
 
 describe.skipIf(!there)('messages of this client', () => {
-  /** Everything that a candidate can make a client send, whole. */
+  /** Returns a message of each kind that a candidate can make a client send. */
   function everything(): ClientMessage[] {
     const client = new Client();
     const messages: ClientMessage[] = [];
@@ -120,7 +120,7 @@ describe.skipIf(!there)('messages of this client', () => {
     return messages;
   }
 
-  /** Every field that a golden message of this type has, with the type of its value. */
+  /** The fields of the golden messages of a type, with the types of their values. */
   const known = new Map<string, Map<string, string>>();
   for (const [, message] of golden<ClientMessage>('candidate.client.')) {
     const fields = known.get(message.t) ?? new Map<string, string>();

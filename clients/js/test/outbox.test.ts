@@ -179,7 +179,7 @@ describe('word that was lost with a connection', () => {
     expect(client.all('fetch_record')).toHaveLength(1);
     expect(saveState(client.state, 'q1', client.env.now)).toBe('saving');
     expect(valueOf(client.state, 'q1')).toBe('mine');
-    // What the person writes next to it waits for that word; the rest does not.
+    // The next answer to the same question waits for that word, and so do those after it.
     expect(client.edit('q1', 'mine, longer').sent).toEqual([]);
     expect(client.edit('q2', 'other').sent).toEqual([]);
   });
@@ -273,7 +273,7 @@ describe('a conflict', () => {
       .edit('q1', 'mine')
       .close(1006);
     client.greeted(welcome({ session: 's-2' })).record({ q1: stored('theirs', 5) });
-    // Written before the verdict is known: it waits for it.
+    // An answer that is written before the verdict waits for it.
     expect(client.edit('q1', 'mine, longer').sent).toEqual([]);
     return client.hear({
       t: 'refused',

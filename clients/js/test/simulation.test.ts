@@ -2,9 +2,9 @@
  * Random people on random networks: frames get lost with their connection, on either side
  * of the engine; tabs die; other devices answer. Whatever happens,
  *
- * - what the page calls saved is what the engine has, and
- * - when the network is good again, the engine has the last thing that the person wrote,
- *   or the person was shown both versions.
+ * - the engine has every answer that the page calls saved, and
+ * - when the network is good again, the engine has the person's last answers, or the person
+ *   was shown both versions.
  *
  * A seed that fails is printed; `run(seed)` alone replays it.
  */
@@ -18,7 +18,7 @@ import { FakeEngine } from './engine';
 
 const QUESTIONS = ['q1', 'q2', 'q3'];
 const STEPS = 120;
-/** Long past what a thousand seeds take, on a busy machine too. */
+/** Far more than a thousand seeds take, on a busy machine too. */
 const TIMEOUT_MS = 60_000;
 const SEEDS = 1000;
 
@@ -36,9 +36,9 @@ function chance(seed: number): () => number {
 class World {
   client = new Client();
   readonly engine = new FakeEngine();
-  /** What each question's answer was last set to by the person. */
+  /** The person's last answer to each question. */
   readonly written: Record<string, string> = {};
-  /** Frames on their way, of the socket that counts. */
+  /** Frames on their way, of the current socket. */
   #up: Command[] = [];
   #down: Parameters<Client['hear']>[0][] = [];
   #wanted = { open: false, record: false };
@@ -48,7 +48,7 @@ class World {
     this.#do(() => this.client.do({ on: 'start', stored: null }));
   }
 
-  /** An input, and what comes of its effects. */
+  /** Makes an input, and takes its effects. */
   #do(input: () => void): void {
     this.client.env.random = this.random();
     this.client.env.now += 10;
@@ -96,7 +96,7 @@ class World {
     this.#do(() => this.client.do({ on: 'record', session, stored }));
   }
 
-  /** The connection dies; some of what was under way arrives all the same. */
+  /** Breaks the connection; some frames on their way arrive all the same. */
   break(): void {
     for (let left = Math.floor(this.random() * 4); left > 0; left -= 1) this.deliverUp();
     this.#do(() => this.client.close(1006));
@@ -119,7 +119,7 @@ class World {
   die(): void {
     const stored = structuredClone(toStored(this.client.state));
     const rejected = this.client.state.rejected;
-    // A conflict on the screen is gone with it; what it was about is in the timeline.
+    // A conflict on the screen is gone with it; its versions are in the timeline.
     for (const q of Object.keys(rejected)) delete this.written[q];
     this.break();
     const { now } = this.client.env;
@@ -132,7 +132,7 @@ class World {
     const q = QUESTIONS[Math.floor(this.random() * QUESTIONS.length)] ?? 'q1';
     this.break();
     this.engine.answerElsewhere(q, `elsewhere-${this.client.env.now}`);
-    // Whatever was saved of ours is theirs now.
+    // An answer of this device that was saved is replaced.
     const { state } = this.client;
     if (saveState(state, q, state.link.kind === 'live' ? this.client.env.now : 0) === 'saved') {
       delete this.written[q];
@@ -150,7 +150,7 @@ class World {
     }
   }
 
-  /** The page never calls something saved that the engine has not promised to keep. */
+  /** Checks that the page calls no answer saved that the engine has not promised to keep. */
   check(seed: number): void {
     const { state, env } = this.client;
     if (state.link.kind !== 'live' || !state.synced || !state.record) return;

@@ -22,6 +22,7 @@ pub mod event;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod plan;
+mod review;
 mod watch;
 
 use std::{sync::Arc, time::Duration};
@@ -35,6 +36,7 @@ pub use self::{
     command::{AttemptCommand, CommandRefusal, DecideError},
     event::{DomainEvent, HandedInBy},
     plan::IndexedExam,
+    review::ReviewRefusal,
 };
 use crate::{
     exam::ProctoringPolicy,
@@ -547,6 +549,18 @@ impl Attempt {
     /// End of the candidate's time. See [`TimeLedger::deadline`].
     pub fn deadline(&self, now: Timestamp) -> Option<Timestamp> {
         self.control.ledger.deadline(&self.allowance, now)
+    }
+
+    /// The deadline; before the exam opens, the deadline of a candidate who waits for it.
+    pub fn expected_deadline(&self, now: Timestamp) -> Timestamp {
+        self.deadline(now).unwrap_or_else(|| {
+            let opens = self.indexed_exam.exam().available_from.unwrap_or(now);
+            let ledger = TimeLedger {
+                entered_at: Some(opens.max(now)),
+                ..TimeLedger::default()
+            };
+            ledger.deadline(&self.allowance, now).unwrap_or(now)
+        })
     }
 
     /// Time left. See [`TimeLedger::remaining_time`].

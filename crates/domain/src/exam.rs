@@ -127,7 +127,8 @@ impl Exam {
 }
 
 /// Purpose of an exam.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names are the field's own")]
 pub enum ExamKind {
     Quiz,
@@ -148,7 +149,8 @@ named!(ExamKind {
 });
 
 /// Treatment of a second device on which a candidate opens the attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum SessionPolicy {
     /// The second device takes over, the first is disconnected.
     Takeover,
@@ -331,7 +333,8 @@ impl QuestionBody {
 }
 
 /// The ten types of question.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names are the exam file's own")]
 pub enum QuestionType {
     SingleChoice,

@@ -4,10 +4,10 @@
 //! [`GradeRow`]. Therefore sums do not depend on the order of questions, and a pass
 //! does not depend on rounding: the exact percentage decides, not the displayed one.
 //!
-//! Three functions, each usable alone: [`grade_question`] returns an [`AnswerMark`],
-//! [`sum_marks`] adds marks up, and [`grade_attempt`] does both. Marking by hand
-//! replaces an [`AnswerMark::Pending`] with [`AnswerMark::Graded`] and sums the marks
-//! again.
+//! Four functions, each usable alone: [`grade_question`] returns an [`AnswerMark`],
+//! [`sum_marks`] adds marks up, [`grade_attempt`] does both, and [`regrade_attempt`]
+//! does both again after marking by hand or a corrected key: the points that a person
+//! gave stand, the key grades the other answers.
 //!
 //! Stored values were checked when they were accepted. A malformed one nevertheless
 //! counts as a wrong answer, worth 0, and never causes a panic.
@@ -92,7 +92,7 @@ pub struct GradeRow {
 pub struct AttemptGrades {
     /// The marks of all questions, in the exam's order.
     pub marks: Vec<AnswerMark>,
-    /// The marks of the questions that have an answer, in the exam's order.
+    /// The key's marks of the questions that have an answer, in the exam's order.
     pub rows: Vec<GradeRow>,
     /// Sums of the marks.
     pub totals: ScoreTotals,
@@ -105,12 +105,35 @@ pub fn grade_attempt<'a>(
     answer: impl Fn(&QuestionId) -> Option<&'a str>,
     late: bool,
 ) -> AttemptGrades {
+    let standing = |question: &QuestionId| StandingAnswer {
+        value: answer(question),
+        by_hand: None,
+    };
+    regrade_attempt(exam, standing, late)
+}
+
+/// An answer whose attempt is graded again.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct StandingAnswer<'a> {
+    /// Stored value; `None` for an unanswered question.
+    pub value: Option<&'a str>,
+    /// Points that a person gave.
+    pub by_hand: Option<Decimal>,
+}
+
+/// Grades an attempt by its key, except where a person gave points. The rows are those of
+/// the answers that the key graded.
+pub fn regrade_attempt<'a>(
+    exam: &Exam,
+    standing: impl Fn(&QuestionId) -> StandingAnswer<'a>,
+    late: bool,
+) -> AttemptGrades {
     let mut marks = Vec::new();
     let mut rows = Vec::new();
     for question in exam.questions() {
-        let value = answer(&question.id);
-        let mark = grade_question(question, value);
-        if value.is_some() {
+        let StandingAnswer { value, by_hand } = standing(&question.id);
+        let mark = by_hand.map_or_else(|| grade_question(question, value), AnswerMark::from_points);
+        if value.is_some() && by_hand.is_none() {
             rows.push(GradeRow {
                 question: question.id.clone(),
                 points_earned: mark.rounded_points(),

@@ -11,6 +11,7 @@
 //! every [`HALF_LIFE`]. It is computed in whole thousandths of a point, so that all
 //! machines get the same result.
 
+pub mod detection;
 mod incident;
 #[cfg(test)]
 mod tests;

@@ -12,6 +12,7 @@ pub mod fault;
 pub mod grading;
 pub mod id;
 pub mod integrity;
+pub mod marking;
 mod named;
 pub mod paper;
 pub mod person;

@@ -23,8 +23,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::hand_in::InstallationKeys;
-use crate::Error;
+use crate::{Error, node::keys::InstallationKeys};
 use invigil_domain::{
     attempt::{AttemptIdentity, IndexedExam},
     exam::{Exam, ProctoringPolicy, definition},
@@ -67,7 +66,7 @@ pub struct PaperBody {
 }
 
 impl ExamContent {
-    fn new(exam: Arc<Exam>, corrections: usize, keys: &InstallationKeys) -> Self {
+    pub(super) fn new(exam: Arc<Exam>, corrections: usize, keys: &InstallationKeys) -> Self {
         let paper = Paper::from_exam(&exam);
         let secret = &keys.paper;
         Self {

@@ -9,11 +9,18 @@
 //!
 //! History, which the attempts' store keeps until it is recorded (see docs/decisions),
 //! is not spooled: it is fetched from there once the store of records is back.
+//!
+//! [`bounds`] says what is bounded, in memory and on disk, what is dropped first, and what
+//! passes the bounds by.
 
+mod bounds;
 mod frame;
 mod queue;
 mod relay;
 mod spool;
+
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::BTreeMap,
@@ -33,14 +40,12 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
+    bounds::{INCIDENTS_WAITING_MAX, QueueRoom, WAITING_MAX},
     frame::RecorderEntry,
     queue::{QueueBatch, RecorderQueue},
     spool::Spool,
 };
-use crate::{
-    commit::outbox::Outbox,
-    node::overload::{LoadLevel, Overload},
-};
+use crate::{commit::outbox::Outbox, node::overload::Overload};
 use invigil_domain::id::AttemptId;
 use invigil_store::{
     self, AttemptStore,
@@ -87,7 +92,7 @@ const LOG_INTERVAL: Duration = Duration::from_mins(1);
 pub struct RecorderSettings {
     /// Folder of the spool, for records while their store is away.
     pub spool_dir: PathBuf,
-    /// Limit of the spool, bytes.
+    /// Bound of the spool, bytes. Incidents pass it by.
     pub spool_bytes: u64,
     /// Time after which a write to the store counts as failed.
     pub write_timeout: Duration,
@@ -113,7 +118,7 @@ pub(super) struct Recorder {
     store: Arc<dyn RecordStore>,
     attempts: Arc<dyn AttemptStore>,
     metrics: Arc<Metrics>,
-    strain: Arc<Overload>,
+    overload: Arc<Overload>,
     settings: RecorderSettings,
     waiters: TaskTracker,
 }
@@ -140,7 +145,7 @@ impl Recorder {
         store: Arc<dyn RecordStore>,
         attempts: Arc<dyn AttemptStore>,
         metrics: Arc<Metrics>,
-        strain: Arc<Overload>,
+        overload: Arc<Overload>,
         settings: RecorderSettings,
     ) -> Self {
         Self {
@@ -155,7 +160,7 @@ impl Recorder {
             store,
             attempts,
             metrics,
-            strain,
+            overload,
             settings,
             waiters: TaskTracker::new(),
         }
@@ -194,7 +199,7 @@ impl Recorder {
         }
         for incident in incidents {
             // The attempt keeps the incident, and its next version is submitted, too.
-            if queue.len() < 2 * WAITING_MAX {
+            if queue.len() < INCIDENTS_WAITING_MAX {
                 queue.push_entry(RecorderEntry::Incident(Box::new(incident)), true);
             } else {
                 self.count_records(RecordClass::History, "dropped", 1);
@@ -251,14 +256,7 @@ impl Recorder {
     }
 
     fn queue_room(&self) -> QueueRoom {
-        // An overloaded machine takes no more samples.
-        let strained = match self.strain.level() {
-            LoadLevel::Normal | LoadLevel::Degraded => 0.0,
-            LoadLevel::Overloaded => SAMPLES_FULL_AT,
-        };
-        QueueRoom {
-            fullness: self.spool_fullness().max(strained),
-        }
+        QueueRoom::new(self.spool_fullness(), self.overload.level())
     }
 
     /// Asks the task to end once nothing waits in memory.
@@ -726,34 +724,6 @@ async fn on_disk<T: Send + 'static>(
 
 /// Bytes after which a segment of the spool ends.
 const SEGMENT_BYTES: u64 = 8 * 1024 * 1024;
-
-/// Limit of entries in memory, shared by the classes according to their value. Entries
-/// wait there only while one batch is under way, or while the disk takes nothing.
-const WAITING_MAX: usize = 20_000;
-
-/// Fullness of the spool from which only events and history are taken.
-const SAMPLES_FULL_AT: f64 = 0.9;
-
-/// The room that each class of records has in the queue.
-struct QueueRoom {
-    fullness: f64,
-}
-
-impl QueueRoom {
-    /// Returns the length of the queue up to which a class is taken.
-    fn limit_for(&self, class: RecordClass) -> usize {
-        let (full_at, share) = match class {
-            RecordClass::Heartbeat => (0.8, 2),
-            RecordClass::Navigation => (SAMPLES_FULL_AT, 3),
-            RecordClass::Event | RecordClass::History => (1.0, 4),
-        };
-        if self.fullness >= full_at {
-            0
-        } else {
-            WAITING_MAX / 4 * share
-        }
-    }
-}
 
 /// The availability of the store, as far as it is known and logged.
 struct StoreHealth {

@@ -3,11 +3,10 @@
 //! Constraints are named `table_column_kind`, so a violation names the field
 //! without a list of all constraints here.
 
-use serde::Serialize;
 use sqlx::{error::ErrorKind, postgres::PgDatabaseError};
 
 /// An error in one field of a request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldFault {
     /// Path of the field; `[row].field` in an import.
     pub field: String,

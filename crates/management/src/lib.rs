@@ -7,16 +7,22 @@
 //! visible and which may change, so queries here carry no permission checks: rows
 //! of another organisation do not exist for them.
 
+pub mod audit;
 pub mod bank;
 pub mod courses;
 pub mod exams;
 pub mod fault;
-pub mod insight;
+pub mod ids;
 pub mod maintenance;
 pub mod marking;
 pub mod media;
+mod names;
+pub mod organizations;
 pub mod people;
+pub mod principal;
 pub mod resource;
+pub mod security;
+pub mod statistics;
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
@@ -24,7 +30,11 @@ use chrono::{DateTime, Utc};
 use sqlx::{AssertSqlSafe, PgPool, Postgres, Transaction};
 use tokio::time::timeout;
 
-pub use crate::fault::{FieldFault, ManagementError};
+use crate::ids::{OrganizationId, UserId};
+pub use crate::{
+    fault::{FieldFault, ManagementError},
+    principal::{Principal, PrincipalScope, UserRole},
+};
 use invigil_objects::media::MediaStore;
 use invigil_secrets::sealed::SealingKeys;
 use invigil_store::{self};
@@ -57,50 +67,16 @@ pub struct RequestContext {
     pub user_agent: Option<String>,
 }
 
-/// The signed-in person on whose behalf a transaction runs.
-#[derive(Debug, Clone, sqlx::FromRow)]
-pub struct Principal {
-    /// Number of the person.
-    pub user_id: i64,
-    /// Sign-in name.
-    pub username: String,
-    /// Display name.
-    pub name: String,
-    /// `candidate`, `proctor`, `teacher`, `admin` or `super_admin`.
-    pub role: String,
-    /// Number of the person's organisation.
-    pub organization_id: i64,
-}
-
-impl Principal {
-    /// The engine itself, as when maintenance regrades attempts.
-    pub(crate) fn system() -> Self {
-        Self {
-            user_id: 0,
-            username: String::new(),
-            name: String::new(),
-            role: String::new(),
-            organization_id: 0,
-        }
-    }
-
-    /// Returns true for administrators of an organisation or of the installation.
-    pub fn is_admin(&self) -> bool {
-        matches!(self.role.as_str(), "admin" | "super_admin")
-    }
-
-    /// Returns true for administrators and teachers; proctors manage nothing.
-    pub fn is_staff(&self) -> bool {
-        self.is_admin() || self.role == "teacher"
-    }
-}
-
 /// A transaction of one person; dropping it rolls it back.
 pub struct UnitOfWork {
     /// The open database transaction.
     pub tx: Transaction<'static, Postgres>,
     /// The acting person.
     pub principal: Principal,
+    /// Number of the acting person; 0 for the engine itself.
+    pub user_id: UserId,
+    /// Number of the acting person's organisation; 0 for the engine itself.
+    pub organization_id: OrganizationId,
     /// True if the transaction is a preview and is rolled back at the end.
     pub dry_run: bool,
 }
@@ -144,21 +120,28 @@ impl Management {
     /// [`ManagementError::NotSignedIn`] if the log-in is not valid.
     pub async fn begin_work(&self, caller: &RequestContext) -> Result<UnitOfWork, ManagementError> {
         let mut tx = self.pool.begin().await?;
-        let actor = sqlx::query_as("SELECT * FROM app_enter($1, $2, $3::text::inet, $4)")
-            .bind(caller.token_hash.as_slice())
-            .bind(caller.at)
-            .bind(caller.address.to_string())
-            .bind(&caller.user_agent)
-            .fetch_optional(&mut *tx)
-            .await?;
-        let Some(actor) = actor else {
+        let entered: Option<EnteredPerson> =
+            sqlx::query_as("SELECT * FROM app_enter($1, $2, $3::text::inet, $4)")
+                .bind(caller.token_hash.as_slice())
+                .bind(caller.at)
+                .bind(caller.address.to_string())
+                .bind(&caller.user_agent)
+                .fetch_optional(&mut *tx)
+                .await?;
+        let Some(entered) = entered else {
             // `app_enter` recorded the use of a replaced token: keep that.
             tx.commit().await?;
             return Err(ManagementError::NotSignedIn);
         };
         Ok(UnitOfWork {
             tx,
-            principal: actor,
+            principal: Principal {
+                person: entered.username.into(),
+                role: entered.role,
+                scope: PrincipalScope::Organization(entered.organization_id),
+            },
+            user_id: entered.user_id,
+            organization_id: entered.organization_id,
             dry_run: false,
         })
     }
@@ -207,7 +190,7 @@ impl Management {
     ) -> Result<T, ManagementError> {
         let whole = async {
             let mut open = self.begin_work(caller).await?;
-            if scope != WorkScope::Own && !open.principal.is_staff() {
+            if scope != WorkScope::Own && !open.principal.role.manages() {
                 return Err(ManagementError::Forbidden);
             }
             if scope == WorkScope::Import {
@@ -237,6 +220,15 @@ impl Management {
     }
 }
 
+/// The person whom `app_enter` set for a transaction.
+#[derive(sqlx_macros::FromRow)]
+struct EnteredPerson {
+    user_id: UserId,
+    username: String,
+    role: UserRole,
+    organization_id: OrganizationId,
+}
+
 /// Permission and time limit of a unit of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum WorkScope {
@@ -249,12 +241,23 @@ enum WorkScope {
 }
 
 impl UnitOfWork {
+    /// Returns the engine's own work in a transaction, as when maintenance regrades attempts.
+    pub(crate) fn of_engine(tx: Transaction<'static, Postgres>) -> Self {
+        Self {
+            tx,
+            principal: Principal::engine(),
+            user_id: UserId(0),
+            organization_id: OrganizationId(0),
+            dry_run: false,
+        }
+    }
+
     /// Rejects everybody but administrators.
     ///
     /// # Errors
     /// [`ManagementError::Forbidden`].
     pub fn require_admin(&self) -> Result<(), ManagementError> {
-        if self.principal.is_admin() {
+        if self.principal.role.is_admin() {
             Ok(())
         } else {
             Err(ManagementError::Forbidden)

@@ -13,18 +13,21 @@ use crate::{FieldFault, ManagementError, UnitOfWork};
 
 /// A table whose rows people list, read and edit by number.
 pub trait Resource {
-    /// Editable fields. It must deny unknown fields, so that no other column can be set.
-    type Draft: Serialize + DeserializeOwned + Send + Sync;
+    /// Number of a row.
+    type Id: Copy + Send + Into<i64>;
+    /// Editable fields.
+    type Draft: Serialize + Send + Sync;
     /// Row as it is read.
     type Row: DeserializeOwned + Send + Unpin + 'static;
     /// Name of the table.
     const TABLE: &'static str;
-    /// Noun for a row in messages.
-    const NAME: &'static str;
     /// Columns of the draft.
     const COLUMNS: &'static [&'static str];
     /// Query of all rows as (id, row), in which `t` is the table.
     const SELECT: &'static str;
+
+    /// Returns the revision of a row.
+    fn revision(row: &Self::Row) -> i32;
 }
 
 /// Largest number of rows in a page.
@@ -133,6 +136,13 @@ pub async fn list_rows<R: Resource>(
 /// [`ManagementError::NotFound`].
 pub async fn get_row<R: Resource>(
     work: &mut UnitOfWork,
+    id: R::Id,
+) -> Result<R::Row, ManagementError> {
+    get_row_by_number::<R>(work, id.into()).await
+}
+
+async fn get_row_by_number<R: Resource>(
+    work: &mut UnitOfWork,
     id: i64,
 ) -> Result<R::Row, ManagementError> {
     let sql = format!("{} WHERE t.id = $1", R::SELECT);
@@ -168,48 +178,27 @@ pub async fn create_row<R: Resource>(
         .bind(Json(given))
         .fetch_one(&mut *work.tx)
         .await?;
-    get_row::<R>(work, id).await
+    get_row_by_number::<R>(work, id).await
 }
 
-/// Changes a row by a merge patch (RFC 7396) against the revision that the client read.
+/// Returns the editable fields of a row, by their columns.
 ///
 /// # Errors
-/// [`ManagementError::Stale`] if the row has another revision by now.
-pub async fn patch_row<R: Resource>(
+/// [`ManagementError::NotFound`].
+pub async fn editable_fields<R: Resource>(
     work: &mut UnitOfWork,
-    id: i64,
-    revision: i32,
-    patch: &Value,
-) -> Result<R::Row, ManagementError> {
-    let draft = patched_draft::<R>(work, id, patch).await?;
-    update_row::<R>(work, id, revision, &draft).await
-}
-
-/// Returns the draft of a row with a patch applied.
-///
-/// # Errors
-/// [`ManagementError::Invalid`] if the patch has unknown fields or values of a wrong type.
-pub async fn patched_draft<R: Resource>(
-    work: &mut UnitOfWork,
-    id: i64,
-    patch: &Value,
-) -> Result<R::Draft, ManagementError> {
+    id: R::Id,
+) -> Result<Value, ManagementError> {
     let sql = format!(
         "SELECT to_jsonb(t) FROM (SELECT {} FROM {} WHERE id = $1) AS t",
         R::COLUMNS.join(", "),
         R::TABLE
     );
-    let current: Json<Value> = sqlx::query_scalar(AssertSqlSafe(sql))
-        .bind(id)
+    let Json(fields) = sqlx::query_scalar(AssertSqlSafe(sql))
+        .bind(id.into())
         .fetch_one(&mut *work.tx)
         .await?;
-    let mut draft = current.0;
-    if !patch.is_object() {
-        return Err(ManagementError::invalid_field("", "must be an object"));
-    }
-    merge_patch(&mut draft, patch);
-    serde_json::from_value(draft)
-        .map_err(|error| ManagementError::invalid_field("", error.to_string()))
+    Ok(fields)
 }
 
 /// Replaces the editable fields of a row.
@@ -218,7 +207,7 @@ pub async fn patched_draft<R: Resource>(
 /// [`ManagementError::Stale`] if the row has another revision by now.
 pub async fn update_row<R: Resource>(
     work: &mut UnitOfWork,
-    id: i64,
+    id: R::Id,
     revision: i32,
     draft: &R::Draft,
 ) -> Result<R::Row, ManagementError> {
@@ -231,7 +220,7 @@ pub async fn update_row<R: Resource>(
     );
     let changed = sqlx::query(AssertSqlSafe(sql))
         .bind(Json(to_object(draft)?))
-        .bind(id)
+        .bind(id.into())
         .bind(revision)
         .execute(&mut *work.tx)
         .await?;
@@ -244,12 +233,12 @@ pub async fn update_row<R: Resource>(
 
 async fn stale_or_forbidden<R: Resource>(
     work: &mut UnitOfWork,
-    id: i64,
+    id: R::Id,
     revision: i32,
 ) -> Result<ManagementError, ManagementError> {
     let sql = format!("SELECT revision FROM {} WHERE id = $1", R::TABLE);
     let current: i32 = sqlx::query_scalar(AssertSqlSafe(sql))
-        .bind(id)
+        .bind(id.into())
         .fetch_one(&mut *work.tx)
         .await?;
     Ok(if current == revision {
@@ -265,12 +254,12 @@ async fn stale_or_forbidden<R: Resource>(
 /// [`ManagementError::InUse`] with the referring table; [`ManagementError::Stale`].
 pub async fn delete_row<R: Resource>(
     work: &mut UnitOfWork,
-    id: i64,
+    id: R::Id,
     revision: i32,
 ) -> Result<(), ManagementError> {
     let sql = format!("DELETE FROM {} WHERE id = $1 AND revision = $2", R::TABLE);
     let gone = sqlx::query(AssertSqlSafe(sql))
-        .bind(id)
+        .bind(id.into())
         .bind(revision)
         .execute(&mut *work.tx)
         .await?;

@@ -6,9 +6,14 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, de::value::StrDeserializer};
 
-use invigil_domain::{attempt::LifecycleStatus, evidence::EvidenceKind, time};
+use invigil_domain::{
+    attempt::LifecycleStatus,
+    evidence::EvidenceKind,
+    time::{self, Timestamp},
+};
 use invigil_store::PersonRole;
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
@@ -42,6 +47,17 @@ where
     T: TryFrom<i64, Error: std::fmt::Display>,
 {
     T::try_from(number).map_err(|error| decode_error(format!("{number}: {error}")))
+}
+
+/// Converts an instant to a timestamptz, which is finer: nothing is lost.
+pub(super) fn instant_to_column(at: Timestamp) -> Result<DateTime<Utc>> {
+    DateTime::from_timestamp_millis(at.as_ms())
+        .ok_or_else(|| encode_error(format!("{} ms is no instant", at.as_ms())))
+}
+
+/// Converts a timestamptz to an instant.
+pub(super) fn instant_from_column(at: DateTime<Utc>) -> Timestamp {
+    Timestamp::from_ms(at.timestamp_millis())
 }
 
 /// Converts a duration to whole milliseconds.

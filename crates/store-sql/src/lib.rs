@@ -3,4 +3,5 @@
 mod convert;
 mod outline;
 pub mod postgres;
+mod shared;
 pub mod sqlite;

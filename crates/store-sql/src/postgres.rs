@@ -12,14 +12,13 @@ mod evidence;
 mod keys;
 mod people;
 mod read;
-mod rows;
+mod roles;
 mod save;
 mod settle;
 mod start;
 
 use std::{str::FromStr, sync::Arc, time::Duration};
 
-use sha2::{Digest, Sha256};
 use sqlx::{
     AssertSqlSafe, Connection, PgConnection, PgPool,
     error::DatabaseError,
@@ -28,8 +27,11 @@ use sqlx::{
 };
 use tokio::time::timeout;
 
-use self::keys::QuestionNumberCache;
-use crate::convert::is_data_fault;
+use self::{
+    keys::QuestionNumberCache,
+    roles::{APP_ROLE, ENGINE_ROLE, usable_role},
+};
+use crate::{convert::is_data_fault, shared};
 use invigil_domain::time::Timestamp;
 use invigil_store::Error;
 
@@ -37,19 +39,7 @@ use invigil_store::Error;
 pub use self::save::SAVE_BATCH;
 
 /// The schema of this version of the program.
-pub static MIGRATOR: Migrator = sqlx::migrate!("../../migrations/postgres");
-
-/// The rights of each role.
-const ROLES_SQL: &str = include_str!("postgres/roles.sql");
-
-/// Function whose comment holds the version of [`ROLES_SQL`] granted in a database.
-const ROLES_MARK: &str = "app_numbers(text)";
-
-/// The role of the management side.
-const APP_ROLE: &str = "invigil_app";
-
-/// The role of the engine.
-const ENGINE_ROLE: &str = "invigil_engine";
+pub static MIGRATOR: Migrator = sqlx_macros::migrate!("../../migrations/postgres");
 
 /// The server's limit for a statement: far over the duration of any, short
 /// enough that a blocked batch is retried while candidates still wait.
@@ -135,38 +125,6 @@ impl PostgresStore {
         Ok(store)
     }
 
-    /// Creates missing database roles, grants each the least that it needs and
-    /// revokes everything else.
-    ///
-    /// # Errors
-    /// Returns an error if the log-in may not create roles or does not own the tables.
-    pub async fn grant_roles(url: &str) -> Result<(), Error> {
-        let operation = "grant roles";
-        let mut connection = connect_once(operation, &connect_options(url)?).await?;
-        let mut transaction = connection
-            .begin()
-            .await
-            .map_err(|error| classify_error(operation, error))?;
-        sqlx::raw_sql(ROLES_SQL)
-            .execute(&mut *transaction)
-            .await
-            .map_err(|error| match error.as_database_error() {
-                Some(refused) if refused.code().as_deref() == Some("42501") => Error::Schema(
-                    format!("the database log-in may not create or grant the roles: {refused}"),
-                ),
-                _ => classify_error(operation, error),
-            })?;
-        let mark = format!("COMMENT ON FUNCTION {ROLES_MARK} IS '{}'", roles_version());
-        sqlx::query(AssertSqlSafe(mark))
-            .execute(&mut *transaction)
-            .await
-            .map_err(|error| classify_error(operation, error))?;
-        transaction
-            .commit()
-            .await
-            .map_err(|error| classify_error(operation, error))
-    }
-
     /// Migrates a database to this version's schema; concurrent calls are safe.
     ///
     /// # Errors
@@ -210,7 +168,7 @@ impl PostgresStore {
         self.run_call("create partitions", ensure_partitions)
             .await?;
         self.run_call("delete expired log-ins", async |connection| {
-            people::delete_expired_logins(connection, now).await
+            shared::people::delete_expired_logins(connection, now).await
         })
         .await
     }
@@ -298,41 +256,6 @@ pub async fn app_pool(url: &str, max_connections: u32) -> Result<PgPool, Error> 
         .connect_with(options)
         .await
         .map_err(|error| classify_error("connect to PostgreSQL", error))
-}
-
-/// Returns the role if it exists and the log-in may assume it.
-///
-/// # Errors
-/// [`Error::Schema`] if its rights are those of another version. The engine would otherwise
-/// fail at its first save and wait for ever for a store that is available.
-async fn usable_role(url: &str, role: &'static str) -> Result<Option<&'static str>, Error> {
-    let operation = "look for a database role";
-    let mut connection = connect_once(operation, &connect_options(url)?).await?;
-    // Roles belong to the whole server; the mark shows that this database granted them.
-    let granted: Option<String> = sqlx::query_scalar(
-        "SELECT obj_description(to_regprocedure($2), 'pg_proc')
-         FROM pg_roles WHERE rolname = $1 AND pg_has_role(oid, 'MEMBER')",
-    )
-    .bind(role)
-    .bind(ROLES_MARK)
-    .fetch_optional(&mut connection)
-    .await
-    .map_err(|error| classify_error(operation, error))?
-    .flatten();
-    match granted {
-        Some(version) if version == roles_version() => Ok(Some(role)),
-        Some(_) => Err(Error::Schema(
-            "the rights of the database roles are those of another version: \
-             run `invigil migrate --roles`"
-                .to_owned(),
-        )),
-        None => Ok(None),
-    }
-}
-
-/// Returns the version of the rights that this program needs.
-fn roles_version() -> String {
-    format!("sha256:{:x}", Sha256::digest(ROLES_SQL))
 }
 
 fn connect_options(url: &str) -> Result<PgConnectOptions, Error> {

@@ -10,7 +10,6 @@ mod catalog;
 mod evidence;
 mod people;
 mod read;
-mod rows;
 mod save;
 mod start;
 #[cfg(test)]
@@ -31,11 +30,12 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
+use crate::{convert::is_data_fault, shared};
 use invigil_domain::time::Timestamp;
 use invigil_store::Error;
 
 /// The schema of this version of the program.
-pub static MIGRATOR: Migrator = sqlx::migrate!("../../migrations/sqlite");
+pub static MIGRATOR: Migrator = sqlx_macros::migrate!("../../migrations/sqlite");
 
 /// The database file, within the data directory.
 const DATABASE_FILE: &str = "invigil.db";
@@ -106,7 +106,7 @@ impl SqliteStore {
     /// As for every call.
     pub async fn run_maintenance(&self, now: Timestamp) -> Result<(), Error> {
         self.run_write("delete expired log-ins", async |db| {
-            people::delete_expired_logins(db, now).await
+            shared::people::delete_expired_logins(db, now).await
         })
         .await
     }
@@ -229,7 +229,7 @@ fn primary_code(error: &sqlx::Error) -> Option<i32> {
 /// Rejects only errors that the data itself causes. All others (a full disk, a
 /// busy file) count as temporary: a retry is better than a lost answer.
 fn classify_error(operation: &'static str, error: sqlx::Error) -> Error {
-    let data_is_at_fault = crate::convert::is_data_fault(&error)
+    let data_is_at_fault = is_data_fault(&error)
         || matches!(
             primary_code(&error),
             Some(SQLITE_TOOBIG | SQLITE_CONSTRAINT | SQLITE_MISMATCH)

@@ -442,3 +442,14 @@ impl TimelineRow {
         }
     }
 }
+
+impl From<TimelineRecord> for TimelineRow {
+    fn from(record: TimelineRecord) -> Self {
+        Self {
+            number: record.number,
+            at: record.at,
+            kind: record.kind,
+            data: record.data,
+        }
+    }
+}

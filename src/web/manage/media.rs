@@ -5,33 +5,30 @@
     reason = "the description of parameters is written by a macro, with paths"
 )]
 
-use axum::{
-    body::Bytes,
-    extract::{DefaultBodyLimit, State},
-    http::StatusCode,
-};
+use axum::{body::Bytes, extract::State, http::StatusCode};
 use serde::Deserialize;
 use utoipa::IntoParams;
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 
-use super::{ManagementAccess, PageOf, PageQuery};
+use super::{ManagementAccess, PageOf, PageQuery, bank::FileView};
 use crate::web::{
     AppState,
     extract::{Json, Path, Query},
     problem::{self, Problem},
+    routes::{GuardedRoutes, RouteAccess},
 };
 use invigil_management::{
     ManagementError, bank,
-    media::{self, QuestionFile},
-    resource,
+    ids::{BankQuestionId, MediaFileId},
+    media, resource,
 };
 use invigil_objects::media::Error;
 
-pub(super) fn routes(bytes_max: usize) -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
-        .routes(routes!(list, add))
-        .routes(routes!(remove))
-        .layer(DefaultBodyLimit::max(bytes_max))
+pub(super) fn routes(bytes_max: usize) -> GuardedRoutes {
+    GuardedRoutes::new()
+        .add(RouteAccess::Manager, routes!(list, add))
+        .add(RouteAccess::Manager, routes!(remove))
+        .limit_bodies(bytes_max)
 }
 
 /// Description of a media file.
@@ -50,7 +47,7 @@ struct AltTextQuery {
     params(("id" = i64, Path, description = "The question"), AltTextQuery),
     request_body(content = Vec<u8>, description = "The file", content_type = "*/*"),
     responses(
-        (status = 201, body = QuestionFile),
+        (status = 201, body = FileView),
         (status = 413, description = "Over `media.file_bytes`", body = problem::ProblemDetails,
             content_type = problem::MEDIA_TYPE),
         (status = 422, description = "The type is not allowed", body = problem::ProblemDetails,
@@ -61,10 +58,10 @@ struct AltTextQuery {
 async fn add(
     State(app): State<AppState>,
     manager: ManagementAccess,
-    Path(id): Path<i64>,
+    Path(id): Path<BankQuestionId>,
     Query(query): Query<AltTextQuery>,
     body: Bytes,
-) -> Result<(StatusCode, Json<QuestionFile>), Problem> {
+) -> Result<(StatusCode, Json<FileView>), Problem> {
     // Before the file is stored: callers who may not see the question fill no disk.
     manager
         .work(async |work| resource::get_row::<bank::QuestionResource>(work, id).await)
@@ -81,7 +78,7 @@ async fn add(
     let file = manager
         .work(async |work| media::add_file(work, id, &kept, &query.alt).await)
         .await?;
-    Ok((StatusCode::CREATED, Json(file)))
+    Ok((StatusCode::CREATED, Json(file.into())))
 }
 
 /// Media files of a question.
@@ -89,16 +86,16 @@ async fn add(
     get, path = "/api/v1/manage/questions/{id}/media", tag = "bank",
     params(("id" = i64, Path, description = "The question"), PageQuery),
     responses(
-        (status = 200, body = PageOf<QuestionFile>),
+        (status = 200, body = PageOf<FileView>),
         (status = 404, body = problem::ProblemDetails, content_type = problem::MEDIA_TYPE),
     ),
     security(("token" = []), ("cookie" = [])),
 )]
 async fn list(
     manager: ManagementAccess,
-    Path(id): Path<i64>,
+    Path(id): Path<BankQuestionId>,
     Query(page): Query<PageQuery>,
-) -> Result<Json<PageOf<QuestionFile>>, Problem> {
+) -> Result<Json<PageOf<FileView>>, Problem> {
     let page = manager
         .work(async |work| media::list_files(work, id, (&page).into()).await)
         .await?;
@@ -121,7 +118,7 @@ async fn list(
 )]
 async fn remove(
     manager: ManagementAccess,
-    Path((id, file)): Path<(i64, i64)>,
+    Path((id, file)): Path<(BankQuestionId, MediaFileId)>,
 ) -> Result<StatusCode, Problem> {
     manager
         .work(async |work| media::remove_file(work, id, file).await)

@@ -39,6 +39,7 @@ use invigil_domain::{
     time::duration_ms,
 };
 use invigil_engine::{CloseReason, CommandError, SystemEntropy, fresh_session};
+use invigil_management::Principal;
 use invigil_telemetry::error_chain;
 
 /// Interval of a console's heartbeats.
@@ -304,7 +305,7 @@ impl ProctorConsole {
             Ok(known) => known,
             Err(error) => return Ok(send_unavailable(wire, &error).await),
         };
-        if known.is_none() || staff_role(&person, &exam).is_none() {
+        if known.is_none() || staff_role(&(&person).into(), &exam).is_none() {
             let detail = "no such exam within reach";
             return Ok(send_error(wire, ErrorCode::Forbidden, detail).await);
         }
@@ -373,7 +374,8 @@ impl ProctorConsole {
         let (app, answers) = (Arc::clone(&self.app), self.replies.0.clone());
         self.app.tasks.spawn(async move {
             let _permit = permit;
-            let reach = |exam: &ExamCode| staff_role(&person, exam).is_some();
+            let caller = Principal::from(&person);
+            let reach = |exam: &ExamCode| staff_role(&caller, exam).is_some();
             let progress = |result: CommandResult| {
                 // A lost progress is harmless: the next one includes it.
                 answers.try_send(ProctorServerMessage::Result(result)).ok();
@@ -415,8 +417,9 @@ impl ProctorConsole {
         if self.rights_at <= now {
             self.rights_at = now + RIGHTS_INTERVAL;
             if let Some(person) = self.current_person().await? {
+                let caller = Principal::from(&person);
                 self.exams
-                    .keep_only(|exam| staff_role(&person, exam).is_some());
+                    .keep_only(|exam| staff_role(&caller, exam).is_some());
                 if !self.update_scope(wire, &person).await {
                     return Ok(false);
                 }
@@ -446,7 +449,8 @@ async fn welcome_message(
     let session = fresh_session(&SystemEntropy)
         .map_err(|_no_randomness| CloseReason::new(CloseCode::InternalError))?;
     let mut exams = exams.to_vec();
-    exams.retain(|exam| staff_role(person, &exam.code).is_some());
+    let caller = person.into();
+    exams.retain(|exam| staff_role(&caller, &exam.code).is_some());
     let codes = exams.iter().map(|exam| exam.code.clone()).collect();
     let live = engine.live_attempts(codes, person.candidate_scope()).await;
     Ok(ProctorWelcome {

@@ -12,7 +12,7 @@ interface Props {
   seat: Seat;
 }
 
-/** Which of its stages the attempt is in. */
+/** The page of the attempt's stage. */
 export function App({ attempt, seat }: Props) {
   const state = useAttemptState(attempt);
   const title = state.exam?.title ?? seat.exam.title;

@@ -4,7 +4,7 @@ import { Icon } from '../shared/icons';
 import { useNow } from './hooks';
 import { explainAlert } from './words';
 
-/** What concerns the whole attempt and not a single question. */
+/** Banners about the whole attempt, not about a single question. */
 export function Banners({ attempt, state }: { attempt: Attempt; state: State }) {
   const now = useNow(1000);
   const unsaved = unsavedQuestions(state).length;

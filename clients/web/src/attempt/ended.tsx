@@ -11,7 +11,7 @@ interface Props {
   title: string;
 }
 
-/** Nothing goes on by itself from here. */
+/** The last page of an attempt: nothing goes on by itself from here. */
 export function Ended({ state, title }: Props) {
   const { link, outcome, status } = state;
   useEffect(() => {

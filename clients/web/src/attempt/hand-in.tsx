@@ -19,7 +19,7 @@ interface Props {
   onClose: () => void;
 }
 
-/** What a person should know before handing in. */
+/** The last question before a hand-in, with everything that is not done. */
 export function HandInDialog({ attempt, state, places, unsaved, onGo, onClose }: Props) {
   const numbered = places.map(({ question }, index) => ({ id: question.id, number: index + 1 }));
   const unanswered = numbered.filter(({ id }) => !isAnswered(valueOf(state, id)));

@@ -13,7 +13,7 @@ import { Icon } from '../shared/icons';
 import { useNow } from './hooks';
 
 const MINUTE_MS = 60_000;
-/** When the person is told how much is left. */
+/** Remaining times at which the person is warned. */
 const WARN_AT_MS = [5 * MINUTE_MS, MINUTE_MS];
 
 interface Props {
@@ -48,8 +48,8 @@ const SAVE_WORDS: Record<SaveState, string> = {
   unsaved: 'Not saved yet',
 };
 
-/** Whether the answers are on the engine's disk. What it says is said to screen readers
- * too, except the flicker of every single save. */
+/** The save state of all answers. Screen readers hear it too, except the flicker of every
+ * single save. */
 function SaveChip({ state }: { state: State }) {
   const saving = overallSaveState(state, useNow(1000));
   const offline = !isConnected(state);
@@ -88,7 +88,7 @@ function Clock({ state }: { state: State }) {
   );
 }
 
-/** Says politely that five minutes, and that one minute is left. */
+/** Warns screen readers politely, five minutes and one minute before the end. */
 function TimeWarning({ left, running }: { left: number; running: boolean }) {
   const [said, setSaid] = useState('');
   const due = WARN_AT_MS.findLast((at) => left <= at && left > at - 10_000);

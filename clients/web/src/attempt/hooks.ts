@@ -1,7 +1,7 @@
 import type { Attempt, State } from 'invigil-js';
 import { useEffect, useState } from 'preact/hooks';
 
-/** The attempt's state; draws again when it changes. */
+/** Returns the attempt's state, and draws again when it changes. */
 export function useAttemptState(attempt: Attempt): State {
   const [state, setState] = useState(attempt.state);
   useEffect(() => {
@@ -11,13 +11,13 @@ export function useAttemptState(attempt: Attempt): State {
   return state;
 }
 
-/** The monotonic clock; draws again `everyMs`. */
+/** Returns the monotonic clock, and draws again `everyMs`. */
 export function useNow(everyMs: number): number {
   const [now, setNow] = useState(() => performance.now());
   useEffect(() => {
     const timer = setInterval(() => setNow(performance.now()), everyMs);
     return () => clearInterval(timer);
   }, [everyMs]);
-  // What is drawn in between, for another reason, is to be as fresh.
+  // A drawing in between, for another reason, is as fresh.
   return Math.max(now, performance.now());
 }

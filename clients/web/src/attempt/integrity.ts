@@ -1,10 +1,11 @@
-/** Reports to the engine what happens around the page. Nothing is judged here: the exam's
- * rules do that, and where there are none, nothing follows. */
+/** Reports events around the page to the engine. The exam's rules judge them; without rules
+ * nothing follows. */
 
 import { unsavedQuestions, type Attempt } from 'invigil-js';
 
-/** Something of this size at most: what was copied or pasted stays with the person. */
+/** The length of a copied or pasted text, which alone leaves the page. */
 const length = (text: string | undefined) => ({ chars: text?.length ?? 0 });
+const selected = () => length(getSelection()?.toString());
 
 export function watchPage(attempt: Attempt): void {
   const over = () => attempt.state.status !== 'in_progress';
@@ -22,7 +23,6 @@ export function watchPage(attempt: Attempt): void {
   document.addEventListener('fullscreenchange', () => {
     if (!document.fullscreenElement) report('fullscreen_exit');
   });
-  const selected = () => length(getSelection()?.toString());
   document.addEventListener('copy', () => report('copy', selected()));
   document.addEventListener('cut', () => report('cut', selected()));
   document.addEventListener('paste', (event) =>

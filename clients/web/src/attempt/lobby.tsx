@@ -12,7 +12,7 @@ interface Props {
   title: string;
 }
 
-/** The waiting room: everything is here but the key. */
+/** The waiting room: the paper is here, its key is not. */
 export function Lobby({ attempt, state, title }: Props) {
   const left = opensInMs(state, useNow(250));
   useEffect(() => {

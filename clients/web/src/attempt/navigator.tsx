@@ -17,7 +17,7 @@ interface Props {
   onGo: (q: string) => void;
 }
 
-/** Keeps the question that the person is at in sight, in a long list too. */
+/** Keeps the current question in sight, in a long list too. */
 const keepInSight = (button: HTMLElement | null) => button?.scrollIntoView({ block: 'nearest' });
 
 /** Every question at a glance, and the way to each of them. */
@@ -81,7 +81,7 @@ export function Navigator({ state, sections, current, onGo }: Props) {
   );
 }
 
-/** How far the person is, in words. */
+/** Returns the person's progress in words. */
 export function progressWords(answered: number, questions: number): string {
   return `${answered} of ${questions} answered`;
 }

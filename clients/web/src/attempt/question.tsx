@@ -36,7 +36,7 @@ export function QuestionPanel(props: Props) {
   const { id } = question;
   const heading = useRef<HTMLHeadingElement>(null);
   const first = useRef(true);
-  // Whoever goes to a question hears it; the one that the page begins with is not pushed.
+  // The focus, and with it a screen reader, goes to each new question, but not to the first.
   useEffect(() => {
     if (document.activeElement !== document.body || !first.current) heading.current?.focus();
     first.current = false;

@@ -1,8 +1,8 @@
 import { isFlagged, type Attempt } from 'invigil-js';
 import { useLayoutEffect } from 'preact/hooks';
 
-/** With Alt and Shift together they are in nobody's way: not of typing, not of browsers,
- * not of screen readers. */
+/** Shortcuts with Alt and Shift together, which leave typing, browsers and screen readers
+ * alone. */
 export const HELP: [keys: string, meaning: string][] = [
   ['Alt + Shift + N', 'Next question'],
   ['Alt + Shift + P', 'Previous question'],
@@ -23,7 +23,7 @@ interface Options {
 }
 
 export function useShortcuts({ attempt, q, index, go, enabled, onHelp }: Options): void {
-  // At once with what is drawn: a key that comes before the page was painted is for the new question.
+  // A layout effect: a key that comes before the page was painted is for the new question.
   useLayoutEffect(() => {
     const onKey = (event: KeyboardEvent) => {
       if (!enabled || !event.altKey || !event.shiftKey || event.ctrlKey || event.metaKey) return;

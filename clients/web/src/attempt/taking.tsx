@@ -18,7 +18,7 @@ interface Props {
 
 type DialogName = 'hand_in' | 'help' | null;
 
-/** Taking the exam: one question at a time, and the way to all others. */
+/** The exam while it is taken: one question at a time, and the way to all others. */
 export function Taking({ attempt, state, title, sections }: Props) {
   const places = useMemo(
     () =>
@@ -34,7 +34,7 @@ export function Taking({ attempt, state, title, sections }: Props) {
   useEffect(() => {
     document.title = `Question ${index + 1} of ${places.length} · ${title}`;
   }, [index, places.length, title]);
-  // A part that begins is where the person goes on.
+  // The person goes on with the part that begins.
   const running = state.section?.id;
   useEffect(() => {
     const first = places.findIndex(({ section }) => section.id === running);

@@ -1,4 +1,4 @@
-/** What the protocol's codes mean to the person. */
+/** The protocol's codes in words for the person. */
 
 import type { Alert, RefusalCode, Rejection } from 'invigil-js';
 
@@ -15,7 +15,7 @@ const REFUSALS: Record<RefusalCode, string> = {
   locked: 'This part of the exam is not open, so the answer was not taken.',
 };
 
-/** Why an answer was refused. */
+/** Explains the refusal of an answer. */
 export function explainRejection({ code }: Rejection): string {
   return REFUSALS[code];
 }
@@ -29,7 +29,7 @@ const ALERTS: Partial<Record<Alert['code'], string>> = {
     'The exam was open elsewhere in the meantime. Look your answers over and hand in again.',
 };
 
-/** Why something else was refused. */
+/** Explains a refusal that belongs to no answer. */
 export function explainAlert({ about, code }: Alert): string {
   if (about === 'flag') return 'The mark could not be changed.';
   return ALERTS[code] ?? 'Handing in did not work. Please try again.';

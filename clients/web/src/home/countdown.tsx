@@ -10,7 +10,7 @@ interface Props {
   reload: () => Promise<void>;
 }
 
-/** How long until a candidate may enter, and until the exam opens. */
+/** The time until a candidate may enter, and until the exam opens. */
 export function Countdown({ exam, reload }: Props) {
   const [now, setNow] = useState(engineNow);
   const opensAt = exam.available_from_at ?? now;

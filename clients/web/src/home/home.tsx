@@ -28,7 +28,7 @@ export function Home() {
     } catch (error) {
       if (!(error instanceof api.Problem)) throw error;
       if (error.status === 401) setView({ kind: 'sign_in' });
-      // A list that is there is worth more than an error in its place.
+      // A list on screen is worth more than an error in its place.
       else
         setView((now) => (now.kind === 'exams' ? now : { kind: 'failed', detail: error.message }));
     }
@@ -55,7 +55,7 @@ export function Home() {
         {view.kind === 'exams' && (
           <div class="bar-end">
             {user && <span class="muted">{user.name}</span>}
-            <button class="quiet" onClick={signOut}>
+            <button class="quiet" onClick={() => void signOut()}>
               Sign out
             </button>
           </div>

@@ -36,7 +36,7 @@ export function ResultPage({ attempt, exams }: Props) {
   return (
     <>
       <p>
-        <a href="#">← My exams</a>
+        <a href="#exams">← My exams</a>
       </p>
       <h1>{exam?.title ?? 'Result'}</h1>
       {loaded === null && <p role="status">Loading …</p>}

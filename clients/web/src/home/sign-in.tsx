@@ -46,7 +46,7 @@ export function SignIn({ onDone }: { onDone: () => void }) {
   };
 
   return (
-    <form class="card sign-in" onSubmit={signIn} aria-busy={busy}>
+    <form class="card sign-in" onSubmit={(event) => void signIn(event)} aria-busy={busy}>
       <h1>Sign in</h1>
       <p class="muted">Your name and access code are on your admission slip.</p>
       {error && (

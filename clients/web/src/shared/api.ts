@@ -8,7 +8,7 @@ export interface User {
   roles: ('candidate' | 'proctor' | 'teacher' | 'admin')[];
 }
 
-/** One of the person's own attempts. */
+/** An attempt of the person's own. */
 export interface OwnAttempt {
   id: string;
   number: number;
@@ -41,7 +41,7 @@ export interface Started {
   status: AttemptStatus;
 }
 
-/** An answer that is an error; `code` is stable, status 0 is no answer at all. */
+/** An error for an answer; `code` is stable, status 0 means no answer at all. */
 export class Problem extends Error {
   constructor(
     readonly status: number,
@@ -52,10 +52,10 @@ export class Problem extends Error {
   }
 }
 
-/** By how much the engine's clock is ahead of this computer's, as far as known. */
+/** Lead of the engine's clock over this computer's, as far as known. */
 let clockAheadMs = 0;
 
-/** The time by the engine's clock, good to a second. */
+/** Returns the time by the engine's clock, good to a second. */
 export function engineNow(): number {
   return Date.now() + clockAheadMs;
 }

@@ -3,7 +3,7 @@ import { useEffect, useId, useRef } from 'preact/hooks';
 
 interface Props {
   title: string;
-  /** Escape, too. None: the person must choose one of the buttons. */
+  /** Called for Escape, too. Without it the person must choose a button. */
   onClose?: () => void;
   children: ComponentChildren;
 }

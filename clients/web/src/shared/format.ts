@@ -4,14 +4,14 @@ const MINUTE_MS = 60_000;
 
 const two = (n: number) => String(n).padStart(2, '0');
 
-/** `1:05:09`, or `05:09` under an hour; seconds are rounded up, so that 0 is really over. */
+/** Returns `1:05:09`, or `05:09` under an hour; seconds are rounded up, so that 0 is over. */
 export function clock(ms: number): string {
   const seconds = Math.ceil(ms / 1000);
   const [h, m, s] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];
   return h > 0 ? `${h}:${two(m)}:${two(s)}` : `${two(m)}:${two(s)}`;
 }
 
-/** For ears: `5 minutes`, `1 hour 20 minutes`. */
+/** Returns a time for ears: `5 minutes`, `1 hour 20 minutes`. */
 export function spoken(ms: number): string {
   const minutes = Math.round(ms / MINUTE_MS);
   const [h, m] = [Math.floor(minutes / 60), minutes % 60];
@@ -20,22 +20,22 @@ export function spoken(ms: number): string {
     .join(' ');
 }
 
-/** `1 question`, `3 questions`. */
+/** Returns `1 question`, `3 questions`. */
 export function plural(n: number, noun: string): string {
   return `${n} ${noun}${n === 1 ? '' : 's'}`;
 }
 
-/** A point in time, in the person's own zone and manner. */
+/** Returns an instant in the person's own zone and manner. */
 export function moment(at: number): string {
   return new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' }).format(at);
 }
 
-/** Points without needless zeros. */
+/** Returns points without needless zeros. */
 export function points(n: number): string {
   return String(Math.round(n * 100) / 100);
 }
 
-/** Words, in scripts without blanks too. */
+/** Counts words, in scripts without blanks too. */
 export function wordCount(text: string): number {
   const segmenter = new Intl.Segmenter(undefined, { granularity: 'word' });
   let count = 0;

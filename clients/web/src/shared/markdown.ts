@@ -5,12 +5,12 @@
  * and KaTeX is told to trust nothing.
  */
 
-import katex from 'katex';
+import { renderToString } from 'katex';
 import MarkdownIt, { type Env, type StateBlock, type StateInline } from 'markdown-it';
 import { isolateTables, renderTable } from './tabular';
 
 interface Rendering extends Env {
-  /** How gaps of the text are shown; none: as the underscores that they are. */
+  /** Renders a gap of the text; without it gaps stay underscores. */
   gap?: (index: number) => string;
   gaps?: number;
 }
@@ -20,8 +20,8 @@ const markdown = new MarkdownIt({ html: false, linkify: false });
 const DOLLAR = 0x24;
 const UNDERSCORE = 0x5f;
 
-/** Like Pandoc: no blank after the opening `$` or before the closing one, and no digit
- * after it, so that "from $5 to $9" stays text. */
+/** Reads a formula as Pandoc does: no blank after the opening `$` or before the closing one,
+ * and no digit after it, so that "from $5 to $9" stays text. */
 function math(state: StateInline, silent: boolean): boolean {
   const { src, pos } = state;
   if (src.charCodeAt(pos) !== DOLLAR) return false;
@@ -50,7 +50,7 @@ function closingDollar(src: string, start: number): number {
   return -1;
 }
 
-/** Three underscores or more are a gap to fill in. */
+/** Reads a gap to fill in: three underscores or more. */
 function gap(state: StateInline, silent: boolean): boolean {
   const rendering = state.env as Rendering;
   if (!rendering.gap || state.src.charCodeAt(state.pos) !== UNDERSCORE) return false;
@@ -61,7 +61,7 @@ function gap(state: StateInline, silent: boolean): boolean {
   return true;
 }
 
-/** A table of LaTeX; `isolateTables` has put each one on a line of its own. */
+/** Reads a table of LaTeX; `isolateTables` has put each on a line of its own. */
 function table(state: StateBlock, line: number, _end: number, silent: boolean): boolean {
   const start = (state.bMarks[line] ?? 0) + (state.tShift[line] ?? 0);
   const source = state.src.slice(start, state.eMarks[line]);
@@ -80,9 +80,9 @@ markdown.inline.ruler.before('emphasis', 'gap', gap);
 
 markdown.renderer.rules['math'] = (tokens, index) => {
   const token = tokens[index];
-  const { display } = token?.meta as { display: boolean };
-  return katex.renderToString(token?.content ?? '', {
-    displayMode: display,
+  const meta = token?.meta as { display: boolean } | undefined;
+  return renderToString(token?.content ?? '', {
+    displayMode: meta?.display ?? false,
     throwOnError: false,
     strict: 'ignore',
     trust: false,
@@ -120,30 +120,30 @@ function cached(cache: Map<string, string>, text: string, render: () => string):
   return html;
 }
 
-/** Paragraphs, lists, tables and all. */
+/** Renders paragraphs, lists and tables. */
 export function renderBlocks(text: string): string {
   return cached(blocks, text, () => markdown.render(isolateTables(text), {}));
 }
 
-/** One line, such as an option. */
+/** Renders a line, such as an option. */
 export function renderLine(text: string): string {
   return cached(lines, text, () => markdown.renderInline(text, {}));
 }
 
-/** Like {@link renderBlocks}, with something in place of each gap; null where the text has
- * another number of gaps. */
+/** Renders as {@link renderBlocks} does, with HTML in the place of each gap; null where the text
+ * has another number of gaps. */
 export function renderGaps(
   text: string,
   count: number,
-  gap: (index: number) => string,
+  gapHtml: (index: number) => string,
 ): string | null {
-  const rendering: Rendering = { gap };
+  const rendering: Rendering = { gap: gapHtml };
   const html = markdown.render(isolateTables(text), rendering);
   return rendering.gaps === count ? html : null;
 }
 
-/** Whether a text looks the same without any rendering, so that it may stand where no
- * markup can, as in the options of a `select`. */
+/** Returns whether a text looks the same without rendering, so that it may stand in a place
+ * without markup, as in the options of a `select`. */
 export function isPlain(text: string): boolean {
   return renderLine(text) === markdown.utils.escapeHtml(text);
 }

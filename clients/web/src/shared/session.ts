@@ -1,4 +1,4 @@
-/** What a tab remembers while it is open: who signed in, and the attempt's token. */
+/** The memory of an open tab: the person who signed in, and the attempt's token. */
 
 import type { User } from './api';
 
@@ -12,9 +12,9 @@ export interface Seat {
 const USER = 'invigil.user';
 const SEAT = 'invigil.seat';
 
-function read<T>(key: string): T | null {
+function read(key: string): unknown {
   try {
-    return JSON.parse(sessionStorage.getItem(key) ?? 'null') as T | null;
+    return JSON.parse(sessionStorage.getItem(key) ?? 'null');
   } catch {
     return null;
   }
@@ -22,9 +22,9 @@ function read<T>(key: string): T | null {
 
 const write = (key: string, value: unknown) => sessionStorage.setItem(key, JSON.stringify(value));
 
-export const rememberedUser = () => read<User>(USER);
+export const rememberedUser = () => read(USER) as User | null;
 export const rememberUser = (user: User) => write(USER, user);
-export const rememberedSeat = () => read<Seat>(SEAT);
+export const rememberedSeat = () => read(SEAT) as Seat | null;
 export const takeSeat = (seat: Seat) => write(SEAT, seat);
 export const leaveSeat = () => sessionStorage.removeItem(SEAT);
 

@@ -11,7 +11,7 @@ const TABLE = new RegExp(
   'g',
 );
 
-/** Rules between rows, and what is left of a line end before a word. */
+/** Rules between rows, and the rest of a line end before a word. */
 const RULES = /^(?:\s|\\hline|\\cline\s*\{[^}]*\}|\.(?=[\s\\A-Za-z$]|$))+/;
 
 interface Cell {
@@ -29,7 +29,7 @@ export function isolateTables(text: string): string {
   );
 }
 
-/** The table of a line that {@link isolateTables} made, as HTML; null for any other line. */
+/** Returns the table of a line that {@link isolateTables} made, as HTML; null for other lines. */
 export function renderTable(line: string, renderCell: (text: string) => string): string | null {
   const body = /^\\begin\{tabular\}\{[^}]*\}(.*)\\end\{tabular\}$/.exec(line.trim())?.[1];
   if (body === undefined) return null;
@@ -38,19 +38,19 @@ export function renderTable(line: string, renderCell: (text: string) => string):
     .filter((row) => row.trim() !== '')
     .map((row) => split(row, '&').map(parseCell));
 
-  /** For each column: how many more rows a cell from above covers. */
+  /** Rows that a cell from above still covers, for each column. */
   const covered: number[] = [];
   const html = rows.map((row, index) => {
     const tag = index === 0 ? 'th' : 'td';
     let column = 0;
-    const cells = row.map(({ text, columns, rows }) => {
+    const cells = row.map(({ text, columns, rows: height }) => {
       const hidden = (covered[column] ?? 0) > 0;
       for (let end = column + columns; column < end; column += 1) {
-        covered[column] = hidden ? (covered[column] ?? 0) - 1 : rows - 1;
+        covered[column] = hidden ? (covered[column] ?? 0) - 1 : height - 1;
       }
       if (hidden) return '';
       const span =
-        (columns > 1 ? ` colspan="${columns}"` : '') + (rows > 1 ? ` rowspan="${rows}"` : '');
+        (columns > 1 ? ` colspan="${columns}"` : '') + (height > 1 ? ` rowspan="${height}"` : '');
       return `<${tag}${span}>${renderCell(text)}</${tag}>`;
     });
     // A row may leave out its last cells where they are covered.
@@ -71,7 +71,7 @@ function parseCell(source: string): Cell {
   }
 }
 
-/** Splits where the separator stands in the table itself: in no group, and in no formula. */
+/** Splits at the separators of the table itself: outside of groups and formulas. */
 function split(source: string, separator: string): string[] {
   const parts = [''];
   let depth = 0;
@@ -87,7 +87,7 @@ function split(source: string, separator: string): string[] {
     if (char === '$') formula = !formula;
     if (char === '{') depth += 1;
     if (char === '}') depth -= 1;
-    // What a backslash stands before is itself, not a mark of the table.
+    // A character after a backslash is itself, not a mark of the table.
     const taken = char === '\\' ? source.slice(at, at + 2) : char;
     parts[parts.length - 1] += taken;
     at += taken.length - 1;

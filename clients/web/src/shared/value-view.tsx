@@ -1,4 +1,4 @@
-/** Answers to read: what a candidate gave, and what would have been right. */
+/** Answers to read: those of a candidate, and the right ones. */
 
 import {
   isAnswered,
@@ -69,7 +69,7 @@ export function KeyView({ question, answer }: { question: Question; answer: unkn
 
 type Accepted = string | { number: number | string; tolerance?: number | string } | Accepted[];
 
-/** What counts in a blank or as a short answer. */
+/** Returns the accepted answers of a blank or of a short answer, as text. */
 function accepted(blank: Accepted): string {
   if (typeof blank === 'string') return blank;
   if (Array.isArray(blank)) return blank.map(accepted).join(' / ');

@@ -59,9 +59,12 @@ impl Attempt {
         if resumes {
             events.push(DomainEvent::SessionResumed);
         } else {
-            let policy = self.indexed_exam.exam().session_policy;
-            if owner.is_some() && policy == SessionPolicy::Reject && !self.control.released {
-                return Err(DecideError::AnotherDevice);
+            if owner.is_some() {
+                match self.indexed_exam.exam().session_policy {
+                    SessionPolicy::Takeover => {}
+                    SessionPolicy::Reject if self.control.released => {}
+                    SessionPolicy::Reject => return Err(DecideError::AnotherDevice),
+                }
             }
             events.extend(self.detect_takeover(now));
             events.push(DomainEvent::SessionOpened {

@@ -108,7 +108,7 @@ fn choice_question(id: &str) -> Question {
     make_question(id, body)
 }
 
-fn essay_question(id: &str) -> Question {
+pub(crate) fn essay_question(id: &str) -> Question {
     make_question(id, QuestionBody::Essay { rubric: None })
 }
 

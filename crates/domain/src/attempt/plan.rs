@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     exam::{Exam, ProctoringPolicy, Question, QuestionBody},
-    id::QuestionId,
+    id::{QuestionId, SectionId},
 };
 
 /// A frozen exam with indexes.
@@ -68,6 +68,11 @@ impl IndexedExam {
     pub fn question(&self, number: u16) -> &Question {
         let (section, position) = self.places[usize::from(number)];
         &self.exam.sections[usize::from(section)].questions[usize::from(position)]
+    }
+
+    /// Id of a section, by its index in the exam.
+    pub fn section_id(&self, index: u16) -> &SectionId {
+        &self.exam.sections[usize::from(index)].id
     }
 
     /// Index of a question's section.

@@ -256,11 +256,7 @@ impl Attempt {
         let pending = answers
             .filter(|(_, answer)| answer.value.is_some())
             .any(|(number, _)| self.indexed_exam.needs_marking(number));
-        match (pending, by) {
-            (false, _) => LifecycleStatus::Graded,
-            (true, HandedInBy::Time) => LifecycleStatus::AutoSubmitted,
-            (true, HandedInBy::Candidate | HandedInBy::Staff) => LifecycleStatus::Submitted,
-        }
+        LifecycleStatus::after_hand_in(by, pending)
     }
 
     /// Returns the incident that staff open by flagging.

@@ -13,7 +13,7 @@ use crate::{
     Engine, Error,
     attempt::load,
     content::{ExamContent, PaperBody},
-    node::context::wire_status,
+    wire::wire_status,
 };
 use invigil_domain::{
     attempt::{Answer, AttemptControl, LifecycleStatus},

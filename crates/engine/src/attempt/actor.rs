@@ -1,58 +1,56 @@
 //! The actor of one live attempt: a thin shell around the pure state machine.
 //!
-//! It receives, decides, applies, and carries out the effects. Its mailbox is private to
-//! this folder. Two edges could close a cycle of waiting, and neither does: the actor
-//! waits neither for the writer (a [`WriteBuffer`] takes changes at once) nor for a
-//! connection (an [`Outbox`] closes slow readers).
+//! It receives, decides, applies, and carries out the effects. Four components own what
+//! is around the attempt and know nothing of each other: the [`CandidateConnection`], the
+//! [`AttemptJournal`], the [`Monitor`] and the [`Handover`]. What they return, the shell
+//! does: it alone knows the writer, the board and the mailbox, which is private to this
+//! folder. Two edges could close a cycle of waiting, and neither does: the actor waits
+//! neither for the writer (the journal takes changes at once) nor for a connection (its
+//! outbox closes slow readers).
 //!
 //! An attempt without a connection leaves memory after a while, once all of it is
 //! durable; the next request loads it again. Meanwhile its deadline is the sweeper's.
 
 mod client;
+mod effects;
+mod events;
 mod exchange;
-mod handover;
-mod journal;
-mod monitor;
-mod outgoing;
 mod staff;
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, oneshot},
     time::Instant,
 };
 
-pub use super::mailbox::{
-    ActorHandle, ConnectRefusal, ConnectRequest, Connected, ExchangeRefusal, StaffRefusal,
+use super::{
+    connection::CandidateConnection,
+    handover::Handover,
+    journal::{AttemptJournal, DeferredEffect},
+    mailbox::{ActorHandle, ActorMessage, ReleaseOutcome, ReplySender},
+    monitor::Monitor,
 };
-use super::mailbox::{ActorMessage, ConnectionId, ReleaseOutcome, ReplySender};
-use crate::content::{ExamContent, LiveRules};
 use crate::{
     board::BoardRow,
     commit::{
-        outbox::{CloseReason, Outbox},
-        write_buffer::{AttemptChanges, BufferState, DurableProgress, WriteBuffer},
+        outbox::CloseReason,
+        write_buffer::{AttemptChanges, BufferState},
     },
+    content::{ExamContent, LiveRules},
     node::{context::NodeContext, entropy::drain_retry_ms},
+    peers::messages::JoinRequest,
 };
 use invigil_domain::{
-    attempt::{Attempt, AttemptCommand, DecideError, DomainEvent, command::CommandKey},
+    attempt::{Attempt, AttemptCommand, DecideError, DomainEvent},
     id::AttemptId,
     time::Timestamp,
 };
-use invigil_protocol::{
-    candidate::{CommandRefused, TimingReason},
-    code::CloseCode,
-};
+use invigil_protocol::code::CloseCode;
 
 /// Time that an attempt stays in memory after its end: enough for a client that lost its
 /// connection at the hand-in to come back for the receipt.
 const OVER_STOP_AFTER: Duration = Duration::from_secs(5);
-
-/// Most deferred effects with which a refusal still joins them: the rest of the room is
-/// for accepted requests.
-const DEFERRED_REFUSALS_MAX: usize = 16;
 
 /// Capacity of a mailbox. One connection sends one message at a time and REST calls are
 /// few, so a full mailbox means a stuck actor; senders wait.
@@ -63,62 +61,14 @@ pub(crate) struct AttemptActor {
     shared: Arc<NodeContext>,
     content: Arc<ExamContent>,
     rules: Arc<LiveRules>,
-    attempt: Attempt,
-    buffer: Arc<WriteBuffer>,
-    mailbox: mpsc::Receiver<ActorMessage>,
-    connection: Option<CandidateConnection>,
-    connection_count: u64,
-    /// Effects that wait for a commit, in the order of their versions.
-    deferred_effects: VecDeque<(u64, DeferredEffect)>,
-    idle_since: Instant,
-    event_budget: client::EventBudget,
     /// The attempt's row on the proctors' board.
     board_row: Arc<BoardRow>,
-    monitor: monitor::Monitor,
-    /// Nodes that wait for the attempt's release.
-    release_waiters: Vec<oneshot::Sender<ReleaseOutcome>>,
-    /// Interval still to be given back for the death of the attempt's previous node.
-    owed_outage: Option<(Timestamp, Timestamp)>,
-    /// Refusal of the last command, if no connection waits for it.
-    last_refusal: Option<CommandRefused>,
-}
-
-/// Effect that runs once a version is durable.
-enum DeferredEffect {
-    /// The deadline moved.
-    Timing(TimingReason),
-    /// The status changed.
-    Status(Option<String>),
-    /// A notice for the candidate.
-    Notice(invigil_domain::attempt::PendingNotice),
-    /// The attempt is handed in.
-    Finish(Option<String>),
-    /// The attempt is cancelled.
-    Cancelled(Option<String>),
-    /// A staff command is done.
-    Staff(CommandKey, ReplySender<(), StaffRefusal>),
-    /// A caller is refused.
-    Refuse(Box<dyn FnOnce() + Send>),
-    /// An exchange is done.
-    Exchange(Box<exchange::PendingExchange>),
-}
-
-/// The candidate's only connection.
-struct CandidateConnection {
-    id: ConnectionId,
-    outbox: Arc<Outbox>,
-    last_pulse: Option<Instant>,
-    /// Time of the client's request.
-    asked_at: Option<Timestamp>,
-}
-
-impl Drop for CandidateConnection {
-    /// Closes the socket however the actor ends, even by a panic. The first closing
-    /// counts, so this one is the fallback.
-    fn drop(&mut self) {
-        self.outbox
-            .close(CloseReason::new(CloseCode::InternalError));
-    }
+    mailbox: mpsc::Receiver<ActorMessage>,
+    attempt: Attempt,
+    connection: CandidateConnection,
+    journal: AttemptJournal,
+    monitor: Monitor,
+    handover: Handover,
 }
 
 impl AttemptActor {
@@ -132,38 +82,24 @@ impl AttemptActor {
         (epoch, lost_at): (u64, Option<Timestamp>),
     ) -> (Self, ActorHandle) {
         let (sender, mailbox) = mpsc::channel(MAILBOX_MESSAGES);
-        let durable = DurableProgress {
-            version: attempt.version(),
-            session: attempt.session().map(|session| session.id.clone()),
-            seq: attempt.session().map_or(0, |session| session.applied_seq),
-        };
-        let owed_outage = lost_at.map(|at| (at, Self::owed_until(attempt.indexed_exam(), at)));
-        let identity = attempt.identity();
-        let buffer = WriteBuffer::new(identity, epoch, durable, shared.recorder.clone());
         let actor = Self {
+            connection: CandidateConnection::new(Instant::now()),
+            journal: AttemptJournal::new(&attempt, epoch, shared.recorder.clone()),
+            monitor: Monitor::default(),
+            handover: Handover::new(&attempt, lost_at),
             shared,
             content,
             rules,
-            attempt,
-            buffer: Arc::new(buffer),
-            mailbox,
-            connection: None,
-            connection_count: 0,
-            deferred_effects: VecDeque::new(),
-            idle_since: Instant::now(),
-            event_budget: client::EventBudget::new(),
             board_row,
-            monitor: monitor::Monitor::default(),
-            release_waiters: Vec::new(),
-            owed_outage,
-            last_refusal: None,
+            mailbox,
+            attempt,
         };
         (actor, ActorHandle::new(sender))
     }
 
     /// Epoch of the actor's lease.
     pub(crate) fn epoch(&self) -> u64 {
-        self.buffer.epoch()
+        self.journal.epoch()
     }
 
     /// Id of the attempt.
@@ -174,7 +110,7 @@ impl AttemptActor {
     /// Runs until the attempt may leave memory. Returns messages that arrived too late:
     /// they are for the attempt's next actor.
     pub(crate) async fn run(&mut self) -> Vec<ActorMessage> {
-        self.count_answers();
+        self.monitor.count_answers(&self.attempt);
         self.compensate_outages();
         self.compensate_lost_node();
         self.catch_up();
@@ -187,8 +123,8 @@ impl AttemptActor {
             self.update_board_row();
             tokio::select! {
                 biased;
-                () = self.buffer.wait_settled() => {
-                    if self.buffer.state() != BufferState::Live {
+                () = self.journal.wait_settled() => {
+                    if self.journal.state() != BufferState::Live {
                         self.give_up();
                         break;
                     }
@@ -220,10 +156,8 @@ impl AttemptActor {
             unread.push(message);
         }
         // A node that waits for a fenced attempt acquires it without this reply.
-        if self.buffer.state() == BufferState::Live {
-            for reply in self.release_waiters.drain(..) {
-                reply.send(ReleaseOutcome::Released).ok();
-            }
+        if self.journal.state() == BufferState::Live {
+            self.handover.confirm_release();
         }
         unread
     }
@@ -268,12 +202,17 @@ impl AttemptActor {
         let now = self.shared.clock.now();
         for (from, until) in Arc::clone(&self.shared.outages).iter().copied() {
             // No events if given back already, or outside this attempt's time.
-            self.perform_command(
-                now,
-                &AttemptCommand::Outage { from, until },
-                AttemptChanges::default(),
-            )
-            .ok();
+            self.perform_unasked(now, &AttemptCommand::Outage { from, until });
+        }
+    }
+
+    /// Gives back the time in which the attempt's previous node was dead.
+    fn compensate_lost_node(&mut self) {
+        let now = self.shared.clock.now();
+        let owed = self.handover.take_owed_outage(now, self.shared.outage_min);
+        if let Some((from, until)) = owed {
+            // An outage of the whole engine is given back already.
+            self.perform_unasked(now, &AttemptCommand::Outage { from, until });
         }
     }
 
@@ -283,8 +222,7 @@ impl AttemptActor {
         // A tick may lead to the next: the exam opens, a section ends.
         while self.attempt.next_tick_at().is_some_and(|at| at <= now) {
             let before = self.attempt.version();
-            self.perform_command(now, &AttemptCommand::Tick, AttemptChanges::default())
-                .ok();
+            self.perform_unasked(now, &AttemptCommand::Tick);
             if self.attempt.version() == before {
                 break;
             }
@@ -305,7 +243,7 @@ impl AttemptActor {
         }
         for event in &events {
             self.attempt.apply(event);
-            self.add_event_changes(now, event, &mut changes);
+            self.journal_event(now, event, &mut changes);
             self.plan_effects(now, event, &mut changes);
         }
         self.buffer_changes(now, changes);
@@ -313,90 +251,79 @@ impl AttemptActor {
         Ok(())
     }
 
+    /// Performs a command that no caller waits for; its refusal changes nothing.
+    fn perform_unasked(&mut self, now: Timestamp, command: &AttemptCommand) {
+        self.perform_command(now, command, AttemptChanges::default())
+            .ok();
+    }
+
+    /// Applies an event that needs no decision, and buffers its changes.
+    fn apply_event(&mut self, now: Timestamp, event: &DomainEvent) {
+        self.attempt.apply(event);
+        let mut changes = AttemptChanges::default();
+        self.journal_event(now, event, &mut changes);
+        self.buffer_changes(now, changes);
+    }
+
+    /// Adds the rows of an event, just applied, to the changes, and shows its entry to the
+    /// proctors who inspect the attempt.
+    fn journal_event(&mut self, now: Timestamp, event: &DomainEvent, changes: &mut AttemptChanges) {
+        let entry = self.journal.timeline_entry(&self.attempt, now, event);
+        if let Some(entry) = &entry {
+            self.board_row.send_entry(entry);
+        }
+        self.journal
+            .add_event(&self.attempt, now, (event, entry), changes);
+    }
+
     fn buffer_changes(&mut self, now: Timestamp, mut changes: AttemptChanges) {
-        changes.progress = self.current_progress(now);
-        // Deferred effects and releases wait for the last commit.
-        changes.wakes_actor |=
-            !(self.deferred_effects.is_empty() && self.release_waiters.is_empty());
-        if self.buffer.add_changes(changes, Instant::now()) {
-            self.shared.writer.enqueue(Arc::clone(&self.buffer));
+        // A release waits for the last commit.
+        changes.wakes_actor |= self.handover.is_awaited();
+        let unqueued = self.journal.add_changes(&self.attempt, now, changes);
+        if let Some(buffer) = unqueued {
+            self.shared.writer.enqueue(buffer);
         }
     }
 
-    /// Plans the effects of an event besides being stored. Effects that depend on the
-    /// store wait for the commit; effects that time alone decides do not, so that an exam
-    /// opens while the store is away.
-    fn plan_effects(&mut self, now: Timestamp, event: &DomainEvent, changes: &mut AttemptChanges) {
-        let effect = match event {
-            DomainEvent::ClockStarted { .. } => return self.send_open(now),
-            DomainEvent::SectionChanged { .. } => return self.send_section(now),
-            DomainEvent::Answered { .. } => return self.inspect_answer(event),
-            DomainEvent::IncidentRaised { raised } => {
-                return self.publish_incident_of_kind(&raised.kind);
-            }
-            DomainEvent::IncidentClosed { incident, .. }
-            | DomainEvent::IncidentAssigned { incident, .. } => {
-                return self.publish_incident(incident);
-            }
-            DomainEvent::Compensated { .. } => DeferredEffect::Timing(TimingReason::Compensated),
-            DomainEvent::Extended { .. } => DeferredEffect::Timing(TimingReason::Extended),
-            DomainEvent::Paused { reason, .. } => DeferredEffect::Status(reason.clone()),
-            DomainEvent::Resumed { reason, .. } => {
-                self.defer_effect(DeferredEffect::Timing(TimingReason::Resumed));
-                DeferredEffect::Status(reason.clone())
-            }
-            DomainEvent::Noticed { .. } => match self.attempt.control().notices.last() {
-                Some(notice) => DeferredEffect::Notice(notice.clone()),
-                None => return,
+    /// Judges the detections so far.
+    fn judge_detections(&mut self, now: Timestamp) {
+        for (what, data) in self.monitor.take_detections() {
+            self.perform_unasked(now, &AttemptCommand::Detect { what, data });
+        }
+    }
+
+    /// Requests a commit of everything so far, and to be woken by it.
+    fn request_commit(&mut self, now: Timestamp) {
+        let wakes_actor = true;
+        self.buffer_changes(
+            now,
+            AttemptChanges {
+                wakes_actor,
+                ..AttemptChanges::default()
             },
-            DomainEvent::HandedIn { reason, by, .. } => {
-                self.shared.metrics.count_hand_in(by.as_str());
-                changes.hand_in = self.hand_in_row().map(Box::new);
-                DeferredEffect::Finish(reason.clone())
-            }
-            DomainEvent::Cancelled { reason, .. } => DeferredEffect::Cancelled(reason.clone()),
-            DomainEvent::Refused { code, .. } => {
-                return self.shared.metrics.count_refusal(code.as_str());
-            }
-            DomainEvent::SessionOpened { .. }
-            | DomainEvent::SessionResumed
-            | DomainEvent::Left { .. }
-            | DomainEvent::QuestionFlagged { .. }
-            | DomainEvent::Observed { .. }
-            | DomainEvent::Detected { .. }
-            | DomainEvent::Arrived { .. }
-            | DomainEvent::Noted
-            | DomainEvent::NoticesSent
-            | DomainEvent::NoticeAcknowledged { .. }
-            | DomainEvent::Flagged { .. }
-            | DomainEvent::Unflagged { .. }
-            | DomainEvent::Released { .. }
-            | DomainEvent::CommandDone { .. } => return,
-        };
-        self.defer_effect(effect);
-        changes.wakes_actor = true;
+        );
+    }
+
+    /// The same, unless everything is durable.
+    fn commit_pending(&mut self, now: Timestamp) {
+        if !self.journal.is_clean(self.attempt.version()) {
+            self.request_commit(now);
+        }
     }
 
     /// Defers an effect until the present version is durable.
     fn defer_effect(&mut self, effect: DeferredEffect) {
-        self.deferred_effects
-            .push_back((self.attempt.version(), effect));
+        self.journal.defer(self.attempt.version(), effect);
     }
 
     /// Defers an effect until everything so far is durable, even if nothing changed: a
     /// repeat must not be confirmed before the original is durable.
     fn defer_until_durable(&mut self, now: Timestamp, effect: DeferredEffect) {
         self.defer_effect(effect);
-        if self.buffer.is_clean(self.attempt.version()) {
+        if self.journal.is_clean(self.attempt.version()) {
             self.run_durable_effects();
         } else {
-            self.buffer_changes(
-                now,
-                AttemptChanges {
-                    wakes_actor: true,
-                    ..AttemptChanges::default()
-                },
-            );
+            self.request_commit(now);
         }
     }
 
@@ -408,7 +335,7 @@ impl AttemptActor {
         T: Send + 'static,
         E: Send + 'static,
     {
-        if self.deferred_effects.len() >= DEFERRED_REFUSALS_MAX {
+        if !self.journal.has_room_for_refusal() {
             return;
         }
         self.attempt.apply(&DomainEvent::Noted);
@@ -419,23 +346,15 @@ impl AttemptActor {
     }
 
     fn run_durable_effects(&mut self) {
-        let durable = self.buffer.durable_progress();
-        while let Some((version, _)) = self.deferred_effects.front()
-            && *version <= durable.version
-        {
-            if let Some((_, effect)) = self.deferred_effects.pop_front() {
-                self.run_effect(effect);
-            }
+        let durable = self.journal.durable_version();
+        while let Some(effect) = self.journal.pop_effect(durable) {
+            self.run_effect(effect);
         }
     }
 
     /// Highest durable command number of the present session.
     fn saved_seq(&self) -> u64 {
-        let durable = self.buffer.durable_progress();
-        match self.attempt.session() {
-            Some(session) if durable.session.as_ref() == Some(&session.id) => durable.seq,
-            Some(_) | None => 0,
-        }
+        self.journal.saved_seq(&self.attempt)
     }
 
     fn wake_at(&self) -> Instant {
@@ -443,10 +362,12 @@ impl AttemptActor {
             .attempt
             .next_tick_at()
             .map(|at| self.shared.clock.instant_at(at));
-        let idle = self.connection.is_none().then(|| self.stop_at());
+        let idle = (!self.connection.is_open()).then(|| self.stop_at());
+        let away_since = self.connection.away_since();
+        let absence = self.monitor.absence_at(&self.attempt, away_since);
         // With a connection and nothing due, the next message wakes the actor.
         let never = Instant::now() + Duration::from_hours(1);
-        [deadline, idle, self.absence_at()]
+        [deadline, idle, absence]
             .into_iter()
             .flatten()
             .min()
@@ -461,7 +382,7 @@ impl AttemptActor {
         } else {
             self.shared.idle_stop
         };
-        let earliest = self.idle_since + grace;
+        let earliest = self.connection.idle_since() + grace;
         if self.is_settled() {
             earliest
         } else {
@@ -473,26 +394,52 @@ impl AttemptActor {
     /// Commits a version that has no changes to save: numbers given to records alone wait
     /// for the next commit, and an attempt about to leave memory has none coming.
     fn flush_idle_version(&mut self) {
-        if self.connection.is_none() && self.buffer.is_idle_behind(self.attempt.version()) {
+        if !self.connection.is_open() && self.journal.is_idle_behind(self.attempt.version()) {
             let now = self.shared.clock.now();
             self.buffer_changes(now, AttemptChanges::default());
         }
     }
 
     fn may_stop(&self) -> bool {
-        self.connection.is_none() && self.is_settled() && self.stop_at() <= Instant::now()
+        !self.connection.is_open() && self.is_settled() && self.stop_at() <= Instant::now()
     }
 
-    /// True if everything is durable and no effect is deferred. The first alone is not
-    /// enough: a repeated request waits for one more commit.
+    /// True if the attempt may be released to a waiting node.
+    fn may_release(&self) -> bool {
+        self.handover.is_awaited() && self.is_settled()
+    }
+
     fn is_settled(&self) -> bool {
-        self.deferred_effects.is_empty() && self.buffer.is_clean(self.attempt.version())
+        self.journal.is_settled(self.attempt.version())
+    }
+
+    /// Releases the attempt to the candidate's new node, once everything is written.
+    fn begin_release(&mut self, join: &JoinRequest, reply: oneshot::Sender<ReleaseOutcome>) {
+        let now = self.shared.clock.now();
+        let present = (self.saved_seq(), self.connection.asked_at());
+        let begun = self
+            .handover
+            .begin_release(&self.attempt, now, present, join, reply);
+        if begun {
+            self.close_connection(CloseReason::new(CloseCode::Superseded));
+            self.commit_pending(now);
+        }
+    }
+
+    /// Another node has acquired the attempt by a lease of its own, without a release
+    /// here. The candidate's admission there is still open, so the client is told to
+    /// reconnect, and not that it was replaced.
+    fn lose_ownership(&mut self, epoch: u64) {
+        if epoch > self.epoch() {
+            self.close_connection(CloseReason::new(CloseCode::Moved));
+            self.journal.fence();
+        }
     }
 
     /// Closes the connection after another owner has acquired the attempt or the store
     /// has rejected it: the state in memory is worthless.
     fn give_up(&mut self) {
-        let code = match self.buffer.state() {
+        let code = match self.journal.state() {
             BufferState::Fenced => CloseCode::Moved,
             BufferState::Rejected | BufferState::Live => CloseCode::InternalError,
         };
@@ -501,29 +448,17 @@ impl AttemptActor {
     }
 
     fn drain(&mut self) {
-        self.idle_since = Instant::now();
+        self.connection.mark_idle(Instant::now());
         let retry_ms = drain_retry_ms(&*self.shared.entropy);
         self.close_connection(CloseReason {
             code: CloseCode::Draining,
             detail: None,
             retry_ms: Some(retry_ms),
         });
-        if !self.buffer.is_clean(self.attempt.version()) {
-            let (now, wakes_actor) = (self.shared.clock.now(), true);
-            self.buffer_changes(
-                now,
-                AttemptChanges {
-                    wakes_actor,
-                    ..AttemptChanges::default()
-                },
-            );
-        }
+        self.commit_pending(self.shared.clock.now());
     }
 
     fn close_connection(&mut self, closing: CloseReason) {
-        if let Some(connection) = self.connection.take() {
-            connection.outbox.close(closing);
-            self.idle_since = Instant::now();
-        }
+        self.connection.close(Instant::now(), closing);
     }
 }

@@ -3,7 +3,6 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use invigil_protocol::{candidate::ClientMessage, exchange};
-use serde::{Deserialize, Serialize};
 use tokio::{
     sync::{
         mpsc::{self, error::TrySendError},
@@ -12,17 +11,14 @@ use tokio::{
     time::Instant,
 };
 
+pub(crate) use crate::peers::messages::{AttemptSnapshot, ExchangeRefusal, StaffRefusal};
 use crate::{
     commit::outbox::{CloseReason, Outbox},
     peers::messages::JoinRequest,
 };
 use invigil_domain::{
-    admission,
-    attempt::{
-        Answer, AttemptControl, AttemptIdentity,
-        command::{CommandKey, StaffAction},
-    },
-    id::{QuestionId, SessionId},
+    attempt::command::{CommandKey, StaffAction},
+    id::SessionId,
 };
 
 /// Number of a connection within its attempt, from 1.
@@ -115,71 +111,6 @@ pub struct Connected {
 /// Reason for refusing a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectRefusal(pub CloseReason);
-
-/// Reason why an exchange had no effect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ExchangeRefusal {
-    /// Another session owns the attempt.
-    Superseded,
-    /// The attempt is over.
-    Closed,
-    /// The exam refuses a second device.
-    AnotherDevice,
-    /// The access rules refuse the candidate.
-    Forbidden(admission::AdmissionError),
-    /// The store is away, or the engine too busy; retry later.
-    Unavailable,
-}
-
-/// Reason why a staff command had no effect on an attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum StaffRefusal {
-    /// The attempt is over.
-    Closed,
-    /// The attempt is not paused.
-    NotPaused,
-    /// The attempt is paused already.
-    AlreadyPaused,
-    /// The attempt's clock has not started.
-    NotStarted,
-    /// The attempt has no such incident.
-    UnknownIncident,
-    /// The store is away, or another node has the attempt; retry later.
-    Unavailable,
-}
-
-impl StaffRefusal {
-    /// The code in `result.failed`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Closed => "closed",
-            Self::NotPaused => "not_paused",
-            Self::AlreadyPaused => "already_paused",
-            Self::NotStarted => "not_started",
-            Self::UnknownIncident => "unknown_incident",
-            Self::Unavailable => "unavailable",
-        }
-    }
-}
-
-/// Snapshot of an attempt in memory.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct AttemptSnapshot {
-    /// Identity of the attempt.
-    pub identity: Arc<AttemptIdentity>,
-    /// State that staff and time control.
-    pub control: AttemptControl,
-    /// The attempt's version.
-    pub version: u64,
-    /// Session that owns the attempt, by its durable state.
-    // Optional: nodes of an earlier release do not send it.
-    #[serde(default)]
-    pub session: Option<SessionId>,
-    /// Highest durable command number of that session.
-    pub saved_seq: u64,
-    /// Answers and flags, by question.
-    pub answers: Vec<(QuestionId, Answer)>,
-}
 
 /// Sender of messages to an actor.
 #[derive(Debug, Clone)]

@@ -13,19 +13,19 @@ use std::{
     sync::{Arc, Weak},
 };
 
-use dashmap::DashMap;
 use futures_util::FutureExt;
 use invigil_protocol::code::CloseCode;
 use tokio::{
-    sync::{Notify, OnceCell, Semaphore, oneshot},
+    sync::{Notify, Semaphore, oneshot},
     time::Instant,
 };
 use tokio_util::task::TaskTracker;
 
 use super::{
-    actor::{ActorHandle, AttemptActor, ConnectRequest},
+    actor::AttemptActor,
+    cells::{ActorCell, ActorCells, CellCaller},
     load,
-    mailbox::{ActorMessage, AttemptSnapshot},
+    mailbox::{ActorHandle, ActorMessage, AttemptSnapshot, ConnectRequest},
 };
 use crate::{
     Error,
@@ -33,7 +33,10 @@ use crate::{
     commit::outbox::CloseReason,
     content::ContentCache,
     node::context::NodeContext,
-    peers::messages::{self, AttemptOwners, HAND_OVER_MAX, PeerEvent, PeerRequest, PeerResponse},
+    peers::{
+        messages::{self, HAND_OVER_MAX, PeerEvent, PeerRequest, PeerResponse},
+        owners::AttemptOwners,
+    },
 };
 use invigil_cluster::PeerTimeouts;
 use invigil_domain::id::{AttemptId, NodeId};
@@ -46,14 +49,11 @@ const LOADS_MAX: usize = 32;
 /// Tries to acquire an attempt that other nodes acquire meanwhile.
 const ACQUIRE_TRIES: usize = 3;
 
-/// Actor of an attempt that is live, or being loaded.
-type ActorCell = Arc<OnceCell<ActorHandle>>;
-
 /// The live attempts of this node.
 pub(crate) struct ActorRegistry {
     /// For the tasks, which must not keep the registry alive.
     weak_self: Weak<Self>,
-    live: DashMap<AttemptId, ActorCell>,
+    live: ActorCells,
     loads: Semaphore,
     /// See [`crate::peers::reconcile`].
     ownership_checks: Arc<Notify>,
@@ -74,7 +74,7 @@ impl ActorRegistry {
     ) -> Arc<Self> {
         Arc::new_cyclic(|own| Self {
             weak_self: Weak::clone(own),
-            live: DashMap::new(),
+            live: ActorCells::default(),
             loads: Semaphore::new(LOADS_MAX),
             ownership_checks,
             tasks,
@@ -86,18 +86,14 @@ impl ActorRegistry {
 
     /// The attempt's actor, if it is in memory.
     pub(crate) fn find_actor(&self, attempt: AttemptId) -> Option<ActorHandle> {
-        let cell = Arc::clone(&*self.live.get(&attempt)?);
-        cell.get().filter(|handle| !handle.is_closed()).cloned()
+        self.live.find(attempt)
     }
 
     /// The same, after waiting for a load that is under way.
     pub(crate) async fn find_actor_soon(&self, attempt: AttemptId) -> Option<ActorHandle> {
-        let cell = Arc::clone(&*self.live.get(&attempt)?);
-        let Ok(handle) = cell.get_or_try_init(async || Err(())).await else {
-            self.remove_cell(attempt, &cell);
-            return None;
-        };
-        Some(handle.clone()).filter(|handle| !handle.is_closed())
+        let cell = self.live.join_existing(attempt)?;
+        let loaded = cell.handle().get_or_try_init(async || Err(())).await;
+        loaded.ok().filter(|handle| !handle.is_closed()).cloned()
     }
 
     /// The attempt's actor, loaded if it is not in memory. Returns `None` if there is no
@@ -111,15 +107,15 @@ impl ActorRegistry {
         reason: &LoadReason,
     ) -> Result<Option<ActorHandle>, LoadError> {
         loop {
-            let cell = Arc::clone(&*self.live.entry(attempt).or_default());
-            let started = cell.get_or_try_init(|| self.start_actor(attempt, &cell, reason));
+            let cell = self.live.join(attempt);
+            let started = cell
+                .handle()
+                .get_or_try_init(|| self.start_actor(attempt, &cell, reason));
             match started.await {
-                Ok(handle) if handle.is_closed() => self.remove_cell(attempt, &cell),
+                // Its cell goes now; the next round starts another.
+                Ok(handle) if handle.is_closed() => {}
                 Ok(handle) => return Ok(Some(handle.clone())),
-                Err(missing) => {
-                    self.remove_cell(attempt, &cell);
-                    return missing.map_or(Ok(None), Err);
-                }
+                Err(missing) => return missing.map_or(Ok(None), Err),
             }
         }
     }
@@ -159,9 +155,7 @@ impl ActorRegistry {
 
     /// All attempts in memory, sorted.
     pub(crate) fn live_attempts(&self) -> Vec<AttemptId> {
-        let mut live: Vec<AttemptId> = self.live.iter().map(|entry| *entry.key()).collect();
-        live.sort_unstable();
-        live
+        self.live.attempts()
     }
 
     /// Requests a check of ownership: others may have acquired attempts unnoticed.
@@ -182,13 +176,7 @@ impl ActorRegistry {
 
     /// Delivers a message to every actor.
     pub(crate) async fn broadcast_message(&self, message: impl Fn() -> ActorMessage) {
-        let live = self.live.iter();
-        let mut handles: Vec<(AttemptId, ActorHandle)> = live
-            .filter_map(|entry| Some((*entry.key(), entry.value().get()?.clone())))
-            .collect();
-        // In a fixed order, for simulations.
-        handles.sort_unstable_by_key(|(attempt, _)| *attempt);
-        for (_, handle) in handles {
+        for handle in self.live.handles() {
             // An actor that has ended meanwhile needs no message.
             handle.deliver_message(message()).await.ok();
         }
@@ -303,7 +291,7 @@ impl ActorRegistry {
     async fn start_actor(
         &self,
         attempt: AttemptId,
-        cell: &ActorCell,
+        cell: &CellCaller<'_>,
         reason: &LoadReason,
     ) -> Result<ActorHandle, Option<LoadError>> {
         let acquired = self.acquire_attempt(attempt, reason).await?;
@@ -332,7 +320,7 @@ impl ActorRegistry {
         let own = Arc::clone(&board_row);
         let (actor, handle) =
             AttemptActor::new(shared, content, rules, attempt, own, (epoch, lost_at));
-        self.spawn_actor(actor, board_row, Arc::downgrade(cell));
+        self.spawn_actor(actor, board_row, cell.downgrade());
         Ok(handle)
     }
 
@@ -340,7 +328,7 @@ impl ActorRegistry {
         &self,
         mut actor: AttemptActor,
         board_row: Arc<BoardRow>,
-        cell: Weak<OnceCell<ActorHandle>>,
+        cell: Weak<ActorCell>,
     ) {
         let attempt = actor.attempt_id();
         let registry = Weak::clone(&self.weak_self);
@@ -358,10 +346,7 @@ impl ActorRegistry {
             let Some(registry) = registry.upgrade() else {
                 return;
             };
-            registry.live.remove_if(&attempt, |_, current| {
-                cell.upgrade()
-                    .is_some_and(|cell| Arc::ptr_eq(&cell, current))
-            });
+            registry.live.remove(attempt, &cell);
             if let Ok(unread) = ended {
                 Box::pin(registry.forward_unread(attempt, unread)).await;
             } else {
@@ -394,18 +379,6 @@ impl ActorRegistry {
                     "a message for a stopped attempt is lost");
             }
         }
-    }
-
-    fn remove_cell(&self, attempt: AttemptId, cell: &ActorCell) {
-        // A caller that waits for the cell is about to fill it: then it stays, or the
-        // attempt would live where no caller finds it. Cells are shared under the lock
-        // that this holds, so no caller joins meanwhile.
-        let is_unwanted = |current: &ActorCell| {
-            let waiting = Arc::strong_count(current) > 2;
-            Arc::ptr_eq(cell, current) && (!waiting || current.initialized())
-        };
-        self.live
-            .remove_if(&attempt, |_, current| is_unwanted(current));
     }
 }
 

@@ -11,80 +11,17 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use invigil_protocol::proctor::{IncidentAlert, ProctorAction, ProctorServerMessage};
-use serde::{Deserialize, Serialize};
+use invigil_protocol::proctor::ProctorServerMessage;
 
-use super::{
-    BoardRegistry, BoardRow, BoardState, ConsoleAudience, ExamBoard, RowState,
-    watchers::WatchingConsole,
+use super::{BoardRegistry, BoardRow, BoardState, ConsoleAudience, ExamBoard};
+use crate::peers::messages::{
+    BoardUpdate, CommandDelivery, ConsoleNotice, PeerEvent, PeerRow, WatchedExam, WatchingConsole,
 };
-use crate::peers::messages::PeerEvent;
 use invigil_domain::{
     attempt::command::CommandKey,
-    id::{AttemptId, ExamCode, NodeId, PersonId},
-    person::{CandidateScope, GroupSet},
+    id::{AttemptId, NodeId},
     time::Timestamp,
 };
-
-/// A whole row, as nodes send it to each other.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct PeerRow {
-    pub(super) attempt: AttemptId,
-    pub(super) candidate: PersonId,
-    pub(super) name: Box<str>,
-    pub(super) groups: GroupSet,
-    pub(super) questions: u32,
-    /// The epoch of the attempt's lease; 0 if no node has acquired it yet.
-    pub(super) epoch: u64,
-    /// Rises with every change within an epoch.
-    pub(super) change: u64,
-    pub(super) shown: RowState,
-}
-
-/// A command's arrival on a candidate's device, or the candidate's acknowledgement.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct CommandDelivery {
-    key: CommandKey,
-    attempt: AttemptId,
-    acknowledged: bool,
-}
-
-/// The rows that a node has of an exam: the changed ones, or all.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(crate) struct BoardUpdate {
-    /// Rises by one with every message of the node about the exam.
-    pub(super) rev: u64,
-    pub(super) seats: Vec<PeerRow>,
-    pub(super) reached: Vec<CommandDelivery>,
-}
-
-/// An exam, and the consoles of one node that watch it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct WatchedExam {
-    exam: ExamCode,
-    consoles: Vec<WatchingConsole>,
-}
-
-/// A notice that the consoles of other nodes get at once.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum ConsoleNotice {
-    /// An incident of a candidate of these groups.
-    Incident {
-        groups: GroupSet,
-        incident: IncidentAlert,
-    },
-    /// An action of staff on these candidates.
-    Action {
-        own: CandidateScope,
-        action: ProctorAction,
-    },
-    /// A timeline entry of an inspected attempt.
-    Entry {
-        attempt: AttemptId,
-        message: ProctorServerMessage,
-    },
-}
 
 /// The state of a board's copy of another node's rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,19 +9,17 @@ use invigil_protocol::proctor::{
     BoardTotals, CandidateName, ConsoleRow, IncidentAlert as IncidentMessage, IncidentCounts,
     IncidentView, InspectedEvent, ProctorServerMessage, TimelineEntry,
 };
-
-use super::{
-    ConsoleAudience, ExamBoard,
-    remote::{ConsoleNotice, PeerRow},
-};
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::node::context::wire_status;
+use super::{ConsoleAudience, ExamBoard};
+use crate::{
+    peers::messages::{ConsoleNotice, PeerRow, RowState},
+    wire::wire_status,
+};
 use invigil_domain::{
     attempt::{AttemptIdentity, LifecycleStatus, command::CommandKey},
     exam::EventSeverity,
-    id::{AttemptId, NodeId, PersonId, QuestionId},
+    id::{AttemptId, NodeId, PersonId},
     integrity::Incident,
     person::GroupSet,
     time::Timestamp,
@@ -55,33 +53,6 @@ struct VersionedRow {
     change: u64,
     /// True if this node reported the state.
     is_local: bool,
-}
-
-/// The part of a row that changes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct RowState {
-    /// Status of the attempt.
-    pub status: LifecycleStatus,
-    /// True while the candidate is connected.
-    pub online: bool,
-    /// End of the candidate's time.
-    pub deadline_at: Option<Timestamp>,
-    /// Number of questions that have an answer.
-    pub answered: u32,
-    /// The question on screen.
-    pub q: Option<QuestionId>,
-    /// Risk, 0 to 100.
-    pub risk: u8,
-    /// Incidents by severity.
-    pub incidents: IncidentCounts,
-    /// Time of the candidate's last sign of life.
-    pub last_seen_at: Option<Timestamp>,
-    /// Round trip in ms, as the client measured it.
-    pub rtt_ms: Option<i64>,
-    /// True if marked for review after the exam.
-    pub flagged: bool,
-    /// The node that has the attempt in memory.
-    pub node: Option<NodeId>,
 }
 
 impl BoardRow {
@@ -478,4 +449,29 @@ pub(crate) fn incident_counts(incidents: &[Incident]) -> IncidentCounts {
         *count += 1;
     }
     counts
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn consoles_see_no_answer_and_that_an_entry_is_damaged() {
+        let shown = |data: &str| {
+            let entry = TimelineRow {
+                number: 1,
+                at: Timestamp::default(),
+                kind: "refused".to_owned(),
+                data: data.into(),
+            };
+            Value::from(timeline_entry(&entry).data)
+        };
+        let refused = r#"{"code":"paused","q":"q1","seq":1,"value":"secret"}"#;
+        let expected = json!({ "code": "paused", "q": "q1", "seq": 1 });
+        assert_eq!(shown(refused), expected);
+        let expected = json!({ "damaged": "the detail of this entry cannot be read" });
+        assert_eq!(shown(r#"{"seq":"secret"}"#), expected);
+    }
 }

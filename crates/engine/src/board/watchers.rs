@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use invigil_protocol::proctor::{ExamWatcher, ProctorPresence};
-use serde::{Deserialize, Serialize};
 
+use crate::peers::messages::WatchingConsole;
 use invigil_domain::{
     id::{AttemptId, ExamCode, PersonId},
     person::{CandidateScope, RosterPerson},
@@ -15,27 +15,6 @@ use invigil_domain::{
 pub(super) struct BoardWatchers {
     consoles: BTreeMap<u64, WatchingConsole>,
     last_number: u64,
-}
-
-/// A console, with the attempts that it inspects.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct WatchingConsole {
-    person: PersonId,
-    name: String,
-    scope: CandidateScope,
-    inspects: BTreeSet<AttemptId>,
-}
-
-impl WatchingConsole {
-    /// The inspected attempts.
-    pub(super) const fn inspected_attempts(&self) -> &BTreeSet<AttemptId> {
-        &self.inspects
-    }
-
-    /// Returns true if the console inspects the attempt.
-    pub(super) fn inspects_attempt(&self, attempt: AttemptId) -> bool {
-        self.inspects.contains(&attempt)
-    }
 }
 
 impl BoardWatchers {

@@ -6,6 +6,17 @@
 //! waits behind a poisoned one: a batch that the store rejects is split until the culprit
 //! is alone, and only that attempt is given up. While the store is away the batch is
 //! retried; the store's sequence guard makes a blind repeat safe.
+//!
+//! # Bounds of a batch
+//!
+//! - [`WriterSettings::attempts_max`] attempts (`flush.max_attempts`); the rest is next.
+//! - Of each attempt, everything that is pending in its [`WriteBuffer`]: at most one row a
+//!   question, and timeline entries, those of events up to [`TIMELINE_PENDING_MAX`].
+//! - [`WriterSettings::max_delay`] of waiting for more (`flush.max_delay_ms`), and only where
+//!   changes come fast enough ([`ArrivalRate`]).
+
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::VecDeque,
@@ -21,6 +32,8 @@ use tokio::{
     time::Instant,
 };
 
+#[cfg(doc)]
+use super::write_buffer::TIMELINE_PENDING_MAX;
 use super::write_buffer::{BufferState, CommitAck, WriteBuffer};
 use invigil_store::{self, AttemptStore, AttemptWrite, WriteOutcome};
 use invigil_telemetry::{error_chain, metrics::Metrics};

@@ -8,32 +8,24 @@ use std::{
     time::Duration,
 };
 
-use invigil_protocol::{
-    candidate::{self, AttemptStatus, EngineHealth, SubmittedBy},
-    code::RefusalCode,
-};
-
 use tokio::sync::watch;
 
 use super::{
     clock::EngineClock,
     devices::KnownDevices,
     entropy::EntropySource,
+    keys::InstallationKeys,
+    limits::ConnectionLimits,
     overload::{LoadLevel, Overload},
 };
 use crate::{
     board::BoardRegistry,
     commit::writer::BatchWriter,
-    content::hand_in::InstallationKeys,
-    peers::messages::{AttemptOwners, PeerProtocol},
+    peers::{messages::PeerProtocol, owners::AttemptOwners},
     recorder::Recorder,
 };
 use invigil_cluster::PeerLink;
-use invigil_domain::{
-    attempt::{CommandRefusal, HandedInBy, LifecycleStatus, PendingNotice, command::NoticeUrgency},
-    id::NodeId,
-    time::{Timestamp, duration_ms},
-};
+use invigil_domain::{id::NodeId, time::Timestamp};
 use invigil_telemetry::metrics::Metrics;
 
 /// Health while the store takes batches.
@@ -59,41 +51,6 @@ const LAG_MAX: Duration = Duration::from_secs(5);
 
 /// Fill level of a spool that is about to drop records.
 const SPOOL_NEARLY_FULL: f64 = 0.8;
-
-/// Clients hold back events under this health.
-pub(crate) const HEALTH_EVENTS_MIN: u8 = 5;
-
-/// Factor that stretches heartbeats under that health.
-const HEARTBEAT_STRETCH: u32 = 3;
-
-/// Limits of a candidate's connection.
-#[derive(Debug, Clone, Copy)]
-pub struct ConnectionLimits {
-    /// The largest frame from a client, bytes.
-    pub frame_bytes: usize,
-    /// The largest answer, bytes of JSON.
-    pub answer_bytes: usize,
-    /// Commands a second on one connection, in the long run.
-    pub commands_per_second: u32,
-    /// Commands that may come at once.
-    pub burst: u32,
-    /// Commands that may wait unsaved.
-    pub unsaved: u32,
-}
-
-impl ConnectionLimits {
-    /// The limits as `welcome` sends them.
-    pub fn to_wire(self, heartbeat: Duration) -> candidate::CandidateLimits {
-        candidate::CandidateLimits {
-            heartbeat_ms: duration_ms(heartbeat),
-            frame_bytes: self.frame_bytes as u64,
-            answer_bytes: self.answer_bytes as u64,
-            commands_per_s: self.commands_per_second,
-            burst: self.burst,
-            unsaved: self.unsaved,
-        }
-    }
-}
 
 /// State that all actors of a node share.
 pub(crate) struct NodeContext {
@@ -133,22 +90,6 @@ pub(crate) struct NodeContext {
     pub outages: Arc<[(Timestamp, Timestamp)]>,
     /// True once this node is about to end.
     pub draining: AtomicBool,
-}
-
-impl NodeContext {
-    /// Health of the engine, and the heartbeat interval it asks for.
-    pub(crate) fn wire_health(&self, heartbeat: Duration) -> EngineHealth {
-        let level = self.health_level();
-        let heartbeat = if level < HEALTH_EVENTS_MIN {
-            heartbeat * HEARTBEAT_STRETCH
-        } else {
-            heartbeat
-        };
-        EngineHealth {
-            level,
-            heartbeat_ms: duration_ms(heartbeat),
-        }
-    }
 }
 
 impl NodeContext {
@@ -193,59 +134,5 @@ impl NodeContext {
             }
         });
         machine.min(writer).min(recorder)
-    }
-}
-
-/// Converts a refusal to the protocol's code.
-pub(crate) const fn wire_refusal(void: CommandRefusal) -> RefusalCode {
-    match void {
-        CommandRefusal::NotOpen => RefusalCode::NotOpen,
-        CommandRefusal::Conflict => RefusalCode::Conflict,
-        CommandRefusal::UnknownQuestion => RefusalCode::UnknownQuestion,
-        CommandRefusal::BadValue => RefusalCode::BadValue,
-        CommandRefusal::TooLarge => RefusalCode::TooLarge,
-        CommandRefusal::Paused => RefusalCode::Paused,
-        CommandRefusal::TimeOver => RefusalCode::TimeOver,
-        CommandRefusal::Closed => RefusalCode::Closed,
-        CommandRefusal::Locked => RefusalCode::Locked,
-    }
-}
-
-/// Converts a notice to the protocol's.
-pub(crate) fn wire_notice(notice: &PendingNotice) -> candidate::CandidateNotice {
-    candidate::CandidateNotice {
-        id: notice.id.clone(),
-        level: match notice.level {
-            NoticeUrgency::Info => candidate::NoticePriority::Info,
-            NoticeUrgency::Warning => candidate::NoticePriority::Warning,
-            NoticeUrgency::Urgent => candidate::NoticePriority::Urgent,
-        },
-        text: notice.text.clone(),
-        from: Some(notice.from.clone()),
-        ack: notice.ack,
-    }
-}
-
-/// Converts a status to the protocol's.
-pub(crate) const fn wire_status(status: LifecycleStatus) -> AttemptStatus {
-    match status {
-        LifecycleStatus::Started => AttemptStatus::Started,
-        LifecycleStatus::InProgress => AttemptStatus::InProgress,
-        LifecycleStatus::Paused => AttemptStatus::Paused,
-        LifecycleStatus::Submitted => AttemptStatus::Submitted,
-        LifecycleStatus::AutoSubmitted => AttemptStatus::AutoSubmitted,
-        LifecycleStatus::Graded => AttemptStatus::Graded,
-        LifecycleStatus::Reviewed => AttemptStatus::Reviewed,
-        LifecycleStatus::Cancelled => AttemptStatus::Cancelled,
-        LifecycleStatus::Flagged => AttemptStatus::Flagged,
-    }
-}
-
-/// Converts the cause of a hand-in to the protocol's.
-pub(crate) const fn wire_handed_in(by: HandedInBy) -> SubmittedBy {
-    match by {
-        HandedInBy::Candidate => SubmittedBy::Candidate,
-        HandedInBy::Time => SubmittedBy::Time,
-        HandedInBy::Staff => SubmittedBy::Staff,
     }
 }

@@ -2,11 +2,13 @@
 
 use tokio::sync::oneshot;
 
-use super::messages::{ACTION_TIMEOUTS, PeerRequest, PeerResponse, QUERY_TIMEOUTS};
+use super::messages::{
+    ACTION_TIMEOUTS, AttemptSnapshot, COMMIT_TIMEOUT, PeerRequest, PeerResponse, QUERY_TIMEOUTS,
+};
 use crate::{
-    COMMIT_TIMEOUT, Engine, EngineInner,
+    Engine, EngineInner,
     attempt::{
-        mailbox::{ActorMessage, AttemptSnapshot, ReplySender},
+        mailbox::{ActorMessage, ReplySender},
         registry::{LoadError, LoadReason},
     },
 };

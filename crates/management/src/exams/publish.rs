@@ -1,25 +1,38 @@
 //! Publication: builds an exam file from a composition, checks the whole file and
 //! freezes it as a version.
 
+mod repository;
+
 use std::sync::Arc;
 
 use rust_decimal::Decimal;
-use serde::Serialize;
-use serde_json::{Map, Value, json};
-use utoipa::ToSchema;
+use serde_json::{Map, Number, Value, json};
 
-use super::{ExamDraft, ExamRecord, ExamResource, raise_revision, read_composition};
-use crate::{FieldFault, ManagementError, UnitOfWork, resource};
+use self::repository::PlacedDefinition;
+use super::{
+    ExamResource,
+    composition::{
+        self,
+        model::{ComposedQuestion, ExamComposition},
+    },
+    model::{ExamDraft, ExamRecord},
+    repository::{lock_by_code, raise_revision, read_password, write_title},
+};
+use crate::{
+    FieldFault, ManagementError, UnitOfWork,
+    bank::QuestionStatus,
+    ids::{CourseId, ExamId, OrganizationId},
+    resource,
+};
 use invigil_domain::{
-    exam::definition::{self, FileFormat},
-    fault,
+    exam::definition::{self, FileFormat, ParsedExam},
+    fault::FileFault,
 };
 use invigil_store::StoredExam;
 use invigil_store_sql::postgres::catalog;
 
 /// Result of checking an exam before publication.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Checked)]
+#[derive(Debug)]
 pub struct PublicationCheck {
     /// Errors that prevent publication.
     pub errors: Vec<FieldFault>,
@@ -28,7 +41,7 @@ pub struct PublicationCheck {
 }
 
 /// Converts errors of an exam file to errors of fields.
-pub fn field_faults(faults: &[fault::FileFault]) -> Vec<FieldFault> {
+pub fn field_faults(faults: &[FileFault]) -> Vec<FieldFault> {
     faults
         .iter()
         .map(|fault| FieldFault::new(fault.path.clone(), fault.message.clone()))
@@ -38,58 +51,14 @@ pub fn field_faults(faults: &[fault::FileFault]) -> Vec<FieldFault> {
 /// Builds the exam file of a composition and checks the whole file.
 async fn build_exam(
     work: &mut UnitOfWork,
-    exam: i64,
-) -> Result<Result<definition::ParsedExam, Vec<FieldFault>>, ManagementError> {
+    exam: ExamId,
+) -> Result<Result<ParsedExam, Vec<FieldFault>>, ManagementError> {
     let row = resource::get_row::<ExamResource>(work, exam).await?;
-    let password: Option<String> =
-        sqlx::query_scalar("SELECT exam_password FROM exams WHERE id = $1")
-            .bind(exam)
-            .fetch_one(&mut *work.tx)
-            .await?;
-    let definitions: Vec<(i64, String, String)> = sqlx::query_as(
-        "SELECT q.id, q.definition::text, q.status
-         FROM exam_questions AS x
-         JOIN questions AS q ON q.id = x.question_id
-         WHERE x.exam_id = $1",
-    )
-    .bind(exam)
-    .fetch_all(&mut *work.tx)
-    .await?;
-    let composition = read_composition(work, exam).await?;
-    let mut faults = Vec::new();
-    let mut sections = Vec::new();
-    for (index, section) in composition.sections.iter().enumerate() {
-        let mut questions = Vec::new();
-        for (position, placed) in section.questions.iter().enumerate() {
-            let found = definitions
-                .iter()
-                .find(|(id, ..)| *id == placed.question_id);
-            let Some((_, text, status)) = found else {
-                continue;
-            };
-            if status != "active" {
-                faults.push(FieldFault::new(
-                    format!("sections[{index}].questions[{position}]"),
-                    format!("the question is {status}, not active"),
-                ));
-            }
-            let mut question: Map<String, Value> =
-                serde_json::from_str(text).map_err(ManagementError::internal)?;
-            question.insert("id".to_owned(), json!(placed.id));
-            let points = placed
-                .points
-                .unwrap_or(Decimal::ONE)
-                .normalize()
-                .to_string();
-            let points: serde_json::Number = points.parse().map_err(ManagementError::internal)?;
-            question.insert("points".to_owned(), Value::Number(points));
-            questions.push(Value::Object(question));
-        }
-        sections.push(json!({
-            "id": section.id, "title": section.title,
-            "time_limit_minutes": section.time_limit_minutes, "questions": questions,
-        }));
-    }
+    let password = read_password(work, exam).await?;
+    let definitions = repository::placed_definitions(work, exam).await?;
+    let composition = composition::read_composition(work, exam).await?;
+    let mut faults = inactive_questions(&composition, &definitions);
+    let sections = file_sections(&composition, &definitions)?;
     let file = exam_file(&row.draft, password.as_deref(), sections)?;
     Ok(
         match definition::parse_exam(&file.to_string(), FileFormat::Json) {
@@ -101,6 +70,69 @@ async fn build_exam(
             }
         },
     )
+}
+
+/// Returns an error for each placed question that the bank does not call active.
+fn inactive_questions(
+    composition: &ExamComposition,
+    definitions: &[PlacedDefinition],
+) -> Vec<FieldFault> {
+    let places = composition.places();
+    let faults = places.filter_map(|(section, position, placed)| {
+        let status = definition_of(definitions, placed)?.status;
+        (status != QuestionStatus::Active).then(|| {
+            FieldFault::new(
+                format!("sections[{section}].questions[{position}]"),
+                format!("the question is {status}, not active"),
+            )
+        })
+    });
+    faults.collect()
+}
+
+fn definition_of<'a>(
+    definitions: &'a [PlacedDefinition],
+    placed: &ComposedQuestion,
+) -> Option<&'a PlacedDefinition> {
+    definitions
+        .iter()
+        .find(|definition| definition.id == placed.question_id)
+}
+
+/// Returns the sections of an exam file, with the questions' definitions.
+fn file_sections(
+    composition: &ExamComposition,
+    definitions: &[PlacedDefinition],
+) -> Result<Vec<Value>, ManagementError> {
+    let mut sections = Vec::new();
+    for section in &composition.sections {
+        let mut questions = Vec::new();
+        for placed in &section.questions {
+            if let Some(found) = definition_of(definitions, placed) {
+                questions.push(file_question(placed, &found.definition)?);
+            }
+        }
+        sections.push(json!({
+            "id": section.id, "title": section.title,
+            "time_limit_minutes": section.time_limit_minutes, "questions": questions,
+        }));
+    }
+    Ok(sections)
+}
+
+/// Returns a question of an exam file: its definition, with the id and the points that it
+/// has in the exam.
+fn file_question(placed: &ComposedQuestion, definition: &str) -> Result<Value, ManagementError> {
+    let mut question: Map<String, Value> =
+        serde_json::from_str(definition).map_err(ManagementError::internal)?;
+    question.insert("id".to_owned(), json!(placed.id));
+    let points = placed.points.unwrap_or(Decimal::ONE).normalize();
+    let points: Number = points
+        .to_string()
+        .parse()
+        .map_err(ManagementError::internal)?;
+    question.insert("points".to_owned(), Value::Number(points));
+    Ok(Value::Object(question))
 }
 
 fn exam_file(
@@ -143,7 +175,7 @@ fn exam_file(
 /// [`ManagementError::NotFound`] if the exam is not visible to the person.
 pub async fn check_exam(
     work: &mut UnitOfWork,
-    exam: i64,
+    exam: ExamId,
 ) -> Result<PublicationCheck, ManagementError> {
     Ok(match build_exam(work, exam).await? {
         Ok(parsed) => PublicationCheck {
@@ -157,21 +189,13 @@ pub async fn check_exam(
     })
 }
 
-/// A statement apart from the version's own: the row policy has to see the version.
-const NUMBER: &str = "
-INSERT INTO exam_version_questions (exam_version_id, question_id, question_key, position, points)
-SELECT $2, q.question_id, q.question_key, row_number() OVER (ORDER BY s.position, q.position), q.points
-FROM exam_questions AS q
-JOIN exam_sections AS s ON s.exam_id = q.exam_id AND s.section_key = q.section_key
-WHERE q.exam_id = $1";
-
 /// Owner of an imported exam.
 #[derive(Debug, Clone, Copy)]
 pub struct ImportTarget {
-    /// Number of the owning organisation; none: the person's own.
-    pub organization_id: Option<i64>,
-    /// Number of the course.
-    pub course_id: Option<i64>,
+    /// Owning organisation; none: the person's own.
+    pub organization_id: Option<OrganizationId>,
+    /// Course whose students take the exam.
+    pub course_id: Option<CourseId>,
 }
 
 /// Imports and publishes an exam file, as a new exam or as the next version of the
@@ -181,25 +205,16 @@ pub struct ImportTarget {
 /// If the code belongs to another organisation, or the person may not write to the target.
 pub async fn import_exam(
     work: &mut UnitOfWork,
-    parsed: &definition::ParsedExam,
+    parsed: &ParsedExam,
     target: ImportTarget,
 ) -> Result<ExamRecord, ManagementError> {
     let code = parsed.exam.code.as_str();
-    let known: Option<i64> = sqlx::query_scalar("SELECT id FROM exams WHERE code = $1 FOR UPDATE")
-        .bind(code)
-        .fetch_optional(&mut *work.tx)
-        .await?;
-    let exam = if let Some(exam) = known {
+    let exam = if let Some(exam) = lock_by_code(work, code).await? {
         exam
     } else {
-        let draft = json!({
-            "code": code,
-            "title": parsed.exam.title,
-            "organization_id": target.organization_id.unwrap_or(work.principal.organization_id),
-            "course_id": target.course_id,
-            "duration_minutes": 1,
-        });
-        let draft: ExamDraft = resource::parse_draft(draft)?;
+        let organization = target.organization_id.unwrap_or(work.organization_id);
+        let title = &parsed.exam.title;
+        let draft = ExamDraft::for_import(code, title, organization, target.course_id);
         super::create_exam(work, &draft).await?.id
     };
     raise_revision(work, exam, None).await?;
@@ -210,12 +225,8 @@ pub async fn import_exam(
         definition: Arc::clone(&parsed.definition),
         corrections: Vec::new(),
     };
-    catalog::freeze_version(&mut work.tx, exam, &stored).await?;
-    sqlx::query("UPDATE exams SET title = $2 WHERE id = $1")
-        .bind(exam)
-        .bind(&parsed.exam.title)
-        .execute(&mut *work.tx)
-        .await?;
+    catalog::freeze_version(&mut work.tx, exam.0, &stored).await?;
+    write_title(work, exam, &parsed.exam.title).await?;
     resource::get_row::<ExamResource>(work, exam).await
 }
 
@@ -225,41 +236,14 @@ pub async fn import_exam(
 /// [`ManagementError::Invalid`] with all errors that prevent publication.
 pub async fn publish_exam(
     work: &mut UnitOfWork,
-    exam: i64,
+    exam: ExamId,
     revision: i32,
 ) -> Result<ExamRecord, ManagementError> {
     raise_revision(work, exam, Some(revision)).await?;
     let parsed = build_exam(work, exam)
         .await?
         .map_err(ManagementError::Invalid)?;
-    let fresh: Option<i64> = sqlx::query_scalar(
-        "INSERT INTO exam_versions (exam_id, version, title, definition)
-         VALUES ($1, $2, $3, $4::json)
-         ON CONFLICT (version) DO NOTHING
-         RETURNING id",
-    )
-    .bind(exam)
-    .bind(parsed.exam.version.as_str())
-    .bind(&parsed.exam.title)
-    .bind(&*parsed.definition)
-    .fetch_optional(&mut *work.tx)
-    .await?;
-    if let Some(version) = fresh {
-        sqlx::query(NUMBER)
-            .bind(exam)
-            .bind(version)
-            .execute(&mut *work.tx)
-            .await?;
-    }
-    sqlx::query(
-        "UPDATE exams AS e
-         SET current_version_id = v.id, status = 'published', published_at = now()
-         FROM exam_versions AS v
-         WHERE e.id = $1 AND v.version = $2 AND v.exam_id = e.id",
-    )
-    .bind(exam)
-    .bind(parsed.exam.version.as_str())
-    .execute(&mut *work.tx)
-    .await?;
+    repository::insert_version(work, exam, &parsed.exam, &parsed.definition).await?;
+    repository::open_version(work, exam, &parsed.exam).await?;
     resource::get_row::<ExamResource>(work, exam).await
 }

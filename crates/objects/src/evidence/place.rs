@@ -226,6 +226,10 @@ pub(super) struct UploadedObject {
 
 impl S3Backend {
     fn open(s3: &S3Settings) -> object_store::Result<Self> {
+        // The client of S3 takes the provider of the process; another may stand already.
+        rustls::crypto::ring::default_provider()
+            .install_default()
+            .ok();
         let mut builder = AmazonS3Builder::new()
             .with_bucket_name(&s3.bucket)
             .with_region(&s3.region)

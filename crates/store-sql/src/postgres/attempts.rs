@@ -6,19 +6,18 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::{
-    PostgresStore, read,
-    rows::{instant_from_column, instant_to_column},
-    save, start,
+use super::{PostgresStore, read, save, start};
+use crate::{
+    convert::{instant_from_column, instant_to_column},
+    shared::{self, commands},
 };
-use crate::convert::encode_error;
 use invigil_domain::{
     id::{AttemptId, ExamCode, NodeId, PersonId},
     time::Timestamp,
 };
 use invigil_store::{
     AcquireOutcome, AnswerRow, AttemptOwner, AttemptStore, AttemptSummary, AttemptWrite,
-    CandidateScope, CommandState, Error, GradeRow, GroupSet, NewAttempt, OverdueScope, ResultLine,
+    CandidateScope, CommandState, Error, GradeRow, NewAttempt, OverdueScope, ResultLine,
     StartOutcome, TimelineRow, WriteOutcome,
 };
 
@@ -46,7 +45,7 @@ impl AttemptStore for PostgresStore {
 
     async fn read_owners(&self, attempts: &[AttemptId]) -> Result<Vec<AttemptOwner>, Error> {
         self.run_call("read owners", async |db| {
-            read::read_owners(db, attempts).await
+            shared::read::read_owners(db, read::READ_OWNERS, attempts).await
         })
         .await
     }
@@ -76,21 +75,21 @@ impl AttemptStore for PostgresStore {
 
     async fn read_summary(&self, attempt: AttemptId) -> Result<Option<AttemptSummary>, Error> {
         self.run_call("read attempt", async |db| {
-            read::read_summary(db, attempt).await
+            shared::read::read_summary(db, attempt).await
         })
         .await
     }
 
     async fn list_attempts_of(&self, person: &PersonId) -> Result<Vec<AttemptSummary>, Error> {
         self.run_call("read attempts of a person", async |db| {
-            read::list_attempts_of(db, person).await
+            shared::read::list_attempts_of(db, person).await
         })
         .await
     }
 
     async fn list_results(&self, exam: &ExamCode) -> Result<Vec<ResultLine>, Error> {
         self.run_call("read results", async |db| {
-            read::list_results(db, exam).await
+            shared::read::list_results(db, exam).await
         })
         .await
     }
@@ -100,14 +99,14 @@ impl AttemptStore for PostgresStore {
         attempt: AttemptId,
     ) -> Result<Vec<(AnswerRow, Option<GradeRow>)>, Error> {
         self.run_call("read answers", async |db| {
-            read::read_graded_answers(db, attempt).await
+            shared::read::read_graded_answers(db, read::READ_ANSWERS, attempt).await
         })
         .await
     }
 
     async fn read_receipt(&self, attempt: AttemptId) -> Result<Option<Arc<str>>, Error> {
         self.run_call("read receipt", async |db| {
-            read::read_receipt(db, attempt).await
+            shared::read::read_receipt(db, read::READ_RECEIPT, attempt).await
         })
         .await
     }
@@ -119,7 +118,7 @@ impl AttemptStore for PostgresStore {
         limit: u32,
     ) -> Result<Vec<TimelineRow>, Error> {
         self.run_call("read timeline", async |db| {
-            read::read_timeline(db, attempt, after, limit).await
+            shared::read::read_timeline(db, attempt, after, limit).await
         })
         .await
     }
@@ -131,7 +130,7 @@ impl AttemptStore for PostgresStore {
         limit: u32,
     ) -> Result<Vec<(AttemptId, ExamCode, TimelineRow)>, Error> {
         self.run_call("read unrecorded history", async |db| {
-            read::list_unrecorded(db, after, before, limit).await
+            shared::read::list_unrecorded(db, read::LIST_UNRECORDED, after, before, limit).await
         })
         .await
     }
@@ -151,7 +150,7 @@ impl AttemptStore for PostgresStore {
         exam: Option<(&ExamCode, &CandidateScope)>,
     ) -> Result<CommandState, Error> {
         self.run_call("begin command", async |db| {
-            begin_command(db, person, command, body, exam).await
+            commands::begin_command(db, BEGIN_COMMAND, person, command, body, exam).await
         })
         .await
     }
@@ -163,7 +162,7 @@ impl AttemptStore for PostgresStore {
         result: &str,
     ) -> Result<(), Error> {
         self.run_call("end command", async |db| {
-            end_command(db, person, command, result).await
+            commands::end_command(db, END_COMMAND, person, command, result).await
         })
         .await
     }
@@ -186,13 +185,14 @@ impl AttemptStore for PostgresStore {
 
     async fn record_outage(&self, from: Timestamp, until: Timestamp) -> Result<(), Error> {
         self.run_call("record outage", async |db| {
-            record_outage(db, from, until).await
+            commands::record_outage(db, from, until).await
         })
         .await
     }
 
     async fn list_outages(&self) -> Result<Vec<(Timestamp, Timestamp)>, Error> {
-        self.run_call("read outages", list_outages).await
+        self.run_call("read outages", async |db| commands::list_outages(db).await)
+            .await
     }
 
     async fn ping(&self) -> Result<(), Error> {
@@ -201,69 +201,29 @@ impl AttemptStore for PostgresStore {
     }
 }
 
-async fn begin_command(
-    connection: &mut PgConnection,
-    person: &PersonId,
-    command: &str,
-    body: &[u8; 32],
-    exam: Option<(&ExamCode, &CandidateScope)>,
-) -> Result<CommandState, sqlx::Error> {
-    // The update changes nothing: it makes RETURNING give the existing row.
-    let known: Option<(Vec<u8>, Option<String>, Vec<i64>)> = sqlx::query_as(
-        "INSERT INTO staff_commands AS c (user_id, command_id, body_sha256, targets)
-         SELECT u.id, $2, $3, ARRAY(
-             SELECT k.attempt_id
-             FROM exam_attempt_keys AS k
-             JOIN exams AS e ON e.id = k.exam_id
-             WHERE e.code = $4 AND k.closed_at IS NULL AND ($5::text[] IS NULL OR k.groups && $5)
-             ORDER BY k.attempt_id
-         )
-         FROM users AS u
-         WHERE u.username = $1
-         ON CONFLICT (user_id, command_id) DO UPDATE SET body_sha256 = c.body_sha256
-         RETURNING body_sha256, result::text, targets",
-    )
-    .bind(person.as_str())
-    .bind(command)
-    .bind(body.as_slice())
-    .bind(exam.map(|(code, _)| code.as_str()))
-    .bind(
-        exam.and_then(|(_, candidates)| candidates.groups())
-            .map(GroupSet::names),
-    )
-    .fetch_optional(connection)
-    .await?;
-    match known {
-        None => Err(encode_error("no such person")),
-        Some((known, ..)) if known != body => Ok(CommandState::Conflict),
-        Some((_, Some(result), _)) => Ok(CommandState::Done(result.into())),
-        Some((_, None, targets)) => {
-            let targets = targets.into_iter().map(AttemptId);
-            Ok(CommandState::Begun(targets.collect()))
-        }
-    }
-}
+/// Begins command `$2` of person `$1` with hash `$3`; the targets are the open attempts of
+/// exam `$4` in the groups `$5`. The update changes nothing: it makes RETURNING give the
+/// existing row.
+const BEGIN_COMMAND: &str = "
+INSERT INTO staff_commands AS c (user_id, command_id, body_sha256, targets)
+SELECT u.id, $2, $3, ARRAY(
+    SELECT k.attempt_id
+    FROM exam_attempt_keys AS k
+    JOIN exams AS e ON e.id = k.exam_id
+    WHERE e.code = $4 AND k.closed_at IS NULL AND ($5::text[] IS NULL OR k.groups && $5)
+    ORDER BY k.attempt_id
+)
+FROM users AS u
+WHERE u.username = $1
+ON CONFLICT (user_id, command_id) DO UPDATE SET body_sha256 = c.body_sha256
+RETURNING body_sha256, result::text, targets";
 
-async fn end_command(
-    connection: &mut PgConnection,
-    person: &PersonId,
-    command: &str,
-    result: &str,
-) -> Result<(), sqlx::Error> {
-    // The first result stays: a person has seen it.
-    sqlx::query(
-        "UPDATE staff_commands AS c
-         SET result = $3::text::json, ended_at = now()
-         FROM users AS u
-         WHERE u.username = $1 AND c.user_id = u.id AND c.command_id = $2 AND c.result IS NULL",
-    )
-    .bind(person.as_str())
-    .bind(command)
-    .bind(result)
-    .execute(connection)
-    .await?;
-    Ok(())
-}
+/// Stores `$3` as the result of command `$2` of person `$1`, if it has none.
+const END_COMMAND: &str = "
+UPDATE staff_commands AS c
+SET result = $3::text::json, ended_at = now()
+FROM users AS u
+WHERE u.username = $1 AND c.user_id = u.id AND c.command_id = $2 AND c.result IS NULL";
 
 async fn mark_node_alive(
     connection: &mut PgConnection,
@@ -295,34 +255,4 @@ async fn mark_node_left(connection: &mut PgConnection, node: &NodeId) -> Result<
         .execute(connection)
         .await?;
     Ok(())
-}
-
-async fn record_outage(
-    connection: &mut PgConnection,
-    from: Timestamp,
-    until: Timestamp,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "INSERT INTO engine_outages (from_at, until_at)
-         VALUES ($1, $2)
-         ON CONFLICT (from_at, until_at) DO NOTHING",
-    )
-    .bind(instant_to_column(from)?)
-    .bind(instant_to_column(until)?)
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-async fn list_outages(
-    connection: &mut PgConnection,
-) -> Result<Vec<(Timestamp, Timestamp)>, sqlx::Error> {
-    let rows: Vec<(DateTime<Utc>, DateTime<Utc>)> =
-        sqlx::query_as("SELECT from_at, until_at FROM engine_outages ORDER BY from_at, until_at")
-            .fetch_all(connection)
-            .await?;
-    Ok(rows
-        .into_iter()
-        .map(|(from, until)| (instant_from_column(from), instant_from_column(until)))
-        .collect())
 }

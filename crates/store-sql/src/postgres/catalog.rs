@@ -1,19 +1,18 @@
 //! The calls of the catalog store, and exams.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::LazyLock};
 
 use async_trait::async_trait;
-use serde_json::value::RawValue;
-use sqlx::{AssertSqlSafe, Connection, FromRow, PgConnection, types::Json};
+use sqlx::{Connection, PgConnection};
 
 use super::{PostgresStore, bank, people};
+use crate::shared;
 use invigil_domain::{
     id::{ExamCode, ExamVersion, PersonId},
     time::Timestamp,
 };
 use invigil_store::{
-    CatalogStore, CorrectedKey, Error, LoginRow, PersonCredentials, RosterPerson, SignInOutcome,
-    StoredExam,
+    CatalogStore, Error, LoginRow, PersonCredentials, RosterPerson, SignInOutcome, StoredExam,
 };
 
 #[async_trait]
@@ -24,12 +23,15 @@ impl CatalogStore for PostgresStore {
     }
 
     async fn list_exams(&self) -> Result<Vec<StoredExam>, Error> {
-        self.run_call("read exams", list_exams).await
+        self.run_call("read exams", async |db| {
+            shared::exams::list_exams(db, &LIST_EXAMS).await
+        })
+        .await
     }
 
     async fn read_exam_version(&self, version: &ExamVersion) -> Result<Option<StoredExam>, Error> {
         self.run_call("read exam version", async |db| {
-            read_exam_version(db, version).await
+            shared::exams::read_exam_version(db, &READ_EXAM_VERSION, version).await
         })
         .await
     }
@@ -43,7 +45,7 @@ impl CatalogStore for PostgresStore {
 
     async fn read_credentials(&self, id: &PersonId) -> Result<Option<PersonCredentials>, Error> {
         self.run_call("read person", async |db| {
-            people::read_credentials(db, id).await
+            shared::people::read_credentials(db, people::READ_CREDENTIALS, id).await
         })
         .await
     }
@@ -86,13 +88,15 @@ impl CatalogStore for PostgresStore {
     }
 
     async fn end_login(&self, token: &[u8; 32]) -> Result<(), Error> {
-        self.run_call("end log-in", async |db| people::end_login(db, token).await)
-            .await
+        self.run_call("end log-in", async |db| {
+            shared::people::end_login(db, token).await
+        })
+        .await
     }
 
     async fn ensure_secret(&self, name: &str, fresh: &[u8; 32]) -> Result<[u8; 32], Error> {
         self.run_call("read secret", async |db| {
-            people::ensure_secret(db, name, fresh).await
+            shared::people::ensure_secret(db, name, fresh).await
         })
         .await
     }
@@ -198,35 +202,6 @@ CROSS JOIN LATERAL json_to_record(v.definition) AS d (
 )
 WHERE e.id = $1 AND v.version = $2";
 
-#[derive(FromRow)]
-struct PostgresExamRow {
-    code: String,
-    version: String,
-    title: String,
-    definition: String,
-    corrections: Json<Vec<(String, Box<RawValue>)>>,
-}
-
-impl From<PostgresExamRow> for StoredExam {
-    fn from(row: PostgresExamRow) -> Self {
-        Self {
-            code: row.code.into(),
-            version: row.version.into(),
-            title: row.title,
-            definition: row.definition.into(),
-            corrections: row
-                .corrections
-                .0
-                .into_iter()
-                .map(|(question, answer)| CorrectedKey {
-                    question: question.into(),
-                    answer: answer.get().into(),
-                })
-                .collect(),
-        }
-    }
-}
-
 /// Selects a version `v` of an exam `e`, with the corrections of its keys.
 const EXAM: &str = "
 SELECT e.code, v.version, v.title, v.definition::text AS definition,
@@ -238,25 +213,11 @@ SELECT e.code, v.version, v.title, v.definition::text AS definition,
 FROM exam_versions AS v
 JOIN exams AS e ON e.id = v.exam_id";
 
-async fn list_exams(connection: &mut PgConnection) -> Result<Vec<StoredExam>, sqlx::Error> {
-    let sql = format!(
-        "{EXAM} WHERE v.id = e.current_version_id AND e.status <> 'archived'
-         ORDER BY e.code"
-    );
-    let rows: Vec<PostgresExamRow> = sqlx::query_as(AssertSqlSafe(sql))
-        .fetch_all(connection)
-        .await?;
-    Ok(rows.into_iter().map(Into::into).collect())
-}
+/// Selects the current versions of all exams that are in use.
+static LIST_EXAMS: LazyLock<String> = LazyLock::new(|| {
+    format!("{EXAM} WHERE v.id = e.current_version_id AND e.status <> 'archived' ORDER BY e.code")
+});
 
-async fn read_exam_version(
-    connection: &mut PgConnection,
-    version: &ExamVersion,
-) -> Result<Option<StoredExam>, sqlx::Error> {
-    let sql = format!("{EXAM} WHERE v.version = $1");
-    let row: Option<PostgresExamRow> = sqlx::query_as(AssertSqlSafe(sql))
-        .bind(version.as_str())
-        .fetch_optional(connection)
-        .await?;
-    Ok(row.map(Into::into))
-}
+/// Selects version `$1` of an exam.
+static READ_EXAM_VERSION: LazyLock<String> =
+    LazyLock::new(|| format!("{EXAM} WHERE v.version = $1"));

@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
-use sqlx::{FromRow, PgConnection};
+use sqlx::PgConnection;
 
-use super::rows::{instant_from_column as from_instant, instant_to_column as instant};
-use crate::convert::{
-    bytes_from_column, duration_from_column, duration_to_column, encode_error, role_from_column,
+use crate::{
+    convert::{
+        duration_to_column, encode_error, instant_from_column as from_instant,
+        instant_to_column as instant,
+    },
+    shared::people::{StoredPerson, scope_to_json},
 };
 use invigil_domain::{id::PersonId, time::Timestamp};
-use invigil_store::{
-    ExamScope, LoginRow, PersonCredentials, PersonRole, RosterPerson, SignInOutcome,
-};
+use invigil_store::{LoginRow, RosterPerson, SignInOutcome};
 
 const UPSERT_PEOPLE: &str = "
 WITH p AS MATERIALIZED (
@@ -97,82 +98,13 @@ pub(super) async fn upsert_people(
     Ok(())
 }
 
-/// Returns the exam codes as a JSON array: a column cannot hold arrays of different lengths.
-fn scope_to_json(exams: &ExamScope) -> Option<String> {
-    match exams {
-        ExamScope::All => None,
-        ExamScope::Some(codes) => Some(serde_json::json!(codes).to_string()),
-    }
-}
-
-#[derive(FromRow)]
-struct PostgresPersonRow {
-    username: String,
-    name: String,
-    email: String,
-    role: String,
-    exam_codes: Option<Vec<String>>,
-    groups: Vec<String>,
-    time_factor: Decimal,
-    extra_time_ms: i64,
-}
-
-impl TryFrom<PostgresPersonRow> for RosterPerson {
-    type Error = sqlx::Error;
-
-    fn try_from(row: PostgresPersonRow) -> Result<Self, sqlx::Error> {
-        Ok(Self {
-            id: row.username.into(),
-            name: row.name,
-            email: row.email,
-            role: match row.role.as_str() {
-                // An administrator of all organisations; the scope limits the exams.
-                "super_admin" => PersonRole::Admin,
-                role => role_from_column(role)?,
-            },
-            exams: row.exam_codes.map_or(ExamScope::All, |codes| {
-                ExamScope::Some(codes.into_iter().map(Into::into).collect())
-            }),
-            groups: row.groups.into_iter().collect(),
-            time_factor: row.time_factor,
-            extra_time: duration_from_column(row.extra_time_ms)?,
-        })
-    }
-}
-
-#[derive(FromRow)]
-struct CredentialsRow {
-    #[sqlx(flatten)]
-    person: PostgresPersonRow,
-    access_code_hmac: Option<Vec<u8>>,
-    password_hash: Option<String>,
-    locked_until: Option<DateTime<Utc>>,
-}
-
-/// Reads a person with their credentials.
-pub(super) async fn read_credentials(
-    connection: &mut PgConnection,
-    id: &PersonId,
-) -> Result<Option<PersonCredentials>, sqlx::Error> {
-    let row: Option<CredentialsRow> = sqlx::query_as(
-        "SELECT u.username, u.name, u.email, r.role, exam_scope(u.id) AS exam_codes, u.groups,
-                u.time_factor, u.extra_time_ms, u.access_code_hmac, u.password_hash, u.locked_until
-         FROM users AS u
-         CROSS JOIN LATERAL effective_role(u.id) AS r (role)
-         WHERE u.username = $1 AND u.is_active AND r.role IS NOT NULL",
-    )
-    .bind(id.as_str())
-    .fetch_optional(connection)
-    .await?;
-    let Some(row) = row else { return Ok(None) };
-    let code = row.access_code_hmac.as_deref().map(bytes_from_column);
-    Ok(Some(PersonCredentials {
-        person: row.person.try_into()?,
-        access_code: code.transpose()?,
-        password: row.password_hash,
-        locked_until: row.locked_until.map(from_instant),
-    }))
-}
+/// Selects person `$1` with their credentials.
+pub(super) const READ_CREDENTIALS: &str = "
+SELECT u.username, u.name, u.email, r.role, exam_scope(u.id) AS exam_codes, u.groups,
+       u.time_factor, u.extra_time_ms, u.access_code_hmac, u.password_hash, u.locked_until
+FROM users AS u
+CROSS JOIN LATERAL effective_role(u.id) AS r (role)
+WHERE u.username = $1 AND u.is_active AND r.role IS NOT NULL";
 
 /// Records the outcome of a sign-in, and counts it for the person.
 pub(super) async fn record_sign_in(
@@ -287,54 +219,10 @@ pub(super) async fn verify_login(
          CROSS JOIN LATERAL effective_role(u.id) AS r (role)
          WHERE s.expires_at > $2 AND s.is_active AND u.is_active AND r.role IS NOT NULL"
     );
-    let row: Option<PostgresPersonRow> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
+    let row: Option<StoredPerson> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
         .bind(token.as_slice())
         .bind(instant(now)?)
         .fetch_optional(connection)
         .await?;
     row.map(TryInto::try_into).transpose()
-}
-
-/// Ends a log-in.
-pub(super) async fn end_login(
-    connection: &mut PgConnection,
-    token: &[u8; 32],
-) -> Result<(), sqlx::Error> {
-    sqlx::query("DELETE FROM user_sessions WHERE token_sha256 = $1 OR previous_sha256 = $1")
-        .bind(token.as_slice())
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
-/// Deletes all expired log-ins.
-pub(super) async fn delete_expired_logins(
-    connection: &mut PgConnection,
-    now: Timestamp,
-) -> Result<(), sqlx::Error> {
-    sqlx::query("DELETE FROM user_sessions WHERE expires_at <= $1")
-        .bind(instant(now)?)
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
-/// Returns the secret of a name; the first caller's `fresh` becomes it.
-pub(super) async fn ensure_secret(
-    connection: &mut PgConnection,
-    name: &str,
-    fresh: &[u8; 32],
-) -> Result<[u8; 32], sqlx::Error> {
-    // The update changes nothing: it makes RETURNING give the existing row.
-    let kept: Vec<u8> = sqlx::query_scalar(
-        "INSERT INTO engine_secrets AS s (name, secret)
-         VALUES ($1, $2)
-         ON CONFLICT (name) DO UPDATE SET secret = s.secret
-         RETURNING secret",
-    )
-    .bind(name)
-    .bind(fresh.as_slice())
-    .fetch_one(connection)
-    .await?;
-    bytes_from_column(&kept)
 }

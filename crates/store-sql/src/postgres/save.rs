@@ -7,10 +7,12 @@ use sqlx::{Connection, PgConnection};
 
 use super::{
     keys::{QuestionNumberCache, question_number},
-    rows::instant_to_column as instant,
     settle,
 };
-use crate::convert::to_column;
+use crate::{
+    convert::{instant_to_column as instant, to_column},
+    shared::rows::write_outcomes,
+};
 use invigil_domain::id::SessionId;
 use invigil_store::{AnswerRow, AttemptWrite, WriteOutcome};
 
@@ -117,14 +119,7 @@ pub(super) async fn save_batch(
     } else {
         columns.execute_save(connection).await?
     };
-    let written = |write: &AttemptWrite| {
-        if saved.contains(&write.attempt.0) {
-            WriteOutcome::Saved
-        } else {
-            WriteOutcome::Fenced
-        }
-    };
-    Ok(batch.iter().map(written).collect())
+    Ok(write_outcomes(batch, &saved))
 }
 
 /// A batch as arrays by column, for `unnest`.

@@ -8,11 +8,8 @@ use std::sync::Arc;
 
 use sqlx::PgConnection;
 
-use super::{
-    keys::{QuestionNumbers, question_number},
-    rows::instant_to_column as instant,
-};
-use crate::convert::to_column;
+use super::keys::{QuestionNumbers, question_number};
+use crate::convert::{instant_to_column as instant, to_column};
 use invigil_store::{AttemptWrite, ControlRow, HandInRow, TimelineRow, timeline::TimelineEvent};
 
 type NumberedWrite<'a> = (&'a AttemptWrite, Arc<QuestionNumbers>);

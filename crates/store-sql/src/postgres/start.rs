@@ -2,23 +2,22 @@
 
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
-use sqlx::{Connection, FromRow, PgConnection};
+use sqlx::{Connection, PgConnection};
+use sqlx_macros::FromRow;
 
-use super::{
-    read,
-    rows::{PostgresSummaryRow, instant_from_column as from_instant, instant_to_column as instant},
-};
-use crate::convert::{
-    duration_from_column, duration_to_column, encode_error, from_column, to_column,
+use super::read;
+use crate::{
+    convert::{
+        duration_from_column, duration_to_column, encode_error, from_column,
+        instant_from_column as from_instant, instant_to_column as instant, to_column,
+    },
+    shared::{self, read::EarlierAttempts, rows::leases_from_columns},
 };
 use invigil_domain::{
     id::{AttemptId, NodeId},
     time::Timestamp,
 };
-use invigil_store::{
-    AcquireOutcome, Acquired, AttemptIdentity, AttemptSummary, NewAttempt, OverdueScope,
-    StartOutcome,
-};
+use invigil_store::{AcquireOutcome, AttemptIdentity, NewAttempt, OverdueScope, StartOutcome};
 
 #[derive(FromRow)]
 struct StartRow {
@@ -83,21 +82,10 @@ pub(super) async fn start_attempt(
     .await?
     .ok_or_else(|| encode_error("no such person, exam or version of the exam"))?;
 
-    let attempts: Vec<PostgresSummaryRow> = sqlx::query_as(
-        "SELECT * FROM attempt_summaries WHERE exam = $1 AND candidate = $2 ORDER BY attempt_no",
-    )
-    .bind(wanted.exam.as_str())
-    .bind(wanted.candidate.as_str())
-    .fetch_all(&mut *transaction)
-    .await?;
-    let mut number = 1;
-    for row in attempts {
-        let attempt = AttemptSummary::try_from(row)?;
-        if attempt.control.closed_at.is_none() {
-            return Ok(StartOutcome::Open(attempt.identity));
-        }
-        number = attempt.identity.number + 1;
-    }
+    let number = match shared::read::read_earlier_attempts(&mut *transaction, wanted).await? {
+        EarlierAttempts::Open(identity) => return Ok(StartOutcome::Open(*identity)),
+        EarlierAttempts::Closed { next } => next,
+    };
     // The rules were checked before this transaction: meanwhile there may be a new
     // version, or the enrolment or the exam may have ended.
     if !keys.is_current {
@@ -226,20 +214,12 @@ pub(super) async fn acquire_attempt(
         let node = held.holder.map(NodeId::from);
         return Ok(node.map(|node| AcquireOutcome::Held { node, epoch }));
     };
-    let Some(line) = read::read_result_line(connection, attempt).await? else {
-        return Ok(None);
-    };
-    let summary = line.summary;
-    let answers = read::read_graded_answers(connection, attempt).await?;
-    Ok(Some(AcquireOutcome::Acquired(Box::new(Acquired {
-        epoch: from_column(epoch)?,
-        identity: summary.identity,
-        candidate_name: line.candidate_name,
-        control: summary.control.state,
-        progress: summary.progress,
-        answers: answers.into_iter().map(|(answer, _)| answer).collect(),
-        lost_at: held.lost_at.map(from_instant),
-    }))))
+    let lost_at = held.lost_at.map(from_instant);
+    let epoch = from_column(epoch)?;
+    let acquired =
+        shared::read::read_acquired(connection, read::READ_ANSWERS, attempt, epoch, lost_at)
+            .await?;
+    Ok(acquired.map(|acquired| AcquireOutcome::Acquired(Box::new(acquired))))
 }
 
 fn node_names(nodes: &[NodeId]) -> Vec<&str> {
@@ -282,8 +262,5 @@ pub(super) async fn find_overdue(
     .bind(CUT_OFF_AFTER)
     .fetch_all(connection)
     .await?;
-    let found = rows.into_iter();
-    found
-        .map(|(id, epoch)| Ok((AttemptId(id), from_column(epoch)?)))
-        .collect()
+    leases_from_columns(rows)
 }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sqlx::{SqliteConnection, types::Json};
+use sqlx::SqliteConnection;
 
 use super::{SqliteStore, read, save, start};
+use crate::shared::{self, commands};
 use invigil_domain::{
     id::{AttemptId, ExamCode, NodeId, PersonId},
     time::Timestamp,
@@ -40,7 +41,7 @@ impl AttemptStore for SqliteStore {
 
     async fn read_owners(&self, attempts: &[AttemptId]) -> Result<Vec<AttemptOwner>, Error> {
         self.run_read("read owners", async |db| {
-            read::read_owners(db, attempts).await
+            shared::read::read_owners(db, read::READ_OWNERS, attempts).await
         })
         .await
     }
@@ -69,21 +70,21 @@ impl AttemptStore for SqliteStore {
 
     async fn read_summary(&self, attempt: AttemptId) -> Result<Option<AttemptSummary>, Error> {
         self.run_read("read attempt", async |db| {
-            read::read_summary(db, attempt).await
+            shared::read::read_summary(db, attempt).await
         })
         .await
     }
 
     async fn list_attempts_of(&self, person: &PersonId) -> Result<Vec<AttemptSummary>, Error> {
         self.run_read("read attempts of a person", async |db| {
-            read::list_attempts_of(db, person).await
+            shared::read::list_attempts_of(db, person).await
         })
         .await
     }
 
     async fn list_results(&self, exam: &ExamCode) -> Result<Vec<ResultLine>, Error> {
         self.run_read("read results", async |db| {
-            read::list_results(db, exam).await
+            shared::read::list_results(db, exam).await
         })
         .await
     }
@@ -93,14 +94,14 @@ impl AttemptStore for SqliteStore {
         attempt: AttemptId,
     ) -> Result<Vec<(AnswerRow, Option<GradeRow>)>, Error> {
         self.run_read("read answers", async |db| {
-            read::read_graded_answers(db, attempt).await
+            shared::read::read_graded_answers(db, read::READ_ANSWERS, attempt).await
         })
         .await
     }
 
     async fn read_receipt(&self, attempt: AttemptId) -> Result<Option<Arc<str>>, Error> {
         self.run_read("read receipt", async |db| {
-            read::read_receipt(db, attempt).await
+            shared::read::read_receipt(db, read::READ_RECEIPT, attempt).await
         })
         .await
     }
@@ -112,7 +113,7 @@ impl AttemptStore for SqliteStore {
         limit: u32,
     ) -> Result<Vec<TimelineRow>, Error> {
         self.run_read("read timeline", async |db| {
-            read::read_timeline(db, attempt, after, limit).await
+            shared::read::read_timeline(db, attempt, after, limit).await
         })
         .await
     }
@@ -124,7 +125,7 @@ impl AttemptStore for SqliteStore {
         limit: u32,
     ) -> Result<Vec<(AttemptId, ExamCode, TimelineRow)>, Error> {
         self.run_read("read unrecorded history", async |db| {
-            read::list_unrecorded(db, after, before, limit).await
+            shared::read::list_unrecorded(db, read::LIST_UNRECORDED, after, before, limit).await
         })
         .await
     }
@@ -144,7 +145,7 @@ impl AttemptStore for SqliteStore {
         exam: Option<(&ExamCode, &CandidateScope)>,
     ) -> Result<CommandState, Error> {
         self.run_write("begin command", async |db| {
-            begin_command(db, person, command, body, exam).await
+            commands::begin_command(db, BEGIN_COMMAND, person, command, body, exam).await
         })
         .await
     }
@@ -156,7 +157,7 @@ impl AttemptStore for SqliteStore {
         result: &str,
     ) -> Result<(), Error> {
         self.run_write("end command", async |db| {
-            end_command(db, person, command, result).await
+            commands::end_command(db, END_COMMAND, person, command, result).await
         })
         .await
     }
@@ -179,13 +180,14 @@ impl AttemptStore for SqliteStore {
 
     async fn record_outage(&self, from: Timestamp, until: Timestamp) -> Result<(), Error> {
         self.run_write("record outage", async |db| {
-            record_outage(db, from, until).await
+            commands::record_outage(db, from, until).await
         })
         .await
     }
 
     async fn list_outages(&self) -> Result<Vec<(Timestamp, Timestamp)>, Error> {
-        self.run_read("read outages", list_outages).await
+        self.run_read("read outages", async |db| commands::list_outages(db).await)
+            .await
     }
 
     async fn ping(&self) -> Result<(), Error> {
@@ -194,66 +196,27 @@ impl AttemptStore for SqliteStore {
     }
 }
 
-async fn begin_command(
-    connection: &mut SqliteConnection,
-    person: &PersonId,
-    command: &str,
-    body: &[u8; 32],
-    exam: Option<(&ExamCode, &CandidateScope)>,
-) -> Result<CommandState, sqlx::Error> {
-    // The update changes nothing: it makes RETURNING give the existing row.
-    let known: (Vec<u8>, Option<String>, Json<Vec<i64>>) = sqlx::query_as(
-        "INSERT INTO staff_commands (username, command_id, body_sha256, targets)
-         VALUES (?1, ?2, ?3, (
-             SELECT json_group_array(id ORDER BY id) FROM exam_attempts
-             WHERE exam = ?4 AND closed_at IS NULL
-                 AND (?5 IS NULL OR EXISTS (
-                     SELECT 1 FROM json_each(groups) AS own
-                     JOIN json_each(?5) AS wanted ON wanted.value = own.value
-                 ))
-         ))
-         ON CONFLICT (username, command_id) DO UPDATE SET body_sha256 = body_sha256
-         RETURNING body_sha256, result, targets",
-    )
-    .bind(person.as_str())
-    .bind(command)
-    .bind(body.as_slice())
-    .bind(exam.map(|(code, _)| code.as_str()))
-    .bind(
-        exam.and_then(|(_, candidates)| candidates.groups())
-            .map(Json),
-    )
-    .fetch_one(connection)
-    .await?;
-    match known {
-        (known, ..) if known != body => Ok(CommandState::Conflict),
-        (_, Some(result), _) => Ok(CommandState::Done(result.into())),
-        (_, None, Json(targets)) => {
-            let targets = targets.into_iter().map(AttemptId);
-            Ok(CommandState::Begun(targets.collect()))
-        }
-    }
-}
+/// Begins command `$2` of person `$1` with hash `$3`; the targets are the open attempts of
+/// exam `$4` in the groups `$5`. The update changes nothing: it makes RETURNING give the
+/// existing row.
+const BEGIN_COMMAND: &str = "
+INSERT INTO staff_commands (username, command_id, body_sha256, targets)
+VALUES ($1, $2, $3, (
+    SELECT json_group_array(id ORDER BY id) FROM exam_attempts
+    WHERE exam = $4 AND closed_at IS NULL
+        AND ($5 IS NULL OR EXISTS (
+            SELECT 1 FROM json_each(groups) AS own
+            JOIN json_each($5) AS wanted ON wanted.value = own.value
+        ))
+))
+ON CONFLICT (username, command_id) DO UPDATE SET body_sha256 = body_sha256
+RETURNING body_sha256, result, targets";
 
-async fn end_command(
-    connection: &mut SqliteConnection,
-    person: &PersonId,
-    command: &str,
-    result: &str,
-) -> Result<(), sqlx::Error> {
-    // The first result stays: a person has seen it.
-    sqlx::query(
-        "UPDATE staff_commands
-         SET result = ?3
-         WHERE username = ?1 AND command_id = ?2 AND result IS NULL",
-    )
-    .bind(person.as_str())
-    .bind(command)
-    .bind(result)
-    .execute(connection)
-    .await?;
-    Ok(())
-}
+/// Stores `$3` as the result of command `$2` of person `$1`, if it has none.
+const END_COMMAND: &str = "
+UPDATE staff_commands
+SET result = $3
+WHERE username = $1 AND command_id = $2 AND result IS NULL";
 
 async fn mark_node_alive(
     connection: &mut SqliteConnection,
@@ -265,7 +228,7 @@ async fn mark_node_alive(
         .await?;
     sqlx::query(
         "INSERT INTO engine_nodes (node_id, last_alive_at)
-         VALUES (?1, ?2)
+         VALUES ($1, $2)
          ON CONFLICT (node_id) DO UPDATE
          SET last_alive_at = max(last_alive_at, excluded.last_alive_at)",
     )
@@ -274,34 +237,4 @@ async fn mark_node_alive(
     .execute(connection)
     .await?;
     Ok(before.map(Timestamp::from_ms))
-}
-
-async fn record_outage(
-    connection: &mut SqliteConnection,
-    from: Timestamp,
-    until: Timestamp,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "INSERT INTO engine_outages (from_at, until_at)
-         VALUES (?1, ?2)
-         ON CONFLICT (from_at, until_at) DO NOTHING",
-    )
-    .bind(from.as_ms())
-    .bind(until.as_ms())
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-async fn list_outages(
-    connection: &mut SqliteConnection,
-) -> Result<Vec<(Timestamp, Timestamp)>, sqlx::Error> {
-    let rows: Vec<(i64, i64)> =
-        sqlx::query_as("SELECT from_at, until_at FROM engine_outages ORDER BY from_at, until_at")
-            .fetch_all(connection)
-            .await?;
-    Ok(rows
-        .into_iter()
-        .map(|(from, until)| (Timestamp::from_ms(from), Timestamp::from_ms(until)))
-        .collect())
 }

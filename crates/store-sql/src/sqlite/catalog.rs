@@ -1,10 +1,10 @@
 //! The calls of the catalog store, and exams.
 
 use async_trait::async_trait;
-use sqlx::{FromRow, SqliteConnection};
+use sqlx::SqliteConnection;
 
 use super::{SqliteStore, people};
-use crate::outline;
+use crate::{outline, shared};
 use invigil_domain::{
     id::{ExamVersion, PersonId},
     time::Timestamp,
@@ -21,12 +21,15 @@ impl CatalogStore for SqliteStore {
     }
 
     async fn list_exams(&self) -> Result<Vec<StoredExam>, Error> {
-        self.run_read("read exams", list_exams).await
+        self.run_read("read exams", async |db| {
+            shared::exams::list_exams(db, LIST_EXAMS).await
+        })
+        .await
     }
 
     async fn read_exam_version(&self, version: &ExamVersion) -> Result<Option<StoredExam>, Error> {
         self.run_read("read exam version", async |db| {
-            read_exam_version(db, version).await
+            shared::exams::read_exam_version(db, READ_EXAM_VERSION, version).await
         })
         .await
     }
@@ -40,7 +43,7 @@ impl CatalogStore for SqliteStore {
 
     async fn read_credentials(&self, id: &PersonId) -> Result<Option<PersonCredentials>, Error> {
         self.run_read("read person", async |db| {
-            people::read_credentials(db, id).await
+            shared::people::read_credentials(db, people::READ_CREDENTIALS, id).await
         })
         .await
     }
@@ -90,13 +93,15 @@ impl CatalogStore for SqliteStore {
     }
 
     async fn end_login(&self, token: &[u8; 32]) -> Result<(), Error> {
-        self.run_write("end log-in", async |db| people::end_login(db, token).await)
-            .await
+        self.run_write("end log-in", async |db| {
+            shared::people::end_login(db, token).await
+        })
+        .await
     }
 
     async fn ensure_secret(&self, name: &str, fresh: &[u8; 32]) -> Result<[u8; 32], Error> {
         self.run_write("read secret", async |db| {
-            people::ensure_secret(db, name, fresh).await
+            shared::people::ensure_secret(db, name, fresh).await
         })
         .await
     }
@@ -110,7 +115,7 @@ async fn upsert_exams(
         let version = exam.version.as_str();
         let fresh = sqlx::query(
             "INSERT INTO exam_versions (version, code, title, definition)
-             VALUES (?1, ?2, ?3, ?4)
+             VALUES ($1, $2, $3, $4)
              ON CONFLICT (version) DO NOTHING",
         )
         .bind(version)
@@ -124,7 +129,7 @@ async fn upsert_exams(
         }
         sqlx::query(
             "INSERT INTO exams (code, current_version)
-             VALUES (?1, ?2)
+             VALUES ($1, $2)
              ON CONFLICT (code) DO UPDATE SET current_version = excluded.current_version",
         )
         .bind(exam.code.as_str())
@@ -143,7 +148,7 @@ async fn number_questions(
     for (position, question) in (1_i64..).zip(outline::outline_questions(definition)?) {
         sqlx::query(
             "INSERT INTO exam_version_questions (version, question_key, position, points)
-             VALUES (?1, ?2, ?3, ?4)",
+             VALUES ($1, $2, $3, $4)",
         )
         .bind(version)
         .bind(question.key.as_str())
@@ -155,48 +160,13 @@ async fn number_questions(
     Ok(())
 }
 
-#[derive(FromRow)]
-struct SqliteExamRow {
-    code: String,
-    version: String,
-    title: String,
-    definition: String,
-}
+/// Selects the current versions of all exams.
+const LIST_EXAMS: &str = "
+SELECT e.code, v.version, v.title, v.definition
+FROM exams AS e
+JOIN exam_versions AS v ON v.version = e.current_version
+ORDER BY e.code";
 
-impl From<SqliteExamRow> for StoredExam {
-    fn from(row: SqliteExamRow) -> Self {
-        Self {
-            code: row.code.into(),
-            version: row.version.into(),
-            title: row.title,
-            definition: row.definition.into(),
-            // Only the management side corrects keys, and it needs PostgreSQL.
-            corrections: Vec::new(),
-        }
-    }
-}
-
-async fn list_exams(connection: &mut SqliteConnection) -> Result<Vec<StoredExam>, sqlx::Error> {
-    let rows: Vec<SqliteExamRow> = sqlx::query_as(
-        "SELECT e.code, v.version, v.title, v.definition
-         FROM exams AS e
-         JOIN exam_versions AS v ON v.version = e.current_version
-         ORDER BY e.code",
-    )
-    .fetch_all(connection)
-    .await?;
-    Ok(rows.into_iter().map(Into::into).collect())
-}
-
-async fn read_exam_version(
-    connection: &mut SqliteConnection,
-    version: &ExamVersion,
-) -> Result<Option<StoredExam>, sqlx::Error> {
-    let row: Option<SqliteExamRow> = sqlx::query_as(
-        "SELECT code, version, title, definition FROM exam_versions WHERE version = ?1",
-    )
-    .bind(version.as_str())
-    .fetch_optional(connection)
-    .await?;
-    Ok(row.map(Into::into))
-}
+/// Selects version `$1` of an exam.
+const READ_EXAM_VERSION: &str =
+    "SELECT code, version, title, definition FROM exam_versions WHERE version = $1";

@@ -1,18 +1,13 @@
 //! People, log-ins and secrets.
 
-use sqlx::{FromRow, SqliteConnection, types::Json};
+use sqlx::{SqliteConnection, types::Json};
 
-use super::rows::decimal_from_column;
-use crate::convert::{
-    bytes_from_column, decode_error, duration_from_column, duration_to_column, role_from_column,
+use crate::{
+    convert::duration_to_column,
+    shared::people::{StoredPerson, scope_to_json},
 };
-use invigil_domain::{
-    id::PersonId,
-    time::{Timestamp, duration_ms},
-};
-use invigil_store::{
-    ExamScope, GroupSet, LoginRow, PersonCredentials, RosterPerson, TOKEN_OVERLAP,
-};
+use invigil_domain::time::{Timestamp, duration_ms};
+use invigil_store::{LoginRow, RosterPerson, TOKEN_OVERLAP};
 
 /// Adds or replaces people.
 pub(super) async fn upsert_people(
@@ -24,7 +19,7 @@ pub(super) async fn upsert_people(
             "INSERT INTO users
                  (username, name, email, role, exam_codes, time_factor, extra_time_ms,
                   access_code_hmac, groups)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
              ON CONFLICT (username) DO UPDATE
              SET name = excluded.name,
                  email = excluded.email,
@@ -50,73 +45,12 @@ pub(super) async fn upsert_people(
     Ok(())
 }
 
-/// Returns the exam codes as a JSON array.
-fn scope_to_json(exams: &ExamScope) -> Option<String> {
-    match exams {
-        ExamScope::All => None,
-        ExamScope::Some(codes) => Some(serde_json::json!(codes).to_string()),
-    }
-}
-
-#[derive(FromRow)]
-struct SqlitePersonRow {
-    username: String,
-    name: String,
-    email: String,
-    role: String,
-    exam_codes: Option<String>,
-    time_factor: String,
-    extra_time_ms: i64,
-    access_code_hmac: Vec<u8>,
-    groups: Json<GroupSet>,
-}
-
-impl TryFrom<SqlitePersonRow> for PersonCredentials {
-    type Error = sqlx::Error;
-
-    fn try_from(row: SqlitePersonRow) -> Result<Self, sqlx::Error> {
-        let code = bytes_from_column(&row.access_code_hmac)?;
-        let person = RosterPerson {
-            id: row.username.into(),
-            name: row.name,
-            email: row.email,
-            role: role_from_column(&row.role)?,
-            exams: match row.exam_codes {
-                None => ExamScope::All,
-                Some(codes) => ExamScope::Some(
-                    serde_json::from_str(&codes)
-                        .map_err(|error| decode_error(error.to_string()))?,
-                ),
-            },
-            groups: row.groups.0,
-            time_factor: decimal_from_column(&row.time_factor)?,
-            extra_time: duration_from_column(row.extra_time_ms)?,
-        };
-        Ok(Self {
-            person,
-            access_code: Some(code),
-            password: None,
-            locked_until: None,
-        })
-    }
-}
-
-/// Reads a person with the hash of their access code.
-pub(super) async fn read_credentials(
-    connection: &mut SqliteConnection,
-    id: &PersonId,
-) -> Result<Option<PersonCredentials>, sqlx::Error> {
-    let row: Option<SqlitePersonRow> = sqlx::query_as(
-        "SELECT username, name, email, role, exam_codes, time_factor, extra_time_ms,
-                access_code_hmac, groups
-         FROM users
-         WHERE username = ?1",
-    )
-    .bind(id.as_str())
-    .fetch_optional(connection)
-    .await?;
-    row.map(TryInto::try_into).transpose()
-}
+/// Selects person `$1` with the hash of their access code.
+pub(super) const READ_CREDENTIALS: &str = "
+SELECT username, name, email, role, exam_codes, time_factor, extra_time_ms, access_code_hmac,
+       groups
+FROM users
+WHERE username = $1";
 
 /// Stores a log-in.
 pub(super) async fn insert_login(
@@ -125,7 +59,7 @@ pub(super) async fn insert_login(
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
         "INSERT INTO user_sessions (token_sha256, username, expires_at)
-         VALUES (?1, ?2, ?3)
+         VALUES ($1, $2, $3)
          ON CONFLICT (token_sha256) DO UPDATE SET expires_at = excluded.expires_at",
     )
     .bind(login.token.as_slice())
@@ -145,12 +79,12 @@ pub(super) async fn rotate_login_token(
 ) -> Result<Option<Timestamp>, sqlx::Error> {
     let until: Option<i64> = sqlx::query_scalar(
         "UPDATE user_sessions
-         SET token_sha256 = ?3,
-             previous_sha256 = ?1,
+         SET token_sha256 = $3,
+             previous_sha256 = $1,
              -- A repeat after a lost response does not extend the old token.
-             rotated_at = CASE WHEN token_sha256 = ?1 THEN ?2 ELSE rotated_at END
-         WHERE (token_sha256 = ?1 OR previous_sha256 = ?1 AND rotated_at > ?2 - ?4)
-           AND expires_at > ?2
+             rotated_at = CASE WHEN token_sha256 = $1 THEN $2 ELSE rotated_at END
+         WHERE (token_sha256 = $1 OR previous_sha256 = $1 AND rotated_at > $2 - $4)
+           AND expires_at > $2
          RETURNING expires_at",
     )
     .bind(token.as_slice())
@@ -168,21 +102,20 @@ pub(super) async fn verify_login(
     token: &[u8; 32],
     now: Timestamp,
 ) -> Result<Option<RosterPerson>, sqlx::Error> {
-    let row: Option<SqlitePersonRow> = sqlx::query_as(
+    let row: Option<StoredPerson> = sqlx::query_as(
         "SELECT u.username, u.name, u.email, u.role, u.exam_codes, u.time_factor, u.extra_time_ms,
-                u.access_code_hmac, u.groups
+                u.groups
          FROM user_sessions AS s
          JOIN users AS u ON u.username = s.username
-         WHERE (s.token_sha256 = ?1 OR s.previous_sha256 = ?1 AND s.rotated_at > ?2 - ?3)
-           AND s.expires_at > ?2",
+         WHERE (s.token_sha256 = $1 OR s.previous_sha256 = $1 AND s.rotated_at > $2 - $3)
+           AND s.expires_at > $2",
     )
     .bind(token.as_slice())
     .bind(now.as_ms())
     .bind(duration_ms(TOKEN_OVERLAP))
     .fetch_optional(connection)
     .await?;
-    let found: Option<PersonCredentials> = row.map(TryInto::try_into).transpose()?;
-    Ok(found.map(|credentials| credentials.person))
+    row.map(TryInto::try_into).transpose()
 }
 
 /// Returns true if another token has replaced this one.
@@ -190,52 +123,8 @@ pub(super) async fn is_replaced(
     connection: &mut SqliteConnection,
     token: &[u8; 32],
 ) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM user_sessions WHERE previous_sha256 = ?1)")
+    sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM user_sessions WHERE previous_sha256 = $1)")
         .bind(token.as_slice())
         .fetch_one(connection)
         .await
-}
-
-/// Ends a log-in.
-pub(super) async fn end_login(
-    connection: &mut SqliteConnection,
-    token: &[u8; 32],
-) -> Result<(), sqlx::Error> {
-    sqlx::query("DELETE FROM user_sessions WHERE token_sha256 = ?1 OR previous_sha256 = ?1")
-        .bind(token.as_slice())
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
-/// Deletes all expired log-ins.
-pub(super) async fn delete_expired_logins(
-    connection: &mut SqliteConnection,
-    now: Timestamp,
-) -> Result<(), sqlx::Error> {
-    sqlx::query("DELETE FROM user_sessions WHERE expires_at <= ?1")
-        .bind(now.as_ms())
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
-/// Returns the secret of a name; the first caller's `fresh` becomes it.
-pub(super) async fn ensure_secret(
-    connection: &mut SqliteConnection,
-    name: &str,
-    fresh: &[u8; 32],
-) -> Result<[u8; 32], sqlx::Error> {
-    // The update changes nothing: it makes RETURNING give the existing row.
-    let kept: Vec<u8> = sqlx::query_scalar(
-        "INSERT INTO engine_secrets (name, secret)
-         VALUES (?1, ?2)
-         ON CONFLICT (name) DO UPDATE SET secret = secret
-         RETURNING secret",
-    )
-    .bind(name)
-    .bind(fresh.as_slice())
-    .fetch_one(connection)
-    .await?;
-    bytes_from_column(&kept)
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde::Serialize;
 use sqlx::SqliteConnection;
 
-use crate::convert::to_column;
+use crate::{convert::to_column, shared::rows::write_outcomes};
 use invigil_domain::{id::SessionId, time::Timestamp};
 use invigil_store::{AttemptWrite, WriteOutcome};
 
@@ -26,14 +26,7 @@ pub(super) async fn save_batch(
     execute_rows(connection, UPDATE_CONTROLS, control_columns(&writes)?).await?;
     execute_rows(connection, UPDATE_HAND_INS, hand_in_columns(&writes)?).await?;
     execute_rows(connection, UPDATE_GRADES, grade_columns(&writes)?).await?;
-    let written = |write: &AttemptWrite| {
-        if saved.contains(&write.attempt.0) {
-            WriteOutcome::Saved
-        } else {
-            WriteOutcome::Fenced
-        }
-    };
-    Ok(batch.iter().map(written).collect())
+    Ok(write_outcomes(batch, &saved))
 }
 
 /// Returns the attempts whose writer is still the owner.
@@ -47,7 +40,7 @@ async fn find_unfenced(
         .collect::<Result<Vec<_>, sqlx::Error>>()?;
     let saved: Vec<i64> = sqlx::query_scalar(
         "SELECT a.id
-         FROM json_each(?1) AS w
+         FROM json_each($1) AS w
          JOIN exam_attempts AS a ON a.id = w.value ->> 0 AND a.owner_epoch = w.value ->> 1",
     )
     .bind(to_json(&claims)?)
@@ -86,7 +79,7 @@ FROM (
     SELECT value ->> '$.attempt' AS attempt, value ->> '$.version' AS version,
            value ->> '$.session' AS session, value ->> '$.seq' AS seq,
            value ->> '$.event' AS event, value ->> '$.activity_at' AS activity_at
-    FROM json_each(?1)
+    FROM json_each($1)
 ) AS w
 WHERE a.id = w.attempt AND a.record_version <= w.version";
 
@@ -129,7 +122,7 @@ SELECT n.value ->> '$.attempt',
         WHERE t.id = n.value ->> '$.attempt' AND q.question_key = n.value ->> '$.question'),
        n.value ->> '$.value', n.value ->> '$.flagged', n.value ->> '$.rev', n.value ->> '$.seq',
        n.value ->> '$.at', n.value ->> '$.spent_ms'
-FROM json_each(?1) AS n
+FROM json_each($1) AS n
 WHERE true
 ON CONFLICT (attempt_id, question_key) DO UPDATE
 SET user_answer = excluded.user_answer,
@@ -175,7 +168,7 @@ const INSERT_TIMELINE: &str = "
 INSERT INTO attempt_timeline (attempt_id, entry_no, at, kind, data)
 SELECT value ->> '$.attempt', value ->> '$.number', value ->> '$.at', value ->> '$.kind',
        value ->> '$.data'
-FROM json_each(?1)
+FROM json_each($1)
 WHERE true
 ON CONFLICT (attempt_id, entry_no) DO NOTHING";
 
@@ -217,7 +210,7 @@ FROM (
            value ->> '$.status' AS status, value ->> '$.control' AS control,
            value ->> '$.entered_at' AS entered_at, value ->> '$.deadline_at' AS deadline_at,
            value ->> '$.close_at' AS close_at, value ->> '$.closed_at' AS closed_at
-    FROM json_each(?1)
+    FROM json_each($1)
 ) AS w
 WHERE a.id = w.attempt AND a.record_version = w.version";
 
@@ -269,7 +262,7 @@ SET submitted_at = w.row ->> '$.submitted_at',
     receipt = w.row ->> '$.receipt'
 FROM (
     SELECT value AS row, value ->> '$.attempt' AS attempt, value ->> '$.version' AS version
-    FROM json_each(?1)
+    FROM json_each($1)
 ) AS w
 WHERE a.id = w.attempt AND a.record_version = w.version";
 
@@ -323,7 +316,7 @@ FROM (
     SELECT value ->> '$.attempt' AS attempt, value ->> '$.version' AS version,
            value ->> '$.question' AS question, value ->> '$.earned' AS earned,
            value ->> '$.possible' AS possible
-    FROM json_each(?1)
+    FROM json_each($1)
 ) AS w
 JOIN exam_attempts AS a ON a.id = w.attempt AND a.record_version = w.version
 WHERE n.attempt_id = w.attempt AND n.question_key = w.question";

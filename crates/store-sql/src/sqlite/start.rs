@@ -2,16 +2,16 @@
 
 use sqlx::{SqliteConnection, types::Json};
 
-use super::{read, rows::SqliteSummaryRow};
-use crate::convert::{duration_to_column, from_column};
+use super::read;
+use crate::{
+    convert::{duration_to_column, from_column},
+    shared::{self, read::EarlierAttempts},
+};
 use invigil_domain::{
     id::{AttemptId, NodeId},
     time::Timestamp,
 };
-use invigil_store::{
-    AcquireOutcome, Acquired, AttemptIdentity, AttemptOwner, AttemptSummary, NewAttempt,
-    StartOutcome,
-};
+use invigil_store::{AcquireOutcome, AttemptIdentity, AttemptOwner, NewAttempt, StartOutcome};
 
 /// Creates an attempt or finds the open one.
 pub(super) async fn start_attempt(
@@ -19,21 +19,10 @@ pub(super) async fn start_attempt(
     new: &NewAttempt,
 ) -> Result<StartOutcome, sqlx::Error> {
     let wanted = &new.identity;
-    let attempts: Vec<SqliteSummaryRow> = sqlx::query_as(
-        "SELECT * FROM attempt_summaries WHERE exam = ?1 AND candidate = ?2 ORDER BY attempt_no",
-    )
-    .bind(wanted.exam.as_str())
-    .bind(wanted.candidate.as_str())
-    .fetch_all(&mut *connection)
-    .await?;
-    let mut number = 1;
-    for row in attempts {
-        let attempt = AttemptSummary::try_from(row)?;
-        if attempt.control.closed_at.is_none() {
-            return Ok(StartOutcome::Open(attempt.identity));
-        }
-        number = attempt.identity.number + 1;
-    }
+    let number = match shared::read::read_earlier_attempts(connection, wanted).await? {
+        EarlierAttempts::Open(identity) => return Ok(StartOutcome::Open(*identity)),
+        EarlierAttempts::Closed { next } => next,
+    };
     if number > new.max_attempts {
         return Ok(StartOutcome::NoneLeft);
     }
@@ -57,7 +46,7 @@ async fn insert_attempt(
              (exam, exam_version, candidate, attempt_no, seed, time_factor, extra_time_ms,
               started_at, last_activity_at, ip_address, status, control, entered_at, deadline_at,
               close_at, closed_at, groups)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9, $10, $11, $12, $13, $14, $15, $16)
          RETURNING id",
     )
     .bind(wanted.exam.as_str())
@@ -89,7 +78,9 @@ pub(super) async fn acquire_attempt(
     living: &[NodeId],
     expected_epoch: Option<u64>,
 ) -> Result<Option<AcquireOutcome>, sqlx::Error> {
-    let owner = read::read_owners(&mut *connection, &[attempt]).await?.pop();
+    let owner = shared::read::read_owners(connection, read::READ_OWNERS, &[attempt])
+        .await?
+        .pop();
     if let Some(AttemptOwner { node, epoch, .. }) = owner
         && let Some(node) = node.filter(|node| living.contains(node))
         && expected_epoch != Some(epoch)
@@ -98,8 +89,8 @@ pub(super) async fn acquire_attempt(
     }
     let epoch: Option<i64> = sqlx::query_scalar(
         "UPDATE exam_attempts
-         SET owner_epoch = owner_epoch + 1, owner_node = ?2
-         WHERE id = ?1
+         SET owner_epoch = owner_epoch + 1, owner_node = $2
+         WHERE id = $1
          RETURNING owner_epoch",
     )
     .bind(attempt.0)
@@ -107,19 +98,11 @@ pub(super) async fn acquire_attempt(
     .fetch_optional(&mut *connection)
     .await?;
     let Some(epoch) = epoch else { return Ok(None) };
-    let Some(line) = read::read_result_line(connection, attempt).await? else {
-        return Ok(None);
-    };
-    let summary = line.summary;
-    let answers = read::read_graded_answers(connection, attempt).await?;
-    Ok(Some(AcquireOutcome::Acquired(Box::new(Acquired {
-        epoch: from_column(epoch)?,
-        identity: summary.identity,
-        candidate_name: line.candidate_name,
-        control: summary.control.state,
-        progress: summary.progress,
-        answers: answers.into_iter().map(|(answer, _)| answer).collect(),
-        // The data directory belongs to one process at a time, so no other node was lost.
-        lost_at: None,
-    }))))
+    // The data directory belongs to one process at a time, so no other node was lost.
+    let lost_at = None;
+    let epoch = from_column(epoch)?;
+    let acquired =
+        shared::read::read_acquired(connection, read::READ_ANSWERS, attempt, epoch, lost_at)
+            .await?;
+    Ok(acquired.map(|acquired| AcquireOutcome::Acquired(Box::new(acquired))))
 }

@@ -2,7 +2,7 @@
 
 use invigil_domain::{
     attempt::{Answer, Attempt, DomainEvent},
-    id::{QuestionId, SectionId},
+    id::QuestionId,
     timing::whole_ms,
 };
 
@@ -148,7 +148,7 @@ impl TimelineEvent {
                 ms: whole_ms(*by),
             },
             DomainEvent::SectionChanged { section } => Self::Section {
-                section: section.map(|index| section_id(attempt, index)),
+                section: section.map(|index| attempt.indexed_exam().section_id(index).clone()),
             },
             DomainEvent::Flagged { reason } => Self::Flagged {
                 reason: reason.clone(),
@@ -183,12 +183,6 @@ impl TimelineEvent {
             DomainEvent::NoticesSent | DomainEvent::Noted => return None,
         })
     }
-}
-
-fn section_id(attempt: &Attempt, index: u16) -> SectionId {
-    attempt.indexed_exam().exam().sections[usize::from(index)]
-        .id
-        .clone()
 }
 
 /// Returns the question of a change that was just applied, with its answer.

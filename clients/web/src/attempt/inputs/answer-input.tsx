@@ -1,22 +1,12 @@
-import type { Point, Program, Question, Value } from 'invigil-js';
+import type { Point, Program, Value } from 'invigil-js';
 import { Blanks } from './blanks';
 import { MultipleChoice, SingleChoice, TrueFalse } from './choice';
 import { Coding } from './coding';
 import { Hotspot } from './hotspot';
+import type { InputProps } from './input-props';
 import { Matching } from './matching';
 import { Ordering } from './ordering';
 import { Essay, ShortAnswer } from './text';
-
-/** What every input gets. `V` is the form of its value. */
-export interface InputProps<V extends Value> {
-  question: Question;
-  value: V | null;
-  disabled: boolean;
-  /** `hold`: more may follow at once, as with typing. */
-  onEdit: (value: V | null, hold?: boolean) => void;
-  /** The person turned to something else: what was typed can be sent. */
-  onLeave: () => void;
-}
 
 /** The input that fits the question's type. */
 export function AnswerInput(props: InputProps<Value>) {
@@ -44,7 +34,7 @@ export function AnswerInput(props: InputProps<Value>) {
   }
 }
 
-/** The engine takes only values of the form that the question's type has. */
+/** Narrows a value: the engine takes only values in the form of the question's type. */
 function as<V extends Value>(props: InputProps<Value>): InputProps<V> {
   return { ...props, value: props.value as V | null };
 }

@@ -1,9 +1,9 @@
 import { useLayoutEffect, useMemo, useRef } from 'preact/hooks';
 import { renderGaps } from '../../shared/markdown';
 import { Rich } from '../../shared/rich';
-import type { InputProps } from './answer-input';
+import type { InputProps } from './input-props';
 
-/** In the text where the text has its gaps, below it otherwise. */
+/** Blanks in the gaps of the text, or below a text without gaps. */
 export function Blanks(props: InputProps<string[]>) {
   const { question } = props;
   const count = question.blanks ?? 1;
@@ -22,7 +22,7 @@ const blankHtml = (index: number) =>
   '<input class="blank" type="text" autocomplete="off" ' +
   `data-blank="${index}" aria-label="Blank ${index + 1}" />`;
 
-/** The value with one blank changed, or null when all of them are empty. */
+/** Returns the value with one blank changed; null when all of them are empty. */
 function changed(value: string[] | null, count: number, index: number, text: string) {
   const next = Array.from({ length: count }, (_, at) =>
     at === index ? text : (value?.[at] ?? ''),
@@ -36,8 +36,8 @@ interface Props extends InputProps<string[]> {
 
 function BlankText({ value, disabled, onEdit, onLeave, html, count }: Props & { html: string }) {
   const text = useRef<HTMLDivElement>(null);
-  // With the rendering, not after it: a later effect would put back what was shown
-  // before the last keystroke.
+  // A layout effect: a later one would put the text back that was shown before the last
+  // keystroke.
   useLayoutEffect(() => {
     for (const input of text.current?.querySelectorAll<HTMLInputElement>('.blank') ?? []) {
       const shown = value?.[Number(input.dataset['blank'])] ?? '';

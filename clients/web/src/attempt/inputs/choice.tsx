@@ -1,6 +1,6 @@
 import type { Choice } from 'invigil-js';
 import { RichLine } from '../../shared/rich';
-import type { InputProps } from './answer-input';
+import type { InputProps } from './input-props';
 
 interface OptionProps {
   type: 'radio' | 'checkbox';
@@ -30,7 +30,7 @@ function Option({ type, name, value, letter, checked, disabled, text, onPick }: 
   );
 }
 
-/** A, B, C … */
+/** Returns A, B, C … */
 export const letterOf = (index: number) => String.fromCharCode(65 + (index % 26));
 
 export function SingleChoice({ question, value, disabled, onEdit }: InputProps<string>) {
@@ -58,11 +58,11 @@ export function MultipleChoice({ question, value, disabled, onEdit }: InputProps
   const options = question.options ?? [];
   const chosen = value ?? [];
   const pick = (id: string, checked: boolean) => {
-    // In an order that does not depend on the candidate's paper.
+    // The order does not depend on the candidate's paper.
     const next = options
       .map((option) => option.id)
       .filter((other) => (other === id ? checked : chosen.includes(other)))
-      .sort();
+      .toSorted();
     onEdit(next.length > 0 ? next : null);
   };
   return (

@@ -1,6 +1,6 @@
 import type { Program } from 'invigil-js';
 import { useState } from 'preact/hooks';
-import type { InputProps } from './answer-input';
+import type { InputProps } from './input-props';
 
 const INDENT = '    ';
 
@@ -78,9 +78,10 @@ export function Coding({ question, value, disabled, onEdit, onLeave }: InputProp
   );
 }
 
-/** Types something, so that it can be undone like anything typed. */
+/** Types a text that can be undone as a person's typing can. */
 function insert(text: string): void {
   // No other way of changing a text area keeps its undo history.
+  // oxlint-disable-next-line typescript/no-deprecated
   document.execCommand('insertText', false, text);
 }
 

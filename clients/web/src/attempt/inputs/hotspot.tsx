@@ -1,11 +1,11 @@
 import type { Point } from 'invigil-js';
 import { useState } from 'preact/hooks';
 import { Icon } from '../../shared/icons';
-import type { InputProps } from './answer-input';
+import type { InputProps } from './input-props';
 
 /** More points than any picture asks for. */
 const POINTS_MAX = 50;
-/** How far an arrow key moves the cross, in fractions of the picture; with Shift further. */
+/** Steps of the cross by an arrow key, alone and with Shift, in fractions of the picture. */
 const STEP = 0.01;
 const STEP_FAR = 0.1;
 

@@ -1,9 +1,9 @@
 import { isPlain } from '../../shared/markdown';
 import { RichLine } from '../../shared/rich';
-import type { InputProps } from './answer-input';
+import type { InputProps } from './input-props';
 import { letterOf } from './choice';
 
-/** One list of pairs. What a `select` cannot show is in the list of letters above it. */
+/** A list of pairs. Texts that a `select` cannot show stand in a list of letters above it. */
 export function Matching({
   question,
   value,

@@ -1,7 +1,7 @@
 import { useRef, useState } from 'preact/hooks';
 import { Icon } from '../../shared/icons';
 import { RichLine } from '../../shared/rich';
-import type { InputProps } from './answer-input';
+import type { InputProps } from './input-props';
 
 /** A list to put in order: by dragging, by its buttons, or with the arrow keys. */
 export function Ordering({ question, value, disabled, onEdit }: InputProps<string[]>) {
@@ -20,7 +20,7 @@ export function Ordering({ question, value, disabled, onEdit }: InputProps<strin
     next.splice(to, 0, id);
     onEdit(next);
     setSaid(`Moved to place ${to + 1} of ${order.length}.`);
-    // The item was drawn anew elsewhere; the hand stays on it.
+    // The item was drawn anew elsewhere; the focus stays on it.
     if (focus) {
       requestAnimationFrame(() => {
         const item = list.current?.children[to];

@@ -1,6 +1,6 @@
 import { useEffect, useRef } from 'preact/hooks';
 import { plural, wordCount } from '../../shared/format';
-import type { InputProps } from './answer-input';
+import type { InputProps } from './input-props';
 
 export function ShortAnswer({ value, disabled, onEdit, onLeave }: InputProps<string>) {
   return (
@@ -22,7 +22,7 @@ export function ShortAnswer({ value, disabled, onEdit, onLeave }: InputProps<str
 export function Essay({ value, disabled, onEdit, onLeave }: InputProps<string>) {
   const text = value ?? '';
   const area = useRef<HTMLTextAreaElement>(null);
-  // Grows with its text, so that nobody writes through a keyhole.
+  // The area grows with its text, so that the whole text is in sight.
   useEffect(() => {
     const element = area.current;
     if (!element) return;
@@ -43,7 +43,7 @@ export function Essay({ value, disabled, onEdit, onLeave }: InputProps<string>) 
         onBlur={onLeave}
       />
       <p id="essay-count" class="muted">
-        {plural(wordCount(text), 'word')} · {plural([...text].length, 'character')}
+        {plural(wordCount(text), 'word')} · {plural(Array.from(text).length, 'character')}
       </p>
     </div>
   );

@@ -155,6 +155,39 @@ fn what_waits_for_a_person_leaves_pass_and_grade_open() {
 }
 
 #[test]
+fn points_of_a_person_stand_when_the_key_grades_again() {
+    let exam = exam_of(vec![
+        make_question("essay", "10", essay_body()),
+        make_question("choice", "2", single_choice_body("a b", "a")),
+        make_question("marked", "2", single_choice_body("a b", "a")),
+    ]);
+    let standing = |question: &QuestionId| match question.as_str() {
+        "essay" => StandingAnswer {
+            value: Some("\"text\""),
+            by_hand: Some(parse_decimal("7.5")),
+        },
+        "choice" => StandingAnswer {
+            value: Some("\"a\""),
+            by_hand: None,
+        },
+        // The points stand although the key would give 0.
+        _ => StandingAnswer {
+            value: Some("\"b\""),
+            by_hand: Some(parse_decimal("1")),
+        },
+    };
+    let graded = regrade_attempt(&exam, standing, false);
+    assert_eq!(graded.totals.score, parse_decimal("10.5"));
+    assert!(!graded.totals.needs_marking);
+    let rows: Vec<&str> = graded
+        .rows
+        .iter()
+        .map(|row| row.question.as_str())
+        .collect();
+    assert_eq!(rows, ["choice"]);
+}
+
+#[test]
 fn an_unanswered_essay_waits_for_nobody() {
     let exam = exam_of(vec![
         blanks_question("q1", "1", 1),

@@ -1,109 +1,33 @@
-//! Actions of a connected candidate: entering, commands, signals, leaving.
+//! Actions of a connected candidate: entering, commands, leaving.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use invigil_protocol::{
-    candidate::{self, ClientMessage, CommandRefused, ServerMessage},
-    code::{CloseCode, ErrorCode},
+    candidate::{CandidateHeartbeat, CandidatePulse, ClientMessage, CommandRefused, ServerMessage},
+    code::CloseCode,
 };
-use serde_json::Value;
 use tokio::time::Instant;
 
-use super::{AttemptActor, CandidateConnection, DeferredEffect, handover::JoinAdmission};
-use crate::attempt::mailbox::{
-    ConnectRefusal, ConnectRequest, Connected, ConnectionId, ReplySender,
-};
+use super::AttemptActor;
 use crate::{
-    commit::{
-        outbox::CloseReason,
-        write_buffer::{AttemptChanges, TIMELINE_PENDING_MAX},
+    attempt::{
+        entry::{EnterRefusal, JoinAdmission, admit_join, connect_refusal},
+        journal::DeferredEffect,
+        mailbox::{ConnectRefusal, ConnectRequest, Connected, ConnectionId, ReplySender},
+        monitor,
     },
+    commit::{outbox::CloseReason, write_buffer::AttemptChanges},
     node::entropy::fresh_session,
+    wire,
 };
 use invigil_domain::{
-    admission,
-    attempt::{
-        AttemptCommand, DecideError, DomainEvent,
-        command::{CandidateCommand, ClientEvent},
-    },
+    attempt::{AttemptCommand, DecideError, DomainEvent, command::CandidateCommand},
     id::SessionId,
-    integrity::EventJudgement,
     time::Timestamp,
 };
-use invigil_store::{
-    records::TimelineRecord,
-    timeline::{ClientReport, TimelineEvent},
-};
-
-/// Shortest interval between answers to heartbeats.
-const PULSE_INTERVAL: Duration = Duration::from_secs(1);
-
-/// Most events of one candidate that are stored in a second.
-const EVENTS_PER_SECOND: u32 = 50;
-
-/// Kind of the event by which a client reports, after the fact, that it was offline.
-const OFFLINE: &str = "offline";
 
 /// Longest time on one answer that a client may report: a day, the longest exam.
 const SPENT_MAX: Duration = Duration::from_hours(24);
-
-/// Budget of events that a candidate may store in the present second.
-#[derive(Debug)]
-pub(super) struct EventBudget {
-    second: Instant,
-    used: u32,
-}
-
-impl EventBudget {
-    pub(super) fn new() -> Self {
-        Self {
-            second: Instant::now(),
-            used: 0,
-        }
-    }
-
-    fn try_spend(&mut self) -> bool {
-        if self.second.elapsed() >= Duration::from_secs(1) {
-            *self = Self::new();
-        }
-        self.used += 1;
-        self.used <= EVENTS_PER_SECOND
-    }
-}
-
-/// Reason for not letting a candidate into the attempt.
-pub(super) enum EnterRefusal {
-    /// The exam refuses a second device.
-    AnotherDevice,
-    /// The attempt is over.
-    Closed,
-}
-
-impl From<DecideError> for EnterRefusal {
-    fn from(refusal: DecideError) -> Self {
-        match refusal {
-            DecideError::AnotherDevice => Self::AnotherDevice,
-            DecideError::Closed
-            | DecideError::Gap { .. }
-            | DecideError::AfterHandIn
-            | DecideError::NotPaused
-            | DecideError::AlreadyPaused
-            | DecideError::NotStarted
-            | DecideError::UnknownIncident => Self::Closed,
-        }
-    }
-}
-
-impl EnterRefusal {
-    pub(super) fn into_connect_refusal(self) -> ConnectRefusal {
-        match self {
-            Self::AnotherDevice => {
-                connect_refusal(CloseCode::Forbidden, Some("another_device".to_owned()))
-            }
-            Self::Closed => connect_refusal(CloseCode::Closed, None),
-        }
-    }
-}
 
 impl AttemptActor {
     /// Opens a connection, or refuses it.
@@ -140,77 +64,56 @@ impl AttemptActor {
         if Instant::now() >= until {
             return Err(connect_refusal(CloseCode::Overloaded, None));
         }
-        let JoinAdmission { resume, over } = self.admit_join(now, &join)?;
+        let JoinAdmission { resume, over } =
+            admit_join(&self.attempt, now, &join, self.saved_seq())?;
         let resumed = resume.is_some();
         if !over {
             let fresh = fresh_session(&*self.shared.entropy).map_err(|error| {
                 tracing::error!(%error, "the system gives no random bytes");
                 connect_refusal(CloseCode::InternalError, None)
             })?;
-            self.enter_session(now, resume, fresh)
-                .map_err(EnterRefusal::into_connect_refusal)?;
+            self.enter_session(now, resume, fresh)?;
         }
-        // A node that wanted the attempt asks again, or acquires it.
-        self.release_waiters.clear();
-        self.close_connection(CloseReason::new(CloseCode::Superseded));
-        self.connection_count += 1;
-        let connection = CandidateConnection {
-            id: self.connection_count,
-            outbox,
-            last_pulse: None,
-            asked_at: join.asked_at,
-        };
-        let id = connection.id;
+        self.handover.cancel_release();
+        let connection = self.connection.open(Instant::now(), outbox, join.asked_at);
         if over {
-            self.connection = Some(connection);
             self.defer_until_durable(now, DeferredEffect::Finish(None));
         } else {
-            self.welcome_client(now, connection, resumed);
-            self.inspect_origin(now, join.address.to_string(), device.as_deref());
+            self.welcome_client(now, resumed);
+            self.inspect_origin(now, join.address, device.as_deref());
         }
+        let session = self.attempt.session();
         Ok(Connected {
-            connection: id,
-            applied_seq: self
-                .attempt
-                .session()
-                .map_or(0, |session| session.applied_seq),
+            connection,
+            applied_seq: session.map_or(0, |session| session.applied_seq),
             saved_seq: self.saved_seq(),
             heartbeat: self.attempt.indexed_exam().exam().proctoring.heartbeat,
         })
     }
 
     /// Sends `welcome` to a client that was let in.
-    fn welcome_client(&mut self, now: Timestamp, connection: CandidateConnection, resumed: bool) {
-        let welcome = self.build_welcome(now, resumed);
+    fn welcome_client(&mut self, now: Timestamp, resumed: bool) {
+        let facts = wire::WelcomeFacts {
+            resumed,
+            saved_seq: self.saved_seq(),
+            health_level: self.engine_health().level,
+            paper: self.content.paper_ref(self.attempt.identity(), now),
+            limits: self.shared.limits,
+        };
+        let welcome = wire::wire_welcome(&self.attempt, now, facts);
         // Ahead of every later message of the outbox.
-        connection
-            .outbox
+        self.connection
             .send_acknowledgement(ServerMessage::Welcome(Box::new(welcome)));
-        self.connection = Some(connection);
-        self.mark_seen(now);
-        self.expect_late_events(now);
+        self.monitor.mark_seen(now);
+        self.monitor.expect_late_events(now);
         self.mark_notices_delivered();
         let notices = &self.attempt.control().notices;
         if notices.iter().any(|notice| !notice.ack) {
             self.apply_event(now, &DomainEvent::NoticesSent);
         }
         if !resumed {
-            self.reset_client_clock();
+            self.monitor.reset_client_clock();
         }
-    }
-
-    /// Checks the exam's access rules for an address.
-    pub(super) fn check_access(
-        &self,
-        now: Timestamp,
-        address: IpAddr,
-    ) -> Result<(), admission::AdmissionError> {
-        if self.attempt.is_over() {
-            // An attempt that is over refuses later, with its own reason.
-            return Ok(());
-        }
-        let entered_at = self.attempt.control().ledger.entered_at;
-        admission::may_enter(self.attempt.indexed_exam().exam(), address, now, entered_at)
     }
 
     /// Enters the attempt, resuming a session or beginning a new one.
@@ -220,49 +123,70 @@ impl AttemptActor {
         resume: Option<SessionId>,
         fresh: SessionId,
     ) -> Result<(), EnterRefusal> {
-        self.perform_command(
-            now,
-            &AttemptCommand::Enter { resume, fresh },
-            AttemptChanges::default(),
-        )
-        .map_err(EnterRefusal::from)?;
+        let enter = AttemptCommand::Enter { resume, fresh };
+        self.perform_command(now, &enter, AttemptChanges::default())?;
         self.compensate_lost_node();
         Ok(())
+    }
+
+    /// Inspects the address and device of a candidate who connects.
+    pub(super) fn inspect_origin(&mut self, now: Timestamp, address: IpAddr, device: Option<&str>) {
+        self.monitor.note_return();
+        if !self.attempt.proctoring().enabled || self.attempt.is_over() {
+            return;
+        }
+        let device = monitor::inspectable_device(device);
+        if let Some(device) = device {
+            let identity = self.attempt.identity();
+            let other = self.shared.devices.record_use(
+                &identity.exam,
+                device,
+                &identity.candidate,
+                identity.id,
+                now,
+            );
+            if let Some(other) = other {
+                self.monitor.note_shared_device(other);
+            }
+        }
+        let origin = monitor::connection_origin(&self.attempt, address.to_string(), device);
+        self.perform_unasked(now, &AttemptCommand::Arrive { origin });
+        self.judge_detections(now);
+    }
+
+    /// Detects a long absence of the candidate.
+    pub(super) fn inspect_absence(&mut self) {
+        let away_since = self.connection.away_since();
+        if self
+            .monitor
+            .inspect_absence(&self.attempt, away_since, Instant::now())
+        {
+            self.judge_detections(self.shared.clock.now());
+        }
     }
 
     /// Handles the end of a connection; if it is still the attempt's, the candidate has
     /// left.
     pub(super) fn handle_disconnect(&mut self, id: ConnectionId) {
-        if self
-            .connection
-            .as_ref()
-            .is_some_and(|connection| connection.id == id)
-        {
-            self.connection = None;
+        if self.connection.end(id) {
             self.record_leave();
         }
     }
 
     /// Records that the candidate is no longer connected.
     pub(super) fn record_leave(&mut self) {
-        self.idle_since = Instant::now();
-        let now = self.shared.clock.now();
-        self.perform_command(now, &AttemptCommand::Leave, AttemptChanges::default())
-            .ok();
+        self.connection.mark_idle(Instant::now());
+        self.perform_unasked(self.shared.clock.now(), &AttemptCommand::Leave);
     }
 
     /// Handles a message of a connection's client. Messages of an earlier connection are
     /// dropped: they will come again, or are another tab's.
     pub(super) fn handle_client_message(&mut self, id: ConnectionId, message: ClientMessage) {
-        if self
-            .connection
-            .as_ref()
-            .is_none_or(|connection| connection.id != id)
-        {
+        if !self.connection.is_current(id) {
             return;
         }
         let now = self.shared.clock.now();
-        self.mark_seen(now);
+        self.monitor.mark_seen(now);
         match message {
             ClientMessage::Answer(_) | ClientMessage::Flag(_) | ClientMessage::Submit(_) => {
                 if let Some((seq, what)) = into_numbered(message) {
@@ -290,10 +214,9 @@ impl AttemptActor {
 
     fn handle_numbered(&mut self, now: Timestamp, seq: u64, what: CandidateCommand) {
         self.shared.metrics.count_command(what.wire_name());
-        let Some(connection) = &self.connection else {
+        let Some(outbox) = self.connection.outbox().cloned() else {
             return;
         };
-        let outbox = Arc::clone(&connection.outbox);
         let known = self.attempt.version();
         let changes = AttemptChanges {
             outbox: Some(Arc::clone(&outbox)),
@@ -304,7 +227,7 @@ impl AttemptActor {
             Ok(()) if self.attempt.version() == known => {
                 // A repeat: covered by the next `saved`, sent at once if the original is
                 // durable.
-                if self.buffer.is_clean(known) {
+                if self.journal.is_clean(known) {
                     outbox.report_saved(self.saved_seq());
                 } else {
                     let outbox = Some(outbox);
@@ -326,159 +249,25 @@ impl AttemptActor {
         }
     }
 
+    /// Records what a heartbeat reports.
+    pub(super) fn inspect_heartbeat(&mut self, now: Timestamp, heartbeat: &CandidateHeartbeat) {
+        let observations = self
+            .monitor
+            .inspect_heartbeat(&self.attempt, now, heartbeat);
+        for observation in observations {
+            self.record_observation(now, observation);
+        }
+    }
+
     fn send_pulse(&mut self, now: Timestamp, n: u64) {
-        let saved_seq = self.saved_seq();
-        let remaining_ms = self.remaining_ms(now);
-        let section = self.running_section(now);
-        if let Some(connection) = &mut self.connection {
-            if connection
-                .last_pulse
-                .is_some_and(|last| last.elapsed() < PULSE_INTERVAL)
-            {
-                return;
-            }
-            connection.last_pulse = Some(Instant::now());
-            connection
-                .outbox
-                .send(ServerMessage::Pulse(candidate::CandidatePulse {
-                    n,
-                    now_at: now.as_ms(),
-                    remaining_ms,
-                    saved_seq,
-                    section,
-                }));
-        }
-    }
-
-    fn handle_event(&mut self, now: Timestamp, event: candidate::ReportedEvent) {
-        let Some(connection) = &self.connection else {
-            return;
+        let pulse = CandidatePulse {
+            n,
+            now_at: now.as_ms(),
+            remaining_ms: wire::remaining_ms(&self.attempt, now),
+            saved_seq: self.saved_seq(),
+            section: wire::running_section(&self.attempt, now),
         };
-        let outbox = Some(Arc::clone(&connection.outbox));
-        let changes = AttemptChanges {
-            outbox,
-            event: Some(event.n),
-            ..AttemptChanges::default()
-        };
-        if self.is_known_event(&event) {
-            self.accept_repeated_event(now, &event, changes);
-            return;
-        }
-        if let Some(field) = event.bad_field {
-            connection
-                .outbox
-                .send(ServerMessage::Error(candidate::ErrorMessage {
-                    code: ErrorCode::BadEvent,
-                    detail: Some(format!("{field} of event {} is not valid", event.n)),
-                }));
-        }
-        self.accept_event(now, event, changes);
-    }
-
-    /// Accepts an event that was handled before; the next acknowledgement covers it. A
-    /// node may have died before the recorder got the first one, so it is recorded once
-    /// more. Returns true if it was over the limits.
-    pub(super) fn accept_repeated_event(
-        &mut self,
-        now: Timestamp,
-        event: &candidate::ReportedEvent,
-        mut changes: AttemptChanges,
-    ) -> bool {
-        let mut dropped = false;
-        if self.shared.recorder.is_none() {
-            // The commit that counted the event contains its record.
-            let session = self.attempt.session();
-            let all = session.map(|session| session.applied_event);
-            changes.event = changes.event.max(all.filter(|_| changes.event.is_some()));
-        } else {
-            dropped = !self.may_store_event(event);
-            changes.dropped = u64::from(dropped);
-            if !dropped {
-                changes.records.extend(self.repeat_record(now, event));
-            }
-        }
-        self.buffer_changes(now, changes);
-        dropped
-    }
-
-    fn repeat_record(
-        &mut self,
-        now: Timestamp,
-        event: &candidate::ReportedEvent,
-    ) -> Option<TimelineRecord> {
-        self.attempt.apply(&DomainEvent::Noted);
-        let judgement = EventJudgement::without_rules(&event.kind);
-        let entry = TimelineEvent::Reported {
-            kind: event.kind.clone(),
-            report: ClientReport {
-                client_at: Timestamp::from_ms(event.at),
-                data: event.data.clone().map_or(Value::Null, Value::Object),
-                n: event.n,
-                severity: judgement.severity,
-            },
-        };
-        let entry = entry.into_row(self.attempt.version(), now);
-        self.event_record(event.n, &judgement, entry)
-    }
-
-    /// Accepts a new event. Returns true if it was over the limits.
-    pub(super) fn accept_event(
-        &mut self,
-        now: Timestamp,
-        event: candidate::ReportedEvent,
-        mut changes: AttemptChanges,
-    ) -> bool {
-        let dropped = !self.may_store_event(&event);
-        changes.dropped = u64::from(dropped);
-        if !dropped && event.kind != OFFLINE {
-            self.inspect_clock(now, event.at);
-        }
-        let observation = ClientEvent {
-            n: event.n,
-            kind: event.kind,
-            client_at: Timestamp::from_ms(event.at),
-            data: event.data.map_or(Value::Null, Value::Object),
-            dropped,
-        };
-        self.perform_command(now, &AttemptCommand::Observe(observation), changes)
-            .ok();
-        dropped
-    }
-
-    /// True if an event was handled before.
-    pub(super) fn is_known_event(&self, event: &candidate::ReportedEvent) -> bool {
-        self.attempt
-            .session()
-            .is_some_and(|session| event.n <= session.applied_event)
-    }
-
-    /// True if an event may be stored. Events over the limits are only counted.
-    fn may_store_event(&mut self, event: &candidate::ReportedEvent) -> bool {
-        let room = self.buffer.timeline_pending() < TIMELINE_PENDING_MAX;
-        room && event.bad_field.is_none() && self.event_budget.try_spend()
-    }
-
-    /// Marks notices that waited for the candidate as delivered.
-    fn mark_notices_delivered(&self) {
-        let notices = &self.attempt.control().notices;
-        for key in notices.iter().filter_map(|notice| notice.command.as_ref()) {
-            self.board_row.note_delivered(key);
-        }
-    }
-
-    pub(super) fn acknowledge_notice(&mut self, now: Timestamp, id: String) {
-        let mut notices = self.attempt.control().notices.iter();
-        if let Some(notice) = notices.find(|notice| notice.id == id)
-            && let Some(key) = &notice.command
-        {
-            self.board_row.note_acknowledged(key);
-        }
-        self.perform_command(
-            now,
-            &AttemptCommand::AcknowledgeNotice { id },
-            AttemptChanges::default(),
-        )
-        .ok();
+        self.connection.send_pulse(Instant::now(), pulse);
     }
 }
 
@@ -519,12 +308,4 @@ fn clamp_spent(ms: Option<i64>) -> Duration {
 /// The one refusal that does not use up its number.
 fn gap_refusal(seq: u64, expected: u64) -> ServerMessage {
     ServerMessage::Refused(CommandRefused::for_gap(seq, expected, None))
-}
-
-pub(super) fn connect_refusal(code: CloseCode, detail: Option<String>) -> ConnectRefusal {
-    ConnectRefusal(CloseReason {
-        code,
-        detail,
-        retry_ms: None,
-    })
 }

@@ -3,35 +3,24 @@
 use invigil_protocol::{
     candidate::{ClientMessage, CommandRefused, EventAck},
     code::CloseCode,
-    exchange::{ExchangeRequest, ExchangeResponse},
+    exchange::ExchangeRequest,
 };
 
-use super::{
-    AttemptActor, DeferredEffect,
-    client::{EnterRefusal, into_numbered},
-};
-use crate::attempt::mailbox::{ExchangeInput, ExchangeRefusal, ExchangeReplySender};
+use super::{AttemptActor, client::into_numbered};
 use crate::{
+    attempt::{
+        entry::check_access,
+        journal::{DeferredEffect, PendingExchange},
+        mailbox::{ExchangeInput, ExchangeRefusal, ExchangeReplySender},
+    },
     commit::{outbox::CloseReason, write_buffer::AttemptChanges},
-    node::context::wire_status,
+    wire,
 };
 use invigil_domain::{
     attempt::{AttemptCommand, DecideError},
     id::SessionId,
     time::Timestamp,
 };
-
-/// Most effects that may be deferred when an exchange is accepted. A client has one
-/// exchange under way; more are repeats after a lost reply.
-const PENDING_EXCHANGES_MAX: usize = 32;
-
-/// An exchange whose commands are applied and wait for their commit.
-pub(super) struct PendingExchange {
-    resumed: bool,
-    refused: Vec<CommandRefused>,
-    event_ack: Option<EventAck>,
-    reply: ExchangeReplySender,
-}
 
 impl AttemptActor {
     /// Applies an exchange; the reply follows the commit.
@@ -42,7 +31,7 @@ impl AttemptActor {
             address,
             again,
         } = exchange;
-        if self.deferred_effects.len() >= PENDING_EXCHANGES_MAX {
+        if !self.journal.has_room_for_exchange() {
             reply.send(Err(ExchangeRefusal::Unavailable)).ok();
             return;
         }
@@ -52,18 +41,16 @@ impl AttemptActor {
         if again && request.session.is_some() && self.is_repeat(&request) {
             return self.refuse_after_commit(now, reply, ExchangeRefusal::Unavailable);
         }
-        let begun = self
-            .check_access(now, address)
-            .map_err(ExchangeRefusal::Forbidden);
+        let begun = check_access(&self.attempt, now, address).map_err(ExchangeRefusal::Forbidden);
         match begun.and_then(|()| self.begin_exchange(now, &request, fresh)) {
             Err(refusal) => self.refuse_after_commit(now, reply, refusal),
             Ok(resumed) => {
-                self.mark_seen(now);
-                self.expect_late_events(now);
-                self.inspect_origin(now, address.to_string(), None);
+                self.monitor.mark_seen(now);
+                self.monitor.expect_late_events(now);
+                self.inspect_origin(now, address, None);
                 let refused = self.exchange_commands(now, request.commands);
                 let event_ack = self.exchange_signals(now, request.signals);
-                if self.connection.is_none() {
+                if !self.connection.is_open() {
                     self.record_leave();
                 }
                 let done = PendingExchange {
@@ -100,7 +87,7 @@ impl AttemptActor {
             if self.attempt.is_over() {
                 return Err(ExchangeRefusal::Closed);
             }
-            self.enter_by_exchange(now, None, fresh)?;
+            self.enter_session(now, None, fresh)?;
             self.close_connection(CloseReason::new(CloseCode::Superseded));
             return Ok(false);
         }
@@ -109,24 +96,11 @@ impl AttemptActor {
         }
         let resumed = known.is_some();
         // A client without a socket is back with each exchange.
-        if self.connection.is_none() && !self.attempt.is_over() {
+        if !self.connection.is_open() && !self.attempt.is_over() {
             let session = known.unwrap_or_else(|| fresh.clone());
-            self.enter_by_exchange(now, Some(session), fresh)?;
+            self.enter_session(now, Some(session), fresh)?;
         }
         Ok(resumed)
-    }
-
-    fn enter_by_exchange(
-        &mut self,
-        now: Timestamp,
-        resume: Option<SessionId>,
-        fresh: SessionId,
-    ) -> Result<(), ExchangeRefusal> {
-        self.enter_session(now, resume, fresh)
-            .map_err(|refusal| match refusal {
-                EnterRefusal::AnotherDevice => ExchangeRefusal::AnotherDevice,
-                EnterRefusal::Closed => ExchangeRefusal::Closed,
-            })
     }
 
     fn exchange_commands(
@@ -144,7 +118,7 @@ impl AttemptActor {
                 AttemptChanges::default(),
             ) {
                 Ok(()) if self.attempt.version() > before => {
-                    refused.extend(self.last_refusal.take());
+                    refused.extend(self.journal.take_refusal());
                 }
                 Err(DecideError::Gap { expected }) => {
                     refused.push(CommandRefused::for_gap(seq, expected, None));
@@ -193,45 +167,16 @@ impl AttemptActor {
     /// Replies with the attempt's present state, after the commit.
     pub(super) fn end_exchange(&mut self, mut done: PendingExchange) {
         if let Some(ack) = &mut done.event_ack {
-            let more = self.buffer.take_unrecorded();
+            let more = self.journal.take_unrecorded();
             if more > 0 {
                 *ack.dropped.get_or_insert(0) += more;
             }
         }
         let now = self.shared.clock.now();
-        let Some(session) = self.attempt.session() else {
-            return;
-        };
-        let (session_id, applied_seq) = (session.id.to_string(), session.applied_seq);
-        let mut reply = ExchangeResponse {
-            session: session_id,
-            resumed: done.resumed,
-            saved_seq: self.saved_seq(),
-            applied_seq,
-            refused: done.refused,
-            event_ack: done.event_ack,
-            status: wire_status(self.attempt.status()),
-            deadline_at: self.expected_deadline(now).as_ms(),
-            remaining_ms: self.remaining_ms(now),
-            timing_rev: self.attempt.control().ledger.timing_rev,
-            notices: self.notices(),
-        };
-        let Some(recorder) = self
-            .shared
-            .recorder
-            .clone()
-            .filter(|_| reply.event_ack.is_some())
-        else {
-            done.reply.send(Ok(Box::new(reply))).ok();
-            return;
-        };
-        // Acknowledged events must be in the recorder's durable path. Answers do not wait
-        // long for that: events without acknowledgement come again.
-        recorder.when_durable(move |durable| {
-            if !durable {
-                reply.event_ack = None;
-            }
-            done.reply.send(Ok(Box::new(reply))).ok();
-        });
+        let outcome = (done.resumed, done.refused, done.event_ack);
+        let response = wire::wire_exchange(&self.attempt, now, self.saved_seq(), outcome);
+        if let Some(response) = response {
+            self.journal.send_reply(response, done.reply);
+        }
     }
 }

@@ -2,9 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{AttemptActor, DeferredEffect};
-use crate::attempt::mailbox::{AttemptSnapshot, ReplySender, StaffRefusal};
-use crate::commit::write_buffer::AttemptChanges;
+use super::AttemptActor;
+use crate::{
+    attempt::{
+        journal::DeferredEffect,
+        mailbox::{AttemptSnapshot, ReplySender, StaffRefusal},
+    },
+    commit::write_buffer::AttemptChanges,
+};
 use invigil_domain::attempt::{
     AttemptCommand, DecideError,
     command::{CommandKey, StaffAction},
@@ -36,7 +41,7 @@ impl AttemptActor {
             identity: Arc::clone(self.attempt.identity()),
             control: self.attempt.control().clone(),
             version: self.attempt.version(),
-            session: self.buffer.durable_progress().session,
+            session: self.journal.durable_session(),
             saved_seq: self.saved_seq(),
             answers: self
                 .attempt

@@ -107,5 +107,5 @@ fn every_command_builds_a_dependency_with_the_same_features() {
         });
         halves.map(|half| half.join().expect("cargo answers"))
     });
-    none(&Vec::from_iter(found.into_iter().flatten()));
+    none(&found.into_iter().flatten().collect::<Vec<_>>());
 }

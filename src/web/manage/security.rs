@@ -106,6 +106,8 @@ async fn handle(
 ) -> Result<TaggedRow<Value>, Problem> {
     let row = manager
         .work(async |work| {
+            // Before the body is judged: others learn nothing of it.
+            work.require_admin()?;
             let update = handling.try_into()?;
             security::update_security_event(work, id, revision, &update).await
         })

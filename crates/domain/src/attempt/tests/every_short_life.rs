@@ -130,7 +130,7 @@ fn every_short_life_keeps_the_rules() {
     let mut census = StatusCensus::default();
     live_on(&AttemptDriver::new(exam), 0, &mut census);
     expect![[r#"
-        Census {
+        StatusCensus {
             lives: 177156,
             statuses: {
                 "auto_submitted": 150,

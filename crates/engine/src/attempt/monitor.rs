@@ -19,7 +19,7 @@ use invigil_domain::{
     },
     time::{Timestamp, duration_ms},
 };
-use invigil_store::records::RecordClass;
+use invigil_store::{records::RecordClass, timeline::TimelineEvent};
 
 /// Interval at which an unchanged client state is recorded.
 const SAMPLE_INTERVAL: Duration = Duration::from_mins(1);
@@ -62,10 +62,8 @@ pub(super) struct MonitorReadings {
 pub(super) struct ClientObservation {
     /// Class of the record.
     pub class: RecordClass,
-    /// Kind of the timeline entry.
-    pub kind: &'static str,
-    /// Its data.
-    pub data: Value,
+    /// Its timeline entry.
+    pub event: TimelineEvent,
 }
 
 impl Monitor {
@@ -106,8 +104,7 @@ impl Monitor {
             if question.is_some() && question != self.readings.shown_question {
                 observations.push(ClientObservation {
                     class: RecordClass::Navigation,
-                    kind: "question_shown",
-                    data: json!({ "q": q }),
+                    event: TimelineEvent::QuestionShown { q: q.clone() },
                 });
             }
             self.readings.shown_question = question;
@@ -120,11 +117,12 @@ impl Monitor {
             self.last_sample = Some((now, state));
             observations.push(ClientObservation {
                 class: RecordClass::Heartbeat,
-                kind: "heartbeat",
-                data: json!({
-                    "visible": heartbeat.visible, "focused": heartbeat.focused,
-                    "fullscreen": heartbeat.fullscreen, "rtt_ms": heartbeat.rtt_ms,
-                }),
+                event: TimelineEvent::Heartbeat {
+                    focused: heartbeat.focused,
+                    fullscreen: heartbeat.fullscreen,
+                    rtt_ms: heartbeat.rtt_ms,
+                    visible: heartbeat.visible,
+                },
             });
         }
         observations

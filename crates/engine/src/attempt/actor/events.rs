@@ -6,7 +6,7 @@ use invigil_protocol::{
     candidate::{ErrorMessage, ReportedEvent, ServerMessage},
     code::ErrorCode,
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::AttemptActor;
@@ -19,7 +19,10 @@ use invigil_domain::{
     integrity::EventJudgement,
     time::Timestamp,
 };
-use invigil_store::{TimelineRow, records::TimelineRecord};
+use invigil_store::{
+    records::TimelineRecord,
+    timeline::{ClientReport, TimelineEvent},
+};
 
 /// Kind of the event by which a client reports, after the fact, that it was offline.
 const OFFLINE: &str = "offline";
@@ -77,16 +80,16 @@ impl AttemptActor {
     fn repeat_record(&mut self, now: Timestamp, event: &ReportedEvent) -> Option<TimelineRecord> {
         self.attempt.apply(&DomainEvent::Noted);
         let judgement = EventJudgement::without_rules(&event.kind);
-        let data = json!({
-            "n": event.n, "client_at": event.at, "data": event.data,
-            "severity": judgement.severity,
-        });
-        let entry = TimelineRow {
-            number: self.attempt.version(),
-            at: now,
+        let entry = TimelineEvent::Reported {
             kind: event.kind.clone(),
-            data: data.to_string().into(),
+            report: ClientReport {
+                client_at: Timestamp::from_ms(event.at),
+                data: event.data.clone().map_or(Value::Null, Value::Object),
+                n: event.n,
+                severity: judgement.severity,
+            },
         };
+        let entry = entry.into_row(self.attempt.version(), now);
         self.journal
             .event_record(&self.attempt, event.n, &judgement, entry)
     }
@@ -133,21 +136,15 @@ impl AttemptActor {
     }
 
     /// Records an observation that changes nothing.
-    pub(super) fn record_observation(&mut self, now: Timestamp, observation: &ClientObservation) {
+    pub(super) fn record_observation(&mut self, now: Timestamp, observation: ClientObservation) {
         if self.attempt.is_over() {
             return;
         }
         self.attempt.apply(&DomainEvent::Noted);
-        let entry = TimelineRow {
-            number: self.attempt.version(),
-            at: now,
-            kind: observation.kind.to_owned(),
-            data: observation.data.to_string().into(),
-        };
+        let ClientObservation { class, event } = observation;
+        let entry = event.into_row(self.attempt.version(), now);
         self.board_row.send_entry(&entry);
-        let unrecorded = self
-            .journal
-            .record_observation(&self.attempt, observation.class, entry);
+        let unrecorded = self.journal.record_observation(&self.attempt, class, entry);
         if let Some(changes) = unrecorded {
             self.buffer_changes(now, changes);
         }

@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode, sync::Arc};
 use anyhow::{Context as _, bail};
 use invigil::config::Config;
 use invigil_domain::{attempt::Attempt, exam::definition, id::AttemptId, time::Timestamp};
-use invigil_engine::{ReplayedTimeline, replay_timeline};
+use invigil_engine::replay_timeline;
 use invigil_store::{AttemptStore, TimelineRow};
 use serde_json::{Map, Value, json};
 
@@ -50,11 +50,10 @@ pub(super) async fn run(args: Args, mut config: Config) -> anyhow::Result<ExitCo
     let entries = read_timeline(&*attempts, &config, id).await?;
     let replayed = replay_timeline(summary.identity, Arc::new(exam), &entries, until);
     let shown_at = until.or_else(|| entries.last().map(|entry| entry.at));
-    let mut shown = describe_attempt(&replayed.attempt, shown_at.unwrap_or_default());
-    describe_unread(&replayed, &mut shown);
+    let mut shown = describe_attempt(&replayed, shown_at.unwrap_or_default());
     let mut code = ExitCode::SUCCESS;
     if until.is_none() {
-        let differs = differing_questions(&*attempts, id, &replayed.attempt).await?;
+        let differs = differing_questions(&*attempts, id, &replayed).await?;
         if !differs.is_empty() {
             code = ExitCode::FAILURE;
         }
@@ -134,29 +133,6 @@ fn describe_attempt(attempt: &Attempt, at: Timestamp) -> Value {
         "incidents": incidents,
         "answers": answers,
     })
-}
-
-/// Adds the entries that were not replayed, if there are any: those that cannot be read,
-/// and those of kinds that this release does not know, as they are stored.
-fn describe_unread(replayed: &ReplayedTimeline, shown: &mut Value) {
-    if !replayed.damaged.is_empty() {
-        let damaged = replayed.damaged.iter().map(|entry| {
-            json!({
-                "number": entry.number, "at": entry.at.as_ms(), "kind": entry.kind,
-                "reason": entry.reason.to_string(),
-            })
-        });
-        shown["damaged"] = damaged.collect();
-    }
-    if !replayed.unknown.is_empty() {
-        let unknown = replayed.unknown.iter().map(|entry| {
-            json!({
-                "number": entry.number, "at": entry.at.as_ms(), "kind": entry.kind,
-                "data": *entry.data,
-            })
-        });
-        shown["unknown"] = unknown.collect();
-    }
 }
 
 /// Returns the questions whose stored answer differs.

@@ -24,7 +24,7 @@ use super::{
 };
 use invigil_domain::{grading::KeyVisibility, id::AttemptId, release::is_result_visible};
 use invigil_engine::ExchangeRefusal;
-use invigil_store::{TimelineRow, timeline::TimelineEvent};
+use invigil_store::TimelineRow;
 
 /// Entries in one page of a timeline: the default, and the most.
 const TIMELINE_DEFAULT: u32 = 100;
@@ -257,39 +257,19 @@ struct TimelineItem {
     at: i64,
     /// Kind of the entry, such as `answer`, `connected`, `refused`, `focus_lost`.
     kind: String,
-    /// The details, by kind; null for a damaged entry that has none to show.
     #[schema(value_type = Object)]
     data: Box<RawValue>,
-    /// Reason for which the entry cannot be read; only damaged entries have it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    damaged: Option<String>,
 }
 
 impl TimelineItem {
-    /// Shows an entry with everything that is stored.
-    fn for_teacher(row: &TimelineRow) -> Self {
-        let damaged = TimelineEvent::from_row(row).err();
-        Self::new(row, damaged.map(|damaged| damaged.reason.to_string()))
-    }
-
-    /// Shows an entry without answers, and a damaged one without any details.
-    fn for_proctor(row: &TimelineRow) -> Self {
-        match row.without_answer() {
-            Ok(row) => Self::new(&row, None),
-            Err(damaged) => Self {
-                data: Box::default(),
-                ..Self::new(row, Some(damaged.to_string()))
-            },
-        }
-    }
-
-    fn new(row: &TimelineRow, damaged: Option<String>) -> Self {
+    fn new(row: TimelineRow) -> Self {
+        // The store holds JSON objects only; null shows a damaged entry.
+        let data = RawValue::from_string(row.data.to_string()).unwrap_or_default();
         Self {
             number: row.number,
             at: row.at.as_ms(),
-            kind: row.kind.clone(),
-            data: RawValue::from_string(row.data.to_string()).unwrap_or_default(),
-            damaged,
+            kind: row.kind,
+            data,
         }
     }
 }
@@ -320,16 +300,16 @@ async fn timeline(
         .limit
         .unwrap_or(TIMELINE_DEFAULT)
         .clamp(1, TIMELINE_MAX);
-    let rows = app.engine.timeline(id, query.after, limit).await?;
-    let show = if standing == AccessRole::Proctor {
-        TimelineItem::for_proctor
-    } else {
-        TimelineItem::for_teacher
-    };
+    let mut rows = app.engine.timeline(id, query.after, limit).await?;
+    if standing == AccessRole::Proctor {
+        for row in &mut rows {
+            *row = row.without_answer().into_owned();
+        }
+    }
     let full = rows.len() >= limit as usize;
     let next = rows.last().map(|row| row.number).filter(|_| full);
     Ok(Json(TimelinePage {
-        events: rows.iter().map(show).collect(),
+        events: rows.into_iter().map(TimelineItem::new).collect(),
         next,
     }))
 }

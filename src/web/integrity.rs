@@ -22,10 +22,7 @@ use super::{
 };
 use invigil_domain::{exam::EventSeverity, id::ExamCode, time::Timestamp};
 use invigil_engine::CandidateIncident;
-use invigil_store::{
-    records::{EventFilter, TimelineRecord},
-    timeline::TimelineEvent,
-};
+use invigil_store::records::{EventFilter, TimelineRecord};
 
 pub(super) fn routes() -> GuardedRoutes {
     GuardedRoutes::new()
@@ -193,21 +190,17 @@ struct ExamEvent {
     severity: Option<&'static str>,
     #[schema(value_type = Object)]
     data: Box<RawValue>,
-    /// Reason for which the event cannot be read; only damaged events have it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    damaged: Option<String>,
 }
 
 impl From<TimelineRecord> for ExamEvent {
     fn from(record: TimelineRecord) -> Self {
-        let damaged = TimelineEvent::from_row(&record.clone().into()).err();
         Self {
             attempt: record.attempt.to_string(),
             at: record.at.as_ms(),
             kind: record.kind,
             severity: record.severity.map(EventSeverity::as_str),
+            // The store holds JSON objects only; null shows a damaged entry.
             data: RawValue::from_string(record.data.to_string()).unwrap_or_default(),
-            damaged: damaged.map(|damaged| damaged.reason.to_string()),
         }
     }
 }

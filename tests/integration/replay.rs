@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use sqlx::{Connection as _, SqliteConnection};
 
 use crate::{
     dice::Dice,
@@ -96,84 +95,4 @@ async fn a_timeline_ends_in_what_is_stored_and_shows_every_moment() {
         (&before["status"], &before["answers"]),
         (&json!("started"), &json!({}))
     );
-}
-
-/// Damages the first answer of the only attempt, and adds an entry of a newer release.
-async fn damage_timeline(site: &Site) {
-    let file = site.path("data").join("invigil.db");
-    let connected = SqliteConnection::connect(file.to_str().unwrap()).await;
-    let mut connection = connected.unwrap();
-    for statement in [
-        "UPDATE attempt_timeline SET data = '{\"seq\":\"secret\"}' WHERE entry_no =
-         (SELECT min(entry_no) FROM attempt_timeline WHERE kind = 'answer')",
-        "INSERT INTO attempt_timeline (attempt_id, entry_no, at, kind, data)
-         SELECT attempt_id, max(entry_no) + 1, max(at), 'from_tomorrow', '{\"value\":1.50}'
-         FROM attempt_timeline",
-    ] {
-        let done = sqlx::query(statement).execute(&mut connection).await;
-        assert_eq!(done.unwrap().rows_affected(), 1);
-    }
-    connection.close().await.unwrap();
-}
-
-/// Returns the only entry of a kind with a field.
-fn entry_with<'a>(timeline: &'a [Value], kind: &str, field: &str) -> &'a Value {
-    let mut entries = timeline
-        .iter()
-        .filter(|entry| entry["kind"] == kind && entry.get(field).is_some());
-    let entry = entries.next().unwrap_or_else(|| panic!("{timeline:?}"));
-    assert_eq!(entries.next(), None);
-    entry
-}
-
-#[tokio::test]
-async fn an_entry_that_cannot_be_read_is_shown_as_damaged() {
-    let site = Site::embedded(&exam("", 1), 1);
-    let roster = std::fs::read_to_string(site.path("roster.csv")).unwrap();
-    let proctor = "pat,Proctor,p@example.org,proctor,code-of-a-proctor,*,,\n";
-    std::fs::write(site.path("roster.csv"), roster + proctor).unwrap();
-    let server = site.start().await;
-    let (_, started) = server.begin(0).await;
-    let (mut socket, _) = Socket::enter(&server, &started.token).await;
-    for seq in 1..=2 {
-        let answer = json!({ "t": "answer", "seq": seq, "q": "q0", "value": "it" });
-        socket.say(answer).await;
-        socket.wait_for("saved").await;
-    }
-    assert!(server.stop().await.success());
-    damage_timeline(&site).await;
-
-    let replay = replayed(&site, &[&started.attempt]).await;
-    assert_eq!(replay["agrees_with_the_stored_answers"], true, "{replay}");
-    let damaged = &replay["damaged"].as_array().unwrap()[..];
-    let entry = entry_with(damaged, "answer", "number");
-    let reason = "invalid type: string \"secret\", expected u64 at line 1 column 15";
-    assert_eq!(entry["reason"], reason);
-    let unknown = &replay["unknown"].as_array().unwrap()[..];
-    let entry = entry_with(unknown, "from_tomorrow", "number");
-    assert_eq!(entry["data"], "{\"value\":1.50}");
-
-    let server = site.start().await;
-    let timeline = server
-        .timeline(&server.staff().await, &started.attempt)
-        .await;
-    let entry = entry_with(&timeline, "answer", "damaged");
-    assert_eq!(
-        (&entry["data"], &entry["damaged"]),
-        (&json!({ "seq": "secret" }), &json!(reason))
-    );
-    let entry = entry_with(&timeline, "from_tomorrow", "data");
-    assert_eq!(entry["data"], json!({ "value": 1.5 }));
-    // The detail of a damaged entry, or of an unknown one, may have an answer.
-    let login = invigil_client::ApiClient::sign_in(&server.base, "pat", "code-of-a-proctor");
-    let login = login.await.unwrap();
-    let path = format!("/api/v1/attempts/{}/timeline", started.attempt);
-    let page = login.get_json(&path).await.unwrap();
-    let timeline = page["events"].as_array().unwrap();
-    let entry = entry_with(timeline, "answer", "damaged");
-    assert_eq!(entry["data"], Value::Null);
-    assert_eq!(entry["damaged"], "the detail of this entry cannot be read");
-    let entry = entry_with(timeline, "from_tomorrow", "data");
-    assert_eq!(entry["data"], json!({}));
-    assert!(server.stop().await.success());
 }

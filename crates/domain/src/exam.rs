@@ -25,7 +25,7 @@ mod shape;
 mod table;
 mod tree;
 
-pub use self::{limits::*, schema::exam_schema, table::is_client_event};
+pub use self::{limits::*, schema::exam_schema};
 
 /// Returns true if the text is a valid exam code.
 pub fn is_exam_code(text: &str) -> bool {

@@ -100,11 +100,6 @@ impl Detection {
         known.map_or("", |(_, name, _)| name)
     }
 
-    /// Returns the detection with this event kind.
-    pub fn from_name(kind: &str) -> Option<Self> {
-        Self::from_kind(kind).map(|(detection, _)| detection)
-    }
-
     fn from_kind(kind: &str) -> Option<(Self, EventSeverity)> {
         let known = DETECTIONS.iter().find(|(_, name, _)| *name == kind);
         known.map(|&(detection, _, severity)| (detection, severity))

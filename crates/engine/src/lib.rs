@@ -42,7 +42,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub use crate::{
     api::{
         command::CommandError,
-        replay::{ReplayedTimeline, replay_timeline},
+        replay::replay_timeline,
         start::{StartError, StartedAttempt},
         watch::CandidateIncident,
     },

@@ -12,16 +12,13 @@
 
 mod evidence;
 pub mod records;
-pub mod timeline;
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use async_trait::async_trait;
+use serde_json::Value;
 
-pub use crate::{
-    evidence::{AnnounceOutcome, EvidenceQuota, EvidenceRow, EvidenceStore},
-    timeline::TimelineRow,
-};
+pub use crate::evidence::{AnnounceOutcome, EvidenceQuota, EvidenceRow, EvidenceStore};
 pub use invigil_domain::{
     attempt::AttemptIdentity,
     exam::definition::CorrectedKey,
@@ -159,6 +156,60 @@ pub struct AnswerRow {
     pub answered_at: Timestamp,
     /// Total time on the question, as counted by the client.
     pub spent_ms: u64,
+}
+
+/// An entry of the attempt's timeline.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TimelineRow {
+    /// Cursor: unique within the attempt and increasing.
+    pub number: u64,
+    /// Instant by the engine's clock.
+    pub at: Timestamp,
+    /// Stable name, such as `answer`, `connected`, `refused`, `focus_lost`.
+    pub kind: String,
+    /// A JSON object.
+    pub data: Arc<str>,
+}
+
+impl TimelineRow {
+    /// Returns the entry without the answer's value, for readers who may see that
+    /// and when a question was answered, but not the answer.
+    pub fn without_answer(&self) -> Cow<'_, Self> {
+        let mut data: Value = match self.kind.as_str() {
+            "answer" | "question_flagged" | "refused" => {
+                serde_json::from_str(&self.data).unwrap_or_default()
+            }
+            _ => return Cow::Borrowed(self),
+        };
+        if let Some(fields) = data.as_object_mut() {
+            fields.remove("value");
+        }
+        Cow::Owned(Self {
+            data: data.to_string().into(),
+            ..self.clone()
+        })
+    }
+
+    /// Converts the entry for a [`RecordStore`](records::RecordStore).
+    pub fn into_history_record(
+        self,
+        attempt: AttemptId,
+        exam: ExamCode,
+        kept: std::time::Duration,
+    ) -> records::TimelineRecord {
+        records::TimelineRecord {
+            id: format!("{attempt}:v{}", self.number),
+            class: records::RecordClass::History,
+            attempt,
+            exam,
+            number: self.number,
+            at: self.at,
+            kind: self.kind,
+            severity: None,
+            data: self.data,
+            keep_until: self.at + kept,
+        }
+    }
 }
 
 /// The durable result of a hand-in, besides the last answers.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::Error;
+use crate::{Error, TimelineRow};
 use invigil_domain::{
     exam::EventSeverity,
     id::{AttemptId, ExamCode},
@@ -74,6 +74,17 @@ pub struct TimelineRecord {
     pub data: Arc<str>,
     /// Instant after which it may be deleted.
     pub keep_until: Timestamp,
+}
+
+impl From<TimelineRecord> for TimelineRow {
+    fn from(record: TimelineRecord) -> Self {
+        Self {
+            number: record.number,
+            at: record.at,
+            kind: record.kind,
+            data: record.data,
+        }
+    }
 }
 
 /// A selection of an exam's events, newest first.

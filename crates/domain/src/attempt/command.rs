@@ -240,8 +240,7 @@ pub enum DecideError {
 }
 
 /// The reason for which a numbered command is refused for good. Its number is used up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names are the protocol's own")]
 pub enum CommandRefusal {
     NotOpen,

@@ -5,7 +5,6 @@ mod question;
 
 #[cfg(test)]
 pub(super) use self::parts::EVENT_KINDS;
-pub use self::parts::is_client_event;
 use self::parts::{
     CODE, EVENT_KIND, ID, INSTANT, NETWORK, decimal, list, optional, or_null, required, text, whole,
 };

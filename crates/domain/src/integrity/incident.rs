@@ -109,14 +109,6 @@ impl IntegrityState {
         self.incidents.iter().find(|incident| incident.id == id)
     }
 
-    /// Returns the id of the open incident of a kind.
-    pub fn open_incident_id(&self, kind: &str) -> Option<&str> {
-        let mut newest = self.incidents.iter().rev();
-        newest
-            .find(|incident| incident.kind == kind && incident.is_open())
-            .map(|incident| incident.id.as_str())
-    }
-
     /// Returns the open incident of a kind.
     pub(super) fn open_incident(&mut self, kind: &str) -> Option<&mut Incident> {
         let mut open = self.incidents.iter_mut().rev();

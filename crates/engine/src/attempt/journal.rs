@@ -16,6 +16,7 @@ use invigil_protocol::{
 use tokio::time::Instant;
 
 use self::rows::EventRows;
+pub(super) use self::rows::newest_open_incident;
 use super::mailbox::{ExchangeReplySender, ReplySender, StaffRefusal};
 use crate::{
     commit::write_buffer::{

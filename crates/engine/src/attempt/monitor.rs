@@ -19,7 +19,7 @@ use invigil_domain::{
     },
     time::{Timestamp, duration_ms},
 };
-use invigil_store::{records::RecordClass, timeline::TimelineEvent};
+use invigil_store::records::RecordClass;
 
 /// Interval at which an unchanged client state is recorded.
 const SAMPLE_INTERVAL: Duration = Duration::from_mins(1);
@@ -62,8 +62,10 @@ pub(super) struct MonitorReadings {
 pub(super) struct ClientObservation {
     /// Class of the record.
     pub class: RecordClass,
-    /// Its timeline entry.
-    pub event: TimelineEvent,
+    /// Kind of the timeline entry.
+    pub kind: &'static str,
+    /// Its data.
+    pub data: Value,
 }
 
 impl Monitor {
@@ -104,7 +106,8 @@ impl Monitor {
             if question.is_some() && question != self.readings.shown_question {
                 observations.push(ClientObservation {
                     class: RecordClass::Navigation,
-                    event: TimelineEvent::QuestionShown { q: q.clone() },
+                    kind: "question_shown",
+                    data: json!({ "q": q }),
                 });
             }
             self.readings.shown_question = question;
@@ -117,12 +120,11 @@ impl Monitor {
             self.last_sample = Some((now, state));
             observations.push(ClientObservation {
                 class: RecordClass::Heartbeat,
-                event: TimelineEvent::Heartbeat {
-                    focused: heartbeat.focused,
-                    fullscreen: heartbeat.fullscreen,
-                    rtt_ms: heartbeat.rtt_ms,
-                    visible: heartbeat.visible,
-                },
+                kind: "heartbeat",
+                data: json!({
+                    "visible": heartbeat.visible, "focused": heartbeat.focused,
+                    "fullscreen": heartbeat.fullscreen, "rtt_ms": heartbeat.rtt_ms,
+                }),
             });
         }
         observations

@@ -9,7 +9,6 @@ use invigil_protocol::proctor::{
     BoardTotals, CandidateName, ConsoleRow, IncidentAlert as IncidentMessage, IncidentCounts,
     IncidentView, InspectedEvent, ProctorServerMessage, TimelineEntry,
 };
-use serde_json::{Map, Value};
 
 use super::{ConsoleAudience, ExamBoard};
 use crate::{
@@ -402,17 +401,13 @@ impl RowState {
     }
 }
 
-/// Converts a timeline entry for consoles; the data of one that cannot be read says so.
+/// Converts a timeline entry for consoles.
 pub(crate) fn timeline_entry(entry: &TimelineRow) -> TimelineEntry {
-    let readable = entry.without_answer();
-    let data = readable.map_or_else(
-        |damaged| Map::from_iter([("damaged".to_owned(), Value::from(damaged.to_string()))]),
-        |entry| serde_json::from_str(&entry.data).unwrap_or_default(),
-    );
+    let entry = entry.without_answer();
     TimelineEntry {
         at: entry.at.as_ms(),
         kind: entry.kind.clone(),
-        data,
+        data: serde_json::from_str(&entry.data).unwrap_or_default(),
     }
 }
 
@@ -449,29 +444,4 @@ pub(crate) fn incident_counts(incidents: &[Incident]) -> IncidentCounts {
         *count += 1;
     }
     counts
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn consoles_see_no_answer_and_that_an_entry_is_damaged() {
-        let shown = |data: &str| {
-            let entry = TimelineRow {
-                number: 1,
-                at: Timestamp::default(),
-                kind: "refused".to_owned(),
-                data: data.into(),
-            };
-            Value::from(timeline_entry(&entry).data)
-        };
-        let refused = r#"{"code":"paused","q":"q1","seq":1,"value":"secret"}"#;
-        let expected = json!({ "code": "paused", "q": "q1", "seq": 1 });
-        assert_eq!(shown(refused), expected);
-        let expected = json!({ "damaged": "the detail of this entry cannot be read" });
-        assert_eq!(shown(r#"{"seq":"secret"}"#), expected);
-    }
 }

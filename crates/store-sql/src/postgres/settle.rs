@@ -10,7 +10,7 @@ use sqlx::PgConnection;
 
 use super::keys::{QuestionNumbers, question_number};
 use crate::convert::{instant_to_column as instant, to_column};
-use invigil_store::{AttemptWrite, ControlRow, HandInRow, TimelineRow, timeline::TimelineEvent};
+use invigil_store::{AttemptWrite, ControlRow, HandInRow};
 
 type NumberedWrite<'a> = (&'a AttemptWrite, Arc<QuestionNumbers>);
 
@@ -136,7 +136,7 @@ pub(super) async fn log_interventions(
             severities.push(*severity);
             entries.push(to_column(entry.number)?);
             at.push(instant(entry.at)?);
-            reasons.push(intervention_reason(entry));
+            reasons.push(intervention_reason(&entry.data));
         }
     }
     if attempts.is_empty() {
@@ -273,30 +273,8 @@ fn collect_column<'a, R, T>(
 }
 
 /// Returns the reason of an intervention; one with NUL, which jsonb cannot hold, is left out.
-fn intervention_reason(entry: &TimelineRow) -> Option<String> {
-    let event = TimelineEvent::from_row(entry).ok()?;
-    let reason = event.reason()?;
+fn intervention_reason(data: &str) -> Option<String> {
+    let data: serde_json::Value = serde_json::from_str(data).ok()?;
+    let reason = data["reason"].as_str()?;
     (!reason.contains('\0')).then(|| reason.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_intervention_is_a_kind_of_the_timeline_with_a_reason() {
-        for (kind, _) in INTERVENTIONS {
-            let entry = TimelineRow {
-                number: 1,
-                at: invigil_domain::time::Timestamp::default(),
-                kind: kind.to_owned(),
-                data: r#"{"ms":1,"reason":"noise"}"#.into(),
-            };
-            assert_eq!(
-                intervention_reason(&entry).as_deref(),
-                Some("noise"),
-                "{kind}"
-            );
-        }
-    }
 }

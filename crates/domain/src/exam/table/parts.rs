@@ -91,7 +91,9 @@ pub(super) const EVENT_KIND: ValueShape = ValueShape::Text {
     rule: &TextRule {
         message: "must be an event kind of the protocol, or begin with x-",
         accepts: |text| {
-            is_client_event(text) || DETECTIONS.iter().any(|(_, name, _)| *name == text)
+            EVENT_KINDS.contains(&text)
+                || DETECTIONS.iter().any(|(_, name, _)| *name == text)
+                || text.starts_with("x-")
         },
         pattern: "^(x-[\\s\\S]*|focus_lost|focus_gained|page_hidden|page_visible|fullscreen_exit\
                   |copy|cut|paste|context_menu|print|screenshot|devtools|second_screen|offline\
@@ -101,11 +103,6 @@ pub(super) const EVENT_KIND: ValueShape = ValueShape::Text {
         format: "",
     },
 };
-
-/// Returns true for a kind of event that clients report.
-pub fn is_client_event(kind: &str) -> bool {
-    EVENT_KINDS.contains(&kind) || kind.starts_with("x-")
-}
 
 /// Kinds of client events in the protocol.
 pub(in crate::exam) const EVENT_KINDS: [&str; 21] = [

@@ -254,7 +254,7 @@ impl AttemptActor {
         let observations = self
             .monitor
             .inspect_heartbeat(&self.attempt, now, heartbeat);
-        for observation in observations {
+        for observation in &observations {
             self.record_observation(now, observation);
         }
     }

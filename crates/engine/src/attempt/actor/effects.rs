@@ -8,7 +8,7 @@ use invigil_protocol::{
 
 use super::AttemptActor;
 use crate::{
-    attempt::journal::DeferredEffect,
+    attempt::journal::{DeferredEffect, newest_open_incident},
     board::{RowState, incident_counts},
     commit::{outbox::CloseReason, write_buffer::AttemptChanges},
     content::hand_in,
@@ -36,8 +36,7 @@ impl AttemptActor {
                 return self.monitor.inspect_answer(&self.attempt, event);
             }
             DomainEvent::IncidentRaised { raised } => {
-                let integrity = &self.attempt.control().integrity;
-                if let Some(incident) = integrity.open_incident_id(&raised.kind) {
+                if let Some(incident) = newest_open_incident(&self.attempt, &raised.kind) {
                     self.publish_incident(incident);
                 }
                 return;

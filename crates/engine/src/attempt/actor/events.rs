@@ -6,7 +6,7 @@ use invigil_protocol::{
     candidate::{ErrorMessage, ReportedEvent, ServerMessage},
     code::ErrorCode,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::AttemptActor;
@@ -19,10 +19,7 @@ use invigil_domain::{
     integrity::EventJudgement,
     time::Timestamp,
 };
-use invigil_store::{
-    records::TimelineRecord,
-    timeline::{ClientReport, TimelineEvent},
-};
+use invigil_store::{TimelineRow, records::TimelineRecord};
 
 /// Kind of the event by which a client reports, after the fact, that it was offline.
 const OFFLINE: &str = "offline";
@@ -80,16 +77,16 @@ impl AttemptActor {
     fn repeat_record(&mut self, now: Timestamp, event: &ReportedEvent) -> Option<TimelineRecord> {
         self.attempt.apply(&DomainEvent::Noted);
         let judgement = EventJudgement::without_rules(&event.kind);
-        let entry = TimelineEvent::Reported {
+        let data = json!({
+            "n": event.n, "client_at": event.at, "data": event.data,
+            "severity": judgement.severity,
+        });
+        let entry = TimelineRow {
+            number: self.attempt.version(),
+            at: now,
             kind: event.kind.clone(),
-            report: ClientReport {
-                client_at: Timestamp::from_ms(event.at),
-                data: event.data.clone().map_or(Value::Null, Value::Object),
-                n: event.n,
-                severity: judgement.severity,
-            },
+            data: data.to_string().into(),
         };
-        let entry = entry.into_row(self.attempt.version(), now);
         self.journal
             .event_record(&self.attempt, event.n, &judgement, entry)
     }
@@ -136,15 +133,21 @@ impl AttemptActor {
     }
 
     /// Records an observation that changes nothing.
-    pub(super) fn record_observation(&mut self, now: Timestamp, observation: ClientObservation) {
+    pub(super) fn record_observation(&mut self, now: Timestamp, observation: &ClientObservation) {
         if self.attempt.is_over() {
             return;
         }
         self.attempt.apply(&DomainEvent::Noted);
-        let ClientObservation { class, event } = observation;
-        let entry = event.into_row(self.attempt.version(), now);
+        let entry = TimelineRow {
+            number: self.attempt.version(),
+            at: now,
+            kind: observation.kind.to_owned(),
+            data: observation.data.to_string().into(),
+        };
         self.board_row.send_entry(&entry);
-        let unrecorded = self.journal.record_observation(&self.attempt, class, entry);
+        let unrecorded = self
+            .journal
+            .record_observation(&self.attempt, observation.class, entry);
         if let Some(changes) = unrecorded {
             self.buffer_changes(now, changes);
         }

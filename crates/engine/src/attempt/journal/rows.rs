@@ -2,17 +2,20 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use crate::commit::write_buffer::AttemptChanges;
+use serde::Serialize;
+use serde_json::{json, value::RawValue};
+
+use crate::{commit::write_buffer::AttemptChanges, wire::parse_json};
 use invigil_domain::{
-    attempt::{Attempt, AttemptPhase, DomainEvent},
+    attempt::{Attempt, AttemptPhase, DomainEvent, LifecycleStatus},
     exam::SessionPolicy,
     integrity::EventJudgement,
     time::Timestamp,
+    timing::whole_ms,
 };
 use invigil_store::{
     AnswerRow, ControlRow, IntegritySums, TimelineRow,
     records::{IncidentRow, RecordClass, TimelineRecord},
-    timeline::TimelineEvent,
 };
 
 /// Rows of the events of an attempt, by its state after each.
@@ -158,7 +161,11 @@ impl EventRows<'_> {
     }
 
     fn incident_id(&self, kind: &str) -> Option<&str> {
-        self.attempt.control().integrity.open_incident_id(kind)
+        newest_open_incident(self.attempt, kind)
+    }
+
+    fn section_id(&self, index: u16) -> String {
+        self.attempt.indexed_exam().section_id(index).to_string()
     }
 
     fn answer_row(&self, number: u16) -> Option<AnswerRow> {
@@ -223,7 +230,189 @@ impl EventRows<'_> {
         now: Timestamp,
         event: &DomainEvent,
     ) -> Option<TimelineRow> {
-        let entry = TimelineEvent::from_domain(self.attempt, event)?;
-        Some(entry.into_row(self.attempt.version(), now))
+        let (kind, data) = self.describe_event(event)?;
+        Some(TimelineRow {
+            number: self.attempt.version(),
+            at: now,
+            kind: kind.to_owned(),
+            data: data.into(),
+        })
     }
+
+    fn answer_entry(&self, seq: u64, number: u16, late: bool, on: Option<bool>) -> String {
+        let answer = self.attempt.answers().get(number);
+        let value = answer.and_then(|answer| answer.value.as_deref());
+        let entry = AnswerEntry {
+            seq,
+            q: &self.attempt.indexed_exam().question(number).id.0,
+            rev: answer.map_or(0, |answer| answer.rev),
+            value: value.and_then(|text| serde_json::from_str(text).ok()),
+            flagged: answer.is_some_and(|answer| answer.flagged),
+            late,
+            on,
+        };
+        serde_json::to_string(&entry).expect("an entry is plain JSON")
+    }
+
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one short arm an event reads best in one place"
+    )]
+    fn describe_event<'a>(&self, event: &'a DomainEvent) -> Option<(&'a str, String)> {
+        let (kind, data) = match event {
+            // Frequent: its value is JSON already, and is not parsed again.
+            DomainEvent::Answered {
+                seq,
+                question: number,
+                late,
+                ..
+            } => {
+                return Some(("answer", self.answer_entry(*seq, *number, *late, None)));
+            }
+            DomainEvent::ClockStarted { at } => ("clock_started", json!({ "entered_at": at })),
+            DomainEvent::SessionOpened { session } => {
+                ("session_opened", json!({ "session": session }))
+            }
+            DomainEvent::SessionResumed => ("session_resumed", json!({})),
+            DomainEvent::Left { .. } => ("disconnected", json!({})),
+            DomainEvent::QuestionFlagged {
+                seq,
+                question: number,
+                on,
+                ..
+            } => {
+                let data = self.answer_entry(*seq, *number, false, Some(*on));
+                return Some(("question_flagged", data));
+            }
+            DomainEvent::Refused {
+                seq,
+                code,
+                question,
+                kept,
+                ..
+            } => {
+                let data = json!({
+                    "seq": seq, "code": code.as_str(), "q": question,
+                    "value": parse_json(kept.as_deref()),
+                });
+                ("refused", data)
+            }
+            DomainEvent::Observed {
+                n,
+                kind,
+                client_at,
+                data,
+                judgement,
+                ..
+            } => (
+                kind.as_str(),
+                json!({
+                    "n": n, "client_at": client_at, "data": data, "severity": judgement.severity,
+                }),
+            ),
+            DomainEvent::Detected {
+                what,
+                data,
+                judgement,
+                ..
+            } => (
+                what.as_str(),
+                json!({ "data": data, "severity": judgement.severity }),
+            ),
+            DomainEvent::Arrived { origin } => ("connected_from", json!(origin)),
+            DomainEvent::IncidentRaised { raised } => (
+                "incident",
+                json!({
+                    "incident": self.incident_id(&raised.kind), "kind": raised.kind,
+                    "severity": raised.severity, "then": raised.then, "events": raised.events,
+                    "by": raised.by, "note": raised.note,
+                }),
+            ),
+            DomainEvent::IncidentClosed { incident, closed } => (
+                "incident_closed",
+                json!({
+                    "incident": incident, "verdict": closed.verdict, "note": closed.note,
+                    "by": closed.by,
+                }),
+            ),
+            DomainEvent::IncidentAssigned { incident, to } => (
+                "incident_assigned",
+                json!({ "incident": incident, "to": to }),
+            ),
+            DomainEvent::Noticed {
+                text,
+                level,
+                ack,
+                from,
+                ..
+            } => (
+                "notice",
+                json!({ "text": text, "level": level, "ack": ack, "from": from }),
+            ),
+            DomainEvent::NoticeAcknowledged { id } => ("notice_acknowledged", json!({ "id": id })),
+            DomainEvent::Paused { reason, .. } => ("paused", json!({ "reason": reason })),
+            DomainEvent::Resumed { reason, .. } => ("resumed", json!({ "reason": reason })),
+            DomainEvent::Extended { by, reason, .. } => {
+                ("extended", json!({ "ms": whole_ms(*by), "reason": reason }))
+            }
+            DomainEvent::Compensated { from, by, cause } => (
+                "compensated",
+                json!({ "from": from, "ms": whole_ms(*by), "cause": cause }),
+            ),
+            DomainEvent::SectionChanged { section } => (
+                "section",
+                json!({ "section": section.map(|index| self.section_id(index)) }),
+            ),
+            DomainEvent::Flagged { reason } => ("flagged", json!({ "reason": reason })),
+            DomainEvent::Unflagged { reason } => ("unflagged", json!({ "reason": reason })),
+            DomainEvent::Released { reason } => ("released", json!({ "reason": reason })),
+            DomainEvent::CommandDone { key } => (
+                "command",
+                json!({ "person": key.person, "id": key.command }),
+            ),
+            DomainEvent::Cancelled { reason, .. } => ("cancelled", json!({ "reason": reason })),
+            DomainEvent::HandedIn {
+                at,
+                by,
+                status,
+                late,
+                reason,
+                ..
+            } => {
+                let status: &LifecycleStatus = status;
+                let data = json!({
+                    "submitted_at": at, "handed_in": by, "status": status, "late": late,
+                    "reason": reason,
+                });
+                ("handed_in", data)
+            }
+            DomainEvent::NoticesSent | DomainEvent::Noted => return None,
+        };
+        Some((kind, data.to_string()))
+    }
+}
+
+/// Complete timeline entry of a question: of the entries that wait for a commit, only the
+/// newest is kept.
+#[derive(Serialize)]
+struct AnswerEntry<'a> {
+    seq: u64,
+    q: &'a str,
+    rev: u32,
+    value: Option<&'a RawValue>,
+    flagged: bool,
+    late: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    on: Option<bool>,
+}
+
+/// Id of the newest open incident of a kind.
+pub(in crate::attempt) fn newest_open_incident<'a>(
+    attempt: &'a Attempt,
+    kind: &str,
+) -> Option<&'a str> {
+    let mut newest = attempt.control().integrity.incidents().iter().rev();
+    newest
+        .find(|incident| incident.kind == kind && incident.is_open())
+        .map(|incident| incident.id.as_str())
 }
